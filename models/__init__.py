@@ -1,0 +1,42 @@
+"""Networks: what they are, how they are trained, what their dynamics are."""
+
+from . import penalties
+from .activations import ACTIVATIONS, Activation, get_activation
+from .config import NetworkConfig, TrainingConfig
+from .connectivity import Connectivity, initial_connectivity
+from .dynamics import DynamicSystemAnalyzer
+from .equations import Equation
+from .performance import PerformanceAnalyzer, ValidationScores
+from .plots import plot_trials
+from .plots_dynamics import plot_fixed_points
+from .rnn_numpy import RNNNumpy
+from .rnn_torch import RNNTorch
+from .scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
+from .trainer import CohortResult, TrainedNetwork, Trainer, train_cohort
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "CohortResult",
+    "Connectivity",
+    "DynamicSystemAnalyzer",
+    "Equation",
+    "NetworkConfig",
+    "PerformanceAnalyzer",
+    "RNNNumpy",
+    "RNNTorch",
+    "TrainedNetwork",
+    "Trainer",
+    "TrainingConfig",
+    "ValidationScores",
+    "choice_accuracy",
+    "get_activation",
+    "initial_connectivity",
+    "mean_squared_error",
+    "penalties",
+    "plot_fixed_points",
+    "plot_trials",
+    "r2_by_trial",
+    "r2_pooled",
+    "train_cohort",
+]

@@ -1,0 +1,302 @@
+"""K networks of one shape as one batched torch module, with constrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from tasks_lib.errors import ParameterError
+
+from .bptt import run_dynamics
+from .config import NetworkConfig
+from .connectivity import dale_signs, initial_connectivity, stream
+from .equations import Equation
+from .rnn_numpy import RNNNumpy, as_weights
+
+BLOCKS = ("W_rec", "W_inp", "W_out")
+# Violators of a sign are set to this, not to 0, so that the sign of the connection stays known.
+NEARLY_ZERO = 1e-12
+
+
+def torch_generator(seed_sequence: np.random.SeedSequence, device: torch.device) -> torch.Generator:
+    """Return a torch generator seeded by a NumPy seed sequence."""
+    generator = torch.Generator(device=device)
+    # 63 bits: torch keeps the seed as a signed integer on some back ends.
+    generator.manual_seed(int(seed_sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    return generator
+
+
+class RNNTorch(nn.Module):
+    """Continuous-time recurrent networks for training.
+
+    Parameters
+    ----------
+    W_rec, W_inp, W_out, b_rec, x_init : array
+        Weights of one network, shaped as in `RNNNumpy`, or of K networks with a leading axis K.
+    masks, signs : dict, optional
+        Constraints on each block of weights, shaped like the block: where a weight exists, and
+        the sign that it keeps (0: free).
+    constraint_method : {"clamp", "reflect"}
+        How they are kept (`NetworkConfig`).
+    bias_range : (float, float)
+        Range of a trained bias; a degenerate range fixes the bias at what is given.
+    dale : array (N,), optional
+        Sign of each unit's outgoing weights, for penalties.
+    seeds : sequence of int, optional
+        One seed for each network, for its noise; 0 ... K-1 by default.
+    device, dtype
+        Where and in which precision; CPU and float32 by default.
+    activation, equation_type, tau, dt, gamma, sigma_rec, sigma_inp, sigma_out, noise_inside
+        See `models.equations.Equation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        W_rec: ArrayLike,
+        W_inp: ArrayLike,
+        W_out: ArrayLike,
+        b_rec: ArrayLike | None = None,
+        x_init: ArrayLike | None = None,
+        masks: dict[str, ArrayLike] | None = None,
+        signs: dict[str, ArrayLike] | None = None,
+        constraint_method: str = "clamp",
+        bias_range: tuple[float, float] = (0.0, 0.0),
+        dale: ArrayLike | None = None,
+        exc_to_inh_ratio: float = 4.0,
+        seeds: Sequence[int] | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        activation: Any = "relu",
+        **equation: Any,
+    ) -> None:
+        super().__init__()
+        self.equation = Equation(activation=activation, **equation)
+        self.device, self.dtype = torch.device(device), dtype
+        self.constraint_method = constraint_method
+        self.bias_range = bias_range
+        self.exc_to_inh_ratio = exc_to_inh_ratio
+        self.is_batched = np.ndim(W_rec) == 3  # whether a leading axis K is given and returned
+        lead = (None,) if self.is_batched else ()
+        w_inp = as_weights("W_inp", W_inp, (*lead, None, None))
+        self.n_units, self.n_inputs = w_inp.shape[-2:]
+        k = (w_inp.shape[0],) if self.is_batched else ()
+        self.n_networks = k[0] if k else 1
+        w_out = as_weights("W_out", W_out, (*k, None, self.n_units))
+        self.n_outputs = w_out.shape[-2]
+        zeros = np.zeros((*k, self.n_units))
+        blocks = {
+            "W_rec": as_weights("W_rec", W_rec, (*k, self.n_units, self.n_units)),
+            "W_inp": w_inp,
+            "W_out": w_out,
+            "b_rec": as_weights("b_rec", zeros if b_rec is None else b_rec, zeros.shape),
+            "x_init": as_weights("x_init", zeros if x_init is None else x_init, zeros.shape),
+        }
+        for name, value in blocks.items():
+            tensor = self._tensor(value if self.is_batched else value[None])
+            trained = name in BLOCKS or (name == "b_rec" and bias_range[1] > bias_range[0])
+            if trained:
+                setattr(self, f"_{name}", nn.Parameter(tensor))
+            else:
+                self.register_buffer(f"_{name}", tensor)
+        for name in BLOCKS:
+            shape = tuple(getattr(self, f"_{name}").shape)
+            mask = np.broadcast_to(np.asarray((masks or {}).get(name, True)), shape)
+            sign = np.broadcast_to(np.asarray((signs or {}).get(name, 0.0)), shape)
+            self.register_buffer(f"_mask_{name}", self._tensor(mask))
+            self.register_buffer(f"_sign_{name}", self._tensor(sign))
+        self.dale = None if dale is None or not np.any(dale) else self._tensor(dale)
+        self.seeds = list(range(self.n_networks)) if seeds is None else [int(s) for s in seeds]
+        if len(self.seeds) != self.n_networks:
+            raise ParameterError(
+                "seeds", seeds, f"there are {self.n_networks} networks", "give one seed for each"
+            )
+        self.generators = [torch_generator(stream(s, "noise"), self.device) for s in self.seeds]
+
+    @classmethod
+    def from_config(
+        cls,
+        config: NetworkConfig,
+        n_inputs: int,
+        n_outputs: int,
+        seed: int | Sequence[int] = 0,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> RNNTorch:
+        """Draw one network (``seed`` a number) or K networks (``seed`` a sequence)."""
+        seeds = [seed] if isinstance(seed, int) else list(seed)
+        drawn = [initial_connectivity(config, n_inputs, n_outputs, s) for s in seeds]
+        pick = (lambda rows: rows[0]) if isinstance(seed, int) else np.stack
+        eq = config.equation
+        return cls(
+            W_rec=pick([c.W_rec for c in drawn]),
+            W_inp=pick([c.W_inp for c in drawn]),
+            W_out=pick([c.W_out for c in drawn]),
+            b_rec=pick([c.b_rec for c in drawn]),
+            masks={name: pick([c.masks[name] for c in drawn]) for name in BLOCKS},
+            signs={name: pick([c.signs[name] for c in drawn]) for name in BLOCKS},
+            constraint_method=config.constraint_method,
+            bias_range=(config.bias_min, config.bias_max),
+            dale=dale_signs(config),
+            exc_to_inh_ratio=config.exc_to_inh_ratio,
+            seeds=seeds,
+            device=device,
+            dtype=dtype,
+            activation=eq.activation,
+            **{name: getattr(eq, name) for name in eq.__dataclass_fields__ if name != "activation"},
+        )
+
+    def _tensor(self, value: Any) -> Tensor:
+        return torch.as_tensor(np.array(value), dtype=self.dtype, device=self.device)
+
+    def effective(self, name: str) -> Tensor:
+        """Return the weights (K, ...) that the network runs with, constraints applied."""
+        raw: Tensor = getattr(self, f"_{name}")
+        if self.constraint_method != "reflect" or name not in BLOCKS:
+            return raw
+        sign = getattr(self, f"_sign_{name}")
+        return torch.where(sign == 0, raw, raw.abs() * sign) * getattr(self, f"_mask_{name}")
+
+    def _public(self, tensor: Tensor) -> Tensor:
+        return tensor if self.is_batched else tensor[0]
+
+    @property
+    def W_rec(self) -> Tensor:
+        """Effective recurrent weights (N, N) or (K, N, N)."""
+        return self._public(self.effective("W_rec"))
+
+    @property
+    def W_inp(self) -> Tensor:
+        """Effective input weights (N, n_inputs) or (K, N, n_inputs)."""
+        return self._public(self.effective("W_inp"))
+
+    @property
+    def W_out(self) -> Tensor:
+        """Effective readout weights (n_outputs, N) or (K, n_outputs, N)."""
+        return self._public(self.effective("W_out"))
+
+    @property
+    def b_rec(self) -> Tensor:
+        """Biases (N,) or (K, N)."""
+        return self._public(self.effective("b_rec"))
+
+    @property
+    def x_init(self) -> Tensor:
+        """Initial states (N,) or (K, N)."""
+        return self._public(self.effective("x_init"))
+
+    def _normal(self, shape: tuple[int, ...], sigma: float, level: float) -> Tensor | None:
+        """Draw noise (K, *shape), each network from its own generator; None where sigma is 0."""
+        if not sigma * level:
+            return None
+        draws = [
+            torch.randn(shape, generator=g, device=self.device, dtype=self.dtype)
+            for g in self.generators
+        ]
+        return torch.stack(draws).mul_(self.equation.noise_scale(sigma) * level)
+
+    def simulate(self, u: Tensor, noise: bool, level: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Run all networks in the internal layout.
+
+        Parameters
+        ----------
+        u : Tensor (T, B, n_inputs) or (K, T, B, n_inputs)
+            Inputs shared by all networks, or of each.
+        noise : bool
+            Whether to draw noise.
+        level : float
+            Factor on all noise (annealing).
+
+        Returns
+        -------
+        states : Tensor (K, T, B, N)
+        outputs : Tensor (K, T, B, n_outputs)
+        """
+        eq, k = self.equation, self.n_networks
+        inputs = u.expand(k, *u.shape[-3:])
+        n_steps, n_trials = inputs.shape[1:3]
+        if not noise:
+            level = 0.0
+        xi_inp = self._normal((n_steps, n_trials, self.n_inputs), eq.sigma_inp, level)
+        xi_rec = self._normal((n_steps, n_trials, self.n_units), eq.sigma_rec, level)
+        xi_out = self._normal((n_steps, n_trials, self.n_units), eq.sigma_out, level)
+        noisy = inputs if xi_inp is None else inputs + xi_inp
+        drive = torch.baddbmm(
+            self.effective("b_rec")[:, None, :],
+            noisy.reshape(k, n_steps * n_trials, self.n_inputs),
+            self.effective("W_inp").transpose(1, 2),
+        ).view(k, n_steps, n_trials, self.n_units)
+        start = self.effective("x_init")[:, None, :].expand(k, n_trials, self.n_units)
+        states = run_dynamics(self.effective("W_rec"), drive, start, xi_rec, eq)
+        rates = eq.rates(states)
+        if xi_out is not None:
+            rates = rates + xi_out
+        outputs = torch.bmm(rates.flatten(1, 2), self.effective("W_out").transpose(1, 2))
+        return states, outputs.view(k, n_steps, n_trials, self.n_outputs)
+
+    def to_internal(self, array: ArrayLike | Tensor) -> Tensor:
+        """Turn (..., channels, T, B) into the internal layout (..., T, B, channels)."""
+        tensor = torch.as_tensor(array, dtype=self.dtype, device=self.device)
+        return tensor.movedim(-3, -1).contiguous()
+
+    def forward(self, u: ArrayLike | Tensor, noise: bool = False) -> tuple[Tensor, Tensor]:
+        """Simulate trials, differentiably.
+
+        Parameters
+        ----------
+        u : array (n_inputs, T, B) or (K, n_inputs, T, B)
+            Inputs.
+        noise : bool
+            Whether to draw noise.
+
+        Returns
+        -------
+        states : Tensor (N, T, B), or (K, N, T, B) for K networks
+        outputs : Tensor (n_outputs, T, B), or (K, n_outputs, T, B)
+        """
+        inputs = self.to_internal(u)
+        if inputs.ndim < 3 or inputs.shape[-1] != self.n_inputs:
+            raise ParameterError(
+                "u.shape",
+                tuple(np.shape(u)),
+                f"this network takes {self.n_inputs} input channels",
+                f"pass an array of shape ({self.n_inputs}, T, B)",
+            )
+        states, outputs = self.simulate(inputs, noise)
+        return self._public(states.movedim(-1, -3)), self._public(outputs.movedim(-1, -3))
+
+    @torch.no_grad()
+    def enforce_constraints(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Bring the weights back to their constraints, and the optimiser's moments with them.
+
+        Masked weights and their Adam moments become exactly 0; a weight that left its sign
+        becomes 1e-12 of that sign; a trained bias returns to its range.
+        """
+        for name in BLOCKS:
+            raw: Tensor = getattr(self, f"_{name}")
+            mask, sign = getattr(self, f"_mask_{name}"), getattr(self, f"_sign_{name}")
+            if self.constraint_method == "clamp":
+                wrong = (sign != 0) & (raw * sign < NEARLY_ZERO)
+                raw.copy_(torch.where(wrong, sign * NEARLY_ZERO, raw))
+            raw.mul_(mask)
+            for moment in (optimizer.state.get(raw, {}) if optimizer else {}).values():
+                if isinstance(moment, Tensor) and moment.shape == raw.shape:
+                    moment.mul_(mask)
+        if self.bias_range[1] > self.bias_range[0]:
+            self._b_rec.clamp_(*self.bias_range)  # type: ignore[operator]
+
+    def weights(self, index: int = 0) -> dict[str, np.ndarray]:
+        """Return one network's effective weights as NumPy arrays of this precision."""
+        names = (*BLOCKS, "b_rec", "x_init")
+        return {n: self.effective(n)[index].detach().cpu().numpy().copy() for n in names}
+
+    def to_numpy(self, index: int = 0) -> RNNNumpy:
+        """Return one network for analysis."""
+        eq = self.equation
+        fields = {name: getattr(eq, name) for name in eq.__dataclass_fields__}
+        return RNNNumpy(**self.weights(index), **fields, seed=self.seeds[index])

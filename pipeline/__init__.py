@@ -1,0 +1,36 @@
+"""The pipeline: what is stored and when it is computed.
+
+Importing this package connects to nothing. ``pipeline.connect()`` does.
+"""
+
+from .database import DatabaseError, connect, disconnect
+from .dynamics import FixedPointParams, FixedPointPlot, FixedPoints, LineAttractor, Linearization
+from .network import NetworkParams
+from .performance import Psychometric, TrialPlot, Validation, ValidationParams
+from .submit import read_submission, submit
+from .task import Task
+from .training import Cohort, Training, TrainingParams
+from .worker import fill
+
+__all__ = [
+    "Cohort",
+    "DatabaseError",
+    "FixedPointParams",
+    "FixedPointPlot",
+    "FixedPoints",
+    "LineAttractor",
+    "Linearization",
+    "NetworkParams",
+    "Psychometric",
+    "Task",
+    "Training",
+    "TrainingParams",
+    "TrialPlot",
+    "Validation",
+    "ValidationParams",
+    "connect",
+    "disconnect",
+    "fill",
+    "read_submission",
+    "submit",
+]

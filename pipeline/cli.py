@@ -1,0 +1,171 @@
+"""The command line: ``rnn``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tasks_lib.errors import ParameterError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Train recurrent networks on behavioural tasks and analyse how they solve them.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+@contextmanager
+def _session() -> Iterator[Any]:
+    """Connect; end with one line and status 1 on an error that the user can mend."""
+    # Imported here, so that `rnn --help` does not wait for torch.
+    from datajoint.errors import DataJointError
+
+    import pipeline
+
+    try:
+        pipeline.connect()
+        yield pipeline
+    except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
+        line = " ".join(str(error).split())
+        errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    finally:
+        pipeline.disconnect()
+
+
+def _announce(table: str, n_keys: int) -> None:
+    errors.print(f"{table}: {n_keys} to do", style="bold")
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def print_reports(reports: list[Any]) -> None:
+    """Print the table of networks."""
+    table = Table(title=None)
+    table.add_column("network", overflow="fold")
+    headings = ("R²", "accuracy", "fixed points by unstable modes", "max Re λ", "seconds")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for r in reports:
+        by_modes = ", ".join(f"{modes}: {n}" for modes, n in r.by_unstable_modes.items())
+        table.add_row(
+            r.name if r.status == "finished" else f"{r.name} ({r.status})",
+            _number(r.r2, 4),
+            _number(r.accuracy),
+            by_modes or "none",
+            _number(r.max_eigenvalue, 4),
+            _number(r.seconds, 1),
+        )
+    console.print(table)
+
+
+@app.command()
+def demo(
+    figures: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("demo_figures"),
+) -> None:
+    """Enter a decision-making task, train four networks and analyse them."""
+    with _session():
+        from pipeline.demo import REQUIRED_R2, run_demo
+
+        result = run_demo(figures, announce=_announce)
+        print_reports(result.reports)
+        for name, key, message in result.errors:
+            errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
+        if result.made:
+            console.print(f"{result.made} rows computed in {result.seconds:.0f} s.")
+        elif not result.errors:
+            console.print(f"Everything was done already ({result.seconds:.1f} s).")
+        console.print(f"{len(result.figures)} figures in {figures.resolve()}", soft_wrap=True)
+        for r in result.failures:
+            errors.print(
+                f"error: {r.name} reached a noise-free R² of {_number(r.r2, 4)}, "
+                f"below {REQUIRED_R2}",
+                style="red",
+                markup=False,
+            )
+        if result.errors or result.failures or not result.reports:
+            raise typer.Exit(1)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="YAML file of tasks, parameters and cohorts.")],
+) -> None:
+    """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
+    with _session() as pipeline:
+        for section, n in pipeline.submit(pipeline.read_submission(file)).items():
+            console.print(f"{section}: {n} new")
+
+
+@app.command()
+def worker(
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Fill all tables until there is nothing left that this worker can do."""
+    with _session() as pipeline:
+        made, failed = 0, []
+        while True:
+            filled = pipeline.fill(announce=None if quiet else _announce)
+            made, failed = made + filled.made, failed + filled.errors
+            if not filled.made:
+                break
+        for name, key, message in failed:
+            errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
+        console.print(f"{made} rows computed, {len(failed)} jobs failed.")
+        if failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def status() -> None:
+    """Say how far each table is."""
+    with _session():
+        from pipeline.status import table_status
+
+        table = Table("table")
+        for heading in ("done", "pending", "running", "failed"):
+            table.add_column(heading, justify="right")
+        for s in table_status():
+            table.add_row(s.table, *(str(n) for n in (s.done, s.pending, s.running, s.failed)))
+        console.print(table)
+
+
+@app.command()
+def show(
+    task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Write their figures here.")] = None,
+) -> None:
+    """Print trained networks with their scores and fixed points."""
+    with _session():
+        from pipeline.report import export_figures, network_reports
+
+        restriction = None if task is None else {"task_name": task}
+        reports = network_reports(restriction)
+        if not reports:
+            console.print("No trained networks." if task is None else f"No networks of {task}.")
+            return
+        print_reports(reports)
+        if figures is not None:
+            written = export_figures(figures, restriction)
+            console.print(f"{len(written)} figures in {figures.resolve()}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.getLogger("datajoint").setLevel(logging.WARNING)
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""The dynamics of trained networks: fixed points, their linearisation, line attractors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datajoint as dj
+import numpy as np
+
+from models import (
+    DynamicSystemAnalyzer,
+    get_line_attractor,
+    plot_fixed_points,
+    plot_line_attractors,
+)
+
+from . import schemas
+from .network import NetworkParams
+from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .task import Task
+from .training import Training, load_network
+
+
+@schemas.dynamics
+class FixedPointParams(dj.Lookup):
+    definition = """
+    # how fixed points are searched
+    search_name : varchar(64)             # readable name
+    ---
+    mode        : enum('exact', 'approx')  # roots of F, or local minima of |F|^2 / 2
+    n_starts    : int32                   # starts from the network's own trajectories
+    fun_tol     : float64                 # exact: largest |F|; approx: largest |F|^2 / 2
+    diff_cutoff : float64                 # points closer than this are one
+    eig_cutoff  : float64                 # largest real part within +- this: marginal
+    """
+
+    contents = (
+        {
+            "search_name": "exact",
+            "mode": "exact",
+            "n_starts": 200,
+            "fun_tol": 1e-10,
+            "diff_cutoff": 1e-4,
+            "eig_cutoff": 1e-6,
+        },
+    )
+
+
+@schemas.dynamics
+class FixedPoints(dj.Computed):
+    definition = """
+    # fixed points of a network at a constant input
+    -> Training.Network
+    -> Task.Input
+    -> FixedPointParams
+    ---
+    status        : varchar(32)  # complete, incomplete or none_found
+    n_points      : int32        # points found
+    n_stable      : int32        # largest real part below -eig_cutoff
+    n_marginal    : int32        # largest real part within +- eig_cutoff
+    n_unstable    : int32        # largest real part above eig_cutoff
+    coverage=null : float64      # Good-Turing: 1 - points found once / hits
+    index_sum     : int32        # sum of (-1)^(unstable modes)
+    n_starts_used : int32        # starts of the search, all rounds
+    n_converged   : int32        # starts that ended in a point
+    seconds       : float64      # wall time of the search (s)
+    """
+
+    class Point(dj.Part):
+        definition = """
+        # one fixed point
+        -> master
+        point           : int32       # number within the set
+        ---
+        state           : <npy@main>  # (N,)
+        residual        : float64     # |F|
+        hits            : int32       # starts that ended here
+        n_unstable_modes : int32      # eigenvalues with positive real part
+        stability       : enum('stable', 'unstable', 'marginal')
+        max_eigenvalue  : float64     # largest real part, per tau
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """Finished networks, at each input of their task, with every search."""
+        return finished_networks().proj() * Task.Input.proj() * FixedPointParams.proj()
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch parameters and references to the weights, not the weights."""
+        return (
+            (Training.Network & key).fetch1(),
+            (NetworkParams & key).fetch1(),
+            (Task & key).fetch1(),
+            (Task.Input & key).fetch1("input_vector").tolist(),
+            (FixedPointParams & key).fetch1(),
+        )
+
+    def make_compute(
+        self,
+        key: dict[str, Any],
+        network_row: dict[str, Any],
+        params_row: dict[str, Any],
+        task_row: dict[str, Any],
+        input_vector: list[float],
+        search: dict[str, Any],
+    ) -> tuple[Any, ...]:
+        """Search."""
+        rnn = load_network(network_row, NetworkParams.build(params_row))
+        task = Task.build(task_row, seed=VALIDATION_SEED)
+        analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
+        names = ("n_starts", "fun_tol", "diff_cutoff", "eig_cutoff")
+        found = analyzer.get_fixed_points(
+            np.asarray(input_vector),
+            mode=search["mode"],
+            name=key["input_name"],
+            **{name: search[name] for name in names},
+        )
+        return (found,)
+
+    def make_insert(self, key: dict[str, Any], found: Any) -> None:
+        """Insert the set and its points."""
+        kinds = list(found.stability)
+        self.insert1(
+            {
+                **key,
+                "status": found.status,
+                "n_points": len(kinds),
+                **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
+                "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
+                "index_sum": int(found.index_sum),
+                "n_starts_used": int(found.n_starts),
+                "n_converged": int(found.n_converged),
+                "seconds": float(found.seconds),
+            }
+        )
+        self.Point.insert(
+            {
+                **key,
+                "point": i,
+                "state": np.ascontiguousarray(found.points[:, i]),
+                "residual": float(found.residual[i]),
+                "hits": int(found.hits[i]),
+                "n_unstable_modes": int(found.n_unstable[i]),
+                "stability": kinds[i],
+                "max_eigenvalue": float(found.eigenvalues[i].real.max()),
+            }
+            for i in range(len(kinds))
+        )
+
+
+def fetch_points(key: dict[str, Any]) -> np.ndarray:
+    """Return the fixed points of one set (N, P), in their order."""
+    states = [np.asarray(s) for s in (FixedPoints.Point & key).to_arrays("state", order_by="point")]
+    return np.stack(states, axis=1)
+
+
+@schemas.dynamics
+class Linearization(dj.Computed):
+    definition = """
+    # linearisation at every point of a set
+    -> FixedPoints
+    ---
+    n_points : int32  # points linearised
+    """
+
+    class Point(dj.Part):
+        definition = """
+        # linearisation at one fixed point, in units of 1 / tau
+        -> master
+        -> FixedPoints.Point
+        ---
+        jacobian     : <npy@main>  # dF/dx (N, N)
+        eigenvalues  : <npy@main>  # (N,) complex, by real part, descending
+        right_vector : <npy@main>  # principal right eigenvector r (N,) complex
+        left_vector  : <npy@main>  # principal left eigenvector l (N,) complex, l.r = 1
+        speed        : float64     # |F|^2
+        """
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Linearise the points of one set."""
+        numbers = (FixedPoints.Point & key).to_arrays("point", order_by="point")
+        self.insert1({**key, "n_points": len(numbers)})
+        if not len(numbers):
+            return
+        rnn, task = fetch_network(key)
+        u = (Task.Input & key).fetch1("input_vector")
+        analytics = DynamicSystemAnalyzer(rnn, task).compute_point_analytics(fetch_points(key).T, u)
+        self.Point.insert(
+            {
+                **key,
+                "point": int(number),
+                "jacobian": analytics.jacobian[i],
+                "eigenvalues": analytics.eigenvalues[i],
+                "right_vector": analytics.right[i],
+                "left_vector": analytics.left[i],
+                "speed": float(analytics.fun_val[i]),
+            }
+            for i, number in enumerate(numbers)
+        )
+
+
+@schemas.dynamics
+class FixedPointPlot(dj.Computed):
+    definition = """
+    # picture of a network's fixed points at all inputs of its task, on principal components
+    -> Training.Network
+    -> FixedPointParams
+    ---
+    figure : <figure@main>
+    """
+
+    @property
+    def key_source(self) -> Any:
+        """Networks whose fixed points are known at every input of their task."""
+        wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
+        sets = (Training.Network.proj() * FixedPointParams.proj()).aggr(
+            FixedPoints.proj(), n_done="count(*)"
+        )
+        return (sets * wanted & "n_done = n_wanted").proj()
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Plot the points of one network."""
+        rnn, task = fetch_network(key)
+        search = (FixedPointParams & key).fetch1()
+        analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
+        inputs = (Task.Input & key).to_dicts(order_by="input_name")
+        task.reset()
+        states, _ = rnn.run(task.get_batch()[0])
+        sets = [
+            analyzer.restore(
+                fetch_points({**key, "input_name": row["input_name"]}),
+                row["input_vector"],
+                name=row["input_name"],
+                mode=search["mode"],
+                eig_cutoff=search["eig_cutoff"],
+            )
+            for row in inputs
+            if FixedPoints.Point & key & {"input_name": row["input_name"]}
+        ]
+        figure = plot_fixed_points(sets, projection="2D", trajectories=states)
+        self.insert1({**key, "figure": figure})
+
+
+@schemas.dynamics
+class LineAttractor(dj.Computed):
+    definition = """
+    # line attractors of a context-dependent decision network, one a context
+    -> Training.Network
+    ---
+    figure : <figure@main>  # both lines in 3D, and |F| along them
+    """
+
+    class Context(dj.Part):
+        definition = """
+        # the line of one context
+        -> master
+        context           : varchar(32)  # motion or color
+        ---
+        states            : <npy@main>   # slow points along the line (N, P)
+        speed             : <npy@main>   # |F|^2 at each (P,)
+        eigenvalues       : <npy@main>   # (P, N) complex, by real part, descending
+        selection_vectors : <npy@main>   # left eigenvector l at each, toward the choice axis (P, N)
+        right_vectors     : <npy@main>   # right eigenvector r at each, l.r = 1 (P, N)
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """Finished networks of context-dependent decision making."""
+        return (finished_networks() & (Task & {"task_class": "CDDM"}).proj()).proj()
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Find both lines of one network."""
+        rnn, task = fetch_network(key)
+        lines = [get_line_attractor(rnn, task, context) for context in ("motion", "color")]
+        self.insert1({**key, "figure": plot_line_attractors(lines)})
+        self.Context.insert(
+            {
+                **key,
+                "context": line.context,
+                "states": line.points,
+                "speed": line.speed,
+                "eigenvalues": line.eigenvalues,
+                "selection_vectors": line.left,
+                "right_vectors": line.right,
+            }
+            for line in lines
+        )

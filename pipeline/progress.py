@@ -1,0 +1,25 @@
+"""Progress of long computations, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm.auto import tqdm
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
+    """Show a bar; yields a function ``report(step, n_steps, loss)`` that moves it."""
+    bar = tqdm(desc=title, unit="it", leave=False, mininterval=0.2, dynamic_ncols=True)
+
+    def report(step: int, n_steps: int, loss: float) -> None:
+        bar.total = n_steps
+        # Bound refreshes: reading the loss each iteration is cheap, drawing is not.
+        if bar.update(step - bar.n):
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+
+    try:
+        yield report
+    finally:
+        bar.close()

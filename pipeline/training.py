@@ -1,0 +1,217 @@
+"""Training: parameters, cohorts and the networks that come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datajoint as dj
+import numpy as np
+
+from models import NetworkConfig, RNNNumpy, TrainingConfig, train_cohort
+from tasks_lib.errors import ParameterError
+
+from . import schemas
+from .network import NetworkParams
+from .parameters import ParameterTable, make_config
+from .progress import progress_bar
+from .provenance import provenance
+from .task import Task
+
+WEIGHTS = ("W_rec", "W_inp", "W_out", "b_rec", "x_init")
+
+
+@schemas.training
+class TrainingParams(ParameterTable, dj.Manual):
+    definition = """
+    # parameters of a training
+    training_name       : varchar(64)    # readable name of this parameter set
+    ---
+    max_iter            : int32          # optimiser steps
+    lr=null             : float64        # learning rate of Adam; null: 1e-3 (100 / N)^(1/3)
+    weight_decay        : float64        # added to the gradient
+    max_grad_norm       : float64        # each network's gradient is scaled down to this norm
+    same_batch          : bool           # one fixed batch, or a fresh one each iteration
+    task_safe_gradients : bool           # penalties never against the task's gradient
+    anneal_noise        : bool           # noise level rises along a sigmoid of the iteration
+    training_hash       : uuid           # of all the above but the name, and of the penalties
+    unique index (training_hash)
+    """
+
+    hash_field = "training_hash"
+    extra_fields = ("penalties",)
+
+    class Penalty(dj.Part):
+        definition = """
+        # penalty added to the loss
+        -> master
+        penalty : varchar(128)  # registered name, or "package.module:function"
+        ---
+        weight  : float64       # lambda
+        args    : json          # arguments of the penalty that differ from its defaults
+        """
+
+    @classmethod
+    def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the complete row, checked, defaults filled in; penalties among its fields."""
+        return make_config(TrainingConfig, row).to_dict()
+
+    @classmethod
+    def part_rows(cls, row: dict[str, Any]) -> dict[type[dj.Part], list[dict[str, Any]]]:
+        """Return the penalties that belong to a canonical row."""
+        return {
+            cls.Penalty: [
+                {"penalty": name, "weight": p["weight"], "args": p["args"]}
+                for name, p in row["penalties"].items()
+            ]
+        }
+
+    @staticmethod
+    def build(row: dict[str, Any], penalties: list[dict[str, Any]]) -> TrainingConfig:
+        """Make the configuration that a row and its penalties describe."""
+        names = [n for n in TrainingConfig.__dataclass_fields__ if n != "penalties"]
+        return TrainingConfig(
+            **{name: row[name] for name in names},
+            penalties={
+                p["penalty"]: {"weight": p["weight"], "args": p["args"] or {}} for p in penalties
+            },
+        )
+
+
+@schemas.training
+class Cohort(dj.Manual):
+    definition = """
+    # networks alike but for their seed, trained together
+    -> Task
+    -> NetworkParams
+    -> TrainingParams
+    first_seed : int32  # seeds are first_seed, first_seed + 1, ...
+    ---
+    n_networks : int32  # number of networks
+    """
+
+    def insert(self, rows: Any, **kwargs: Any) -> None:
+        """Insert cohorts; seeds and numbers of networks are checked first."""
+        rows = [dict(row) for row in rows]
+        for row in rows:
+            for field, minimum in (("first_seed", 0), ("n_networks", 1)):
+                value = row.get(field)
+                whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+                if not whole or value < minimum or value > 2**31 - 1:
+                    raise ParameterError(
+                        field, value, "is out of range", f"give a whole number from {minimum}"
+                    )
+        super().insert(rows, **kwargs)
+
+
+@schemas.training
+class Training(dj.Computed):
+    definition = """
+    # training of one cohort
+    -> Cohort
+    ---
+    device          : varchar(64)   # torch device it ran on
+    iterations      : int32         # optimiser steps asked for
+    seconds         : float64       # wall time (s)
+    code_version    : varchar(64)   # package version and commit
+    code_dirty      : bool          # whether the code had uncommitted changes
+    python_version  : varchar(32)
+    torch_version   : varchar(64)
+    numpy_version   : varchar(32)
+    trained_at      : datetime      # end of training, UTC
+    """
+
+    class Network(dj.Part):
+        definition = """
+        # one trained network
+        -> master
+        seed            : int32         # the network's own seed
+        ---
+        status          : enum('finished', 'diverged')  # diverged: weights are the last finite
+        iterations_done : int32         # optimiser steps that the weights have seen
+        loss=null       : float64       # of the last finite iteration
+        r2=null         : float64       # noise-free R^2 pooled over trials
+        w_rec           : <npy@main>    # W_rec, recurrent weights (N, N)
+        w_inp           : <npy@main>    # W_inp, input weights (N, n_inputs)
+        w_out           : <npy@main>    # W_out, readout weights (n_outputs, N)
+        b_rec           : <npy@main>    # biases (N,)
+        x_init          : <npy@main>    # initial state (N,)
+        loss_curve      : <npy@main>    # loss of each iteration
+        """
+
+        def load(self) -> RNNNumpy:
+            """Return the one network that this query selects, for analysis.
+
+            Raises
+            ------
+            datajoint.DataJointError
+                Where the query does not select exactly one network.
+            """
+            row = self.fetch1()
+            config = NetworkParams.build((NetworkParams & row).fetch1())
+            return load_network(row, config)
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch the parameters: no arrays."""
+        return (
+            (Task & key).fetch1(),
+            (NetworkParams & key).fetch1(),
+            (TrainingParams & key).fetch1(),
+            (TrainingParams.Penalty & key).to_dicts(),
+            (Cohort & key).fetch1("n_networks"),
+        )
+
+    def make_compute(
+        self,
+        key: dict[str, Any],
+        task_row: dict[str, Any],
+        network_row: dict[str, Any],
+        training_row: dict[str, Any],
+        penalties: list[dict[str, Any]],
+        n_networks: int,
+    ) -> tuple[Any, ...]:
+        """Train."""
+        first = int(key["first_seed"])
+        with progress_bar(f"{key['task_name']}/{key['network_name']}") as report:
+            result = train_cohort(
+                lambda seed: Task.build(task_row, seed),
+                NetworkParams.build(network_row),
+                TrainingParams.build(training_row, penalties),
+                seeds=range(first, first + int(n_networks)),
+                progress=report,
+            )
+        return (result, int(training_row["max_iter"]))
+
+    def make_insert(self, key: dict[str, Any], result: Any, max_iter: int) -> None:
+        """Insert the cohort and its networks."""
+        self.insert1(
+            {
+                **key,
+                "device": result.device,
+                "iterations": max_iter,
+                "seconds": result.seconds,
+                **provenance(),
+            }
+        )
+        self.Network.insert(
+            {
+                **key,
+                "seed": network.seed,
+                "status": network.status,
+                "iterations_done": network.iterations,
+                "loss": None if np.isnan(network.loss) else network.loss,
+                "r2": network.r2,
+                **{name.lower(): network.weights[name] for name in WEIGHTS},
+                "loss_curve": network.loss_curve,
+            }
+            for network in result.networks
+        )
+
+
+def load_network(row: dict[str, Any], config: NetworkConfig) -> RNNNumpy:
+    """Make the network of a `Training.Network` row, reading its weights from the store."""
+    eq = config.equation
+    return RNNNumpy(
+        **{name: np.asarray(row[name.lower()]) for name in WEIGHTS},
+        **{name: getattr(eq, name) for name in eq.__dataclass_fields__},
+        seed=int(row["seed"]),
+    )
