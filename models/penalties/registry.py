@@ -1,0 +1,240 @@
+"""What a penalty is given, and how penalties are found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from inspect import Parameter, signature
+from math import log
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+
+Penalty = Callable[..., Tensor]
+Rule = Callable[[dict[str, Any]], None]
+Limit = Mapping[str, float] | tuple[str, ...]
+F = TypeVar("F", bound=Penalty)
+
+POSITIVE: Limit = {"exclusive_minimum": 0.0}
+NON_NEGATIVE: Limit = {"minimum": 0.0}
+EXPONENT: Limit = {"minimum": 1.0}  # below 1 the slope of max(0, z)^g is infinite at 0
+
+
+@dataclass(frozen=True)
+class PenaltyContext:
+    """One network, its trials and its weights, as a penalty sees them.
+
+    Attributes
+    ----------
+    states : Tensor (N, T, B)
+        States x.
+    rates : Tensor (N, T, B)
+        Firing rates r: x in form s, f(x) in form h.
+    outputs, targets : Tensor (n_outputs, T, B)
+        Output y and what it should be.
+    inputs : Tensor (n_inputs, T, B)
+        Input u.
+    W_rec, W_inp, W_out : Tensor (N, N), (N, n_inputs), (n_outputs, N)
+        Effective weights, constraints applied.
+    b_rec : Tensor (N,)
+        Bias.
+    dale : Tensor (N,) or None
+        +1 for excitatory units, -1 for inhibitory ones; None without Dale's law.
+    exc_to_inh_ratio : float
+        Excitatory units for each inhibitory one, R.
+    equation_type : {"s", "h"}
+        Whether states are rates or potentials.
+    n_units : int
+        Number of units N.
+    mask : Tensor
+        Indices of the steps that count in the loss.
+    """
+
+    states: Tensor
+    rates: Tensor
+    outputs: Tensor
+    inputs: Tensor
+    targets: Tensor
+    W_rec: Tensor
+    W_inp: Tensor
+    W_out: Tensor
+    b_rec: Tensor
+    dale: Tensor | None
+    exc_to_inh_ratio: float
+    equation_type: str
+    n_units: int
+    mask: Tensor
+
+    @property
+    def size_scale(self) -> float:
+        """Factor s = ln 101 / ln(N + 1) by which caps shrink as the network grows; 1 at N = 100."""
+        return log(101.0) / log(self.n_units + 1.0)
+
+    @property
+    def net_input(self) -> Tensor:
+        """Net input h = W_rec x + W_inp u, (N, T, B)."""
+        recurrent = self.W_rec @ self.states.flatten(1)
+        return (recurrent + self.W_inp @ self.inputs.flatten(1)).view(self.states.shape)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    function: Penalty
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    rule: Rule | None = None
+    registered: bool = False
+
+
+_ENTRIES: dict[str, _Entry] = {}
+
+
+def register(name: str, rule: Rule | None = None, **limits: Limit) -> Callable[[F], F]:
+    """Give a penalty a short name; to be used as a decorator.
+
+    Parameters
+    ----------
+    name : str
+        Short name by which trainings name the penalty.
+    rule : callable, optional
+        Given all arguments, defaults filled in; raises `ParameterError` where they disagree.
+    **limits
+        For an argument: the texts that it may be, as a tuple, or the bounds of a number, as in
+        ``tau={"exclusive_minimum": 0.0}`` (also ``minimum``, ``maximum``). The kind of an argument
+        is that of its default: True, a whole number (2), any number (2.0).
+
+    Examples
+    --------
+    >>> @register("mean_rate", weight_of_zero={"minimum": 0.0})
+    ... def mean_rate(context, weight_of_zero=1.0):
+    ...     return weight_of_zero * context.rates.mean()
+    """
+
+    def keep(function: F) -> F:
+        old = _ENTRIES.get(name)
+        if old is not None and _address(old.function) != _address(function):
+            raise ParameterError(
+                "name", name, f"is the penalty {_address(old.function)}", "choose another name"
+            )
+        _ENTRIES[name] = _Entry(function, limits, rule, registered=True)
+        return function
+
+    return keep
+
+
+def names() -> tuple[str, ...]:
+    """Return the short names of all penalties, sorted."""
+    return tuple(sorted(_ENTRIES))
+
+
+def get(name: str) -> Penalty:
+    """Return the penalty of a short name or of a ``"package.module:function"``."""
+    return _entry(name).function
+
+
+def check(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a penalty's arguments in normal form, or say which of them it does not take.
+
+    Parameters
+    ----------
+    name : str
+        Short name or ``"package.module:function"``.
+    args : mapping
+        Arguments by name; those left out have their defaults.
+
+    Returns
+    -------
+    dict
+        The given arguments, checked.
+
+    Raises
+    ------
+    ParameterError
+        Unknown penalty or argument, an argument missing, or a value outside its limits.
+    """
+    entry = _entry(name)
+    where = f"penalties.{name}.args"
+    if not isinstance(args, Mapping):
+        raise ParameterError(where, args, "is not a mapping", 'write {"argument": value}')
+    # The first parameter is the context, passed by position.
+    every = list(signature(entry.function).parameters.values())[1:]
+    named = {p.name: p for p in every if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in every)
+    remedy = f"it takes {', '.join(named)}" if named else "it takes no arguments"
+    for key, value in args.items():
+        if key not in named and not takes_any:
+            raise ParameterError(f"{where}.{key}", value, "is no argument of this penalty", remedy)
+    for key, p in named.items():
+        if p.default is Parameter.empty and key not in args:
+            raise ParameterError(f"{where}.{key}", None, "is missing and has no default", "give it")
+    if not entry.registered:
+        return dict(args)
+    checked = {
+        key: _check_value(f"{where}.{key}", value, named[key], entry.limits.get(key))
+        if key in named
+        else value
+        for key, value in args.items()
+    }
+    if entry.rule is not None:
+        defaults = {k: p.default for k, p in named.items() if p.default is not Parameter.empty}
+        entry.rule({**defaults, **checked})
+    return checked
+
+
+def _check_value(path: str, value: Any, parameter: Parameter, limit: Limit | None) -> Any:
+    if isinstance(limit, tuple):
+        return check_choice(path, value, limit)
+    bounds: dict[str, Any] = dict(limit or {})
+    if isinstance(parameter.default, bool):
+        return check_bool(path, value)
+    if isinstance(parameter.default, int):
+        return check_int(path, value, **bounds)
+    if isinstance(parameter.default, float):
+        return check_float(path, value, **bounds)
+    return value
+
+
+def _entry(name: str) -> _Entry:
+    if not isinstance(name, str) or not name:
+        raise ParameterError("penalties", name, "is not a penalty's name", _known())
+    if name in _ENTRIES:
+        return _ENTRIES[name]
+    if ":" not in name:
+        raise ParameterError("penalties", name, "is not a penalty", _known())
+    module_name, _, attribute = name.partition(":")
+    try:
+        function = getattr(import_module(module_name), attribute)
+    except AttributeError as error:
+        raise ParameterError(
+            "penalties", name, f"{module_name} has no {attribute!r}", "correct the name"
+        ) from error
+    except Exception as error:  # someone else's module may fail to import in any way
+        raise ParameterError(
+            "penalties",
+            name,
+            f"cannot be imported ({type(error).__name__}: {error})",
+            'write "package.module:function", and install the package in this environment',
+        ) from error
+    for entry in _ENTRIES.values():  # registered under a short name too: the same limits hold
+        if entry.function is function:
+            return entry
+    try:
+        takes_context = len(signature(function).parameters) > 0
+    except (TypeError, ValueError):
+        takes_context = False
+    if not takes_context:
+        raise ParameterError(
+            "penalties", name, "is not a function of a context", "write def f(context, **args)"
+        )
+    return _Entry(function)
+
+
+def _known() -> str:
+    return f'use one of {", ".join(names())}, or "package.module:function"'
+
+
+def _address(function: Penalty) -> str:
+    module = getattr(function, "__module__", "?")
+    return f"{module}:{getattr(function, '__qualname__', repr(function))}"
