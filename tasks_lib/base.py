@@ -1,0 +1,165 @@
+"""What a trial is: the base class of every task, and the template for a new one."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ParameterError, check_int
+
+Float = NDArray[np.float64]
+Condition = dict[str, Any]
+Trial = tuple[Float, Float, Condition]
+Batch = tuple[Float, Float, list[Condition]]
+
+
+class Task(ABC):
+    """A behavioural task: inputs and target outputs of trials.
+
+    To define your own, subclass it: take your parameters as keyword arguments, keep each as an
+    attribute of the same name, call ``super().__init__``, and write `conditions` and
+    `generate_input_target_stream`. Draw every random number from ``self.rng``.
+    `tasks_lib.check_task` tells what is still wrong.
+
+    Parameters
+    ----------
+    n_steps : int
+        Length of a trial T, in steps of dt.
+    n_inputs, n_outputs : int
+        Numbers of input and output channels.
+    seed : int, optional
+        Seed of the task's own generator: the same seed gives the same batches.
+    """
+
+    def __init__(self, n_steps: int, n_inputs: int, n_outputs: int, seed: int | None = None) -> None:
+        self.n_steps = check_int("n_steps", n_steps, minimum=1)
+        self.n_inputs = check_int("n_inputs", n_inputs, minimum=1)
+        self.n_outputs = check_int("n_outputs", n_outputs, minimum=1)
+        self.seed = None if seed is None else check_int("seed", seed, minimum=0)
+        self.rng = np.random.default_rng(self.seed)
+
+    @abstractmethod
+    def conditions(self) -> list[Condition]:
+        """Return the conditions of one batch, in order (drawing what is random in them)."""
+
+    @abstractmethod
+    def generate_input_target_stream(self, **condition: Any) -> Trial:
+        """Return input (n_inputs, T), target (n_outputs, T) and the condition of one trial."""
+
+    @property
+    def mask(self) -> NDArray[np.int64]:
+        """Indices of the steps that count in the loss and the scores; all by default."""
+        return np.arange(self.n_steps)
+
+    @property
+    def analysis_inputs(self) -> dict[str, Float]:
+        """Named constant inputs (n_inputs,) at which the dynamics are worth analysing."""
+        return {"zero": np.zeros(self.n_inputs)}
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Name of each input channel."""
+        return tuple(f"input {i}" for i in range(self.n_inputs))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Name of each output channel."""
+        return tuple(f"output {i}" for i in range(self.n_outputs))
+
+    def get_choices(self, outputs: Float) -> NDArray[np.int64] | None:
+        """Return the choice (B,) read from outputs or targets (n_outputs, T, B).
+
+        0 means no choice. None, by default: a task without choices.
+        """
+        return None
+
+    def get_batch(self, shuffle: bool = False) -> Batch:
+        """Return a batch of trials.
+
+        Parameters
+        ----------
+        shuffle : bool
+            Whether to permute the trials.
+
+        Returns
+        -------
+        inputs : array (n_inputs, T, B)
+        targets : array (n_outputs, T, B)
+        conditions : list of B dicts
+        """
+        trials = [self.generate_input_target_stream(**c) for c in self.conditions()]
+        if shuffle:
+            trials = [trials[i] for i in self.rng.permutation(len(trials))]
+        inputs = np.stack([trial[0] for trial in trials], axis=2)
+        targets = np.stack([trial[1] for trial in trials], axis=2)
+        return inputs, targets, [trial[2] for trial in trials]
+
+    def reset(self, seed: int | None = None) -> None:
+        """Start the generator again, from ``seed`` or from the task's own seed."""
+        self.rng = np.random.default_rng(self.seed if seed is None else seed)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every constructor argument but the seed, as plain values that JSON can hold."""
+        names = [n for n in inspect.signature(type(self).__init__).parameters if n != "self"]
+        missing = [n for n in names if not hasattr(self, n)]
+        if missing:
+            raise ParameterError(
+                f"{type(self).__name__}.{missing[0]}",
+                None,
+                "is an argument of the class but not an attribute",
+                f"set self.{missing[0]} in __init__",
+            )
+        return {name: _plain(getattr(self, name)) for name in names if name != "seed"}
+
+    def __repr__(self) -> str:
+        """Return the call that makes this task."""
+        arguments = {**self.params, "seed": self.seed}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def check_window(
+    name: str, on: Any, off: Any, n_steps: int, fields: tuple[str, str] | None = None
+) -> tuple[int, int]:
+    """Return a half-open window [on, off) after checking 0 <= on < off <= n_steps."""
+    on_field, off_field = fields or (f"{name}_on", f"{name}_off")
+    start = check_int(on_field, on, minimum=0, maximum=n_steps - 1)
+    stop = check_int(off_field, off, minimum=1, maximum=n_steps)
+    if stop <= start:
+        raise ParameterError(
+            off_field, stop, f"is not after {on_field} = {start}", f"give more than {start}"
+        )
+    return start, stop
+
+
+def check_channels(task: str, field: str, value: Any, allowed: Sequence[int]) -> int:
+    """Return a number of channels after checking that the task can have it."""
+    number = check_int(field, value)
+    if number not in allowed:
+        raise ParameterError(
+            field,
+            number,
+            f"disagrees with {task}",
+            f"give {' or '.join(str(n) for n in allowed)}",
+        )
+    return number
+
+
+def steps(*windows: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the step indices of half-open windows, in order."""
+    return np.concatenate([np.arange(on, max(on, off)) for on, off in windows]).astype(np.int64)

@@ -1,0 +1,87 @@
+"""From the name of a task's class to a task."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from .base import Task
+from .cddm import CDDM
+from .errors import ParameterError
+from .flip_flop import NBitFlipFlop
+
+TASKS: dict[str, type[Task]] = {cls.__name__: cls for cls in (CDDM, NBitFlipFlop)}
+
+
+def task_class(name: str) -> type[Task]:
+    """Return a task's class from its short name here, or from "package.module:ClassName".
+
+    Raises
+    ------
+    ParameterError
+        Where it does not exist, cannot be imported or is not a Task.
+    """
+    if not isinstance(name, str) or (":" not in name and name not in TASKS):
+        raise ParameterError(
+            "task_class",
+            name,
+            "is not a task",
+            f"use one of {', '.join(TASKS)}, or 'package.module:ClassName'",
+        )
+    if name in TASKS:
+        return TASKS[name]
+    module_name, _, class_name = name.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ParameterError(
+            "task_class",
+            name,
+            f"cannot be imported ({error})",
+            "install its package where this runs, and check the spelling",
+        ) from None
+    except Exception as error:  # anything that a foreign module raises while it is imported
+        raise ParameterError(
+            "task_class",
+            name,
+            f"fails when imported ({type(error).__name__}: {error})",
+            "mend the module",
+        ) from error
+    if not (inspect.isclass(cls) and issubclass(cls, Task)):
+        raise ParameterError("task_class", name, "is not a Task", "subclass tasks_lib.Task")
+    return cls
+
+
+def create_task(
+    class_name: str,
+    n_steps: int | None = None,
+    n_inputs: int | None = None,
+    n_outputs: int | None = None,
+    params: dict[str, Any] | None = None,
+    seed: int | None = None,
+) -> Task:
+    """Make a task; what is None takes the default of its class."""
+    cls = task_class(class_name)
+    accepted = [n for n in inspect.signature(cls).parameters if n != "seed"]
+    if params is not None and not isinstance(params, dict):
+        raise ParameterError("params", params, "is not a set of fields", "write field: value")
+    arguments = dict(params or {})
+    for name in arguments:
+        if name not in accepted or name in ("n_steps", "n_inputs", "n_outputs"):
+            raise ParameterError(
+                f"params.{name}",
+                arguments[name],
+                f"is not a parameter of {class_name}",
+                f"use {', '.join(accepted)}; n_steps, n_inputs, n_outputs beside params",
+            )
+    given = {"n_steps": n_steps, "n_inputs": n_inputs, "n_outputs": n_outputs}
+    arguments |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return cls(**arguments, seed=seed)
+    except ParameterError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            "params", arguments, f"{class_name} refuses them ({error})", f"use {', '.join(accepted)}"
+        ) from error

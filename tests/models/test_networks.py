@@ -1,0 +1,236 @@
+"""Both network classes against reference data, autograd and each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import ACTIVATIONS, NetworkConfig, RNNNumpy, RNNTorch, get_activation
+from models.bptt import run_dynamics
+from models.equations import Equation
+from tasks_lib import ParameterError
+
+DATA = Path(__file__).parent.parent / "data"
+WEIGHTS = ("W_rec", "W_inp", "W_out", "b_rec")
+
+
+def reference(name):
+    data = np.load(DATA / f"dynamics_{name}.npz")
+    params = json.loads(str(data["params"]))
+    return data, {**params, **{w: data[w] for w in WEIGHTS}, "x_init": data["x0"]}
+
+
+@pytest.mark.parametrize("name", ["h_tanh", "s_relu"])
+def test_numpy_matches_reference(name):
+    data, arguments = reference(name)
+    rnn = RNNNumpy(**arguments)
+    states, outputs = rnn.run(data["u"])
+    assert np.abs(states - data["states"]).max() < 1e-12
+    assert np.abs(outputs - data["outputs"]).max() < 1e-12
+    assert np.abs(rnn.rhs(data["points"], data["u_point"]) - data["rhs"]).max() < 1e-12
+    assert np.abs(rnn.jacobian(data["points"], data["u_point"]) - data["jacobian"]).max() < 1e-12
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("name", ["h_tanh", "s_relu"])
+def test_torch_matches_reference(name, dtype, bound):
+    data, arguments = reference(name)
+    states, outputs = RNNTorch(**arguments, dtype=dtype)(data["u"])
+    assert np.abs(states.detach().numpy() - data["states"]).max() < bound
+    assert np.abs(outputs.detach().numpy() - data["outputs"]).max() < bound
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_derivative_is_that_of_autograd_and_numpy(name):
+    activation = get_activation(name)
+    x = torch.linspace(-4, 4, 81, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(activation.f(x).sum(), x)
+    off_kink = x.detach().abs() > 1e-9
+    assert torch.allclose(activation.df(x.detach())[off_kink], expected[off_kink], atol=1e-12)
+    values = x.detach().numpy()
+    assert np.allclose(activation.f(values), activation.f(x.detach()).numpy(), atol=1e-14)
+    assert np.allclose(activation.df(values), activation.df(x.detach()).numpy(), atol=1e-14)
+
+
+def test_sigmoid_derivative_knows_the_shift():
+    activation = get_activation({"name": "sigmoid", "slope": 3.0, "shift": 0.7})
+    step = 1e-6
+    numeric = (activation.f(np.array(0.2 + step)) - activation.f(np.array(0.2 - step))) / (2 * step)
+    assert activation.df(np.array(0.2)) == pytest.approx(numeric, rel=1e-8)
+
+
+equations = st.builds(
+    lambda activation, form, gamma, inside, dt: Equation(
+        activation=activation,
+        equation_type=form,
+        gamma=gamma,
+        noise_inside=inside and form == "s",
+        tau=10.0,
+        dt=dt,
+    ),
+    st.sampled_from(ACTIVATIONS),
+    st.sampled_from(["s", "h"]),
+    st.sampled_from([0.0, 0.1]),
+    st.booleans(),
+    st.sampled_from([1.0, 3.0, 10.0]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    eq=equations,
+    k=st.integers(1, 3),
+    n=st.integers(1, 5),
+    t=st.integers(1, 6),
+    b=st.integers(1, 3),
+    noisy=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_gradients_equal_autograd(eq, k, n, t, b, noisy, seed):
+    g = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=g, dtype=torch.float64).requires_grad_()
+
+    w, drive, x0 = draw(k, n, n), draw(k, t, b, n), draw(k, b, n)
+    noise = draw(k, t, b, n).detach() if noisy else None
+    arriving = draw(k, t, b, n).detach()
+    ours = run_dynamics(w, drive, x0, noise, eq)
+    gradients = torch.autograd.grad((ours * arriving).sum(), (w, drive, x0))
+    states = [x0]
+    for i in range(t - 1):
+        field, _ = eq.field(
+            states[-1],
+            lambda v, i=i: v @ w.transpose(1, 2) + drive[:, i],
+            None if noise is None else noise[:, i],
+        )
+        states.append(states[-1] + eq.alpha * field)
+    naive = torch.stack(states, dim=1)
+    assert torch.allclose(ours, naive, atol=1e-12, rtol=1e-12)
+    total = (naive * arriving).sum()
+    expected = torch.autograd.grad(total, (w, drive, x0), allow_unused=True)
+    for mine, theirs in zip(gradients, expected, strict=True):
+        wanted = torch.zeros_like(mine) if theirs is None else theirs
+        assert torch.allclose(mine, wanted, atol=1e-10, rtol=1e-10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    activation=st.sampled_from(ACTIVATIONS),
+    form=st.sampled_from(["s", "h"]),
+    dale=st.booleans(),
+    gamma=st.sampled_from([0.0, 0.05]),
+    method=st.sampled_from(["clamp", "reflect"]),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_torch_and_numpy_agree(activation, form, dale, gamma, method, seed):
+    config = NetworkConfig(
+        n_units=7,
+        activation=activation,
+        equation_type=form,
+        dale=dale,
+        gamma=gamma,
+        constraint_method=method,
+        bias_min=-0.2,
+        bias_max=0.3,
+        bias_init="uniform",
+    )
+    rnn = RNNTorch.from_config(config, 2, 3, seed=[seed, seed + 1], dtype=torch.float64)
+    u = np.random.default_rng(seed).standard_normal((2, 6, 4))
+    states, outputs = rnn(u)
+    for index in range(2):
+        x, y = rnn.to_numpy(index).run(u)
+        assert np.allclose(states[index].detach().numpy(), x, atol=1e-12)
+        assert np.allclose(outputs[index].detach().numpy(), y, atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    dale=st.booleans(),
+    density=st.sampled_from([0.2, 0.6, 1.0]),
+    loops=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_initial_weights_keep_their_constraints(dale, density, loops, seed):
+    n = 20
+    config = NetworkConfig(
+        n_units=n, dale=dale, density=density, self_connections=loops, spectral_radius=1.2
+    )
+    rnn = RNNTorch.from_config(config, 3, 2, seed=seed, dtype=torch.float64).to_numpy()
+    candidates = n * n if loops else n * (n - 1)
+    assert np.count_nonzero(rnn.W_rec) == round(density * candidates)
+    assert loops or not np.diag(rnn.W_rec).any()
+    assert np.abs(np.linalg.eigvals(rnn.W_rec)).max() == pytest.approx(1.2, rel=1e-9)
+    if dale:
+        assert (rnn.W_rec[:, :16] >= 0).all()
+        assert (rnn.W_rec[:, 16:] <= 0).all()
+        assert (rnn.W_inp >= 0).all()
+        assert (rnn.W_out >= 0).all()
+        assert not rnn.W_out[:, 16:].any()
+
+
+def test_blocks_of_weights_have_their_own_streams():
+    config = NetworkConfig(n_units=4, self_connections=True)
+    rnn = RNNTorch.from_config(config, 4, 4, seed=3, dtype=torch.float64).to_numpy()
+    flat = [w / w.ravel()[0] for w in (rnn.W_rec, rnn.W_inp, rnn.W_out)]
+    assert not np.allclose(flat[0], flat[1])
+    assert not np.allclose(flat[1], flat[2])
+
+
+def test_noise_has_the_stated_size_and_place():
+    n, t, b = 3, 2, 200_000
+    common = {"W_rec": np.zeros((n, n)), "W_inp": np.zeros((n, 1)), "W_out": np.eye(n)}
+    u = np.zeros((1, t, b))
+    rnn = RNNNumpy(**common, sigma_rec=0.3, tau=5.0, seed=0)
+    states, _ = rnn.run(u, noise=True)
+    alpha = 0.2
+    assert states[:, 1].std() == pytest.approx(alpha * np.sqrt(2 / alpha) * 0.3, rel=0.01)
+    inside = RNNNumpy(**common, sigma_rec=0.3, tau=5.0, noise_inside=True, seed=0)
+    assert (inside.run(u, noise=True)[0] >= 0).all()  # the rectifier came after the noise
+    torch_states, _ = RNNTorch(**common, sigma_rec=0.3, tau=5.0)(u, noise=True)
+    assert float(torch_states.detach()[:, 1].std()) == pytest.approx(
+        float(states[:, 1].std()), rel=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tau", -1.0),
+        ("dt", 20.0),
+        ("density", 0.0),
+        ("density", float("nan")),
+        ("n_units", 2.5),
+        ("n_units", "100"),
+        ("dale", 1),
+        ("activation", "swish"),
+        ("equation_type", "x"),
+        ("sigma_rec", -0.1),
+        ("constraint_method", "hope"),
+    ],
+)
+def test_network_config_names_the_field_and_value(field, value):
+    with pytest.raises(ParameterError) as caught:
+        NetworkConfig(**{field: value})
+    assert caught.value.field == field
+    assert repr(value) in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_numpy_refuses_weights_that_disagree_or_are_not_finite():
+    good = {"W_rec": np.eye(3), "W_inp": np.ones((3, 2)), "W_out": np.ones((1, 3))}
+    for name, bad in (
+        ("W_rec", np.eye(4)),
+        ("W_out", np.ones((1, 4))),
+        ("W_inp", np.full((3, 2), np.nan)),
+    ):
+        with pytest.raises(ParameterError, match=name):
+            RNNNumpy(**{**good, name: bad})
+    with pytest.raises(ParameterError, match="2 input channels"):
+        RNNNumpy(**good).run(np.zeros((3, 5)))
