@@ -1,0 +1,195 @@
+"""The result of a fixed-point search: points, their stability, and how complete the set is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tasks_lib.errors import ParameterError
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPointSet:
+    """Fixed points (or slow points) of one network at one constant input.
+
+    Attributes
+    ----------
+    points : array (P, N)
+        The points, in units of state.
+    residual : array (P,)
+        |F| at each.
+    hits : array (P,) of int
+        How many starts ended there.
+    eigenvalues : array (P, N), complex
+        Of the Jacobian of F, by real part, descending, in units of 1 / tau.
+    directions : array (P, N)
+        Real part of the eigenvector of the first eigenvalue, of unit length.
+    n_unstable : array (P,) of int
+        Eigenvalues whose real part is above ``eig_cutoff``.
+    stability : array (P,) of str
+        "stable", "unstable" or "marginal" (largest real part within +-``eig_cutoff``).
+    degenerate : array (P,) of bool
+        Whether some |eigenvalue| is within ``eig_cutoff``: the point need not be isolated.
+    existence_radius, uniqueness_radius : array (P,)
+        Newton-Kantorovich certificate: a true root lies within the first radius and no other
+        within the second; NaN where none could be had.
+    coverage : float
+        Good-Turing estimate 1 - singletons / hits of the chance that a further hit is of a known
+        point; NaN without hits.
+    index_sum : int or None
+        Sum of (-1)^n_unstable; None for slow points or where a point is degenerate.
+    index_expected : int or None
+        +1 where the dynamics point inward at infinity (f bounded, or gamma > 0); None if unknown.
+    n_starts, n_converged : int
+        Starts used, and those that ended in a reported point.
+    seconds : float
+        Time the search took.
+    status : str
+        "complete" (nothing speaks for further points), "incomplete" or "none_found".
+    input : array (n_inputs,)
+        The constant input.
+    mode : str
+        "exact" (F = 0) or "approx" (local minima of |F|^2 / 2).
+    fun_tol, diff_cutoff, eig_cutoff : float
+        The tolerances used.
+    """
+
+    points: Float
+    residual: Float
+    hits: NDArray[np.int64]
+    eigenvalues: NDArray[np.complex128]
+    directions: Float
+    n_unstable: NDArray[np.int64]
+    stability: NDArray[np.str_]
+    degenerate: NDArray[np.bool_]
+    existence_radius: Float
+    uniqueness_radius: Float
+    coverage: float
+    index_sum: int | None
+    index_expected: int | None
+    n_starts: int
+    n_converged: int
+    seconds: float
+    status: str
+    input: Float
+    mode: str
+    fun_tol: float
+    diff_cutoff: float
+    eig_cutoff: float
+
+    def __len__(self) -> int:
+        """Return the number of points P."""
+        return len(self.points)
+
+    @property
+    def time_constants(self) -> Float:
+        """Time constant of each point's slowest mode, 1 / min |Re eigenvalue|, in tau: (P,)."""
+        rate = np.abs(self.eigenvalues.real).min(axis=1) if len(self) else np.empty(0)
+        with np.errstate(divide="ignore"):
+            return 1.0 / rate
+
+    @property
+    def message(self) -> str:
+        """What the search says about completeness, in words."""
+        if not len(self):
+            return f"no point found from {self.n_starts} starts: widen the starts or use approx"
+        text = f"{len(self)} points, coverage {self.coverage:.3f}"
+        if self.mode == "approx":
+            return text + "; slow points have no index sum"
+        if self.index_sum is None:
+            return text + f"; {int(self.degenerate.sum())} degenerate points: part of a continuum?"
+        if self.index_expected is None:
+            return text + f"; index sum {self.index_sum}, without a known value for unbounded f"
+        if self.index_sum == self.index_expected:
+            return text + f"; index sum {self.index_sum:+d}, as a complete set has"
+        return text + f"; index sum {self.index_sum:+d} instead of +1: points are missing"
+
+    def by_index(self) -> dict[int, int]:
+        """Return how many points have 0, 1, 2, ... unstable modes, by that number."""
+        return dict(sorted(Counter(self.n_unstable.tolist()).items()))
+
+    def filter(self, keep: ArrayLike) -> FixedPointSet:
+        """Return the points selected by ``keep``, a mask (P,) or indices.
+
+        Counts of the search stay; a part of a set is never "complete".
+        """
+        chosen = np.asarray(keep)
+        if chosen.dtype == bool and chosen.shape != (len(self),):
+            raise ParameterError(
+                "keep.shape", chosen.shape, "is no mask of these points", f"use ({len(self)},)"
+            )
+        per_point: dict[str, Any] = {name: getattr(self, name)[chosen] for name in _PER_POINT}
+        part = replace(self, **per_point)
+        if len(part) == len(self):
+            return part
+        return replace(
+            part,
+            status="incomplete" if len(part) else "none_found",
+            index_sum=index_sum(part.n_unstable, part.degenerate, part.mode),
+        )
+
+    def merge(self, other: FixedPointSet) -> FixedPointSet:
+        """Return the union with another search at the same input; hits of shared points add up."""
+        if self.mode != other.mode or not np.array_equal(self.input, other.input):
+            raise ParameterError(
+                "other", other.mode, "is of another input or mode", "merge sets of one input"
+            )
+        if len(self) and len(other):
+            distance = np.linalg.norm(self.points[:, None] - other.points[None], axis=2)
+            near = distance.argmin(axis=0)
+            shared = distance.min(axis=0) <= self.diff_cutoff
+        else:
+            near = np.zeros(len(other), dtype=np.int64)
+            shared = np.zeros(len(other), dtype=bool)
+        hits = self.hits.copy()
+        np.add.at(hits, near[shared], other.hits[shared])
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)[~shared]])
+            for name in _PER_POINT
+        }
+        joined["hits"] = np.concatenate([hits, other.hits[~shared]])
+        total = index_sum(joined["n_unstable"], joined["degenerate"], self.mode)
+        status = "complete" if "complete" in (self.status, other.status) else "incomplete"
+        if self.index_expected is not None and total != self.index_expected:
+            status = "incomplete"
+        return replace(
+            self,
+            **joined,
+            coverage=good_turing(joined["hits"]),
+            index_sum=total,
+            n_starts=self.n_starts + other.n_starts,
+            n_converged=self.n_converged + other.n_converged,
+            seconds=self.seconds + other.seconds,
+            status=status if len(joined["hits"]) else "none_found",
+        )
+
+
+_PER_POINT = (
+    "points residual hits eigenvalues directions n_unstable stability degenerate "
+    "existence_radius uniqueness_radius"
+).split()
+
+
+def good_turing(hits: NDArray[np.int64]) -> float:
+    """Return 1 - singletons / hits, NaN without hits."""
+    return float(1.0 - np.sum(hits == 1) / hits.sum()) if hits.size else float("nan")
+
+
+def index_sum(
+    n_unstable: NDArray[np.int64], degenerate: NDArray[np.bool_], mode: str
+) -> int | None:
+    """Return the sum of (-1)^n_unstable, None where it has no meaning."""
+    if mode != "exact" or degenerate.any():
+        return None
+    return int(np.sum(1 - 2 * (n_unstable % 2)))
+
+
+def format_input(u: Float) -> str:
+    """Return a constant input as short text."""
+    return "[" + ", ".join(f"{value:g}" for value in u) + "]"

@@ -1,0 +1,224 @@
+"""Batched solvers in float64: roots of F, and local minima of |F|^2 / 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rnn_numpy import RNNNumpy
+
+Float = NDArray[np.float64]
+MAX_CHUNK_BYTES = 48_000_000  # of one stack of Jacobians; a few such stacks live at a time
+
+
+@dataclass(frozen=True)
+class SolverResult:
+    """Where P starts ended.
+
+    Attributes
+    ----------
+    points : array (N, P)
+        End points.
+    residual : array (P,)
+        |F| there.
+    converged : array (P,) of bool
+        Whether the end point is a root (a local minimum) to the tolerance.
+    """
+
+    points: Float
+    residual: Float
+    converged: NDArray[np.bool_]
+
+
+def _chunks(n_units: int, n_points: int) -> list[slice]:
+    size = max(1, MAX_CHUNK_BYTES // (8 * n_units * n_units))
+    return [slice(i, min(i + size, n_points)) for i in range(0, n_points, size)]
+
+
+def _regularised(J: Float, field: Float) -> Float:
+    """Return the ridge solution of J d = -F for stacks (P, N, N) and (P, N)."""
+    transposed = np.swapaxes(J, 1, 2)
+    normal = transposed @ J
+    n_units = J.shape[1]
+    ridge = 1e-10 * np.einsum("pij,pij->p", J, J) / n_units + 1e-300
+    units = np.arange(n_units)
+    normal[:, units, units] += ridge[:, None]
+    ridge_step: Float = np.linalg.solve(normal, -(transposed @ field[:, :, None]))[:, :, 0]
+    return ridge_step
+
+
+def newton_steps(J: Float, field: Float, max_step: float) -> Float:
+    """Return the Newton steps (N, P) for Jacobians (P, N, N) and right-hand sides (N, P).
+
+    A step longer than ``max_step`` comes from a nearly singular Jacobian: there the ridge
+    solution, which leaves the degenerate directions alone, takes its place.
+    """
+    rows = np.ascontiguousarray(field.T)
+    try:
+        steps: Float = np.linalg.solve(J, -rows[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:
+        steps = _regularised(J, rows)
+    length = np.linalg.norm(steps, axis=1)
+    wild = ~(length <= max_step)
+    if wild.any():
+        steps[wild] = _regularised(J[wild], rows[wild])
+        length[wild] = np.linalg.norm(steps[wild], axis=1)
+        steps *= np.minimum(1.0, max_step / np.maximum(length, 1e-300))[:, None]
+    return steps.T
+
+
+def find_roots(
+    rnn: RNNNumpy, starts: Float, u: Float, fun_tol: float, max_step: float, max_iter: int = 60
+) -> SolverResult:
+    """Run damped Newton from every column of ``starts`` (N, P) at the constant input ``u``.
+
+    A step is halved until |F| falls below the largest of its last values (which lets an iterate
+    climb out of the shallow minima of |F| that surround saddles). A root is polished to the
+    rounding floor, so that duplicates agree far better than ``fun_tol`` alone would have them.
+    """
+    points = np.empty_like(starts)
+    residual = np.empty(starts.shape[1])
+    for part in _chunks(rnn.N, starts.shape[1]):
+        points[:, part], residual[part] = _newton_chunk(
+            rnn, starts[:, part], u, fun_tol, max_step, max_iter
+        )
+    return SolverResult(points, residual, residual <= fun_tol)
+
+
+def _newton_chunk(
+    rnn: RNNNumpy, starts: Float, u: Float, fun_tol: float, max_step: float, max_iter: int
+) -> tuple[Float, Float]:
+    memory = 4
+    best = starts.copy()
+    best_size = np.linalg.norm(rnn.rhs(starts, u), axis=0)
+    live = np.arange(starts.shape[1])
+    x = starts.copy()
+    field = rnn.rhs(x, u)
+    size = best_size.copy()
+    history = np.repeat(size[None], memory, axis=0)
+    polish = np.full(live.size, 2)
+    for iteration in range(max_iter):
+        if not live.size:
+            break
+        steps = newton_steps(rnn.jacobian(x, u), field, max_step)
+        ceiling = history.max(axis=0)
+        new_x, new_field, new_size = x.copy(), field.copy(), size.copy()
+        pending = np.arange(live.size)
+        scale = 1.0
+        for _ in range(7):
+            trial = x[:, pending] + scale * steps[:, pending]
+            trial_field = rnn.rhs(trial, u)
+            trial_size = np.linalg.norm(trial_field, axis=0)
+            good = trial_size <= (1 - 1e-4 * scale) * ceiling[pending]
+            chosen = pending[good]
+            new_x[:, chosen] = trial[:, good]
+            new_field[:, chosen] = trial_field[:, good]
+            new_size[chosen] = trial_size[good]
+            pending = pending[~good]
+            if not pending.size:
+                break
+            scale *= 0.5
+        stuck = np.zeros(live.size, dtype=bool)
+        stuck[pending] = True
+        x, field, size = new_x, new_field, new_size
+        better = size < best_size[live]
+        best[:, live[better]] = x[:, better]
+        best_size[live[better]] = size[better]
+        history[iteration % memory] = size
+        polish = polish - (size <= fun_tol)
+        keep = ~stuck & (polish > 0)
+        live, x, field, size = live[keep], x[:, keep], field[:, keep], size[keep]
+        history, polish = history[:, keep], polish[keep]
+    return best, best_size
+
+
+def speed_hessian(rnn: RNNNumpy, x: Float, field: Float, J: Float, u: Float) -> Float:
+    """Return the Hessians (P, N, N) of |F|^2 / 2 at states ``x`` (N, P).
+
+    J^T J plus the curvature of F, from a central difference of the analytic f'.
+    """
+    transposed = np.swapaxes(J, 1, 2)
+    hessian = transposed @ J
+    units = np.arange(rnn.N)
+    f = rnn.activation
+    h = 1e-5
+    if f.is_smooth:
+        if rnn.equation_type == "s":
+            z = rnn.W_rec @ x + rnn.drive(u)[:, None]
+            curvature = field * (f.df(z + h) - f.df(z - h)) / (2 * h)
+            hessian += rnn.W_rec.T @ (curvature.T[:, :, None] * rnn.W_rec)
+        else:
+            curvature = (rnn.W_rec.T @ field) * (f.df(x + h) - f.df(x - h)) / (2 * h)
+            hessian[:, units, units] += curvature.T
+    if rnn.gamma:
+        hessian[:, units, units] -= 6.0 * rnn.gamma * (x * field).T
+    return hessian
+
+
+def minimise_speed(
+    rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int = 200
+) -> SolverResult:
+    """Find local minima of q = |F|^2 / 2 from every column of ``starts`` (N, P).
+
+    Levenberg-Marquardt damping of Newton's method on q, with its full Hessian where that gives
+    descent and J^T J where not. An end point counts as converged where the gradient of q has
+    vanished and the Hessian has no negative eigenvalue; for a piecewise-linear f, whose minima may
+    lie on a kink, also where no damping lets q fall.
+    """
+    points = np.empty_like(starts)
+    residual = np.empty(starts.shape[1])
+    converged = np.zeros(starts.shape[1], dtype=bool)
+    for part in _chunks(rnn.N, starts.shape[1]):
+        points[:, part], residual[part], converged[part] = _minimise_chunk(
+            rnn, starts[:, part], u, max_step, max_iter
+        )
+    return SolverResult(points, residual, converged)
+
+
+def _minimise_chunk(
+    rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int
+) -> tuple[Float, Float, NDArray[np.bool_]]:
+    n_units, n_points = starts.shape
+    end = starts.copy()
+    converged = np.zeros(n_points, dtype=bool)
+    live = np.arange(n_points)
+    x = starts.copy()
+    damping = np.full(n_points, 1e-3)
+    units = np.arange(n_units)
+    for _ in range(max_iter):
+        if not live.size:
+            break
+        field = rnn.rhs(x, u)
+        size = np.linalg.norm(field, axis=0)
+        J = rnn.jacobian(x, u)
+        gradient = np.einsum("pij,ip->pj", J, field)
+        scale = np.maximum(np.einsum("pij,pij->p", J, J) / n_units, 1.0)  # of J^T J
+        flat = np.linalg.norm(gradient, axis=1) <= 1e-10 * np.sqrt(scale) * (1e-3 + size)
+        hessian = speed_hessian(rnn, x, field, J, u)
+        hessian[:, units, units] += (damping * scale)[:, None]
+        steps = np.linalg.solve(hessian, -gradient[:, :, None])[:, :, 0]
+        uphill = np.einsum("pi,pi->p", steps, gradient) > 0
+        if uphill.any():
+            normal = np.swapaxes(J[uphill], 1, 2) @ J[uphill]
+            normal[:, units, units] += ((damping + 1e-10) * scale)[uphill, None]
+            steps[uphill] = np.linalg.solve(normal, -gradient[uphill][:, :, None])[:, :, 0]
+        length = np.linalg.norm(steps, axis=1)
+        steps *= np.minimum(1.0, max_step / np.maximum(length, 1e-300))[:, None]
+        trial = x + steps.T
+        falls = np.linalg.norm(rnn.rhs(trial, u), axis=0) < size
+        moving = falls & ~flat
+        x[:, moving] = trial[:, moving]
+        damping = np.clip(np.where(falls, 0.2 * damping, 10.0 * damping), 1e-14, 1e10)
+        stalled = damping > 1e8
+        done = flat | stalled
+        end[:, live] = x
+        if not rnn.activation.is_smooth:
+            converged[live[done]] = True
+        elif flat.any():
+            plain = speed_hessian(rnn, x[:, flat], field[:, flat], J[flat], u)
+            lowest = np.linalg.eigvalsh(plain)[:, 0]
+            converged[live[flat]] = lowest >= -1e-9 * scale[flat]
+        live, x, damping = live[~done], x[:, ~done], damping[~done]
+    return end, np.linalg.norm(rnn.rhs(end, u), axis=0), converged

@@ -1,0 +1,210 @@
+"""The search for fixed points, against networks whose fixed points are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.fixed_points import SearchSettings, find_fixed_points, newton_kantorovich
+from models.newton import find_roots, minimise_speed, newton_steps, speed_hessian
+from models.rnn_numpy import RNNNumpy
+from tasks_lib.errors import ParameterError
+
+
+def network(W_rec, n_inputs=1, **keywords):
+    n_units = len(W_rec)
+    rng = np.random.default_rng(1)
+    W_inp = keywords.pop("W_inp", rng.standard_normal((n_units, n_inputs)))
+    return RNNNumpy(W_rec=W_rec, W_inp=W_inp, W_out=np.ones((1, n_units)), **keywords)
+
+
+def cube(**keywords):
+    return network(2.0 * np.eye(3), activation="tanh", **keywords)
+
+
+def states(n_units, n_states=200, seed=0):
+    return np.random.default_rng(seed).standard_normal((n_units, n_states))
+
+
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_cube_has_27_points(equation_type, seed):
+    settings = SearchSettings(seed=seed)
+    found = find_fixed_points(
+        cube(equation_type=equation_type), np.zeros(1), states(3, seed=seed), settings
+    )
+    assert found.by_index() == {0: 8, 1: 12, 2: 6, 3: 1}
+    assert (found.index_sum, found.index_expected, found.status) == (1, 1, "complete")
+    assert found.coverage >= 0.99
+    assert found.residual.max() <= 1e-10
+    assert found.hits.sum() == found.n_converged <= found.n_starts
+    assert (found.stability == np.where(found.n_unstable, "unstable", "stable")).all()
+    # every coordinate is a root of x = tanh(2x) (form s) or x = 2 tanh(x) (form h)
+    root = 0.9575040240772687 if equation_type == "s" else 2 * 0.9575040240772687
+    nearest = np.abs(found.points[:, :, None] - root * np.array([-1, 0, 1])).min(axis=2)
+    assert nearest.max() < 1e-9
+
+
+def test_search_completes_itself_from_few_starts():
+    # all starts lie in one octant, near one of the 27 points
+    near = 0.9 + 0.01 * states(3, 10)
+    found = find_fixed_points(cube(), np.zeros(1), near)
+    assert len(found) == 27
+    assert found.status == "complete"
+
+
+def test_spent_budget_is_not_complete():
+    settings = SearchSettings(n_starts=8, max_starts=8)
+    found = find_fixed_points(cube(), np.zeros(1), 0.9 + 0.01 * states(3, 10), settings)
+    assert found.status == "incomplete"
+    assert found.n_starts == 8
+
+
+def test_same_seed_same_set():
+    first, second = (find_fixed_points(cube(), np.zeros(1), states(3)) for _ in range(2))
+    assert np.array_equal(first.points, second.points)
+    assert np.array_equal(first.hits, second.hits)
+
+
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+def test_line_of_points_in_a_relu_network(equation_type):
+    v = np.abs(states(12, 1)[:, 0])
+    v /= np.linalg.norm(v)
+    rnn = network(np.outer(v, v), activation="relu", equation_type=equation_type)
+    pool = np.abs(states(12))
+    found = find_fixed_points(rnn, np.zeros(1), pool)
+    along = found.points @ v
+    assert np.abs(found.points - np.outer(along, v)).max() < 1e-10
+    on_line = along > 1e-6
+    assert on_line.sum() > 100
+    assert (found.stability[on_line] == "marginal").all()
+    assert np.allclose(found.eigenvalues[on_line, 0], 0, atol=1e-12)
+    assert np.allclose(found.eigenvalues[on_line, 1:], -1, atol=1e-6)
+    assert found.degenerate[on_line].all()
+    assert found.index_sum is None
+    assert found.status == "incomplete"
+    assert "continuum" in found.message
+
+
+def test_relu_points_are_exact():
+    rng = np.random.default_rng(4)
+    rnn = network(1.4 * rng.standard_normal((20, 20)) / 20**0.5, activation="relu")
+    found = find_fixed_points(rnn, np.array([0.5]), states(20))
+    assert len(found) and found.residual.max() < 1e-13
+    assert np.isnan(found.existence_radius).all()
+
+
+def test_no_fixed_point_is_said():
+    # x' = -x + relu(2x + 1) grows without end
+    rnn = network(np.array([[2.0]]), activation="relu", W_inp=np.array([[1.0]]))
+    found = find_fixed_points(
+        rnn, np.ones(1), states(1) + 3, SearchSettings(n_starts=32, max_starts=64)
+    )
+    assert (len(found), found.status) == (0, "none_found")
+    assert np.isnan(found.coverage) and found.index_sum is None
+    assert "no point found" in found.message
+    assert found.points.shape == (0, 1) and found.by_index() == {}
+
+
+def test_missing_points_show_in_the_index_sum():
+    found = find_fixed_points(cube(), np.zeros(1), states(3))
+    stable = found.filter(found.stability == "stable")
+    assert len(stable) == 8
+    assert stable.index_sum == 8 and stable.status == "incomplete"
+    assert "missing" in stable.message
+
+
+def test_merge_restores_a_split_set():
+    found = find_fixed_points(cube(), np.zeros(1), states(3))
+    first, second = found.filter(np.arange(20)), found.filter(np.arange(15, 27))
+    union = first.merge(second)
+    assert union.by_index() == found.by_index()
+    assert union.index_sum == 1
+    assert union.hits[15:20].tolist() == (2 * found.hits[15:20]).tolist()
+    with pytest.raises(ParameterError, match="another input"):
+        found.merge(find_fixed_points(cube(), np.ones(1), states(3)))
+
+
+def test_certificates_hold():
+    rnn = cube()
+    found = find_fixed_points(rnn, np.zeros(1), states(3))
+    assert np.isfinite(found.existence_radius).all()
+    gaps = np.linalg.norm(found.points[:, None] - found.points[None], axis=2)
+    gaps[np.diag_indices(27)] = np.inf
+    # no second point within the radius that promises none
+    assert (found.uniqueness_radius <= gaps.min(axis=1)).all()
+    # a point moved off its root: the root is within the promised radius
+    moved = found.points + 1e-3
+    residual = np.linalg.norm(rnn.rhs(moved.T, np.zeros(1)), axis=0)
+    J = rnn.jacobian(moved.T, np.zeros(1))
+    exists, _ = newton_kantorovich(rnn, moved, residual, J)
+    sure = np.isfinite(exists)
+    assert sure.sum() == 27
+    assert (np.linalg.norm(moved - found.points, axis=1) <= exists).all()
+
+
+def test_slow_point_is_a_minimum_not_a_root():
+    # x' = -x + tanh(2x) + c just beyond the fold: one root is left, and a slow point
+    rnn = network(np.array([[2.0]]), activation="tanh", equation_type="h", W_inp=np.ones((1, 1)))
+    u = np.array([0.56])
+    # h form: x' = -x + 2 tanh(x) + u, whose fold is at u = 0.5328
+    exact = find_fixed_points(rnn, u, states(1))
+    approx = find_fixed_points(rnn, u, states(1), SearchSettings(mode="approx", fun_tol=1e-2))
+    assert len(exact) == 1
+    assert len(approx) == 2
+    slow = approx.points[approx.residual > 1e-4]
+    assert np.allclose(slow, -np.arccosh(np.sqrt(2.0)), atol=1e-6)  # where F' = 0
+    assert approx.index_sum is None and np.isnan(approx.uniqueness_radius).all()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "gelu"])
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+def test_speed_hessian_is_the_derivative_of_the_gradient(activation, equation_type):
+    rng = np.random.default_rng(3)
+    rnn = network(
+        rng.standard_normal((5, 5)), activation=activation, equation_type=equation_type, gamma=0.1
+    )
+    u, x, h = np.array([0.3]), rng.standard_normal((5, 1)), 1e-5
+
+    def gradient(y):
+        return rnn.jacobian(y, u)[0].T @ rnn.rhs(y, u)[:, 0]
+
+    numeric = np.stack(
+        [(gradient(x + h * e[:, None]) - gradient(x - h * e[:, None])) / (2 * h)
+         for e in np.eye(5)], axis=1
+    )  # fmt: skip
+    analytic = speed_hessian(rnn, x, rnn.rhs(x, u), rnn.jacobian(x, u), u)[0]
+    assert np.allclose(analytic, numeric, atol=1e-7)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "gelu"])
+def test_curvature_bound_is_tight(activation):
+    from models.fixed_points import largest_curvature
+
+    rnn = network(np.eye(1), activation=activation)
+    z = np.linspace(-10, 10, 200_001)
+    h = 1e-4
+    seen = np.abs(rnn.activation.df(z + h) - rnn.activation.df(z - h)).max() / (2 * h)
+    bound = largest_curvature(rnn)
+    assert bound is not None
+    assert seen <= bound * (1 + 1e-6)
+    assert seen >= 0.99 * bound
+
+
+def test_singular_jacobian_gives_the_shortest_step():
+    J = np.diag([1.0, 0.0, -2.0])[None]
+    step = newton_steps(J, np.array([[1.0], [0.0], [1.0]]), max_step=10.0)
+    assert np.allclose(step[:, 0], [-1.0, 0.0, 0.5], atol=1e-6)
+
+
+def test_solvers_do_not_depend_on_their_neighbours(monkeypatch):
+    import models.newton
+
+    rnn, starts = cube(), states(3, 40)
+    whole = find_roots(rnn, starts, np.zeros(1), 1e-10, 5.0)
+    slow = minimise_speed(rnn, starts, np.zeros(1), 5.0)
+    monkeypatch.setattr(models.newton, "MAX_CHUNK_BYTES", 7 * 8 * 9)
+    parts = find_roots(rnn, starts, np.zeros(1), 1e-10, 5.0)
+    assert np.allclose(parts.points, whole.points, atol=1e-12)
+    assert np.array_equal(parts.converged, whole.converged)
+    assert np.allclose(minimise_speed(rnn, starts, np.zeros(1), 5.0).points, slow.points, atol=1e-9)
