@@ -6,6 +6,7 @@ from .config import NetworkConfig, TrainingConfig
 from .connectivity import Connectivity, initial_connectivity
 from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
+from .fixed_point_set import FixedPointSet
 from .performance import PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
@@ -21,6 +22,7 @@ __all__ = [
     "Connectivity",
     "DynamicSystemAnalyzer",
     "Equation",
+    "FixedPointSet",
     "NetworkConfig",
     "PerformanceAnalyzer",
     "RNNNumpy",

@@ -125,7 +125,10 @@ class NetworkConfig:
         check_choice("constraint_method", self.constraint_method, CONSTRAINT_METHODS)
         if self.dale and self.n_excitatory == 0:
             raise ParameterError(
-                "n_units", self.n_units, "leaves no excitatory unit", "raise it, or exc_to_inh_ratio"
+                "n_units",
+                self.n_units,
+                "leaves no excitatory unit",
+                "raise it, or exc_to_inh_ratio",
             )
 
     @property

@@ -186,5 +186,7 @@ def describe_condition(condition: dict[str, Any]) -> str:
         for key, value in condition.items()
         if isinstance(value, (str, bool, int, float, np.number))
     }
-    items = (f"{k.replace('_', ' ')} {v:g}" if not isinstance(v, str) else v for k, v in plain.items())
+    items = (
+        f"{k.replace('_', ' ')} {v:g}" if not isinstance(v, str) else v for k, v in plain.items()
+    )
     return ", ".join(list(items)[:3])

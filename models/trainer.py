@@ -285,7 +285,10 @@ class Trainer:
         wrt_penalty = torch.autograd.grad(penalty_loss.sum(), params, allow_unused=True)
         safe = remove_conflict(
             list(wrt_task),
-            [torch.zeros_like(p) if g is None else g for p, g in zip(params, wrt_penalty, strict=True)],
+            [
+                torch.zeros_like(p) if g is None else g
+                for p, g in zip(params, wrt_penalty, strict=True)
+            ],
         )
         for p, g_task, g_penalty in zip(params, wrt_task, safe, strict=True):
             p.grad = g_task + g_penalty

@@ -4,7 +4,7 @@ Importing this package connects to nothing. ``pipeline.connect()`` does.
 """
 
 from .database import DatabaseError, connect, disconnect
-from .dynamics import FixedPointParams, FixedPointPlot, FixedPoints, LineAttractor, Linearization
+from .dynamics import FixedPointParams, FixedPointPlot, FixedPoints, Linearization, LineAttractor
 from .network import NetworkParams
 from .performance import Psychometric, TrialPlot, Validation, ValidationParams
 from .submit import read_submission, submit

@@ -44,7 +44,9 @@ class StoredFigure:
         if self._png is None:
             content = self._backend.get_buffer(self.path)
             if not content.startswith(PNG_SIGNATURE):
-                raise DataJointError(f"figure = {self.path!r}: is not a PNG file; populate it again")
+                raise DataJointError(
+                    f"figure = {self.path!r}: is not a PNG file; populate it again"
+                )
             self._png = content
         return self._png
 

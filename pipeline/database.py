@@ -157,7 +157,9 @@ def _configured_host() -> str | None:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatabaseError(f"datajoint.json = {str(path)!r}: {_one_line(error)}; mend it") from None
+        raise DatabaseError(
+            f"datajoint.json = {str(path)!r}: {_one_line(error)}; mend it"
+        ) from None
     return content.get("database.host") or content.get("database", {}).get("host")
 
 

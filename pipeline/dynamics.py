@@ -9,6 +9,7 @@ import numpy as np
 
 from models import (
     DynamicSystemAnalyzer,
+    FixedPointSet,
     get_line_attractor,
     plot_fixed_points,
     plot_line_attractors,
@@ -55,12 +56,14 @@ class FixedPoints(dj.Computed):
     -> FixedPointParams
     ---
     status        : varchar(32)  # complete, incomplete or none_found
+    message       : varchar(255) # what the search says about completeness
     n_points      : int32        # points found
     n_stable      : int32        # largest real part below -eig_cutoff
     n_marginal    : int32        # largest real part within +- eig_cutoff
     n_unstable    : int32        # largest real part above eig_cutoff
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
-    index_sum     : int32        # sum of (-1)^(unstable modes)
+    index_sum=null      : int32  # sum of (-1)^(unstable modes); null: degenerate or slow points
+    index_expected=null : int32  # of a complete set; null: not known for this network
     n_starts_used : int32        # starts of the search, all rounds
     n_converged   : int32        # starts that ended in a point
     seconds       : float64      # wall time of the search (s)
@@ -72,12 +75,17 @@ class FixedPoints(dj.Computed):
         -> master
         point           : int32       # number within the set
         ---
-        state           : <npy@main>  # (N,)
-        residual        : float64     # |F|
-        hits            : int32       # starts that ended here
-        n_unstable_modes : int32      # eigenvalues with positive real part
-        stability       : enum('stable', 'unstable', 'marginal')
-        max_eigenvalue  : float64     # largest real part, per tau
+        state            : <npy@main>  # (N,)
+        residual         : float64     # |F|
+        hits             : int32       # starts that ended here
+        n_unstable_modes : int32       # eigenvalues with positive real part
+        stability        : enum('stable', 'unstable', 'marginal')
+        degenerate       : bool        # some eigenvalue is zero: need not be isolated
+        max_eigenvalue   : float64     # largest real part, per tau
+        eigenvalues      : <npy@main>  # (N,) complex, by real part, descending, per tau
+        direction        : <npy@main>  # real part of the first eigenvector (N,), unit length
+        existence_radius=null  : float64  # certificate: a true root lies within; null: none
+        uniqueness_radius=null : float64  # and no other within this radius
         """
 
     @property
@@ -124,10 +132,12 @@ class FixedPoints(dj.Computed):
             {
                 **key,
                 "status": found.status,
+                "message": found.message[:255],
                 "n_points": len(kinds),
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
                 "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
-                "index_sum": int(found.index_sum),
+                "index_sum": found.index_sum,
+                "index_expected": found.index_expected,
                 "n_starts_used": int(found.n_starts),
                 "n_converged": int(found.n_converged),
                 "seconds": float(found.seconds),
@@ -137,21 +147,60 @@ class FixedPoints(dj.Computed):
             {
                 **key,
                 "point": i,
-                "state": np.ascontiguousarray(found.points[:, i]),
+                "state": found.points[i],
                 "residual": float(found.residual[i]),
                 "hits": int(found.hits[i]),
                 "n_unstable_modes": int(found.n_unstable[i]),
-                "stability": kinds[i],
+                "stability": str(kinds[i]),
+                "degenerate": bool(found.degenerate[i]),
                 "max_eigenvalue": float(found.eigenvalues[i].real.max()),
+                "eigenvalues": found.eigenvalues[i],
+                "direction": found.directions[i],
+                "existence_radius": _finite(found.existence_radius[i]),
+                "uniqueness_radius": _finite(found.uniqueness_radius[i]),
             }
             for i in range(len(kinds))
         )
 
+    def load(self) -> FixedPointSet:
+        """Return the one set that this query selects, as the search returned it."""
+        row = self.fetch1()
+        key = {name: row[name] for name in self.primary_key}
+        points = (FixedPoints.Point & key).to_dicts(order_by="point")
+        search = (FixedPointParams & key).fetch1()
 
-def fetch_points(key: dict[str, Any]) -> np.ndarray:
-    """Return the fixed points of one set (N, P), in their order."""
-    states = [np.asarray(s) for s in (FixedPoints.Point & key).to_arrays("state", order_by="point")]
-    return np.stack(states, axis=1)
+        def column(name: str, dtype: Any = np.float64) -> np.ndarray:
+            return np.array([np.nan if p[name] is None else p[name] for p in points], dtype=dtype)
+
+        def rows(name: str, dtype: Any = np.float64) -> np.ndarray:
+            arrays = [np.asarray(p[name]) for p in points]
+            return np.stack(arrays) if arrays else np.empty((0, 0), dtype=dtype)
+
+        return FixedPointSet(
+            points=rows("state"),
+            residual=column("residual"),
+            hits=column("hits", np.int64),
+            eigenvalues=rows("eigenvalues", np.complex128),
+            directions=rows("direction"),
+            n_unstable=column("n_unstable_modes", np.int64),
+            stability=column("stability", np.str_),
+            degenerate=column("degenerate", np.bool_),
+            existence_radius=column("existence_radius"),
+            uniqueness_radius=column("uniqueness_radius"),
+            coverage=np.nan if row["coverage"] is None else row["coverage"],
+            index_sum=row["index_sum"],
+            index_expected=row["index_expected"],
+            n_starts=row["n_starts_used"],
+            n_converged=row["n_converged"],
+            seconds=row["seconds"],
+            status=row["status"],
+            input=np.asarray((Task.Input & key).fetch1("input_vector")),
+            **{name: search[name] for name in ("mode", "fun_tol", "diff_cutoff", "eig_cutoff")},
+        )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 @schemas.dynamics
@@ -173,29 +222,31 @@ class Linearization(dj.Computed):
         eigenvalues  : <npy@main>  # (N,) complex, by real part, descending
         right_vector : <npy@main>  # principal right eigenvector r (N,) complex
         left_vector  : <npy@main>  # principal left eigenvector l (N,) complex, l.r = 1
+        henrici=null : float64     # departure from normality: 0 normal; null: undefined
         speed        : float64     # |F|^2
         """
 
     def make(self, key: dict[str, Any]) -> None:
         """Linearise the points of one set."""
-        numbers = (FixedPoints.Point & key).to_arrays("point", order_by="point")
-        self.insert1({**key, "n_points": len(numbers)})
-        if not len(numbers):
+        found = (FixedPoints & key).load()
+        self.insert1({**key, "n_points": len(found)})
+        if not len(found):
             return
         rnn, task = fetch_network(key)
-        u = (Task.Input & key).fetch1("input_vector")
-        analytics = DynamicSystemAnalyzer(rnn, task).compute_point_analytics(fetch_points(key).T, u)
+        analyzer = DynamicSystemAnalyzer(rnn, task)
+        analytics = analyzer.compute_point_analytics(found.points, found.input)
         self.Point.insert(
             {
                 **key,
-                "point": int(number),
+                "point": i,
                 "jacobian": analytics.jacobian[i],
                 "eigenvalues": analytics.eigenvalues[i],
                 "right_vector": analytics.right[i],
                 "left_vector": analytics.left[i],
+                "henrici": _finite(analytics.henrici[i]),
                 "speed": float(analytics.fun_val[i]),
             }
-            for i, number in enumerate(numbers)
+            for i in range(len(found))
         )
 
 
@@ -211,32 +262,21 @@ class FixedPointPlot(dj.Computed):
 
     @property
     def key_source(self) -> Any:
-        """Networks whose fixed points are known at every input of their task."""
+        """Networks searched at every input of their task, with a point at one of them at least."""
         wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
         sets = (Training.Network.proj() * FixedPointParams.proj()).aggr(
             FixedPoints.proj(), n_done="count(*)"
         )
-        return (sets * wanted & "n_done = n_wanted").proj()
+        return (sets * wanted & "n_done = n_wanted").proj() & FixedPoints.Point.proj()
 
     def make(self, key: dict[str, Any]) -> None:
         """Plot the points of one network."""
         rnn, task = fetch_network(key)
-        search = (FixedPointParams & key).fetch1()
-        analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
-        inputs = (Task.Input & key).to_dicts(order_by="input_name")
-        task.reset()
         states, _ = rnn.run(task.get_batch()[0])
-        sets = [
-            analyzer.restore(
-                fetch_points({**key, "input_name": row["input_name"]}),
-                row["input_vector"],
-                name=row["input_name"],
-                mode=search["mode"],
-                eig_cutoff=search["eig_cutoff"],
-            )
-            for row in inputs
-            if FixedPoints.Point & key & {"input_name": row["input_name"]}
-        ]
+        sets = {
+            name: (FixedPoints & key & {"input_name": name}).load()
+            for name in (FixedPoints & key).to_arrays("input_name", order_by="input_name")
+        }
         figure = plot_fixed_points(sets, projection="2D", trajectories=states)
         self.insert1({**key, "figure": figure})
 

@@ -41,7 +41,7 @@ class NetworkParams(ParameterTable, dj.Manual):
     bias_max          : float64       # upper end; equal to bias_min: a constant, not trained
     bias_init         : enum('zero', 'uniform')  # where a trained bias starts
     constraint_method : enum('clamp', 'reflect')  # how constraints are kept
-    network_hash      : uuid          # of all the above but the name
+    network_hash      : varchar(36) # of all the above but the name
     unique index (network_hash)
     """
 

@@ -21,7 +21,9 @@ def make_config(cls: type[Config], row: Mapping[str, Any]) -> Config:
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     for name in row:
         if name not in known:
-            raise ParameterError(name, row[name], "does not exist", f"use {', '.join(sorted(known))}")
+            raise ParameterError(
+                name, row[name], "does not exist", f"use {', '.join(sorted(known))}"
+            )
     try:
         return cls(**row)
     except (TypeError, AttributeError) as error:
@@ -95,7 +97,8 @@ class ParameterTable:
         return name, self.canonical(given)
 
     def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
-        digest = parameter_hash(parameters)
+        # Text, not uuid: PostgreSQL cannot compare a uuid with the literal DataJoint 2.3 writes.
+        digest = str(parameter_hash(parameters))
         equal = (self & {self.hash_field: digest}).to_dicts()  # type: ignore[operator]
         for other in equal:
             if other[self.name_field] != name:

@@ -45,7 +45,9 @@ def network_reports(restriction: Any = None) -> list[NetworkReport]:
                 status=row["status"],
                 r2=scores[0]["r2_pooled"] if scores else None,
                 accuracy=scores[0]["accuracy"] if scores else None,
-                by_unstable_modes=dict(sorted(Counter(p["n_unstable_modes"] for p in points).items())),
+                by_unstable_modes=dict(
+                    sorted(Counter(p["n_unstable_modes"] for p in points).items())
+                ),
                 max_eigenvalue=max((p["max_eigenvalue"] for p in points), default=None),
                 # A cohort is trained as a whole: its time is shared evenly.
                 seconds=row["seconds"] / siblings,

@@ -39,9 +39,7 @@ def read_submission(path: str | Path) -> dict[str, Any]:
             "FILE", str(path), f"is not YAML: {problem}", "mend the named line"
         ) from None
     if not isinstance(content, Mapping):
-        raise ParameterError(
-            "FILE", str(path), "holds no sections", f"write {', '.join(SECTIONS)}"
-        )
+        raise ParameterError("FILE", str(path), "holds no sections", f"write {', '.join(SECTIONS)}")
     for name, section in content.items():
         if name not in SECTIONS:
             raise ParameterError(

@@ -25,7 +25,7 @@ class Task(ParameterTable, dj.Manual):
     n_inputs    : int32         # number of input channels
     n_outputs   : int32         # number of output channels
     params      : json          # every other argument of the class
-    task_hash   : uuid          # of all the above but the name
+    task_hash   : varchar(36) # of all the above but the name
     unique index (task_hash)
     """
 
@@ -49,7 +49,9 @@ class Task(ParameterTable, dj.Manual):
             )
         task = _make(row)
         tasks_lib.check_task(task)
-        rest = {k: v for k, v in task.params.items() if k not in ("n_steps", "n_inputs", "n_outputs")}
+        rest = {
+            k: v for k, v in task.params.items() if k not in ("n_steps", "n_inputs", "n_outputs")
+        }
         return {
             "task_class": row["task_class"],
             "n_steps": task.n_steps,

@@ -33,7 +33,7 @@ class TrainingParams(ParameterTable, dj.Manual):
     same_batch          : bool           # one fixed batch, or a fresh one each iteration
     task_safe_gradients : bool           # penalties never against the task's gradient
     anneal_noise        : bool           # noise level rises along a sigmoid of the iteration
-    training_hash       : uuid           # of all the above but the name, and of the penalties
+    training_hash       : varchar(36) # of all the above but the name, and of the penalties
     unique index (training_hash)
     """
 

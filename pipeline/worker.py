@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .dynamics import FixedPointPlot, FixedPoints, LineAttractor, Linearization
+from .dynamics import FixedPointPlot, FixedPoints, Linearization, LineAttractor
 from .performance import Psychometric, TrialPlot, Validation
 from .training import Training
 

@@ -36,7 +36,9 @@ class Task(ABC):
         Seed of the task's own generator: the same seed gives the same batches.
     """
 
-    def __init__(self, n_steps: int, n_inputs: int, n_outputs: int, seed: int | None = None) -> None:
+    def __init__(
+        self, n_steps: int, n_inputs: int, n_outputs: int, seed: int | None = None
+    ) -> None:
         self.n_steps = check_int("n_steps", n_steps, minimum=1)
         self.n_inputs = check_int("n_inputs", n_inputs, minimum=1)
         self.n_outputs = check_int("n_outputs", n_outputs, minimum=1)

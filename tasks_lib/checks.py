@@ -49,7 +49,12 @@ def check_task(task: Task) -> None:
     if mask.ndim != 1 or mask.size == 0 or not np.issubdtype(mask.dtype, np.integer):
         fail("mask", mask.shape, "is not a list of steps", "return step indices")
     if mask.min() < 0 or mask.max() >= task.n_steps or np.unique(mask).size < mask.size:
-        fail("mask", int(mask.max()), "is out of range or repeats steps", f"use 0..{task.n_steps - 1}")
+        fail(
+            "mask",
+            int(mask.max()),
+            "is out of range or repeats steps",
+            f"use 0..{task.n_steps - 1}",
+        )
     for key, vector in task.analysis_inputs.items():
         if np.shape(vector) != (task.n_inputs,) or not np.isfinite(vector).all():
             fail(

@@ -68,9 +68,7 @@ def check_float(
     if minimum is not None and number < minimum:
         raise ParameterError(field, number, "is too small", f"give at least {minimum:g}")
     if exclusive_minimum is not None and number <= exclusive_minimum:
-        raise ParameterError(
-            field, number, "is too small", f"give more than {exclusive_minimum:g}"
-        )
+        raise ParameterError(field, number, "is too small", f"give more than {exclusive_minimum:g}")
     if maximum is not None and number > maximum:
         raise ParameterError(field, number, "is too large", f"give at most {maximum:g}")
     return number

@@ -104,5 +104,3 @@ class NBitFlipFlop(Task):
     def output_names(self) -> tuple[str, ...]:
         """Name of each output channel."""
         return self.input_names
-
-

@@ -83,5 +83,8 @@ def create_task(
         raise
     except (TypeError, ValueError) as error:
         raise ParameterError(
-            "params", arguments, f"{class_name} refuses them ({error})", f"use {', '.join(accepted)}"
+            "params",
+            arguments,
+            f"{class_name} refuses them ({error})",
+            f"use {', '.join(accepted)}",
         ) from error
