@@ -42,6 +42,7 @@ class DynamicSystemAnalyzer:
     """
 
     def __init__(self, rnn: RNNNumpy, task: Any = None, seed: int = 0) -> None:
+        """Check the network and the task."""
         for name in ("W_rec", "W_inp", "W_out", "b_rec"):
             if not np.isfinite(getattr(rnn, name)).all():
                 raise ParameterError(

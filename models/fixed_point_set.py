@@ -171,9 +171,17 @@ class FixedPointSet:
 
 
 _PER_POINT = (
-    "points residual hits eigenvalues directions n_unstable stability degenerate "
-    "existence_radius uniqueness_radius"
-).split()
+    "points",
+    "residual",
+    "hits",
+    "eigenvalues",
+    "directions",
+    "n_unstable",
+    "stability",
+    "degenerate",
+    "existence_radius",
+    "uniqueness_radius",
+)
 
 
 def good_turing(hits: NDArray[np.int64]) -> float:

@@ -37,6 +37,11 @@ def _chunks(n_units: int, n_points: int) -> list[slice]:
     return [slice(i, min(i + size, n_points)) for i in range(0, n_points, size)]
 
 
+def _solve(matrices: Float, rows: Float) -> Float:
+    """Return the solutions (P, N) of stacked systems (P, N, N) with right-hand sides (P, N)."""
+    return np.asarray(np.linalg.solve(matrices, rows[:, :, None])[:, :, 0], dtype=np.float64)
+
+
 def _regularised(J: Float, field: Float) -> Float:
     """Return the ridge solution of J d = -F for stacks (P, N, N) and (P, N)."""
     transposed = np.swapaxes(J, 1, 2)
@@ -45,8 +50,7 @@ def _regularised(J: Float, field: Float) -> Float:
     ridge = 1e-10 * np.einsum("pij,pij->p", J, J) / n_units + 1e-300
     units = np.arange(n_units)
     normal[:, units, units] += ridge[:, None]
-    ridge_step: Float = np.linalg.solve(normal, -(transposed @ field[:, :, None]))[:, :, 0]
-    return ridge_step
+    return _solve(normal, -(transposed @ field[:, :, None])[:, :, 0])
 
 
 def newton_steps(J: Float, field: Float, max_step: float) -> Float:
@@ -57,7 +61,7 @@ def newton_steps(J: Float, field: Float, max_step: float) -> Float:
     """
     rows = np.ascontiguousarray(field.T)
     try:
-        steps: Float = np.linalg.solve(J, -rows[:, :, None])[:, :, 0]
+        steps = _solve(J, -rows)
     except np.linalg.LinAlgError:
         steps = _regularised(J, rows)
     length = np.linalg.norm(steps, axis=1)
@@ -198,12 +202,12 @@ def _minimise_chunk(
         flat = np.linalg.norm(gradient, axis=1) <= 1e-10 * np.sqrt(scale) * (1e-3 + size)
         hessian = speed_hessian(rnn, x, field, J, u)
         hessian[:, units, units] += (damping * scale)[:, None]
-        steps = np.linalg.solve(hessian, -gradient[:, :, None])[:, :, 0]
+        steps = _solve(hessian, -gradient)
         uphill = np.einsum("pi,pi->p", steps, gradient) > 0
         if uphill.any():
             normal = np.swapaxes(J[uphill], 1, 2) @ J[uphill]
             normal[:, units, units] += ((damping + 1e-10) * scale)[uphill, None]
-            steps[uphill] = np.linalg.solve(normal, -gradient[uphill][:, :, None])[:, :, 0]
+            steps[uphill] = _solve(normal, -gradient[uphill])
         length = np.linalg.norm(steps, axis=1)
         steps *= np.minimum(1.0, max_step / np.maximum(length, 1e-300))[:, None]
         trial = x + steps.T

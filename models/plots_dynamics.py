@@ -10,7 +10,6 @@ from matplotlib import rc_context
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from mpl_toolkits.mplot3d import Axes3D  # noqa: F401  (registers the 3D projection)
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_choice
@@ -21,8 +20,15 @@ Float = NDArray[np.float64]
 # Okabe and Ito's colours, told apart with any colour vision
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 UNSTABLE_MARKERS = ("x", "+", "^", "*")  # for 1, 2, 3 and more unstable modes
-STYLE: dict[Any, Any] = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7,
-         "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.linewidth": 0.6}  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+}
 MAX_TRAJECTORIES = 60
 
 

@@ -122,7 +122,8 @@ def test_analyser_finds_and_remembers(rnn):
     found = analyser.get_fixed_points([0.0, 0.0, 0.0])
     assert found.by_index() == {0: 8, 1: 12, 2: 6, 3: 1}
     pushed = analyser.get_fixed_points([1.0, 1.0, 1.0], name="pushed")
-    assert len(pushed) == 1 and pushed.index_sum == 1
+    assert len(pushed) == 1
+    assert pushed.index_sum == 1
     assert list(analyser.fixed_points) == ["[0, 0, 0]", "pushed"]
 
 
@@ -193,7 +194,8 @@ def test_figures(rnn, projection):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("PC 1 (a.u.)", "PC 2 (a.u.)")
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts[:3] == ["input rest", "input bit 1", "stable"]
-    assert "1 unstable mode" in texts and "3 unstable modes" in texts
+    assert "1 unstable mode" in texts
+    assert "3 unstable modes" in texts
     file = io.BytesIO()
     figure.savefig(file)
     assert len(file.getvalue()) > 10_000
@@ -210,7 +212,7 @@ def test_projection_is_used_as_given(rnn):
     expected = found.points @ P
     assert np.allclose(np.sort(drawn.ravel()), np.sort(expected.ravel()))
     assert axes.get_xlabel() == "Axis 1 (a.u.)"
-    with pytest.raises(ParameterError, match="P.shape"):
+    with pytest.raises(ParameterError, match="P\\.shape"):
         plot_fixed_points({"rest": found}, P=np.eye(3))
     with pytest.raises(ParameterError, match="find some first"):
         plot_fixed_points({})

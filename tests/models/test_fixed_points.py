@@ -90,7 +90,8 @@ def test_relu_points_are_exact():
     rng = np.random.default_rng(4)
     rnn = network(1.4 * rng.standard_normal((20, 20)) / 20**0.5, activation="relu")
     found = find_fixed_points(rnn, np.array([0.5]), states(20))
-    assert len(found) and found.residual.max() < 1e-13
+    assert len(found)
+    assert found.residual.max() < 1e-13
     assert np.isnan(found.existence_radius).all()
 
 
@@ -101,16 +102,19 @@ def test_no_fixed_point_is_said():
         rnn, np.ones(1), states(1) + 3, SearchSettings(n_starts=32, max_starts=64)
     )
     assert (len(found), found.status) == (0, "none_found")
-    assert np.isnan(found.coverage) and found.index_sum is None
+    assert np.isnan(found.coverage)
+    assert found.index_sum is None
     assert "no point found" in found.message
-    assert found.points.shape == (0, 1) and found.by_index() == {}
+    assert found.points.shape == (0, 1)
+    assert found.by_index() == {}
 
 
 def test_missing_points_show_in_the_index_sum():
     found = find_fixed_points(cube(), np.zeros(1), states(3))
     stable = found.filter(found.stability == "stable")
     assert len(stable) == 8
-    assert stable.index_sum == 8 and stable.status == "incomplete"
+    assert stable.index_sum == 8
+    assert stable.status == "incomplete"
     assert "missing" in stable.message
 
 
@@ -154,7 +158,8 @@ def test_slow_point_is_a_minimum_not_a_root():
     assert len(approx) == 2
     slow = approx.points[approx.residual > 1e-4]
     assert np.allclose(slow, -np.arccosh(np.sqrt(2.0)), atol=1e-6)  # where F' = 0
-    assert approx.index_sum is None and np.isnan(approx.uniqueness_radius).all()
+    assert approx.index_sum is None
+    assert np.isnan(approx.uniqueness_radius).all()
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "gelu"])

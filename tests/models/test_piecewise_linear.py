@@ -1,0 +1,61 @@
+"""The search, against the enumeration of every linear region."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.fixed_points import find_fixed_points
+from models.piecewise_linear import enumerate_fixed_points
+from models.rnn_numpy import RNNNumpy
+from tasks_lib.errors import ParameterError
+
+
+def random_network(seed, equation_type="s", activation="relu", n_units=8, gain=2.5):
+    rng = np.random.default_rng(seed)
+    return RNNNumpy(
+        W_rec=gain * rng.standard_normal((n_units, n_units)) / n_units**0.5,
+        W_inp=rng.standard_normal((n_units, 1)),
+        W_out=np.ones((1, n_units)),
+        activation=activation,
+        equation_type=equation_type,
+    )
+
+
+def test_two_units_that_exclude_each_other():
+    rnn = RNNNumpy(W_rec=[[0.0, -2.0], [-2.0, 0.0]], W_inp=np.ones((2, 1)), W_out=np.ones((1, 2)))
+    points, n_singular = enumerate_fixed_points(rnn, np.ones(1))
+    assert n_singular == 0
+    assert np.allclose(sorted(points.tolist()), [[0, 1], [1 / 3, 1 / 3], [1, 0]])
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+@pytest.mark.parametrize("seed", range(6))
+def test_search_finds_every_region(seed, equation_type, activation):
+    rnn = random_network(seed, equation_type, activation)
+    u = np.array([1.0])
+    points, n_singular = enumerate_fixed_points(rnn, u)
+    assert n_singular == 0
+    assert np.abs(rnn.rhs(points.T, u)).max(initial=0.0) < 1e-10
+    pool = np.random.default_rng(100 + seed).standard_normal((8, 200))
+    found = find_fixed_points(rnn, u, pool)
+    assert len(found) == len(points)
+    if len(points):
+        gaps = np.linalg.norm(found.points[:, None] - points[None], axis=2)
+        assert gaps.min(axis=1).max() < 1e-8
+
+
+def test_a_continuum_is_counted_not_listed():
+    v = np.array([0.6, 0.8])
+    rnn = RNNNumpy(W_rec=np.outer(v, v), W_inp=np.zeros((2, 1)), W_out=np.ones((1, 2)))
+    points, n_singular = enumerate_fixed_points(rnn, np.zeros(1))
+    assert n_singular == 1
+    assert np.allclose(points, 0)
+
+
+def test_what_cannot_be_enumerated_is_refused():
+    with pytest.raises(ParameterError, match="regions"):
+        enumerate_fixed_points(random_network(0, n_units=17), np.ones(1))
+    with pytest.raises(ParameterError, match="piecewise"):
+        enumerate_fixed_points(random_network(0, activation="tanh"), np.ones(1))
