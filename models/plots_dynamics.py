@@ -28,8 +28,11 @@ STYLE: dict[Any, Any] = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "axes.linewidth": 0.6,
+    "grid.linewidth": 0.4,
+    "grid.color": "0.85",
 }
 MAX_TRAJECTORIES = 60
+MAX_ARROW_MODES = 3  # with more unstable modes than this one direction says little
 
 
 def principal_directions(states: ArrayLike, n_directions: int) -> Float:
@@ -117,8 +120,13 @@ def plot_fixed_points(
 
 def _draw(sets: Mapping[str, FixedPointSet], P: Float, label: str, paths: Float | None) -> Figure:
     n_axes = P.shape[1]
-    figure = Figure(figsize=(3.5, 3.4 if n_axes == 2 else 3.8), dpi=300, layout="constrained")
-    ax: Any = figure.add_subplot(projection="3d" if n_axes == 3 else None)
+    flat = n_axes == 2
+    figure = Figure(figsize=(3.5, 3.4 if flat else 3.8), dpi=300)
+    if flat:
+        figure.set_layout_engine("constrained")
+        ax: Any = figure.add_subplot()
+    else:  # layout engines do not see the labels of 3D axes: leave room for them by hand
+        ax = figure.add_axes((0.0, 0.22, 0.9, 0.78), projection="3d")
     if paths is not None:
         for b in range(paths.shape[2]):
             ax.plot(*(P.T @ paths[:, :, b]), color="0.8", linewidth=0.4, zorder=0)
@@ -132,8 +140,8 @@ def _draw(sets: Mapping[str, FixedPointSet], P: Float, label: str, paths: Float 
         for i, place in enumerate(projected):
             marker, text = _kind(points, i)
             kinds[text] = marker
-            if points.stability[i] == "unstable":
-                _arrows(ax, place, arrows[i], 0.08 * extent, colour)
+            if 0 < points.n_unstable[i] <= MAX_ARROW_MODES:
+                _arrows(ax, place, arrows[i], 0.12 * extent, colour)
         for text, marker in kinds.items():
             chosen = [i for i in range(len(points)) if _kind(points, i)[1] == text]
             if chosen:
@@ -154,7 +162,9 @@ def _draw(sets: Mapping[str, FixedPointSet], P: Float, label: str, paths: Float 
     if n_axes == 3:
         ax.set_zlabel(names[2])
         ax.locator_params(nbins=4)
-        ax.set_box_aspect(None, zoom=0.9)  # keeps the labels inside the figure
+        ax.tick_params(pad=-1)
+        for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+            axis.labelpad = -3
     else:
         ax.set_aspect("equal", adjustable="datalim")
         ax.spines[["top", "right"]].set_visible(False)
@@ -169,8 +179,14 @@ def _draw(sets: Mapping[str, FixedPointSet], P: Float, label: str, paths: Float 
         Line2D([], [], linestyle="", marker=kinds[text], markersize=4, color="0.35", label=text)
         for text in ranked
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False,
-                  handletextpad=0.3, columnspacing=1.0)  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="outside lower center" if flat else "lower center",
+        ncols=2,
+        frameon=False,
+        handletextpad=0.3,
+        columnspacing=1.0,
+    )
     return figure
 
 

@@ -46,6 +46,24 @@ def test_search_finds_every_region(seed, equation_type, activation):
         assert gaps.min(axis=1).max() < 1e-8
 
 
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+@pytest.mark.parametrize("seed", range(4))
+def test_search_finds_all_winners(seed, equation_type):
+    # units that inhibit each other: every set of winners that holds out is a fixed point
+    rng = np.random.default_rng(seed)
+    W_rec = -1.5 - 0.2 * rng.random((5, 5))
+    np.fill_diagonal(W_rec, 0)
+    rnn = RNNNumpy(
+        W_rec=W_rec, W_inp=np.ones((5, 1)), W_out=np.ones((1, 5)), equation_type=equation_type
+    )
+    points, _ = enumerate_fixed_points(rnn, np.ones(1))
+    assert len(points) == 31
+    found = find_fixed_points(rnn, np.ones(1), rng.standard_normal((5, 100)))
+    assert found.by_index() == {0: 5, 1: 10, 2: 10, 3: 5, 4: 1}
+    assert found.status == "complete"
+    assert found.index_expected is None  # f is unbounded
+
+
 def test_a_continuum_is_counted_not_listed():
     v = np.array([0.6, 0.8])
     rnn = RNNNumpy(W_rec=np.outer(v, v), W_inp=np.zeros((2, 1)), W_out=np.ones((1, 2)))
