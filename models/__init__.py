@@ -7,9 +7,11 @@ from .connectivity import Connectivity, initial_connectivity
 from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
 from .fixed_point_set import FixedPointSet
+from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
 from .performance import PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
+from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
 from .rnn_numpy import RNNNumpy
 from .rnn_torch import RNNTorch
 from .scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
@@ -23,8 +25,10 @@ __all__ = [
     "DynamicSystemAnalyzer",
     "Equation",
     "FixedPointSet",
+    "LineAttractor",
     "NetworkConfig",
     "PerformanceAnalyzer",
+    "Psychometrics",
     "RNNNumpy",
     "RNNTorch",
     "TrainedNetwork",
@@ -33,10 +37,14 @@ __all__ = [
     "ValidationScores",
     "choice_accuracy",
     "get_activation",
+    "get_line_attractor",
+    "get_psychometrics",
     "initial_connectivity",
     "mean_squared_error",
     "penalties",
     "plot_fixed_points",
+    "plot_line_attractors",
+    "plot_psychometrics",
     "plot_trials",
     "r2_by_trial",
     "r2_pooled",

@@ -8,9 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 Float = NDArray[np.float64]
 
 
-def _masked(
-    outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None
-) -> tuple[Float, Float]:
+def _masked(outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None) -> tuple[Float, Float]:
     predicted, wanted = np.asarray(outputs, np.float64), np.asarray(targets, np.float64)
     if mask is None:
         return predicted, wanted

@@ -3,6 +3,13 @@
 Importing this package connects to nothing. ``pipeline.connect()`` does.
 """
 
+import warnings
+
+with warnings.catch_warnings():
+    # That there is no datajoint.json is the normal case: the embedded database needs none.
+    warnings.filterwarnings("ignore", message="No datajoint.json found")
+    import datajoint as _datajoint  # noqa: F401
+
 from .database import DatabaseError, connect, disconnect
 from .dynamics import FixedPointParams, FixedPointPlot, FixedPoints, Linearization, LineAttractor
 from .network import NetworkParams

@@ -69,8 +69,8 @@ def connect(
     prefix : str, optional
         Names of schemas start with it; RNN_PREFIX or "rnn" by default.
     store : str or Path, optional
-        Folder of arrays and figures, or s3://bucket/location; RNN_STORE or RNN_HOME/store by
-        default.
+        Folder of arrays and figures; RNN_STORE, the store "main" of datajoint.json, or
+        RNN_HOME/store by default.
 
     Raises
     ------
@@ -166,9 +166,6 @@ def _configured_host() -> str | None:
 def _configure_store(store: str | Path | None) -> None:
     if store is None and STORE in dj.config.stores:
         return  # datajoint.json or DJ_STORES names it
-    if store is not None and str(store).startswith("s3://"):
-        dj.config.stores[STORE] = _s3_store(str(store))
-        return
     if store is None:
         folder = home() / "store"
         try:
@@ -189,27 +186,6 @@ def _configure_store(store: str | Path | None) -> None:
             f"store = {str(folder)!r}: cannot be written; change its rights, or set RNN_STORE"
         )
     dj.config.stores[STORE] = {"protocol": "file", "location": str(folder)}
-
-
-def _s3_store(address: str) -> dict[str, Any]:
-    parts = urlparse(address)
-    endpoint = os.environ.get("RNN_S3_ENDPOINT", "s3.amazonaws.com")
-    keys = {
-        "access_key": os.environ.get("AWS_ACCESS_KEY_ID"),
-        "secret_key": os.environ.get("AWS_SECRET_ACCESS_KEY"),
-    }
-    if not all(keys.values()):
-        raise DatabaseError(
-            f"store = {address!r}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    return {
-        "protocol": "s3",
-        "endpoint": endpoint.split("://")[-1],
-        "secure": not endpoint.startswith("http://"),
-        "bucket": parts.netloc,
-        "location": parts.path.strip("/") or "rnn",
-        **keys,
-    }
 
 
 def _start_embedded() -> tuple[str, str]:
@@ -247,7 +223,9 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
         )
     except Exception as error:
         text = _one_line(error)
-        refused = any(w in text.lower() for w in ("access denied", "password", "authentication"))
+        refused = any(
+            w in text.lower() for w in ("access denied", "password", "authentication", "role ")
+        )
         remedy = (
             "check user and password (DJ_USER, DJ_PASS)"
             if refused

@@ -12,7 +12,9 @@ from tasks_lib import CDDM, NBitFlipFlop, ParameterError
 
 
 def small_task(seed=0):
-    return NBitFlipFlop(n_steps=20, n_inputs=2, n_outputs=2, pulse=2, mu=4, batch_size=16, seed=seed)
+    return NBitFlipFlop(
+        n_steps=20, n_inputs=2, n_outputs=2, pulse=2, mu=4, batch_size=16, seed=seed
+    )
 
 
 DALE = NetworkConfig(

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Make the virtual environment named by the first argument, with the pinned dependencies.
+set -euo pipefail
+venv=$1
+
+fits() {
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null
+}
+
+python=
+for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
+  if command -v "$candidate" >/dev/null && fits "$candidate"; then
+    python=$candidate
+    break
+  fi
+done
+if [ -z "$python" ]; then
+  echo "error: no Python 3.11, 3.12 or 3.13 on the PATH; install one, or run make PYTHON=/path/to/it" >&2
+  exit 1
+fi
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  echo "error: $python has no venv module; install it (on Debian and Ubuntu: apt install python3-venv)" >&2
+  exit 1
+fi
+
+echo "Setting up $venv with $("$python" --version)"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt)
+# torch by itself first: its exact version lets a build that lies on disk be taken.
+"${pip[@]}" "torch==$(sed -n 's/^torch==//p' constraints.txt)"
+"${pip[@]}" -e '.[dev,notebook]'

@@ -1,0 +1,74 @@
+"""Fixtures: both back ends. Tests that ask for `database` run once on each."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, ServerUnavailable, mysql_server, postgresql_server
+
+BACKENDS = ("postgresql", "mysql")
+_numbers = itertools.count()
+
+
+def pytest_generate_tests(metafunc):
+    if "backend" in metafunc.fixturenames:
+        marked = [pytest.param(b, marks=getattr(pytest.mark, b)) for b in BACKENDS]
+        metafunc.parametrize("backend", marked, scope="session")
+
+
+@pytest.fixture(scope="session")
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def server(backend) -> Iterator[Server]:
+    """A running server of the back end; without one the test is skipped, unless required."""
+    start = {"mysql": mysql_server, "postgresql": postgresql_server}[backend]
+    try:
+        with start() as running:
+            yield running
+    except ServerUnavailable as reason:
+        if backend in os.environ.get("RNN_TEST_REQUIRE", "").split(","):
+            pytest.fail(f"{backend} is required here: {reason}", pytrace=False)
+        pytest.skip(f"no {backend}: {reason}")
+
+
+@pytest.fixture
+def store(tmp_path) -> Path:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def arguments(server, store) -> dict:
+    """Arguments of `pipeline.connect` for a fresh set of schemas."""
+    return {**server.arguments, "prefix": f"t{os.getpid()}_{next(_numbers)}", "store": store}
+
+
+@pytest.fixture
+def database(arguments):
+    """The pipeline, connected to fresh schemas that are dropped afterwards."""
+    import pipeline
+    from pipeline import schemas
+
+    pipeline.connect(**arguments)
+    yield pipeline
+    pipeline.disconnect()
+    pipeline.connect(**arguments)
+    schemas.drop()
+    pipeline.disconnect()
+
+
+@pytest.fixture(scope="session")
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path: a Unix socket's may not exceed about 100 characters."""
+    with tempfile.TemporaryDirectory(prefix="rnn", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -1,0 +1,29 @@
+"""A submission small enough to train in a second."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+SMALL = {
+    "tasks": {
+        "cddm": {
+            "class": "CDDM",
+            "n_steps": 20,
+            "params": {"stim_on": 5, "dec_on": 14, "coherences": [-1.0, 0.0, 1.0]},
+        }
+    },
+    "networks": {"small": {"n_units": 12, "dale": True, "tau": 2.0, "sigma_rec": 0.02}},
+    "trainings": {
+        "short": {"max_iter": 60, "lr": 0.02, "penalties": {"metabolic": {"weight": 0.01}}}
+    },
+    "cohorts": [
+        {"task": "cddm", "network": "small", "training": "short", "first_seed": 3, "n_networks": 2}
+    ],
+}
+
+
+@pytest.fixture
+def submission() -> dict:
+    return copy.deepcopy(SMALL)

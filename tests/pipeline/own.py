@@ -1,0 +1,37 @@
+"""A task and a penalty as a user would write them in a package of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks_lib import Task
+
+
+class Echo(Task):
+    """Repeat a constant input."""
+
+    def __init__(self, n_steps=10, n_inputs=1, n_outputs=1, n_values=4, seed=None):
+        super().__init__(n_steps, n_inputs, n_outputs, seed)
+        self.n_values = n_values
+
+    def conditions(self):
+        return [{"value": float(v)} for v in np.linspace(0, 1, self.n_values)]
+
+    def generate_input_target_stream(self, value):
+        stream = np.full((1, self.n_steps), value)
+        return stream, stream.copy(), {"value": value}
+
+
+class WrongShape(Echo):
+    def generate_input_target_stream(self, value):
+        inputs, target, condition = super().generate_input_target_stream(value)
+        return inputs, target[:, :-1], condition
+
+
+class NotATask:
+    pass
+
+
+def drift(context):
+    """Penalise the change of states from step to step."""
+    return (context.states[:, 1:] - context.states[:, :-1]).square().mean()

@@ -1,0 +1,201 @@
+"""Bad input: one line that names field, value and remedy, and nothing entered."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tasks_lib import ParameterError
+
+
+def counts(p):
+    tables = (p.Task, p.Task.Input, p.NetworkParams, p.TrainingParams, p.TrainingParams.Penalty)
+    return [len(t()) for t in (*tables, p.Cohort)]
+
+
+CASES = [
+    (("tasks", "cddm", "class"), "NoSuchTask", "task_class"),
+    (("tasks", "cddm", "class"), "no_such_package.module:Task", "task_class"),
+    (("tasks", "cddm", "class"), "tests.pipeline.own:NotATask", "task_class"),
+    (("tasks", "cddm"), {"class": "tests.pipeline.own:WrongShape", "n_steps": 9}, "targets"),
+    (("tasks", "cddm", "n_steps"), -3, "n_steps"),
+    (("tasks", "cddm", "n_steps"), "twenty", "n_steps"),
+    (("tasks", "cddm", "n_inputs"), 4, "n_inputs"),
+    (("tasks", "cddm", "colour"), 4, "colour"),
+    (("tasks", "cddm", "params", "stim_on"), 25, "stim_on"),
+    (("tasks", "cddm", "params", "volume"), 11, "volume"),
+    (("networks", "small", "tau"), -1.0, "tau"),
+    (("networks", "small", "dt"), 5.0, "dt"),
+    (("networks", "small", "density"), 0.0, "density"),
+    (("networks", "small", "n_units"), "12", "n_units"),
+    (("networks", "small", "n_units"), True, "n_units"),
+    (("networks", "small", "activation"), "relux", "activation"),
+    (("networks", "small", "activation_args"), {"slop": 1.0}, "slop"),
+    (("networks", "small", "units"), 12, "units"),
+    (("networks", "small", "network_hash"), 12, None),
+    (("trainings", "short", "lr"), 0, "lr"),
+    (("trainings", "short", "lr"), float("nan"), "lr"),
+    (("trainings", "short", "penalties"), {"nonsense": {"weight": 1.0}}, "nonsense"),
+    (("trainings", "short", "penalties"), {"metabolic": {"weight": -1.0}}, "weight"),
+    (("trainings", "short", "penalties"), {"metabolic": {"w": 1.0}}, "metabolic"),
+    (("trainings", "short", "penalties"), ["metabolic"], "penalties"),
+    (("cohorts", 0, "task"), "cdmm", "task"),
+    (("cohorts", 0, "n_networks"), 0, "n_networks"),
+    (("cohorts", 0, "seeds"), 3, "seeds"),
+    (("networkz",), {}, "networkz"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "named"), CASES)
+def test_nothing_is_entered(database, submission, tmp_path, path, value, named):
+    p = database
+    place = submission
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    file = tmp_path / "submission.yaml"
+    file.write_text(yaml.safe_dump(submission))
+    if named is None:  # the hash is computed, whatever is given
+        p.submit(p.read_submission(file))
+        return
+    with pytest.raises(ParameterError) as caught:
+        p.submit(p.read_submission(file))
+    message = str(caught.value)
+    assert named in message
+    assert "\n" not in message
+    assert caught.value.remedy
+    assert counts(p) == [0] * 6
+
+
+def test_equal_parameters_under_another_name_are_refused(database, submission):
+    p = database
+    p.submit(submission)
+    before = counts(p)
+    again = {**submission["networks"]["small"], "tau": 2, "n_units": 12.0}
+    del again["n_units"]  # 12.0 is no whole number of units; the number 2 equals 2.0
+    with pytest.raises(ParameterError, match="'small'"):
+        p.NetworkParams.insert1({"network_name": "twin", "n_units": 12, **again})
+    with pytest.raises(ParameterError, match="exists with other parameters"):
+        p.NetworkParams.insert1({"network_name": "small", "n_units": 13})
+    task = {**submission["tasks"]["cddm"]}
+    with pytest.raises(ParameterError, match="'cddm'"):
+        p.Task.insert1({"task_name": "twin", "task_class": task.pop("class"), **task})
+    training = {**submission["trainings"]["short"]}
+    with pytest.raises(ParameterError, match="'short'"):
+        p.TrainingParams.insert1({"training_name": "twin", **training})
+    training["penalties"] = {"metabolic": {"weight": 0.02}}  # the penalties count
+    p.TrainingParams.insert1({"training_name": "other", **training})
+    before[3] += 1
+    before[4] += 1
+    assert counts(p) == before
+
+
+def test_insert_of_several_is_all_or_nothing(database):
+    p = database
+    rows = [{"network_name": "good", "n_units": 5}, {"network_name": "bad", "tau": -1.0}]
+    with pytest.raises(ParameterError, match="tau"):
+        p.NetworkParams.insert(rows)
+    with pytest.raises(ParameterError, match="'first'"):
+        p.NetworkParams.insert(
+            [{"network_name": "first", "n_units": 5}, {"network_name": "second", "n_units": 5}]
+        )
+    assert len(p.NetworkParams()) == 0
+
+
+def test_a_cohort_is_not_resized(database, submission):
+    p = database
+    p.submit(submission)
+    submission["cohorts"][0]["n_networks"] = 5
+    with pytest.raises(ParameterError, match="another first_seed"):
+        p.submit(submission)
+    assert p.Cohort.fetch1("n_networks") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("tasks: [", "not YAML"),
+        ("just text", "no sections"),
+        ("tasks: 3", "wrong form"),
+        (None, "FILE"),
+    ],
+)
+def test_unreadable_file(text, named, tmp_path):
+    from pipeline import read_submission
+
+    file = tmp_path / "s.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ParameterError, match=named):
+        read_submission(file)
+
+
+def run_rnn(*words, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**clean, **environment},
+    )
+
+
+def assert_one_line(result, *words):
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert result.returncode == 1
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize("kind", ["mysql", "postgresql"])
+def test_unreachable_server(kind, store):
+    result = run_rnn(
+        "status", DJ_BACKEND=kind, DJ_HOST="127.0.0.1", DJ_PORT="9", DJ_USER="u", DJ_PASS="geheim",
+        RNN_STORE=str(store),
+    )  # fmt: skip
+    assert_one_line(result, "127.0.0.1", "DJ_HOST")
+    assert "geheim" not in result.stderr
+
+
+def test_refusing_server(server, store):
+    if server.backend == "postgresql":
+        environment = {**server.environment, "DJ_USER": "nobody_there"}
+    else:
+        environment = {**server.environment, "DJ_PASS": "geheim"}
+    result = run_rnn("status", **environment, RNN_STORE=str(store))
+    assert_one_line(result, "DJ_USER", "DJ_PASS")
+    assert "geheim" not in result.stderr
+
+
+def test_missing_store_folder(server, tmp_path):
+    result = run_rnn("status", **server.environment, RNN_STORE=str(tmp_path / "nowhere"))
+    assert_one_line(result, "store", "nowhere", "RNN_STORE")
+
+
+def test_submit_command_reports_one_line(server, store, tmp_path, submission, arguments):
+    submission["networks"]["small"]["tau"] = -2.0
+    file = tmp_path / "s.yaml"
+    file.write_text(yaml.safe_dump(submission))
+    common = {**server.environment, "RNN_STORE": str(store), "RNN_PREFIX": arguments["prefix"]}
+    assert_one_line(run_rnn("submit", str(file), **common), "tau", "-2.0")
+    assert_one_line(run_rnn("submit", str(tmp_path / "none.yaml"), **common), "FILE", "none.yaml")
+    import pipeline
+    from pipeline import schemas
+
+    pipeline.connect(**arguments)
+    assert len(pipeline.Task()) == 0
+    schemas.drop()
+    pipeline.disconnect()
+
+
+def test_home_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run_rnn("status", RNN_HOME=str(tmp_path / "file" / "home"))
+    assert_one_line(result, "RNN_HOME")

@@ -1,0 +1,174 @@
+"""The whole chain on real databases: from a submission to figures and back from the tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models import FixedPointSet, NetworkConfig, TrainingConfig, train_cohort
+from tasks_lib import ParameterError, create_task
+
+
+def test_submission_becomes_networks_scores_and_fixed_points(database, submission):
+    p = database
+    assert p.submit(submission) == {"tasks": 1, "networks": 1, "trainings": 1, "cohorts": 1}
+    assert set(p.Task.Input.to_arrays("input_name")) == {"motion", "color"}
+    filled = p.fill(reserve_jobs=True)
+    assert filled.errors == []
+
+    networks = p.Training.Network.to_dicts(order_by="seed")
+    assert [n["seed"] for n in networks] == [3, 4]
+    assert {n["status"] for n in networks} == {"finished"}
+    row = p.Training.fetch1()
+    assert row["seconds"] > 0
+    assert row["torch_version"]
+    assert row["device"] in ("cpu", "cuda")
+    assert networks[0]["w_rec"].shape == (12, 12)  # known without reading the array
+    assert len(np.asarray(networks[0]["loss_curve"])) == 60
+
+    # The stored network is the one that the library trains from the same parameters.
+    task = create_task("CDDM", 20, params=submission["tasks"]["cddm"]["params"], seed=0)
+    direct = train_cohort(
+        task,
+        NetworkConfig(**submission["networks"]["small"]),
+        TrainingConfig(**submission["trainings"]["short"]),
+        [3],
+        device=row["device"],
+    ).networks[0]
+    assert np.array_equal(np.asarray(networks[0]["w_rec"]), direct.weights["W_rec"])
+
+    noise_free = p.Validation & {"validation_name": "noise_free"}
+    for stored, score in zip(networks, noise_free.to_dicts(order_by="seed"), strict=True):
+        assert score["r2_pooled"] == pytest.approx(stored["r2"], abs=1e-4)
+        assert score["n_choice_trials"] == 12
+
+    sets = p.FixedPoints.to_dicts()
+    assert len(sets) == 4  # two networks, two contexts
+    for key in p.FixedPoints.keys():
+        loaded = (p.FixedPoints & key).load()
+        assert isinstance(loaded, FixedPointSet)
+        assert len(loaded) == (p.FixedPoints & key).fetch1("n_points")
+        rnn = (p.Training.Network & key).load()
+        if len(loaded):
+            assert np.abs(rnn.rhs(loaded.points.T, loaded.input)).max() < 1e-9
+    assert len(p.Linearization.Point()) == len(p.FixedPoints.Point()) > 0
+    for point in (p.Linearization.Point * p.FixedPoints.Point.proj("max_eigenvalue")).to_dicts():
+        values = np.asarray(point["eigenvalues"])
+        assert values[0].real == pytest.approx(point["max_eigenvalue"], abs=1e-8)
+        left, right = np.asarray(point["left_vector"]), np.asarray(point["right_vector"])
+        assert np.isclose(left @ right, 1.0)
+    for table in (p.TrialPlot, p.FixedPointPlot, p.Psychometric, p.LineAttractor):
+        figures = table.to_arrays("figure")
+        assert len(figures) > 0
+        assert all(f._repr_png_().startswith(b"\x89PNG") for f in figures)
+    assert len(p.Psychometric.Fit()) == 4 * len(p.Psychometric())
+    assert len(p.LineAttractor.Context()) == 4
+
+    # A second pass and a second submission find nothing to do.
+    assert p.fill(reserve_jobs=True).made == 0
+    assert set(p.submit(submission).values()) == {0}
+
+    # A question across the chain is one expression.
+    solved = p.Training.Network & "r2 > -100" & (p.TrainingParams.Penalty & "weight < 0.1")
+    unstable = p.FixedPoints.Point & solved & {"stability": "stable"}
+    assert len(unstable.to_pandas()) == len(unstable)
+
+
+def test_populate_as_datajoint_users_do(database, submission):
+    p = database
+    p.submit(submission)
+    p.Training.populate()
+    p.Validation.populate({"validation_name": "noise_free"})
+    assert len(p.Validation()) == 2
+    rows = (p.Validation * p.Training.Network & "seed = 3").to_pandas()
+    assert len(rows) == 1
+
+
+def test_status_counts_done_pending_running_and_failed(database, submission):
+    from pipeline.status import table_status
+
+    p = database
+    p.submit(submission)
+    before = {s.table: s for s in table_status()}
+    assert (before["Training"].done, before["Training"].pending) == (0, 1)
+    assert before["Validation"].pending == 0
+    p.Training.jobs.refresh()
+    key = p.Training.jobs.keys()[0]
+    p.Training.jobs.reserve(key)
+    running = {s.table: s for s in table_status()}["Training"]
+    assert (running.pending, running.running, running.failed) == (0, 1, 0)
+    p.Training.jobs.error(key, error_message="it broke")
+    failed = {s.table: s for s in table_status()}["Training"]
+    assert (failed.pending, failed.running, failed.failed) == (0, 0, 1)
+
+
+def test_diverged_network_is_a_row_and_is_not_analysed(database, submission):
+    p = database
+    submission["networks"]["small"] |= {
+        "dale": False,
+        "equation_type": "h",
+        "spectral_radius": 1e30,
+    }
+    p.submit(submission)
+    assert p.fill((p.Training, p.Validation, p.FixedPoints)).errors == []
+    networks = p.Training.Network.to_dicts()
+    assert [n["status"] for n in networks] == ["diverged"] * 2
+    assert all(np.isfinite(np.asarray(n["w_rec"])).all() for n in networks)
+    assert len(p.Validation()) == len(p.FixedPoints()) == 0
+
+
+def test_a_users_own_task_and_penalty_train(database, submission):
+    p = database
+    submission["tasks"]["cddm"] = {"class": "tests.pipeline.own:Echo", "n_steps": 10}
+    submission["trainings"]["short"]["penalties"] = {"tests.pipeline.own:drift": {"weight": 0.5}}
+    p.submit(submission)
+    assert p.fill((p.Training, p.Validation, p.TrialPlot)).errors == []
+    assert p.Task.fetch1("n_inputs") == 1
+    assert p.Validation.to_arrays("accuracy").tolist() == [None] * 4
+    assert p.TrainingParams.Penalty.fetch1("penalty") == "tests.pipeline.own:drift"
+
+
+def test_a_store_that_fails_while_inserting_leaves_no_row(database, submission, store):
+    p = database
+    p.submit(submission)
+    store.rename(store.with_name("moved"))
+    store.write_text("not a folder")  # even root cannot write below a file
+    filled = p.fill((p.Training,))
+    assert len(filled.errors) == 1
+    assert len(p.Training()) == len(p.Training.Network()) == 0
+    store.unlink()
+    store.with_name("moved").rename(store)
+    p.Training.jobs.delete(prompt=False)
+    assert p.fill((p.Training,)).errors == []
+    assert len(p.Training.Network()) == 2
+
+
+def test_a_full_disk_while_inserting_leaves_no_row(database, submission):
+    """The system refuses to write files of more than some bytes, as a full disk does."""
+    import resource
+    import signal
+
+    p = database
+    p.submit(submission)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        filled = p.fill((p.Training,))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(filled.errors) == 1
+    assert "too large" in filled.errors[0][2]
+    assert len(p.Training()) == len(p.Training.Network()) == 0
+
+
+def test_cohort_refuses_what_it_cannot_train(database, submission):
+    p = database
+    p.submit(submission)
+    key = {"task_name": "cddm", "network_name": "small", "training_name": "short"}
+    for field, value in (("n_networks", 0), ("first_seed", -1), ("n_networks", 1.5)):
+        row = {**key, "first_seed": 10, "n_networks": 1, field: value}
+        with pytest.raises(ParameterError, match=field):
+            p.Cohort.insert1(row)
+    assert len(p.Cohort()) == 1

