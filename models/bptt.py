@@ -8,12 +8,17 @@ network's steps and trials are the rows of one matrix.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .equations import Equation
+
+
+def _affine(transposed: Tensor, drive: Tensor, v: Tensor) -> Tensor:
+    return torch.baddbmm(drive, v, transposed)
 
 
 class _Dynamics(torch.autograd.Function):
@@ -37,7 +42,7 @@ class _Dynamics(torch.autograd.Function):
         for t in range(n_steps - 1):
             field, argument = equation.field(
                 states[:, t],
-                lambda v, t=t: torch.baddbmm(drive[:, t], v, transposed),
+                partial(_affine, transposed, drive[:, t]),
                 None if noise is None else noise[:, t],
             )
             if keeps_argument:
@@ -96,4 +101,4 @@ def run_dynamics(
     Tensor (K, T, B, N)
         States before each update.
     """
-    return _Dynamics.apply(W_rec, drive, x_init, noise, equation)  # type: ignore[no-any-return]
+    return _Dynamics.apply(W_rec, drive, x_init, noise, equation)  # type: ignore[no-any-return,no-untyped-call]

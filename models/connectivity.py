@@ -60,9 +60,8 @@ def _recurrent_mask(config: NetworkConfig, seed: int) -> NDArray[np.bool_]:
         candidates = np.flatnonzero(allowed)
         n_kept = round(config.density * candidates.size)
         kept = rng.permutation(candidates)[:n_kept]
-        allowed = np.zeros(n * n, dtype=bool)
-        allowed[kept] = True
-        allowed = allowed.reshape(n, n)
+        allowed = np.zeros((n, n), dtype=bool)
+        allowed.flat[kept] = True
     return allowed
 
 

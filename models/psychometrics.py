@@ -94,7 +94,8 @@ def fit_psychometric(coherences: Float, fraction_plus: Float) -> PsychometricFit
         )
     except (RuntimeError, ValueError, TypeError):  # no convergence, NaN, fewer points than 4
         return PsychometricFit(np.nan, np.nan, np.nan, np.nan, ok=False)
-    return PsychometricFit(*(float(v) for v in values), ok=bool(np.isfinite(values).all()))
+    bias, slope, low, high = (float(v) for v in values)
+    return PsychometricFit(bias, slope, low, high, ok=bool(np.isfinite(values).all()))
 
 
 def get_psychometrics(
@@ -156,12 +157,9 @@ def plot_psychometrics(result: Psychometrics) -> Figure:
     c = result.coherences
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")
     panels = figure.subplots(2, 2, squeeze=False)
-    image = None
     for i, context in enumerate(CONTEXTS):
         grid, curves = panels[i]
-        image = grid.imshow(
-            result.fraction_right[i].T, origin="lower", vmin=0, vmax=1, cmap="viridis"
-        )
+        grid.imshow(result.fraction_right[i].T, origin="lower", vmin=0, vmax=1, cmap="viridis")
         ticks = np.unique(np.linspace(0, len(c) - 1, 5).round().astype(int))
         grid.set_xticks(ticks, [f"{c[t]:.2g}" for t in ticks])
         grid.set_yticks(ticks, [f"{c[t]:.2g}" for t in ticks])
@@ -185,7 +183,7 @@ def plot_psychometrics(result: Psychometrics) -> Figure:
         curves.legend(frameon=False, fontsize=FONT_SIZE - 1)
         for axes in (grid, curves):
             style_axes(axes)
-    bar = figure.colorbar(image, ax=panels[:, 0], shrink=0.6, location="left")
+    bar = figure.colorbar(panels[0, 0].images[0], ax=panels[:, 0], shrink=0.6, location="left")
     bar.set_label("fraction right", size=FONT_SIZE)
     bar.ax.tick_params(labelsize=FONT_SIZE - 1)
     return figure

@@ -203,7 +203,11 @@ class RNNNumpy:
         rec_scale = eq.noise_scale(eq.sigma_rec) if noise else 0.0
         for t in range(n_steps - 1):
             xi = rec_scale * self.rng.standard_normal(states[t].shape) if rec_scale else None
-            field, _ = eq.field(states[t], lambda v, d=drive[t]: self.W_rec @ v + d, xi)
+
+            def affine(v: Float, driven: Float = drive[t]) -> Float:
+                return self.W_rec @ v + driven
+
+            field, _ = eq.field(states[t], affine, xi)
             states[t + 1] = states[t] + eq.alpha * field
         states = np.moveaxis(states, 0, 1)
         rates = eq.rates(states)

@@ -294,7 +294,7 @@ class Trainer:
             p.grad = g_task + g_penalty
 
     def _final_r2(self) -> list[float | None]:
-        """Noise-free pooled R^2 of each network on its task's own batch, as a fresh task draws it."""
+        """Noise-free pooled R^2 of each network on the batch that a fresh task draws."""
         for task in self.tasks:
             task.reset()
         with torch.no_grad():
@@ -303,8 +303,8 @@ class Trainer:
         wanted = targets.expand_as(outputs)
         scores = []
         for y, t in zip(outputs, wanted, strict=True):
-            arrays = (a.movedim(-1, 0).double().cpu().numpy() for a in (y, t))
-            score = r2_pooled(*arrays, np.asarray(self.tasks[0].mask))
+            predicted, target = (a.movedim(-1, 0).double().cpu().numpy() for a in (y, t))
+            score = r2_pooled(predicted, target, self.tasks[0].mask)
             scores.append(score if score is not None and np.isfinite(score) else None)
         return scores
 

@@ -223,9 +223,8 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
         )
     except Exception as error:
         text = _one_line(error)
-        refused = any(
-            w in text.lower() for w in ("access denied", "password", "authentication", "role ")
-        )
+        signs = ("access denied", "password", "authentication", "role ")
+        refused = any(sign in text.lower() for sign in signs)
         remedy = (
             "check user and password (DJ_USER, DJ_PASS)"
             if refused
