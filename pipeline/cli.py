@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,7 +162,6 @@ def show(
 
 def main() -> None:
     """Run the command line."""
-    logging.getLogger("datajoint").setLevel(logging.WARNING)
     app()
 
 

@@ -78,7 +78,8 @@ def connect(
         Where the server cannot be reached or refuses, or the store cannot be used.
     """
     disconnect()
-    logging.getLogger("datajoint").setLevel(logging.WARNING)
+    # Its warnings are about its own tables (native types in the jobs tables).
+    logging.getLogger("datajoint").setLevel(logging.ERROR)
     name = _checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
     kind = _checked_backend(backend or dj.config["database.backend"])
     address = host or _configured_host()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import datajoint as dj
@@ -10,7 +9,7 @@ import datajoint as dj
 from models import NetworkConfig
 
 from . import schemas
-from .parameters import ParameterTable, make_config
+from .parameters import ParameterTable, config_from_columns, make_config
 
 
 @schemas.network
@@ -55,4 +54,4 @@ class NetworkParams(ParameterTable, dj.Manual):
     @staticmethod
     def build(row: dict[str, Any]) -> NetworkConfig:
         """Make the configuration that a row of this table describes."""
-        return NetworkConfig(**{f.name: row[f.name] for f in fields(NetworkConfig)})
+        return config_from_columns(NetworkConfig, row)

@@ -30,6 +30,16 @@ def make_config(cls: type[Config], row: Mapping[str, Any]) -> Config:
         raise ParameterError(cls.__name__, dict(row), str(error), "mend the types") from None
 
 
+def config_from_columns(cls: type[Config], row: Mapping[str, Any], **extra: Any) -> Config:
+    """Make a configuration dataclass from a fetched row."""
+    values = {f.name: row[f.name] for f in fields(cls) if f.name not in extra}  # type: ignore[arg-type]
+    for f in fields(cls):  # type: ignore[arg-type]
+        # MySQL has no booleans: they come back as 0 and 1.
+        if f.name in values and str(f.type).startswith("bool"):
+            values[f.name] = bool(values[f.name])
+    return cls(**values, **extra)
+
+
 class ParameterTable:
     """Mixin of the Manual tables that hold parameters.
 

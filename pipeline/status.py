@@ -28,8 +28,8 @@ def table_status(tables: Sequence[Any] = COMPUTED) -> list[TableStatus]:
         remaining, total = instance.progress(display=False)
         # A job whose row has come in meanwhile is neither running nor failed.
         left = instance.key_source - instance.proj()
-        running = len(left & (instance.jobs & {"status": "reserved"}).proj())
-        failed = len(left & (instance.jobs & {"status": "error"}).proj())
+        running = len(left & (instance.jobs & {"status": "reserved"}).keys())
+        failed = len(left & (instance.jobs & {"status": "error"}).keys())
         pending = max(remaining - running - failed, 0)
         result.append(TableStatus(table.__name__, total - remaining, pending, running, failed))
     return result

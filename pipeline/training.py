@@ -12,7 +12,7 @@ from tasks_lib.errors import ParameterError
 
 from . import schemas
 from .network import NetworkParams
-from .parameters import ParameterTable, make_config
+from .parameters import ParameterTable, config_from_columns, make_config
 from .progress import progress_bar
 from .provenance import provenance
 from .task import Task
@@ -68,9 +68,9 @@ class TrainingParams(ParameterTable, dj.Manual):
     @staticmethod
     def build(row: dict[str, Any], penalties: list[dict[str, Any]]) -> TrainingConfig:
         """Make the configuration that a row and its penalties describe."""
-        names = [n for n in TrainingConfig.__dataclass_fields__ if n != "penalties"]
-        return TrainingConfig(
-            **{name: row[name] for name in names},
+        return config_from_columns(
+            TrainingConfig,
+            row,
             penalties={
                 p["penalty"]: {"weight": p["weight"], "args": p["args"] or {}} for p in penalties
             },

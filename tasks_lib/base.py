@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ParameterError, check_int
+from .errors import ParameterError, check_bool, check_int
 
 Float = NDArray[np.float64]
 Condition = dict[str, Any]
@@ -94,6 +93,7 @@ class Task(ABC):
         targets : array (n_outputs, T, B)
         conditions : list of B dicts
         """
+        check_bool("shuffle", shuffle)
         trials = [self.generate_input_target_stream(**c) for c in self.conditions()]
         if shuffle:
             trials = [trials[i] for i in self.rng.permutation(len(trials))]
@@ -103,7 +103,8 @@ class Task(ABC):
 
     def reset(self, seed: int | None = None) -> None:
         """Start the generator again, from ``seed`` or from the task's own seed."""
-        self.rng = np.random.default_rng(self.seed if seed is None else seed)
+        chosen = self.seed if seed is None else check_int("seed", seed, minimum=0)
+        self.rng = np.random.default_rng(chosen)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -132,36 +133,6 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
     return value
-
-
-def check_window(
-    name: str, on: Any, off: Any, n_steps: int, fields: tuple[str, str] | None = None
-) -> tuple[int, int]:
-    """Return a half-open window [on, off) after checking 0 <= on < off <= n_steps."""
-    on_field, off_field = fields or (f"{name}_on", f"{name}_off")
-    start = check_int(on_field, on, minimum=0, maximum=n_steps - 1)
-    stop = check_int(off_field, off, minimum=1, maximum=n_steps)
-    if stop <= start:
-        raise ParameterError(
-            off_field, stop, f"is not after {on_field} = {start}", f"give more than {start}"
-        )
-    return start, stop
-
-
-def check_channels(task: str, field: str, value: Any, allowed: Sequence[int]) -> int:
-    """Return a number of channels after checking that the task can have it."""
-    number = check_int(field, value)
-    if number not in allowed:
-        raise ParameterError(
-            field,
-            number,
-            f"disagrees with {task}",
-            f"give {' or '.join(str(n) for n in allowed)}",
-        )
-    return number
-
-
-def steps(*windows: tuple[int, int]) -> NDArray[np.int64]:
-    """Return the step indices of half-open windows, in order."""
-    return np.concatenate([np.arange(on, max(on, off)) for on, off in windows]).astype(np.int64)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Condition, Float, Task, Trial, check_channels, check_window, steps
+from .base import Condition, Float, Task, Trial
 from .errors import ParameterError, check_choice, check_float
+from .windows import check_channels, check_condition, check_window, decision_sign, steps
 
 CONTEXTS = ("motion", "color")
 
@@ -58,10 +59,9 @@ class CDDM(Task):
         super().__init__(n_steps, n_inputs, n_outputs, seed)
         check_channels("CDDM", "n_inputs", n_inputs, (6,))
         check_channels("CDDM", "n_outputs", n_outputs, (1, 2))
-        ends = [self.n_steps if off is None else off for off in (cue_off, stim_off, dec_off)]
-        self.cue_on, self.cue_off = check_window("cue", cue_on, ends[0], self.n_steps)
-        self.stim_on, self.stim_off = check_window("stim", stim_on, ends[1], self.n_steps)
-        self.dec_on, self.dec_off = check_window("dec", dec_on, ends[2], self.n_steps)
+        self.cue_on, self.cue_off = check_window("cue", cue_on, cue_off, self.n_steps)
+        self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
+        self.dec_on, self.dec_off = check_window("dec", dec_on, dec_off, self.n_steps)
         self.coherences = _checked_coherences(coherences)
 
     @property
@@ -88,18 +88,35 @@ class CDDM(Task):
         return ("choice",) if self.n_outputs == 1 else ("choice +", "choice -")
 
     def conditions(self) -> list[Condition]:
-        """Return every (context, motion coherence, colour coherence), motion context first."""
+        """Return every (context, relevant coherence, irrelevant coherence), motion first."""
+        fields = {"motion": ("motion_coh", "color_coh"), "color": ("color_coh", "motion_coh")}
         return [
-            {"context": context, "motion_coh": motion, "color_coh": color}
+            {"context": context, fields[context][0]: relevant, fields[context][1]: irrelevant}
             for context in CONTEXTS
-            for motion in self.coherences
-            for color in self.coherences
+            for relevant in self.coherences
+            for irrelevant in self.coherences
         ]
 
     def generate_input_target_stream(  # type: ignore[override]
-        self, context: str, motion_coh: float, color_coh: float, **_: Any
+        self, context: str, motion_coh: float, color_coh: float, **rest: Any
     ) -> Trial:
-        """Return input, target and condition of one trial."""
+        """Return input, target and condition of one trial.
+
+        Parameters
+        ----------
+        context : "motion" or "color"
+        motion_coh, color_coh : float
+            Coherences in [-1, 1].
+
+        Returns
+        -------
+        input : array (6, T)
+        target : array (n_outputs, T)
+        condition : dict
+            The above and ``correct_choice``: the sign of the relevant coherence, 0 for none
+            (where the original implementation says -1).
+        """
+        check_condition("CDDM", rest, ("correct_choice",))
         check_choice("context", context, CONTEXTS)
         motion = check_float("motion_coh", motion_coh, -1.0, 1.0)
         color = check_float("color_coh", color_coh, -1.0, 1.0)
@@ -128,9 +145,7 @@ class CDDM(Task):
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return the sign of output 0 minus output 1 at the last step of the decision."""
-        last = np.asarray(outputs)[:, self.dec_off - 1]
-        evidence = last[0] if self.n_outputs == 1 else last[0] - last[1]
-        return np.sign(evidence).astype(np.int64)
+        return decision_sign(outputs, self.dec_off - 1)
 
 
 def _checked_coherences(coherences: Sequence[float] | None) -> list[float]:

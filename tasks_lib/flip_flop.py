@@ -21,8 +21,8 @@ class NBitFlipFlop(Task):
     ----------
     n_steps : int
         Length of a trial T.
-    n_inputs, n_outputs : int
-        Number of bits, both.
+    n_inputs, n_outputs, n_bits : int, optional
+        Number of bits: one of them is enough, 3 by default.
     mu : float
         Expected number of exponential gaps in a trial.
     pulse : int
@@ -35,58 +35,71 @@ class NBitFlipFlop(Task):
     def __init__(
         self,
         n_steps: int = 100,
-        n_inputs: int = 3,
-        n_outputs: int = 3,
+        n_inputs: int | None = None,
+        n_outputs: int | None = None,
         mu: float = 6.0,
         pulse: int = 10,
+        n_bits: int | None = None,
         batch_size: int = 256,
         seed: int | None = None,
     ) -> None:
-        super().__init__(n_steps, n_inputs, n_outputs, seed)
-        if self.n_inputs != self.n_outputs:
-            raise ParameterError(
-                "n_outputs",
-                self.n_outputs,
-                f"disagrees with n_inputs = {self.n_inputs}",
-                "give both the number of bits",
-            )
+        given = {"n_bits": n_bits, "n_inputs": n_inputs, "n_outputs": n_outputs}
+        first, bits = next(((k, v) for k, v in given.items() if v is not None), ("n_bits", 3))
+        self.n_bits = check_int(first, bits, minimum=1)
+        for field, value in given.items():
+            if value is not None and check_int(field, value, minimum=1) != self.n_bits:
+                raise ParameterError(
+                    field,
+                    value,
+                    f"disagrees with {first} = {self.n_bits}",
+                    "give each the number of bits, or only one of them",
+                )
+        super().__init__(n_steps, self.n_bits, self.n_bits, seed)
         self.mu = check_float("mu", mu, exclusive_minimum=0.0)
         self.pulse = check_int("pulse", pulse, minimum=1, maximum=self.n_steps)
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
 
-    @property
-    def n_bits(self) -> int:
-        """Number of bits."""
-        return self.n_inputs
-
     def conditions(self) -> list[Condition]:
         """Draw the pulses of every trial."""
-        return [self._draw() for _ in range(self.batch_size)]
-
-    def _draw(self) -> Condition:
-        onsets, signs = [], []
-        for _ in range(self.n_bits):
-            times: list[int] = []
-            onset = 0
-            while True:
-                onset += self.pulse + int(self.rng.exponential(self.n_steps / self.mu))
-                if onset >= self.n_steps:
-                    break
-                times.append(onset)
-            onsets.append(times)
-            signs.append([int(s) for s in self.rng.choice([-1, 1], size=len(times))])
-        return {"onsets": onsets, "signs": signs}
+        # Onsets are at least a pulse apart, so that no more than this many fit in a trial.
+        shape = (self.batch_size, self.n_bits, self.n_steps // self.pulse)
+        gaps = self.pulse + np.floor(self.rng.exponential(self.n_steps / self.mu, size=shape))
+        onsets = np.cumsum(gaps, axis=2)
+        signs = self.rng.choice([-1, 1], size=shape)
+        fit = onsets < self.n_steps
+        return [
+            {
+                "onsets": [[int(t) for t in o[f]] for o, f in zip(onsets[b], fit[b], strict=True)],
+                "signs": [s[f].tolist() for s, f in zip(signs[b], fit[b], strict=True)],
+            }
+            for b in range(self.batch_size)
+        ]
 
     def generate_input_target_stream(  # type: ignore[override]
-        self,
-        onsets: list[list[int]] | None = None,
-        signs: list[list[int]] | None = None,
-        **_: Any,
+        self, onsets: list[list[int]] | None = None, signs: list[list[int]] | None = None
     ) -> Trial:
-        """Return input, target and condition of one trial, with given pulses or drawn ones."""
-        if onsets is None or signs is None:
-            drawn = self._draw()
+        """Return input, target and condition of one trial, with given pulses or drawn ones.
+
+        Parameters
+        ----------
+        onsets : list of n_bits lists of int, optional
+            Steps at which the pulses of each bit start, ascending.
+        signs : list of n_bits lists of int, optional
+            Sign of each of these pulses, +1 or -1.
+
+        Returns
+        -------
+        input : array (n_bits, T)
+        target : array (n_bits, T)
+        condition : dict
+            ``onsets`` and ``signs``.
+        """
+        if onsets is None and signs is None:
+            drawn = self.conditions()[0]
             onsets, signs = drawn["onsets"], drawn["signs"]
+        self._check_pulses(onsets, signs)
+        assert onsets is not None
+        assert signs is not None
         inputs = np.zeros((self.n_bits, self.n_steps))
         target = np.zeros((self.n_bits, self.n_steps))
         for bit, (times, values) in enumerate(zip(onsets, signs, strict=True)):
@@ -94,6 +107,22 @@ class NBitFlipFlop(Task):
                 inputs[bit, onset : onset + self.pulse] = sign
                 target[bit, onset:] = sign
         return inputs, target, {"onsets": onsets, "signs": signs}
+
+    def _check_pulses(self, onsets: Any, signs: Any) -> None:
+        for field, value in (("onsets", onsets), ("signs", signs)):
+            if not isinstance(value, list) or [type(v) for v in value] != [list] * self.n_bits:
+                raise ParameterError(
+                    field, value, "is not one list a bit", f"give {self.n_bits} lists"
+                )
+        for times, values in zip(onsets, signs, strict=True):
+            if len(times) != len(values) or any(v not in (-1, 1) for v in values):
+                raise ParameterError(
+                    "signs", values, f"are not the signs of onsets {times}", "give +1 or -1 each"
+                )
+            for t in times:
+                check_int("onsets", t, minimum=0, maximum=self.n_steps - 1)
+            if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+                raise ParameterError("onsets", times, "do not ascend", "sort them")
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def test_a_store_that_fails_while_inserting_leaves_no_row(database, submission, 
     assert len(p.Training()) == len(p.Training.Network()) == 0
     store.unlink()
     store.with_name("moved").rename(store)
-    p.Training.jobs.delete(prompt=False)
+    p.Training.jobs.delete()
     assert p.fill((p.Training,)).errors == []
     assert len(p.Training.Network()) == 2
 

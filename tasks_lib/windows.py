@@ -1,0 +1,107 @@
+"""Windows of a trial: half-open intervals [on, off) of steps, their shifts and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ParameterError, check_int
+
+Window = tuple[int, int]
+
+
+def check_window(name: str, on: Any, off: Any, n_steps: int) -> Window:
+    """Return the window [on, off) after checking that 0 <= on < off <= n_steps.
+
+    ``name`` makes the fields' names, name_on and name_off; no ``off`` means the trial's end.
+    """
+    start = check_int(f"{name}_on", on, minimum=0, maximum=n_steps - 1)
+    if off is None:
+        return start, n_steps
+    stop = check_int(f"{name}_off", off, minimum=1, maximum=n_steps)
+    check_order(f"{name}_off", stop, f"{name}_on", start + 1)
+    return start, stop
+
+
+def check_order(field: str, value: int, other: str, earliest: int) -> None:
+    """Refuse a step that comes before ``earliest``, which the field ``other`` asks for."""
+    if value < earliest:
+        raise ParameterError(
+            field, value, f"is too early for {other}", f"give at least {earliest}, or move {other}"
+        )
+
+
+def check_shifts(random_window: Any, windows: Mapping[str, Window], n_steps: int) -> int:
+    """Return the half-width of random shifts after checking that windows stay in the trial.
+
+    A window is shifted by an integer in [-random_window, random_window); ``windows`` are named
+    by the fields of their onsets.
+    """
+    width = check_int("random_window", random_window, minimum=0)
+    for field, (on, off) in windows.items():
+        room = min(on, n_steps - off + 1)
+        if width > room:
+            raise ParameterError(
+                "random_window",
+                width,
+                f"moves the window from {field} = {on} to {off} out of the trial's {n_steps} steps",
+                f"give at most {room}, or move {field}",
+            )
+    return width
+
+
+def latest_end(window: Window, random_window: int) -> int:
+    """Return the end of a window under the largest shift."""
+    return window[1] + max(random_window - 1, 0)
+
+
+def draw_shifts(rng: np.random.Generator, random_window: int, n: int) -> NDArray[np.int64]:
+    """Draw n integers from [-random_window, random_window); zeros where it is 0."""
+    if random_window == 0:
+        return np.zeros(n, dtype=np.int64)
+    return rng.integers(-random_window, random_window, size=n)
+
+
+def after_grace(window: Window, grace: int) -> Window:
+    """Return a window without its first steps, in which the outputs may still be moving.
+
+    At most half of a short window is left out, so that something always counts.
+    """
+    on, off = window
+    return on + min(grace, (off - on) // 2), off
+
+
+def steps(*windows: Window) -> NDArray[np.int64]:
+    """Return the steps that lie in any of the windows, ascending."""
+    return np.unique(np.concatenate([np.arange(on, off, dtype=np.int64) for on, off in windows]))
+
+
+def check_channels(task: str, field: str, value: Any, allowed: Sequence[int]) -> int:
+    """Return a number of channels after checking that the task can have it."""
+    number = check_int(field, value)
+    if number not in allowed:
+        wanted = " or ".join(str(n) for n in allowed)
+        raise ParameterError(field, number, f"disagrees with {task}", f"give {wanted}")
+    return number
+
+
+def check_condition(task: str, rest: Mapping[str, Any], accepted: Iterable[str]) -> None:
+    """Refuse fields of a condition that the task does not have."""
+    for field, value in rest.items():
+        if field not in accepted:
+            raise ParameterError(
+                field, value, f"is not a field of {task}'s conditions", "see the task's docstring"
+            )
+
+
+def decision_sign(outputs: Any, step: int, threshold: float | None = None) -> NDArray[np.int64]:
+    """Return the choice (B,) at a step of outputs (n_outputs, T, B).
+
+    The sign of output 0 minus output 1; with one output, of output 0 minus ``threshold``.
+    """
+    last = np.asarray(outputs)[:, step]
+    evidence = last[0] - last[1] if len(last) > 1 else last[0] - (threshold or 0.0)
+    return np.sign(evidence).astype(np.int64)
