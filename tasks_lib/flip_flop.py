@@ -61,8 +61,11 @@ class NBitFlipFlop(Task):
 
     def conditions(self) -> list[Condition]:
         """Draw the pulses of every trial."""
+        return self._draw(self.batch_size)
+
+    def _draw(self, n_trials: int) -> list[Condition]:
         # Onsets are at least a pulse apart, so that no more than this many fit in a trial.
-        shape = (self.batch_size, self.n_bits, self.n_steps // self.pulse)
+        shape = (n_trials, self.n_bits, self.n_steps // self.pulse)
         gaps = self.pulse + np.floor(self.rng.exponential(self.n_steps / self.mu, size=shape))
         onsets = np.cumsum(gaps, axis=2)
         signs = self.rng.choice([-1, 1], size=shape)
@@ -72,7 +75,7 @@ class NBitFlipFlop(Task):
                 "onsets": [[int(t) for t in o[f]] for o, f in zip(onsets[b], fit[b], strict=True)],
                 "signs": [s[f].tolist() for s, f in zip(signs[b], fit[b], strict=True)],
             }
-            for b in range(self.batch_size)
+            for b in range(n_trials)
         ]
 
     def generate_input_target_stream(  # type: ignore[override]
@@ -95,7 +98,7 @@ class NBitFlipFlop(Task):
             ``onsets`` and ``signs``.
         """
         if onsets is None and signs is None:
-            drawn = self.conditions()[0]
+            drawn = self._draw(1)[0]
             onsets, signs = drawn["onsets"], drawn["signs"]
         self._check_pulses(onsets, signs)
         assert onsets is not None

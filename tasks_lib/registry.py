@@ -6,12 +6,34 @@ import importlib
 import inspect
 from typing import Any
 
+from .angles import MemoryAngle, MemoryAntiAngle
 from .base import Task
 from .cddm import CDDM
+from .dmts import DMTS
 from .errors import ParameterError
 from .flip_flop import NBitFlipFlop
+from .go_no_go import GoNoGo
+from .logic import XOR, HalfAdder
+from .memory import MemoryAntiNumber, MemoryNumber
+from .navigation import AngleIntegration, ReferenceFrame
 
-TASKS: dict[str, type[Task]] = {cls.__name__: cls for cls in (CDDM, NBitFlipFlop)}
+TASKS: dict[str, type[Task]] = {
+    cls.__name__: cls
+    for cls in (
+        CDDM,
+        DMTS,
+        NBitFlipFlop,
+        MemoryNumber,
+        MemoryAntiNumber,
+        MemoryAngle,
+        MemoryAntiAngle,
+        GoNoGo,
+        XOR,
+        HalfAdder,
+        AngleIntegration,
+        ReferenceFrame,
+    )
+}
 
 
 def task_class(name: str) -> type[Task]:

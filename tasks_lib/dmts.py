@@ -1,0 +1,186 @@
+"""Delayed match to sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Condition, Float, Task, Trial
+from .errors import check_int
+from .windows import (
+    after_grace,
+    check_channels,
+    check_condition,
+    check_order,
+    check_shifts,
+    check_window,
+    decision_sign,
+    draw_shifts,
+    latest_end,
+    steps,
+)
+
+GRACE = 10  # steps after the decision's onset that do not count
+
+
+class DMTS(Task):
+    """Tell whether the second of two stimuli is the first one again.
+
+    The sample is 1 on input channel 0 or 1, the match too, each in its window shifted by its own
+    integer from [-random_window, random_window); channel 2 is 1 during the decision. Then output
+    0 is 1 if they match; with two outputs, output 1 is 1 if they do not.
+
+    Parameters
+    ----------
+    n_steps : int
+        Length of a trial.
+    n_inputs, n_outputs : int
+        3 inputs, 1 or 2 outputs.
+    stim_on_sample, stim_off_sample, stim_on_match, stim_off_match : int
+        Windows of the stimuli before they are shifted.
+    dec_on, dec_off : int
+        Window of the decision, to the trial's end by default.
+    random_window : int
+        Half-width of the shifts in steps; 0 for none.
+    n_repeats : int
+        Trials of each pair of stimuli in a batch.
+    seed : int, optional
+    """
+
+    def __init__(
+        self,
+        n_steps: int = 140,
+        n_inputs: int = 3,
+        n_outputs: int = 2,
+        stim_on_sample: int = 10,
+        stim_off_sample: int = 20,
+        stim_on_match: int = 80,
+        stim_off_match: int = 90,
+        dec_on: int = 100,
+        dec_off: int | None = None,
+        random_window: int = 10,
+        n_repeats: int = 64,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(n_steps, n_inputs, n_outputs, seed)
+        check_channels("DMTS", "n_inputs", n_inputs, (3,))
+        check_channels("DMTS", "n_outputs", n_outputs, (1, 2))
+        ends = {"maximum": self.n_steps}
+        self.stim_on_sample = check_int("stim_on_sample", stim_on_sample, minimum=0)
+        self.stim_off_sample = check_int("stim_off_sample", stim_off_sample, **ends)
+        self.stim_on_match = check_int("stim_on_match", stim_on_match, minimum=0)
+        self.stim_off_match = check_int("stim_off_match", stim_off_match, **ends)
+        sample = self.stim_on_sample, self.stim_off_sample
+        match = self.stim_on_match, self.stim_off_match
+        check_order("stim_off_sample", sample[1], "stim_on_sample", sample[0] + 1)
+        check_order("stim_off_match", match[1], "stim_on_match", match[0] + 1)
+        self.dec_on, self.dec_off = check_window("dec", dec_on, dec_off, self.n_steps)
+        self.random_window = check_shifts(
+            random_window, {"stim_on_sample": sample, "stim_on_match": match}, self.n_steps
+        )
+        width = self.random_window
+        check_order(
+            "stim_on_match", match[0], "the shifted sample", latest_end(sample, width) + width
+        )
+        check_order("dec_on", self.dec_on, "the shifted match", latest_end(match, width))
+        self.n_repeats = check_int("n_repeats", n_repeats, minimum=1)
+
+    @property
+    def mask(self) -> NDArray[np.int64]:
+        """Steps before the decision, and those of the decision but the first 10."""
+        return steps((0, self.dec_on), after_grace((self.dec_on, self.dec_off), GRACE))
+
+    @property
+    def analysis_inputs(self) -> dict[str, Float]:
+        """The inputs during each stimulus, the delay and the decision."""
+        return {
+            "stimulus 0": np.array([1.0, 0.0, 0.0]),
+            "stimulus 1": np.array([0.0, 1.0, 0.0]),
+            "delay": np.zeros(3),
+            "decision": np.array([0.0, 0.0, 1.0]),
+        }
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Name of each input channel."""
+        return ("stimulus 0", "stimulus 1", "decision cue")
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Name of each output channel."""
+        return ("match", "no match")[: self.n_outputs]
+
+    def conditions(self) -> list[Condition]:
+        """Return every (repeat, sample, match), with the onsets drawn."""
+        shifts = draw_shifts(self.rng, self.random_window, 8 * self.n_repeats)
+        onsets = shifts.reshape(-1, 2) + (self.stim_on_sample, self.stim_on_match)
+        return [
+            {
+                "num_sample_channel": trial // 2 % 2,
+                "num_match_channel": trial % 2,
+                "sample_on": int(sample_on),
+                "match_on": int(match_on),
+            }
+            for trial, (sample_on, match_on) in enumerate(onsets)
+        ]
+
+    def generate_input_target_stream(  # type: ignore[override]
+        self,
+        num_sample_channel: int,
+        num_match_channel: int,
+        sample_on: int | None = None,
+        match_on: int | None = None,
+        **rest: Any,
+    ) -> Trial:
+        """Return input, target and condition of one trial.
+
+        Parameters
+        ----------
+        num_sample_channel, num_match_channel : int
+            Channel of each stimulus, 0 or 1.
+        sample_on, match_on : int, optional
+            First step of each stimulus; drawn by default.
+
+        Returns
+        -------
+        input : array (3, T)
+        target : array (n_outputs, T)
+        condition : dict
+            The above, the ends ``sample_off`` and ``match_off``, and ``correct_choice``: 1 for a
+            match, -1 for none.
+        """
+        check_condition("DMTS", rest, ("sample_off", "match_off", "correct_choice"))
+        sample = check_int("num_sample_channel", num_sample_channel, 0, 1)
+        match = check_int("num_match_channel", num_match_channel, 0, 1)
+        if sample_on is None:
+            sample_on = self.stim_on_sample + draw_shifts(self.rng, self.random_window, 1)[0]
+        if match_on is None:
+            match_on = self.stim_on_match + draw_shifts(self.rng, self.random_window, 1)[0]
+        latest = self.n_steps - 1
+        sample_on = check_int("sample_on", sample_on, 0, latest)
+        match_on = check_int("match_on", match_on, 0, latest)
+        sample_off = sample_on + self.stim_off_sample - self.stim_on_sample
+        match_off = match_on + self.stim_off_match - self.stim_on_match
+        inputs = np.zeros((3, self.n_steps))
+        inputs[sample, sample_on:sample_off] = 1.0
+        inputs[match, match_on:match_off] = 1.0
+        inputs[2, self.dec_on : self.dec_off] = 1.0
+        target = np.zeros((self.n_outputs, self.n_steps))
+        target[0, self.dec_on : self.dec_off] = sample == match
+        target[1:, self.dec_on : self.dec_off] = sample != match
+        condition = {
+            "num_sample_channel": sample,
+            "num_match_channel": match,
+            "sample_on": sample_on,
+            "sample_off": sample_off,
+            "match_on": match_on,
+            "match_off": match_off,
+            "correct_choice": 1 if sample == match else -1,
+        }
+        return inputs, target, condition
+
+    def get_choices(self, outputs: Float) -> NDArray[np.int64]:
+        """Return 1 for a match, -1 for none, read at the last step of the decision."""
+        return decision_sign(outputs, self.dec_off - 1, threshold=0.5)

@@ -1,0 +1,122 @@
+"""Go or no-go: act on a strong stimulus when told to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Condition, Float, Task, Trial
+from .errors import check_float, check_int
+from .windows import (
+    after_grace,
+    check_channels,
+    check_condition,
+    check_window,
+    decision_sign,
+    steps,
+)
+
+GRACE = 10  # steps after a change of the inputs that do not count
+
+
+class GoNoGo(Task):
+    """Answer 1 during the cue if the stimulus is above 0.5.
+
+    Input channel 0 is the stimulus x, always by default; channel 1 is 1 during the cue; channel
+    2 is always 1. The target is 1 during the cue if x > 0.5, else 0.
+
+    Parameters
+    ----------
+    n_steps : int
+        Length of a trial.
+    n_inputs, n_outputs : int
+        3 inputs, 1 output.
+    stim_on, stim_off, cue_on, cue_off : int
+        Windows of stimulus and cue, to the trial's end by default.
+    batch_size : int
+        Trials in a batch: stimuli equally spaced from 0 to 1.
+    seed : int, optional
+    """
+
+    def __init__(
+        self,
+        n_steps: int = 60,
+        n_inputs: int = 3,
+        n_outputs: int = 1,
+        stim_on: int = 0,
+        stim_off: int | None = None,
+        cue_on: int = 30,
+        cue_off: int | None = None,
+        batch_size: int = 256,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(n_steps, n_inputs, n_outputs, seed)
+        check_channels("GoNoGo", "n_inputs", n_inputs, (3,))
+        check_channels("GoNoGo", "n_outputs", n_outputs, (1,))
+        self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
+        self.cue_on, self.cue_off = check_window("cue", cue_on, cue_off, self.n_steps)
+        self.batch_size = check_int("batch_size", batch_size, minimum=2)
+
+    @property
+    def mask(self) -> NDArray[np.int64]:
+        """Steps before the cue and steps of the cue, but the first 10 of each."""
+        cue = after_grace((self.cue_on, self.cue_off), GRACE)
+        return steps(after_grace((0, self.cue_on), GRACE), cue)
+
+    @property
+    def analysis_inputs(self) -> dict[str, Float]:
+        """A stimulus at the criterion before the cue; during it, stimuli on each side and at it."""
+        return {
+            "wait": np.array([0.5, 0.0, 1.0]),
+            "no-go": np.array([0.25, 1.0, 1.0]),
+            "criterion": np.array([0.5, 1.0, 1.0]),
+            "go": np.array([0.75, 1.0, 1.0]),
+        }
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Name of each input channel."""
+        return ("stimulus", "cue", "constant")
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Name of each output channel."""
+        return ("go",)
+
+    def conditions(self) -> list[Condition]:
+        """Return the stimuli, ascending."""
+        return [{"input_value": float(x)} for x in np.linspace(0.0, 1.0, self.batch_size)]
+
+    def generate_input_target_stream(  # type: ignore[override]
+        self, input_value: float, **rest: Any
+    ) -> Trial:
+        """Return input, target and condition of one trial.
+
+        Parameters
+        ----------
+        input_value : float
+            The stimulus.
+
+        Returns
+        -------
+        input : array (3, T)
+        target : array (1, T)
+        condition : dict
+            ``input_value`` and the target during the cue, ``output_value``.
+        """
+        check_condition("GoNoGo", rest, ("output_value",))
+        x = check_float("input_value", input_value)
+        go = int(x > 0.5)
+        inputs = np.zeros((3, self.n_steps))
+        inputs[0, self.stim_on : self.stim_off] = x
+        inputs[1, self.cue_on : self.cue_off] = 1.0
+        inputs[2] = 1.0
+        target = np.zeros((1, self.n_steps))
+        target[0, self.cue_on : self.cue_off] = go
+        return inputs, target, {"input_value": x, "output_value": go}
+
+    def get_choices(self, outputs: Float) -> NDArray[np.int64]:
+        """Return 1 for go, -1 for no-go, read at the last step of the cue."""
+        return decision_sign(outputs, self.cue_off - 1, threshold=0.5)
