@@ -20,7 +20,9 @@ def execute(path: Path, home: Path) -> nbformat.NotebookNode:
     client = NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     )
-    client.execute(env={**clean, "RNN_HOME": str(home)})
+    # Warnings name folders of this machine, and a bar is a hundred lines once it is stored.
+    quiet = {"PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"}
+    client.execute(env={**clean, **quiet, "RNN_HOME": str(home)})
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day differ at every run
     return notebook
