@@ -30,12 +30,13 @@ def angle_code(theta: ArrayLike, n_channels: int) -> Float:
     -------
     array (k, ...)
     """
-    position = np.asarray(theta, dtype=np.float64) * n_channels / (2 * np.pi)
-    # Both come from one number: a remainder rounded on its own can be that of the next channel.
-    channel = np.floor(position)
-    share = position - channel
-    first = np.mod(channel, n_channels).astype(np.int64)
-    channels = np.arange(n_channels).reshape(-1, *[1] * position.ndim)
+    angle = np.asarray(theta, dtype=np.float64)
+    arc = 2 * np.pi / n_channels
+    rest = np.mod(angle, arc)
+    # The channel follows from the rest: floor(theta / arc) can round to the next channel alone.
+    first = np.mod(np.rint((angle - rest) / arc), n_channels)
+    share = rest / arc
+    channels = np.arange(n_channels).reshape(-1, *[1] * angle.ndim)
     here, after = channels == first, channels == (first + 1) % n_channels
     return np.where(here, 1.0 - share, 0.0) + np.where(after, share, 0.0)
 
@@ -51,7 +52,7 @@ def check_code(field: str, value: Any, others: int = 0) -> int:
         raise ParameterError(
             field,
             number,
-            "disagrees with the code of an angle: two channels cannot tell it from its mirror image",
+            "is too few for the code of an angle: two cannot tell it from its mirror image",
             f"give at least {least}",
         )
     return number
@@ -135,9 +136,10 @@ class MemoryAngle(RecallTask):
         """Return the angles, ascending, with the onsets of the stimuli drawn."""
         n_trials = self.batch_size - 1
         shifts = draw_shifts(self.rng, self.random_window, n_trials)
+        thetas = 2 * np.pi * np.linspace(0.0, 1.0, self.batch_size)[:-1]
         return [
-            {"theta": 2 * np.pi * trial / n_trials, "stim_on": self.stim_on + int(shift)}
-            for trial, shift in enumerate(shifts)
+            {"theta": float(theta), "stim_on": self.stim_on + int(shift)}
+            for theta, shift in zip(thetas, shifts, strict=True)
         ]
 
     def generate_input_target_stream(  # type: ignore[override]
@@ -180,7 +182,7 @@ class MemoryAngle(RecallTask):
         on = check_int("stim_on", stim_on, 0, self.n_steps - 1)
         off = on + self.stim_off - self.stim_on
         shown = angle_code(angle, self.n_inputs - 2)
-        recalled = angle_code(angle + self.offset, self.n_outputs)
+        recalled = angle_code((angle + self.offset) % (2 * np.pi), self.n_outputs)
         inputs = np.zeros((self.n_inputs, self.n_steps))
         inputs[:-2, on:off] = shown[:, None]
         inputs[-2] = 1.0

@@ -153,7 +153,7 @@ def _checked_coherences(coherences: Sequence[float] | None) -> list[float]:
         return default_coherences()
     if isinstance(coherences, str) or not isinstance(coherences, (Sequence, np.ndarray)):
         raise ParameterError("coherences", coherences, "is not a list", "give a list of numbers")
-    values = [check_float("coherences", c, -1.0, 1.0) for c in coherences]
+    values = [check_float(f"coherences[{i}]", c, -1.0, 1.0) for i, c in enumerate(coherences)]
     if not values or len(set(values)) < len(values):
         raise ParameterError(
             "coherences", values, "is empty or has duplicates", "give distinct coherences"

@@ -67,11 +67,10 @@ class DMTS(Task):
         super().__init__(n_steps, n_inputs, n_outputs, seed)
         check_channels("DMTS", "n_inputs", n_inputs, (3,))
         check_channels("DMTS", "n_outputs", n_outputs, (1, 2))
-        ends = {"maximum": self.n_steps}
         self.stim_on_sample = check_int("stim_on_sample", stim_on_sample, minimum=0)
-        self.stim_off_sample = check_int("stim_off_sample", stim_off_sample, **ends)
+        self.stim_off_sample = check_int("stim_off_sample", stim_off_sample, maximum=self.n_steps)
         self.stim_on_match = check_int("stim_on_match", stim_on_match, minimum=0)
-        self.stim_off_match = check_int("stim_off_match", stim_off_match, **ends)
+        self.stim_off_match = check_int("stim_off_match", stim_off_match, maximum=self.n_steps)
         sample = self.stim_on_sample, self.stim_off_sample
         match = self.stim_on_match, self.stim_off_match
         check_order("stim_off_sample", sample[1], "stim_on_sample", sample[0] + 1)
@@ -115,7 +114,7 @@ class DMTS(Task):
     def conditions(self) -> list[Condition]:
         """Return every (repeat, sample, match), with the onsets drawn."""
         shifts = draw_shifts(self.rng, self.random_window, 8 * self.n_repeats)
-        onsets = shifts.reshape(-1, 2) + (self.stim_on_sample, self.stim_on_match)
+        onsets = shifts.reshape(-1, 2) + np.array([self.stim_on_sample, self.stim_on_match])
         return [
             {
                 "num_sample_channel": trial // 2 % 2,

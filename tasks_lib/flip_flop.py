@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ class NBitFlipFlop(Task):
                 )
             for t in times:
                 check_int("onsets", t, minimum=0, maximum=self.n_steps - 1)
-            if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+            if any(b <= a for a, b in pairwise(times)):
                 raise ParameterError("onsets", times, "do not ascend", "sort them")
 
     @property

@@ -221,7 +221,8 @@ class MemoryAntiNumber(RecallTask):
 
     def conditions(self) -> list[Condition]:
         """Return the numbers, ascending, with the onsets of the stimuli drawn."""
-        onsets = self.rng.integers(*self.stim_on_range, size=self.batch_size)
+        first, last = self.stim_on_range
+        onsets = self.rng.integers(first, last, size=self.batch_size)
         numbers = np.linspace(-2.0, 2.0, self.batch_size)
         return [
             {"number": float(number), "stim_on": int(onset)}
@@ -250,7 +251,7 @@ class MemoryAntiNumber(RecallTask):
         check_condition("MemoryAntiNumber", rest, ("duration",))
         x = check_float("number", number)
         if stim_on is None:
-            stim_on = self.rng.integers(*self.stim_on_range)
+            stim_on = int(self.rng.integers(self.stim_on_range[0], self.stim_on_range[1]))
         on = check_int("stim_on", stim_on, 0, self.n_steps - 1)
         inputs = np.zeros((3, self.n_steps))
         inputs[0, on : on + self.stim_duration] = max(x, 0.0)

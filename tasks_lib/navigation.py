@@ -107,7 +107,8 @@ class AngleIntegration(Task):
             if start >= self.n_steps:
                 break
             starts.append(start)
-        amps = self.rng.uniform(*self.amp_range, size=len(starts))
+        low, high = self.amp_range
+        amps = self.rng.uniform(low, high, size=len(starts))
         return {"amps": amps.tolist(), "block_starts": starts}
 
     def generate_input_target_stream(  # type: ignore[override]
