@@ -57,7 +57,9 @@ parameters = st.dictionaries(
     st.text(max_size=5),
     st.recursive(
         scalars | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        ),
         max_leaves=6,
     ),
     max_size=4,
