@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from tasks_lib import CDDM
 from tasks_lib.cddm import CONTEXTS
-from tasks_lib.errors import ParameterError, check_int
+from tasks_lib.errors import ParameterError, check_bool, check_float, check_int
 
 from .plots import FONT_SIZE, style_axes
 from .rnn_numpy import RNNNumpy
@@ -33,7 +34,8 @@ class PsychometricFit:
     lapse_low, lapse_high : float
         Distance of the curve's ends from 0 and from 1.
     ok : bool
-        Whether the fit converged; if not, the parameters are NaN.
+        Whether the fit converged and the choices determine bias and slope; if not (a flat curve, a
+        step between two coherences), the parameters are NaN.
     """
 
     bias: float
@@ -47,7 +49,7 @@ class PsychometricFit:
         return psychometric_curve(coherence, self.bias, self.slope, self.lapse_low, self.lapse_high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Psychometrics:
     """Choices on the grid of motion and colour coherence.
 
@@ -58,7 +60,7 @@ class Psychometrics:
         Right choices by context (motion, color), motion and colour coherence; NaN where the
         relevant coherence is 0.
     fraction_plus : array (2, C, C)
-        Choices of +.
+        Choices of +; a trial without choice (equal outputs) counts half.
     mse : array (2, C, C)
         Masked mean squared error.
     fits : dict
@@ -80,22 +82,47 @@ def psychometric_curve(
     return lapse_low + (1 - lapse_low - lapse_high) / (1 + np.exp(-z))
 
 
-def fit_psychometric(coherences: Float, fraction_plus: Float) -> PsychometricFit:
-    """Fit a psychometric curve by least squares, slope in +-500, lapses in [0, 0.5]."""
-    rising = fraction_plus[-1] >= fraction_plus[0]
+def fit_psychometric(
+    coherences: Float, fraction_plus: Float, n_trials: int = 100
+) -> PsychometricFit:
+    """Fit a psychometric curve by least squares, slope in +-500, lapses in [0, 0.5].
+
+    Parameters
+    ----------
+    coherences : array (C,)
+    fraction_plus : array (C,)
+        Choices of + at each coherence.
+    n_trials : int
+        Trials of each coherence: what the choices determine is judged by their sampling error.
+    """
+    failed = PsychometricFit(np.nan, np.nan, np.nan, np.nan, ok=False)
+    c, p = np.asarray(coherences, dtype=np.float64), np.asarray(fraction_plus, dtype=np.float64)
+    if len(np.unique(c)) < 4 or not np.isfinite(p).all():  # four parameters
+        return failed
+    rising = np.polyfit(c, p, 1)[0] >= 0
     try:
-        values, _ = curve_fit(
-            psychometric_curve,
-            coherences,
-            fraction_plus,
-            p0=(0.0, 5.0 if rising else -5.0, 0.02, 0.02),
-            bounds=((-2.0, -500.0, 0.0, 0.0), (2.0, 500.0, 0.5, 0.5)),
-            maxfev=5000,
-        )
-    except (RuntimeError, ValueError, TypeError):  # no convergence, NaN, fewer points than 4
-        return PsychometricFit(np.nan, np.nan, np.nan, np.nan, ok=False)
+        with warnings.catch_warnings():
+            # a singular covariance is how a flat curve shows: judged below, not warned about
+            warnings.simplefilter("ignore", OptimizeWarning)
+            values, covariance = curve_fit(
+                psychometric_curve,
+                c,
+                p,
+                p0=(0.0, 5.0 if rising else -5.0, 0.02, 0.02),
+                sigma=np.full(len(c), np.sqrt(0.25 / n_trials)),
+                absolute_sigma=True,
+                bounds=((-2.0, -500.0, 0.0, 0.0), (2.0, 500.0, 0.5, 0.5)),
+                maxfev=5000,
+            )
+    except RuntimeError:  # no convergence
+        return failed
     bias, slope, low, high = (float(v) for v in values)
-    return PsychometricFit(bias, slope, low, high, ok=bool(np.isfinite(values).all()))
+    bias_error, slope_error = np.sqrt(np.diag(covariance))[:2]
+    # A NaN error compares as false. A bias outside the coherences would be extrapolated.
+    determined = bias_error < np.ptp(c) / 2 and slope_error < abs(slope)
+    if not (determined and c.min() <= bias <= c.max()):
+        return failed
+    return PsychometricFit(bias, slope, low, high, ok=True)
 
 
 def get_psychometrics(
@@ -117,11 +144,21 @@ def get_psychometrics(
         The task's by default.
     noise : bool
         Whether the network runs with its noise.
+
+    Returns
+    -------
+    Psychometrics
+        Choices are the sign of output 0 minus output 1, or of the only output, at the last step.
     """
     if not isinstance(task, CDDM):
         raise ParameterError("task", type(task).__name__, "is not CDDM", "use a CDDM task")
+    if rnn.n_outputs != task.n_outputs:
+        raise ParameterError(
+            "n_outputs", rnn.n_outputs, f"the task has {task.n_outputs}", "use the network's task"
+        )
     check_int("n_repeats", n_repeats, minimum=1)
-    values = np.sort(np.asarray(task.coherences if coherences is None else coherences, float))
+    check_bool("noise", noise)
+    values = _checked(task.coherences if coherences is None else coherences)
     trials = [
         task.generate_input_target_stream(context, motion, color)
         for context in CONTEXTS
@@ -137,7 +174,7 @@ def get_psychometrics(
         evidence = outputs[0, -1] if task.n_outputs == 1 else outputs[0, -1] - outputs[1, -1]
         choice = np.sign(evidence)
         right += (choice == correct) / n_repeats
-        plus += (choice > 0) / n_repeats
+        plus += (1 + choice) / (2 * n_repeats)
         difference = (outputs - targets)[:, task.mask]
         error += np.mean(difference**2, axis=(0, 1)) / n_repeats
     shape = (2, len(values), len(values))
@@ -145,15 +182,34 @@ def get_psychometrics(
     plus = plus.reshape(shape)
     fits = {}
     for i, context in enumerate(CONTEXTS):
-        by_motion, by_color = plus[i].mean(axis=1), plus[i].mean(axis=0)
-        relevant, irrelevant = (by_motion, by_color) if i == 0 else (by_color, by_motion)
-        fits[context, "relevant"] = fit_psychometric(values, relevant)
-        fits[context, "irrelevant"] = fit_psychometric(values, irrelevant)
+        for which, points in _marginals(plus[i], i).items():
+            fits[context, which] = fit_psychometric(values, points, n_repeats * len(values))
     return Psychometrics(values, grid, plus, error.reshape(shape), fits)
 
 
+def _checked(coherences: Sequence[float]) -> Float:
+    """Return coherences (C,), ascending, after checking that they are distinct and in [-1, 1]."""
+    values = [check_float("coherences", c, -1.0, 1.0) for c in coherences]
+    if not values or len(set(values)) < len(values):
+        raise ParameterError(
+            "coherences", values, "is empty or has duplicates", "give distinct coherences"
+        )
+    return np.sort(np.array(values))
+
+
+def _marginals(plus: Float, context: int) -> dict[str, Float]:
+    """Return the choices of + by relevant and by irrelevant coherence, from (motion, color)."""
+    by_motion, by_color = plus.mean(axis=1), plus.mean(axis=0)
+    relevant, irrelevant = (by_motion, by_color) if context == 0 else (by_color, by_motion)
+    return {"relevant": relevant, "irrelevant": irrelevant}
+
+
 def plot_psychometrics(result: Psychometrics) -> Figure:
-    """Plot the grid of right choices and the curves, a row for each context."""
+    """Plot the grid of right choices and the curves, a row for each context.
+
+    White cells have no right choice. Curves are the fits; where there is none, a dotted line joins
+    the points.
+    """
     c = result.coherences
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")
     panels = figure.subplots(2, 2, squeeze=False)
@@ -166,17 +222,15 @@ def plot_psychometrics(result: Psychometrics) -> Figure:
         grid.set_xlabel("motion coherence")
         grid.set_ylabel("color coherence")
         grid.set_title(f"{context} context")
-        by_motion = result.fraction_plus[i].mean(axis=1)
-        by_color = result.fraction_plus[i].mean(axis=0)
-        pairs = (by_motion, by_color) if i == 0 else (by_color, by_motion)
-        fine = np.linspace(c[0], c[-1], 200)
-        for which, points, color in zip(
-            ("relevant", "irrelevant"), pairs, ("#0072B2", "#D55E00"), strict=True
-        ):
+        fine = np.linspace(c[0], c[-1], 400)
+        marginals = _marginals(result.fraction_plus[i], i)
+        for (which, points), color in zip(marginals.items(), ("#0072B2", "#D55E00"), strict=True):
             curves.plot(c, points, "o", ms=3, color=color, label=which)
             fit = result.fits[context, which]
             if fit.ok:
                 curves.plot(fine, fit(fine), color=color, lw=1)
+            else:
+                curves.plot(c, points, ":", color=color, lw=0.8)
         curves.set_ylim(-0.05, 1.05)
         curves.set_xlabel("coherence")
         curves.set_ylabel("fraction of + choices")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from .connectivity import stream
 from .rnn_torch import RNNTorch
 from .scores import r2_pooled
 
+SINGLE_THREAD_UNITS = 64
 Progress = Callable[[int, int, float], None]  # iteration, of how many, mean loss
 
 
@@ -359,18 +361,35 @@ def train_cohort(
     started = time.perf_counter()
     groups = [[s] for s in seeds] if torch.device(chosen).type == "cpu" else [list(seeds)]
     networks: list[TrainedNetwork] = []
-    for number, group in enumerate(groups):
-        tasks = [_task_of(task, seed) for seed in group]
-        rnn = RNNTorch.from_config(
-            network, tasks[0].n_inputs, tasks[0].n_outputs, group, chosen, dtype
-        )
+    with _threads_for(network, chosen):
+        for number, group in enumerate(groups):
+            tasks = [_task_of(task, seed) for seed in group]
+            rnn = RNNTorch.from_config(
+                network, tasks[0].n_inputs, tasks[0].n_outputs, group, chosen, dtype
+            )
 
-        def report(step: int, n_steps: int, loss: float, done: int = number) -> None:
-            if progress is not None:
-                progress(done * n_steps + step, len(groups) * n_steps, loss)
+            def report(step: int, n_steps: int, loss: float, done: int = number) -> None:
+                if progress is not None:
+                    progress(done * n_steps + step, len(groups) * n_steps, loss)
 
-        networks += Trainer(rnn, tasks, training).run_training(report)
+            networks += Trainer(rnn, tasks, training).run_training(report)
     return CohortResult(networks, chosen, time.perf_counter() - started)
+
+
+@contextmanager
+def _threads_for(network: NetworkConfig, device: str) -> Iterator[None]:
+    """Use one thread on a CPU for networks whose steps are too short to share.
+
+    Threads that wait for each other at every step cost more than they bring, and many times more
+    where other processes want the same cores.
+    """
+    before = torch.get_num_threads()
+    if torch.device(device).type == "cpu" and network.n_units <= SINGLE_THREAD_UNITS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _task_of(task: Callable[[int], Task] | Task, seed: int) -> Task:

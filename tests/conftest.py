@@ -12,6 +12,10 @@ import pytest
 
 from tests.servers import Server, ServerUnavailable, mysql_server, postgresql_server
 
+# Before torch is imported: threads that wait for each other make small networks slow on a busy
+# machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 BACKENDS = ("postgresql", "mysql")
 _numbers = itertools.count()
 
