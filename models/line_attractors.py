@@ -36,6 +36,7 @@ class LineAttractor:
         The context's cue with stimuli of no coherence.
     points : array (N, P)
         Slow points, from the choice - to the choice +.
+        Where the line folds back along the chord, neighbours may lie on different branches of it.
     speed : array (P,)
         |F|^2 at each.
     position : array (P,)

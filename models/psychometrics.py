@@ -173,10 +173,12 @@ def get_psychometrics(
         _, outputs = rnn.run(inputs, noise=noise)
         evidence = outputs[0, -1] if task.n_outputs == 1 else outputs[0, -1] - outputs[1, -1]
         choice = np.sign(evidence)
-        right += (choice == correct) / n_repeats
-        plus += (1 + choice) / (2 * n_repeats)
+        right += choice == correct
+        plus += (1 + choice) / 2
         difference = (outputs - targets)[:, task.mask]
-        error += np.mean(difference**2, axis=(0, 1)) / n_repeats
+        error += np.mean(difference**2, axis=(0, 1))
+    # counted whole and divided once, so that all is exactly 1
+    right, plus, error = right / n_repeats, plus / n_repeats, error / n_repeats
     shape = (2, len(values), len(values))
     grid = np.where(correct == 0, np.nan, right).reshape(shape)
     plus = plus.reshape(shape)
