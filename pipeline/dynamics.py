@@ -296,6 +296,7 @@ class LineAttractor(dj.Computed):
         -> master
         context           : varchar(32)  # motion or color
         ---
+        length            : float64      # of the line; near 0: there is none
         states            : <npy@main>   # slow points along the line (N, P)
         speed             : <npy@main>   # |F|^2 at each (P,)
         eigenvalues       : <npy@main>   # (P, N) complex, by real part, descending
@@ -317,6 +318,7 @@ class LineAttractor(dj.Computed):
             {
                 **key,
                 "context": line.context,
+                "length": float(line.length),
                 "states": line.points,
                 "speed": line.speed,
                 "eigenvalues": line.eigenvalues,

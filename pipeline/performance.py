@@ -121,7 +121,7 @@ class Psychometric(dj.Computed):
         context    : varchar(32)                   # motion or color
         coherence  : enum('relevant', 'irrelevant')  # which coherence the choice is plotted against
         ---
-        converged  : bool                          # whether the fit did
+        converged  : bool                 # fit converged, bias and slope determined
         bias=null  : float64                       # coherence of indifference
         slope=null : float64                       # per unit of coherence
         lapse_low=null  : float64                  # choices of + at the most negative coherence
