@@ -110,8 +110,10 @@ class Trainer:
         ]
         self.active = torch.ones(rnn.n_networks, dtype=torch.bool, device=rnn.device)
         self.rnn.enforce_constraints()
+        # The weights of the last finite loss, to which a diverged network returns.
+        self._previous = [p.detach().clone() for p in rnn.parameters()]
 
-    # The seed's public steps -------------------------------------------------------------------
+    # Single steps ------------------------------------------------------------------------------
 
     def train_step(
         self, input_batch: ArrayLike | Tensor, target_batch: ArrayLike | Tensor
@@ -242,8 +244,6 @@ class Trainer:
     def _iterate(self, u: Tensor, t: Tensor, level: float) -> tuple[Tensor, Tensor | None]:
         """Do one optimiser step; return the loss (K,) and which networks diverged in it, if any."""
         params = list(self.rnn.parameters())
-        if not hasattr(self, "_previous"):
-            self._previous = [p.detach().clone() for p in params]
         self.optimizer.zero_grad(set_to_none=False)
         task_loss, penalty_loss, _ = self._losses(u, t, noise=True, level=level)
         loss = task_loss + penalty_loss

@@ -13,14 +13,14 @@ from urllib.parse import parse_qs, urlparse
 import datajoint as dj
 from datajoint.settings import find_config_file
 
-from . import codecs, schemas
+from . import codecs as codecs  # registers <figure@...>
+from . import schemas
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
 CONNECT_TIMEOUT = 10  # seconds
 STORE = "main"
 
 _state: dict[str, Any] = {"connection": None, "server": None}
-_FIGURE_CODEC = codecs.FigureCodec  # importing the module registers <figure@...>
 
 
 class DatabaseError(RuntimeError):
@@ -118,15 +118,6 @@ def disconnect() -> None:
         if getattr(dj.conn, "connection", None) is opened:
             del dj.conn.connection
     _state["server"] = None
-
-
-def reconnect_if_lost() -> None:
-    """Open the connection anew if the server closed it (a restart, a long computation)."""
-    opened = connection()
-    try:
-        opened.query("SELECT 1")
-    except Exception:
-        opened.connect()
 
 
 def _one_line(error: BaseException) -> str:

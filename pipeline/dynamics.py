@@ -17,7 +17,7 @@ from models import (
 
 from . import schemas
 from .network import NetworkParams
-from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .performance import VALIDATION_SEED, decision_networks, fetch_network, finished_networks
 from .task import Task
 from .training import Training, load_network
 
@@ -307,7 +307,7 @@ class LineAttractor(dj.Computed):
     @property
     def key_source(self) -> Any:
         """Finished networks of context-dependent decision making."""
-        return (finished_networks() & (Task & {"task_class": "CDDM"}).proj()).proj()
+        return decision_networks().proj()
 
     def make(self, key: dict[str, Any]) -> None:
         """Find both lines of one network."""

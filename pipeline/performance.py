@@ -26,6 +26,16 @@ def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
     return rnn, Task.build((Task & key).fetch1(), seed=VALIDATION_SEED)
 
 
+def validations() -> Any:
+    """Return the keys of finished networks with every way of validating."""
+    return finished_networks().proj() * ValidationParams.proj()
+
+
+def decision_networks() -> Any:
+    """Return the finished networks of context-dependent decision making."""
+    return finished_networks() & (Task & {"task_class": "CDDM"}).proj()
+
+
 def finished_networks() -> Any:
     """Return the networks whose training finished: diverged ones have nothing to analyse."""
     return Training.Network & {"status": "finished"}
@@ -66,7 +76,7 @@ class Validation(dj.Computed):
     @property
     def key_source(self) -> Any:
         """Finished networks, with every way of validating."""
-        return finished_networks().proj() * ValidationParams.proj()
+        return validations()
 
     def make(self, key: dict[str, Any]) -> None:
         """Score one network."""
@@ -91,7 +101,7 @@ class TrialPlot(dj.Computed):
     @property
     def key_source(self) -> Any:
         """Finished networks, with every way of validating."""
-        return finished_networks().proj() * ValidationParams.proj()
+        return validations()
 
     def make(self, key: dict[str, Any]) -> None:
         """Plot trials of one network."""
@@ -131,8 +141,7 @@ class Psychometric(dj.Computed):
     @property
     def key_source(self) -> Any:
         """Finished networks of context-dependent decision making."""
-        networks = finished_networks() & (Task & {"task_class": "CDDM"}).proj()
-        return networks.proj() * ValidationParams.proj()
+        return validations() & decision_networks().proj()
 
     def make(self, key: dict[str, Any]) -> None:
         """Measure and fit the choices of one network."""
