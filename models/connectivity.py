@@ -50,6 +50,16 @@ def dale_signs(config: NetworkConfig) -> Float:
     return np.where(np.arange(config.n_units) < config.n_excitatory, 1.0, -1.0)
 
 
+def block_signs(config: NetworkConfig, n_inputs: int, n_outputs: int) -> dict[str, Float]:
+    """Return the sign that each weight keeps (0: free), by block."""
+    n = config.n_units
+    return {
+        "W_rec": np.tile(dale_signs(config), (n, 1)),
+        "W_inp": np.full((n, n_inputs), float(bool(config.nonnegative_inp))),
+        "W_out": np.full((n_outputs, n), float(bool(config.nonnegative_out))),
+    }
+
+
 def _recurrent_mask(config: NetworkConfig, seed: int) -> NDArray[np.bool_]:
     n = config.n_units
     allowed = np.ones((n, n), dtype=bool)
@@ -118,9 +128,5 @@ def initial_connectivity(
         W_out=w_out * masks["W_out"],
         b_rec=bias,
         masks=masks,
-        signs={
-            "W_rec": np.tile(sign, (n, 1)),
-            "W_inp": np.full((n, n_inputs), float(bool(config.nonnegative_inp))),
-            "W_out": np.full((n_outputs, n), float(bool(config.nonnegative_out))),
-        },
+        signs=block_signs(config, n_inputs, n_outputs),
     )
