@@ -6,6 +6,7 @@ from .config import NetworkConfig, TrainingConfig
 from .connectivity import Connectivity, initial_connectivity
 from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
+from .exchange import ImportedNetwork, read_network, write_network
 from .fixed_point_set import FixedPointSet
 from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
 from .performance import PerformanceAnalyzer, ValidationScores
@@ -25,6 +26,7 @@ __all__ = [
     "DynamicSystemAnalyzer",
     "Equation",
     "FixedPointSet",
+    "ImportedNetwork",
     "LineAttractor",
     "NetworkConfig",
     "PerformanceAnalyzer",
@@ -48,5 +50,7 @@ __all__ = [
     "plot_trials",
     "r2_by_trial",
     "r2_pooled",
+    "read_network",
     "train_cohort",
+    "write_network",
 ]

@@ -262,7 +262,7 @@ def write_network(
             "is not that of the network",
             "give the configuration that the network was made with",
         )
-    weights = _exact(_weights_of(rnn))
+    weights = in_fewest_bits(_weights_of(rnn))
     target = Path(path)
     if format == "state_dict":
         state = OrderedDict((name, torch.from_numpy(w)) for name, w in weights.items())
@@ -295,7 +295,8 @@ def _weights_of(rnn: RNNNumpy | RNNTorch) -> dict[str, np.ndarray]:
     return rnn.weights()
 
 
-def _exact(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def in_fewest_bits(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return weights as float32 where that loses nothing, else as float64."""
     single = all(np.array_equal(w, w.astype(np.float32)) for w in weights.values())
     return {name: w.astype(np.float32 if single else np.float64) for name, w in weights.items()}
 

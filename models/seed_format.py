@@ -161,7 +161,9 @@ def keep_what_holds(
         changes["self_connections"] = True
         notes.append("self_connections: W_rec has some, so they were declared")
     free = changes.get("self_connections", config.self_connections)
-    if np.count_nonzero(np.abs(w_rec) > ZERO) > round(config.density * _n_candidates(config.n_units, free)):
+    if np.count_nonzero(np.abs(w_rec) > ZERO) > round(
+        config.density * _n_candidates(config.n_units, free)
+    ):
         changes["density"] = 1.0
         notes.append("density: W_rec is denser than declared, so 1 was taken")
     slack = TOLERANCE * max(1.0, abs(config.bias_min), abs(config.bias_max))

@@ -12,6 +12,7 @@ with warnings.catch_warnings():
 
 from .database import DatabaseError, connect, disconnect
 from .dynamics import FixedPointParams, FixedPointPlot, FixedPoints, Linearization, LineAttractor
+from .imported import export_network, import_network
 from .network import NetworkParams
 from .performance import Psychometric, TrialPlot, Validation, ValidationParams
 from .submit import read_submission, submit
@@ -37,7 +38,9 @@ __all__ = [
     "ValidationParams",
     "connect",
     "disconnect",
+    "export_network",
     "fill",
+    "import_network",
     "read_submission",
     "submit",
 ]

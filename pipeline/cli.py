@@ -160,6 +160,41 @@ def show(
             console.print(f"{len(written)} figures in {figures.resolve()}", soft_wrap=True)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="Params JSON or npz of trainRNNbrain, our npz, or a state_dict.")
+    ],
+    task: Annotated[str, typer.Option(help="The task that the network was trained on.")],
+    network: Annotated[str | None, typer.Option(help="Name for its parameters.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
+) -> None:
+    """Enter a network that was trained elsewhere."""
+    with _session() as pipeline:
+        key = pipeline.import_network(file, task, network, config)
+        name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
+        r2 = (pipeline.Training.Network & key).fetch1("r2")
+        console.print(f"{name} seed {key['seed']}: noise-free R² {_number(r2, 4)}", soft_wrap=True)
+        for note in (pipeline.Training.Source & key).fetch1("notes"):
+            console.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="File to write; replaced where it exists.")],
+    task: Annotated[str, typer.Option(help="Its task.")],
+    network: Annotated[str, typer.Option(help="Its parameters.")],
+    training: Annotated[str, typer.Option(help="Its training.")],
+    seed: Annotated[int, typer.Option(help="Its seed.")],
+    format: Annotated[str, typer.Option(help="npz, state_dict, seed-json or seed-npz.")] = "npz",
+) -> None:
+    """Write a network to a file."""
+    with _session() as pipeline:
+        names = {"task_name": task, "network_name": network, "training_name": training}
+        written = pipeline.export_network({**names, "seed": seed}, path, format)
+        console.print(f"{written}", markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -37,8 +37,8 @@ def decision_networks() -> Any:
 
 
 def finished_networks() -> Any:
-    """Return the networks whose training finished: diverged ones have nothing to analyse."""
-    return Training.Network & {"status": "finished"}
+    """Return the networks to analyse: trained or imported, but not the diverged ones."""
+    return Training.Network & "status <> 'diverged'"
 
 
 @schemas.performance

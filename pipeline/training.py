@@ -18,6 +18,9 @@ from .provenance import provenance
 from .task import Task
 
 WEIGHTS = ("W_rec", "W_inp", "W_out", "b_rec", "x_init")
+# The training of networks that were trained elsewhere. It has no iterations, which no training
+# of ours can have: its parameters equal no other set, and nothing can be trained with them.
+IMPORTED = "imported"
 
 
 @schemas.training
@@ -49,6 +52,20 @@ class TrainingParams(ParameterTable, dj.Manual):
         weight  : float64       # lambda
         args    : json          # arguments of the penalty that differ from its defaults
         """
+
+    def _prepare(self, row: Any) -> tuple[str, dict[str, Any]]:
+        name, parameters = super()._prepare(row)
+        if name == IMPORTED:
+            raise ParameterError(
+                "training_name", name, "is that of imported networks", "choose another name"
+            )
+        return name, parameters
+
+    @classmethod
+    def enter_imported(cls) -> None:
+        """Enter the training of imported networks, where it is not there yet."""
+        if not cls & {"training_name": IMPORTED}:
+            cls()._insert_one(IMPORTED, {**cls.canonical({}), "max_iter": 0}, {})
 
     @classmethod
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
@@ -87,12 +104,20 @@ class Cohort(dj.Manual):
     first_seed : int32  # seeds are first_seed, first_seed + 1, ...
     ---
     n_networks : int32  # number of networks
+    origin='trained' : enum('trained', 'imported')  # imported: trained elsewhere, never here
     """
 
     def insert(self, rows: Any, **kwargs: Any) -> None:
-        """Insert cohorts; seeds and numbers of networks are checked first."""
+        """Insert cohorts; seeds, numbers of networks and origins are checked first."""
         rows = [dict(row) for row in rows]
         for row in rows:
+            if (row.get("training_name") == IMPORTED) != (row.get("origin") == "imported"):
+                raise ParameterError(
+                    "training_name",
+                    row.get("training_name"),
+                    f"only imported networks have the training {IMPORTED!r}, and no other",
+                    "name a training that you entered, or use import_network",
+                )
             for field, minimum in (("first_seed", 0), ("n_networks", 1)):
                 value = row.get(field)
                 whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
@@ -110,25 +135,25 @@ class Training(dj.Computed):
     -> Cohort
     ---
     device          : varchar(64)   # torch device it ran on
-    iterations      : int32         # optimiser steps asked for
+    iterations      : int32         # optimiser steps asked for; 0: imported
     seconds         : float64       # wall time (s)
     code_version    : varchar(64)   # package version and commit
     code_dirty      : bool          # whether the code had uncommitted changes
     python_version  : varchar(32)
     torch_version   : varchar(64)
     numpy_version   : varchar(32)
-    trained_at      : datetime      # end of training, UTC
+    trained_at      : datetime      # end of training, or of the import, UTC
     """
 
     class Network(dj.Part):
         definition = """
-        # one trained network
+        # one network
         -> master
         seed            : int32         # the network's own seed
         ---
-        status          : enum('finished', 'diverged')  # diverged: weights are the last finite
+        status          : enum('finished', 'diverged', 'imported')  # diverged: last finite weights
         iterations_done : int32         # optimiser steps that the weights have seen
-        loss=null       : float64       # of the last finite iteration
+        loss=null       : float64       # of the last finite iteration; null: imported
         r2=null         : float64       # noise-free R^2 pooled over trials
         w_rec           : <npy@main>    # W_rec, recurrent weights (N, N)
         w_inp           : <npy@main>    # W_inp, input weights (N, n_inputs)
@@ -149,6 +174,23 @@ class Training(dj.Computed):
             row = self.fetch1()
             config = NetworkParams.build((NetworkParams & row).fetch1())
             return load_network(row, config)
+
+    class Source(dj.Part):
+        definition = """
+        # file that an imported network came from
+        -> master
+        ---
+        file   : varchar(255)  # its name
+        format : varchar(16)   # seed-json, seed-npz, npz or state_dict
+        sha256 : varchar(64)   # of its content
+        notes  : json          # what it does not say, or what could not be taken over
+        unique index (task_name, sha256)
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """The cohorts to be trained here: imported ones are not."""
+        return (Cohort & {"origin": "trained"}).proj()
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch the parameters: no arrays."""
