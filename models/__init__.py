@@ -2,13 +2,15 @@
 
 from . import penalties
 from .activations import ACTIVATIONS, Activation, get_activation
-from .config import NetworkConfig, TrainingConfig
+from .cohort import CohortResult, train_cohort
+from .config import NetworkConfig
 from .connectivity import Connectivity, initial_connectivity
 from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
 from .exchange import ImportedNetwork, read_network, write_network
 from .fixed_point_set import FixedPointSet
 from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
+from .noise import Noise
 from .performance import PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
@@ -16,7 +18,9 @@ from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
 from .rnn_numpy import RNNNumpy
 from .rnn_torch import RNNTorch
 from .scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
-from .trainer import CohortResult, TrainedNetwork, Trainer, train_cohort
+from .trainer import Trainer
+from .training_config import TrainingConfig
+from .training_record import TrainedNetwork
 
 __all__ = [
     "ACTIVATIONS",
@@ -29,6 +33,7 @@ __all__ = [
     "ImportedNetwork",
     "LineAttractor",
     "NetworkConfig",
+    "Noise",
     "PerformanceAnalyzer",
     "Psychometrics",
     "RNNNumpy",

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from models import NetworkConfig, PerformanceAnalyzer, RNNTorch, Trainer, TrainingConfig
-from models.trainer import remove_conflict, train_cohort
+from models.cohort import train_cohort
+from models.losses import remove_conflict
 from tasks_lib import CDDM, NBitFlipFlop, ParameterError
 
 
