@@ -18,18 +18,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 
 from tasks_lib.errors import ParameterError, check_choice
 
+from .atomic_file import write_atomically
 from .config import NetworkConfig
 from .connectivity import Float, block_signs, dale_signs
 from .network_files import read_bytes, read_fields, read_run
@@ -148,7 +148,12 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
     if ours is not None:
         config = _own_config(ours, found, weights)
     else:
-        if kind != "seed-json":
+        if kind == "state_dict":
+            # A module's parameters need not be the weights that it runs with.
+            raise ParameterError(
+                "config", None, "is not in the state_dict", "give a params JSON or an npz file"
+            )
+        if kind == "npz":
             # The seed's npz files leave it out for both forms: a default would be a guess.
             required(found, "equation_type")
         config = config_from_seed(found, weights, notes)
@@ -263,25 +268,28 @@ def write_network(
             "give the configuration that the network was made with",
         )
     weights = in_fewest_bits(_weights_of(rnn))
-    target = Path(path)
-    if format == "state_dict":
-        state = OrderedDict((name, torch.from_numpy(w)) for name, w in weights.items())
-        state._metadata = OrderedDict({"": {"version": 1, "config": config.to_dict()}})  # type: ignore[attr-defined]
-        _write_whole(target, lambda file: torch.save(state, file))
-        return target
+    target, settings = Path(path), config.to_dict()
     named: dict[str, Any] = weights if format == "npz" else seed_fields(config, weights)
-    if format == "seed-json":
-        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in named.items()}
-        text = json.dumps({**plain, "config": config.to_dict()}, indent=4)
-        _write_whole(target, lambda file: file.write(text.encode()))
-        return target
-    texts = {
-        name: json.dumps(value)
-        for name, value in {**named, "config": config.to_dict()}.items()
-        if isinstance(value, dict)
-    }
-    arrays = {k: np.asarray(v) for k, v in {**named, **texts}.items() if v is not None}
-    _write_whole(target, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    try:
+        if format == "state_dict":
+            state = OrderedDict((name, torch.from_numpy(w)) for name, w in weights.items())
+            state._metadata = {"": {"version": 1, "config": settings}}  # type: ignore[attr-defined]
+            write_atomically(target, lambda file: torch.save(state, file))
+        elif format == "seed-json":
+            text = json.dumps({**named, "config": settings}, indent=4, default=np.ndarray.tolist)
+            write_atomically(target, lambda file: file.write(text.encode()))
+        else:
+            texts = {n: json.dumps(v) for n, v in named.items() if isinstance(v, dict)}
+            whole = {**named, **texts, "config": json.dumps(settings)}
+            arrays = {n: v for n, v in whole.items() if v is not None}
+            write_atomically(target, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    except OSError as error:
+        raise ParameterError(
+            "PATH",
+            str(path),
+            error.strerror or str(error),
+            "name a file in a folder that you can write",
+        ) from None
     return target
 
 
@@ -299,16 +307,3 @@ def in_fewest_bits(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return weights as float32 where that loses nothing, else as float64."""
     single = all(np.array_equal(w, w.astype(np.float32)) for w in weights.values())
     return {name: w.astype(np.float32 if single else np.float64) for name, w in weights.items()}
-
-
-def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file that appears whole, or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -47,6 +47,8 @@ def read_fields(content: bytes, path: str, notes: list[str]) -> tuple[str, dict[
         raise
     # Whatever a damaged file makes a parser raise, it is the file's fault.
     except Exception as error:
+        if type(error).__name__ == "UnpicklingError":  # what torch.load refuses to build
+            raise ParameterError("FILE", path, "holds Python objects", PICKLE) from None
         problem = " ".join(str(error).split())[:160]
         raise ParameterError("FILE", path, f"is damaged ({problem})", "copy it anew") from None
     if content[:1] == b"\x80" or path.endswith((".pkl", ".pickle")):

@@ -36,7 +36,8 @@ KNOWN = {
 # What a run's configuration may say, beside the noise levels, that a file of weights does not.
 FROM_RUN = (
     "activation", "activation_args", "activation_name", "activation_slope", "equation_type",
-    "dt", "tau", "gamma", "bias_init", "exc2inhR", "exc_to_inh_ratio", "spectral_rad", *NOISE,
+    "dt", "tau", "gamma", "dale", "io_nonnegativity", "self_connections", "weight_boundary",
+    "bias_init", "exc2inhR", "exc_to_inh_ratio", "spectral_rad", *NOISE,
 )  # fmt: skip
 ZERO = 1.01e-12  # clamped weights stand at 1e-12; the seed's, those that do not exist too
 TOLERANCE = 1e-6  # bounds of a float32 bias, in units of max(1, |bound|)
