@@ -172,3 +172,26 @@ def test_cohort_refuses_what_it_cannot_train(database, submission):
         with pytest.raises(ParameterError, match=field):
             p.Cohort.insert1(row)
     assert len(p.Cohort()) == 1
+
+
+def test_dropout_and_early_stopping_are_columns(database, submission):
+    p = database
+    submission["trainings"]["short"] |= {
+        "dropout_rate": 0.1,
+        "dropout_kind": "dead",
+        "validation_interval": 5,
+        "stop_score": -1000.0,
+    }
+    p.submit(submission)
+    assert p.fill((p.Training,)).errors == []
+    assert len(p.TrainingParams & "dropout_rate > 0.05" & {"dropout_kind": "dead"}) == 1
+    stopped = p.Training.Network & {"stopped_by": "score"}
+    assert len(stopped) == 2
+    for row in stopped.to_dicts():
+        assert row["iterations_done"] == 5
+        assert np.asarray(row["score_curve"])[:, 0].tolist() == [5.0]
+        assert len(np.asarray(row["loss_curve"])) == 5
+    before = len(p.TrainingParams())
+    with pytest.raises(ParameterError, match="patience"):
+        p.TrainingParams.insert1({"training_name": "impatient", "patience": 3})
+    assert len(p.TrainingParams()) == before
