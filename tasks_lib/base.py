@@ -82,7 +82,8 @@ class Task(ABC):
         conditions : list of B dicts
         """
         if not conditions:
-            raise ParameterError("conditions", conditions, "are none", "give one for each trial")
+            name = f"{type(self).__name__}.conditions"
+            raise ParameterError(name, conditions, "are none", "give one for each trial")
         trials = [self.generate_input_target_stream(**c) for c in conditions]
         inputs = np.stack([trial[0] for trial in trials], axis=2)
         targets = np.stack([trial[1] for trial in trials], axis=2)
@@ -160,7 +161,7 @@ class Task(ABC):
                 "is an argument of the class but not an attribute",
                 f"set self.{missing[0]} in __init__",
             )
-        return {name: _plain(getattr(self, name)) for name in names if name != "seed"}
+        return {name: plain(getattr(self, name)) for name in names if name != "seed"}
 
     def __repr__(self) -> str:
         """Return the call that makes this task."""
@@ -168,13 +169,14 @@ class Task(ABC):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value with NumPy's arrays and numbers in it as lists and plain numbers."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: plain(v) for key, v in value.items()}
     return value
