@@ -181,6 +181,14 @@ def test_validation_of_a_task_with_choices():
     assert scores.n_trials == 36
     assert scores.n_choice_trials == 24  # trials of relevant coherence 0 have no right choice
     assert 0 <= scores.accuracy <= 1
+    assert len(scores.by_condition) == 18
+    assert {c.n_trials for c in scores.by_condition} == {2}
+    first = scores.by_condition[0]
+    assert first.condition == {"context": "motion", "motion_coh": -1.0, "color_coh": -1.0}
+    assert sum(c.n_trials * c.mse for c in scores.by_condition) / 36 == pytest.approx(scores.mse)
+    right = sum(c.n_choice_trials * (c.accuracy or 0) for c in scores.by_condition)
+    assert right / 24 == pytest.approx(scores.accuracy)
+    assert {c.accuracy is None for c in scores.by_condition if c.n_choice_trials == 0} == {True}
     inputs, targets, _ = task.get_batch()
     mse = analyzer.get_validation_score(lambda t, y: np.mean((t - y) ** 2), inputs, targets)
     assert mse == pytest.approx(scores.mse, rel=1e-10)

@@ -42,6 +42,22 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         assert score["r2_pooled"] == pytest.approx(stored["r2"], abs=1e-4)
         assert score["n_choice_trials"] == 12
 
+    # What a network does in one condition is a query.
+    motion = p.Validation.Condition & noise_free & {"trial_condition.context": "motion"}
+    assert len(motion) == 2 * 9
+    for stored in noise_free.to_dicts():
+        rows = (p.Validation.Condition & {k: stored[k] for k in p.Validation.primary_key}).to_dicts(
+            order_by="condition_number"
+        )
+        assert [r["condition_number"] for r in rows] == list(range(18))
+        assert rows[1]["trial_condition"] == {
+            "context": "motion",
+            "motion_coh": -1.0,
+            "color_coh": 0.0,
+        }
+        assert np.mean([r["condition_mse"] for r in rows]) == pytest.approx(stored["mse"])
+        assert [r["condition_accuracy"] for r in rows].count(None) == 6  # no relevant coherence
+
     sets = p.FixedPoints.to_dicts()
     assert len(sets) == 4  # two networks, two contexts
     for key in p.FixedPoints.keys():
