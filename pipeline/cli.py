@@ -185,6 +185,32 @@ def check_task(
         console.print(f"{what}: {value}", markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command()
+def summary(
+    task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
+    r2: Annotated[float, typer.Option(help="A network solves its task with this R²,")] = 0.9,
+    accuracy: Annotated[float, typer.Option(help="and this accuracy, if it has choices.")] = 0.95,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
+    with _session():
+        from pipeline.report import cohort_reports, markdown_table, summary_rows
+
+        restriction = None if task is None else {"task_name": task}
+        headings, rows = summary_rows(cohort_reports(restriction, r2, accuracy))
+        if not rows:
+            console.print("No trained networks." if task is None else f"No networks of {task}.")
+        elif markdown:
+            print(markdown_table(headings, rows))
+        else:
+            table = Table()
+            for number, heading in enumerate(headings):
+                table.add_column(heading, justify="left" if number < 3 else "right")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+
+
 def main() -> None:
     """Run the command line."""
     app()
