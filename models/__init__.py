@@ -11,7 +11,7 @@ from .exchange import ImportedNetwork, read_network, write_network
 from .fixed_point_set import FixedPointSet
 from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
 from .noise import Noise
-from .performance import PerformanceAnalyzer, ValidationScores
+from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
 from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
@@ -26,6 +26,7 @@ __all__ = [
     "ACTIVATIONS",
     "Activation",
     "CohortResult",
+    "ConditionScores",
     "Connectivity",
     "DynamicSystemAnalyzer",
     "Equation",

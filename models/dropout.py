@@ -20,8 +20,11 @@ class UnitDropout:
     Unit i is dropped with probability min(rate N softmax(beta v)_i, 0.999), for all steps and
     trials of an iteration, where v is 1 (``uniform``), the unit's participation or sum_o |W_oi|
     over outputs (``output_weights``). Participation is a running mean, p <- (1 - eta) p + eta a,
-    of a = quantile_q |r| + standard deviation of |r| over steps and trials. The rates of the
-    other units are not scaled up. trainRNNbrain's definition.
+    of a = quantile_q |r| + standard deviation of |r| over steps and trials. These are
+    trainRNNbrain's definitions; it took the task's loss without dropout, here the whole loss has
+    it. What the other units send is divided by their probability to stay, so that others receive
+    on average what they do without dropout (Srivastava et al. 2014); ``dropout_rescale=False``
+    leaves it as it is.
 
     A unit that is dropped is not read (``mute``), or sends nothing at all: neither to the readout
     nor to other units nor to the penalties (``dead``).
@@ -64,12 +67,13 @@ class UnitDropout:
 
     @torch.no_grad()
     def draw(self) -> Tensor:
-        """Return which units stay in this iteration, (K, N), 1 or 0."""
-        keep = 1.0 - self.probabilities()
+        """Return the factor on what each unit sends in this iteration, (K, N): 0 if dropped."""
+        stay = 1.0 - self.probabilities()
         # A network that diverged has no probabilities; it draws nothing that counts.
-        keep = torch.nan_to_num(keep, nan=1.0)
-        rows = zip(keep, self.generators, strict=True)
-        return torch.stack([torch.bernoulli(row, generator=g) for row, g in rows])
+        stay = torch.nan_to_num(stay, nan=1.0)
+        rows = zip(stay, self.generators, strict=True)
+        kept = torch.stack([torch.bernoulli(row, generator=g) for row, g in rows])
+        return kept / stay if self.config.dropout_rescale else kept
 
     @torch.no_grad()
     def observe(self, rates: Tensor) -> None:

@@ -82,7 +82,8 @@ class LossFunction:
         if not self.penalties:
             return Losses(task_loss, torch.zeros_like(task_loss), by_trial, rates)
         if kept is not None and dead:  # a dead unit is silent to the penalties too
-            states, rates = (a * kept[:, None, None, :] for a in (states, rates))
+            alive = (kept > 0)[:, None, None, :]
+            states, rates = states * alive, rates * alive
         inputs, targets = u.expand(len(states), *u.shape[-3:]), t.expand_as(outputs)
         rows: list[Tensor] = []
         for i in range(len(states)):

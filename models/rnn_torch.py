@@ -229,9 +229,9 @@ class RNNTorch(nn.Module):
         level : float
             Factor on all noise (annealing).
         kept : Tensor (K, N), optional
-            1 for units that are read, 0 for those that are not (`models.dropout`).
+            Factor on what the readout receives from each unit (`models.dropout`).
         dead : bool
-            Whether units that are not read send nothing to other units either.
+            Whether other units receive that much too.
 
         Returns
         -------

@@ -43,6 +43,9 @@ class TrainingConfig:
         Which units are dropped: any, rather those that are active, or rather those that are read.
     dropout_beta : float
         How strongly they are preferred.
+    dropout_rescale : bool
+        Whether the units that stay make up for the others, so that receivers get on average what
+        they do without dropout.
     participation_rate : float
         Share of the newest iteration in the running mean of participation, in (0, 1].
     participation_quantile : float
@@ -69,6 +72,7 @@ class TrainingConfig:
     dropout_kind: str = "mute"
     dropout_sampling: str = "uniform"
     dropout_beta: float = 1.0
+    dropout_rescale: bool = True
     participation_rate: float = 0.5
     participation_quantile: float = 0.9
     validation_interval: int = 0
@@ -94,6 +98,7 @@ class TrainingConfig:
                 "dropout_sampling", self.dropout_sampling, DROPOUT_SAMPLINGS
             ),
             dropout_beta=check_float("dropout_beta", self.dropout_beta, minimum=0.0),
+            dropout_rescale=check_bool("dropout_rescale", self.dropout_rescale),
             participation_rate=check_float(
                 "participation_rate", self.participation_rate, maximum=1.0, exclusive_minimum=0.0
             ),

@@ -81,7 +81,7 @@ class TrainingState:
             raise _refusal(path, f"has version {header.get('version')}, and not {VERSION}")
         # What JSON makes of it, so that tuples and lists are the same.
         wanted = json.loads(json.dumps(dict(identity)))
-        for key in sorted({*wanted, *stored}):
+        for key in {**wanted, **stored}:  # in this order: what is plainest comes first
             if stored.get(key) != wanted.get(key):
                 difference = (
                     f"{key}: {_short(stored.get(key))} there, {_short(wanted.get(key))} here"
@@ -159,8 +159,8 @@ def training_identity(
         "device": rnn.device.type,
         "constraint_method": rnn.constraint_method,
         "bias_range": list(rnn.bias_range),
-        "initial_weights": digest.hexdigest(),
-        "tasks": drawn,
         **asdict(rnn.equation),
         **config.to_dict(),
+        "tasks": drawn,
+        "initial_weights": digest.hexdigest(),
     }

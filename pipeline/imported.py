@@ -85,6 +85,7 @@ def import_network(
                 "r2": r2,
                 **{name.lower(): w for name, w in in_fewest_bits(network.weights).items()},
                 "loss_curve": np.empty(0, dtype=np.float32),
+                "score_curve": np.empty((0, 2)),
             }
         )
     return key

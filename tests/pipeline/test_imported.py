@@ -18,6 +18,7 @@ from models import (
     write_network,
 )
 from pipeline.performance import VALIDATION_SEED
+from pipeline.report import cohort_reports, network_reports
 from tasks_lib import ParameterError
 from tests.pipeline.test_bad_input import assert_one_line, run_rnn
 
@@ -85,6 +86,8 @@ def test_everything_downstream_analyses_an_imported_network(p):
         states = (p.LineAttractor.Context & {"context": context}).fetch1("states")
         assert np.allclose(np.asarray(states), line.points, atol=1e-8)
     assert len(p.Linearization()) == len(p.FixedPoints()) == 2
+    assert [r.status for r in network_reports()] == ["imported"]
+    assert cohort_reports() == []  # nothing was trained
     for table in (p.TrialPlot, p.Psychometric, p.FixedPointPlot, p.LineAttractor):
         assert len(table & key) > 0
     assert p.fill().made == 0
