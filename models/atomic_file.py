@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -20,15 +20,16 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         Given the open binary file; whatever it raises leaves the old file as it was.
     """
     target = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    # Not by tempfile, whose files nobody else in the lab may read.
+    name = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with name.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # the new name is on disk once its folder is
         folder = os.open(target.parent, os.O_RDONLY)

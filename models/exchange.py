@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError, check_choice
 
@@ -196,7 +197,7 @@ def _first(found: Mapping[str, Any], names: tuple[str, ...], default: Float) -> 
     return next((found[name] for name in names if found.get(name) is not None), default)
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def _array(name: str, value: Any) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError:
@@ -293,7 +294,7 @@ def write_network(
     return target
 
 
-def _weights_of(rnn: RNNNumpy | RNNTorch) -> dict[str, np.ndarray]:
+def _weights_of(rnn: RNNNumpy | RNNTorch) -> dict[str, NDArray[Any]]:
     if isinstance(rnn, RNNNumpy):
         return {name: getattr(rnn, name) for name in WEIGHTS}
     if rnn.n_networks != 1:
@@ -303,7 +304,7 @@ def _weights_of(rnn: RNNNumpy | RNNTorch) -> dict[str, np.ndarray]:
     return rnn.weights()
 
 
-def in_fewest_bits(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def in_fewest_bits(weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return weights as float32 where that loses nothing, else as float64."""
     single = all(np.array_equal(w, w.astype(np.float32)) for w in weights.values())
     return {name: w.astype(np.float32 if single else np.float64) for name, w in weights.items()}

@@ -269,6 +269,11 @@ def test_writing_refuses_what_is_not_one_network(tmp_path):
         with pytest.raises(ParameterError, match=named):
             write_network(path, network, parameters, format)
     assert path.read_text() == "before"
+    with pytest.raises(ParameterError, match="PATH"):
+        write_network(tmp_path / "no" / "f", rnn, config)
+    (tmp_path / "plain").touch()
+    write_network(path, rnn, config)
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it
 
 
 def test_a_configuration_that_contradicts_the_fields_is_refused(tmp_path):
