@@ -249,6 +249,10 @@ def _check_params(task: Task, batch: Batch) -> None:
         stored = json.loads(json.dumps(params, allow_nan=False))
     except (TypeError, ValueError) as error:
         _fail(task, "params", params, f"cannot be stored ({error})", "keep plain numbers and lists")
+    seeded = _call(task, "__init__", lambda: type(task)(**stored, seed=1)).seed
+    if seeded != 1:
+        remedy = "pass it to super().__init__"
+        _fail(task, "seed", seeded, "is not the argument seed", remedy)
     again = _call(task, "__init__", lambda: type(task)(**stored, seed=task.seed))
     if not _equal(batch, _seeded_batch(again)):
         problem = "do not make the same task again"

@@ -93,6 +93,10 @@ def _hiding(self, n_steps=6, n_inputs=1, n_outputs=1, other=3, seed=None):
     Echo.__init__(self, n_steps, n_inputs, n_outputs, 3, seed)
 
 
+def _seedless(self, n_steps=6, n_inputs=1, n_outputs=1, n_values=3, seed=None):
+    Echo.__init__(self, n_steps, n_inputs, n_outputs, n_values)
+
+
 def _unstorable(self, n_steps=6, n_inputs=1, n_outputs=1, n_values=3, what=None, seed=None):
     Echo.__init__(self, n_steps, n_inputs, n_outputs, n_values, seed)
     self.what = {1, 2}
@@ -148,6 +152,7 @@ def given(value):
         fault("params", __init__=_forgetful),
         fault("other", __init__=_hiding),
         fault("params", __init__=_unstorable),
+        fault("seed", __init__=_seedless),
     ],
 )
 def test_the_kit_finds_the_fault(cls, field):
