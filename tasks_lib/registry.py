@@ -61,7 +61,7 @@ def task_class(name: str) -> type[Task]:
             "task_class",
             name,
             f"cannot be imported ({error})",
-            "install its package where this runs, and check the spelling",
+            "install its package where this runs, or run where its file is; check the spelling",
         ) from None
     except Exception as error:  # anything that a foreign module raises while it is imported
         raise ParameterError(
