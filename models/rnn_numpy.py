@@ -164,7 +164,7 @@ class RNNNumpy:
     def readout(self, x: ArrayLike) -> Float:
         """Return the noise-free outputs at states ``x`` (N, ...): (n_outputs, ...)."""
         rates = self.equation.rates(np.asarray(x, dtype=np.float64))
-        return np.tensordot(self.W_out, rates, axes=1)
+        return np.asarray(np.tensordot(self.W_out, rates, axes=1), dtype=np.float64)
 
     def run(
         self, u: ArrayLike, x_init: ArrayLike | None = None, noise: bool = False
@@ -198,7 +198,7 @@ class RNNNumpy:
             inputs = inputs + scale * self.rng.standard_normal(inputs.shape)
         drive = np.ascontiguousarray(np.moveaxis(self.drive(inputs), 1, 0))  # (T, N, B)
         start = self.x_init if x_init is None else np.asarray(x_init, dtype=np.float64)
-        states = np.empty((n_steps, self.N, n_trials))
+        states: Float = np.empty((n_steps, self.N, n_trials))
         states[0] = start[:, None] if start.ndim == 1 else start
         rec_scale = eq.noise_scale(eq.sigma_rec) if noise else 0.0
         for t in range(n_steps - 1):
@@ -213,5 +213,5 @@ class RNNNumpy:
         rates = eq.rates(states)
         if noise and eq.sigma_out:
             rates = rates + eq.noise_scale(eq.sigma_out) * self.rng.standard_normal(rates.shape)
-        outputs = np.tensordot(self.W_out, rates, axes=1)
+        outputs: Float = np.asarray(np.tensordot(self.W_out, rates, axes=1), dtype=np.float64)
         return (states[..., 0], outputs[..., 0]) if single else (states, outputs)
