@@ -2,31 +2,37 @@
 
 from . import penalties
 from .activations import ACTIVATIONS, Activation, get_activation
-from .config import NetworkConfig, TrainingConfig
+from .cohort import CohortResult, train_cohort
+from .config import NetworkConfig
 from .connectivity import Connectivity, initial_connectivity
 from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
 from .fixed_point_set import FixedPointSet
 from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
-from .performance import PerformanceAnalyzer, ValidationScores
+from .noise import Noise
+from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
 from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
 from .rnn_numpy import RNNNumpy
 from .rnn_torch import RNNTorch
 from .scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
-from .trainer import CohortResult, TrainedNetwork, Trainer, train_cohort
+from .trainer import Trainer
+from .training_config import TrainingConfig
+from .training_record import TrainedNetwork
 
 __all__ = [
     "ACTIVATIONS",
     "Activation",
     "CohortResult",
+    "ConditionScores",
     "Connectivity",
     "DynamicSystemAnalyzer",
     "Equation",
     "FixedPointSet",
     "LineAttractor",
     "NetworkConfig",
+    "Noise",
     "PerformanceAnalyzer",
     "Psychometrics",
     "RNNNumpy",

@@ -1,14 +1,12 @@
-"""What a network and a training are: frozen parameter sets that check themselves."""
+"""What a network is before its training: a frozen parameter set that checks itself."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from math import exp
 from typing import Any
 
 from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
 
-from . import penalties as penalty_registry
 from .activations import Activation
 from .equations import Equation
 
@@ -16,7 +14,8 @@ CONSTRAINT_METHODS = ("clamp", "reflect")
 BIAS_STARTS = ("zero", "uniform")
 
 
-def _set(instance: Any, **values: Any) -> None:
+def assign(instance: Any, **values: Any) -> None:
+    """Set fields of a frozen dataclass while it is made."""
     for name, value in values.items():
         object.__setattr__(instance, name, value)
 
@@ -91,7 +90,7 @@ class NetworkConfig:
         """Check and normalise every field."""
         activation = Activation(self.activation, dict(self.activation_args))
         dale = check_bool("dale", self.dale)
-        _set(
+        assign(
             self,
             n_units=check_int("n_units", self.n_units, minimum=1),
             activation_args=activation.args,
@@ -110,10 +109,10 @@ class NetworkConfig:
         )
         for name in ("nonnegative_inp", "nonnegative_out"):
             value = getattr(self, name)
-            _set(self, **{name: dale if value is None else check_bool(name, value)})
+            assign(self, **{name: dale if value is None else check_bool(name, value)})
         equation = self.equation
         for name in ("tau", "dt", "gamma", "sigma_rec", "sigma_inp", "sigma_out"):
-            _set(self, **{name: getattr(equation, name)})
+            assign(self, **{name: getattr(equation, name)})
         if self.bias_min > self.bias_max:
             raise ParameterError(
                 "bias_min",
@@ -162,80 +161,3 @@ class NetworkConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return every field, JSON-able."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Parameters of a training.
-
-    Attributes
-    ----------
-    max_iter : int
-        Number of optimiser steps.
-    lr : float, optional
-        Learning rate of Adam; by default 1e-3 (100 / N)^(1/3).
-    weight_decay : float
-        Weight decay of Adam (added to the gradient).
-    max_grad_norm : float
-        The gradient of each network is scaled down to this norm.
-    same_batch : bool
-        Train on one fixed batch, or draw a fresh one each iteration.
-    task_safe_gradients : bool
-        Remove from the penalties' gradient its component against the task's gradient.
-    anneal_noise : bool
-        Raise the noise level along a sigmoid of the iteration, 1 / (1 + exp(-(i - M/3) / (M/12))).
-    penalties : dict
-        Penalty name -> {"weight": lambda, "args": {...}}.
-    """
-
-    max_iter: int = 3000
-    lr: float | None = None
-    weight_decay: float = 1e-6
-    max_grad_norm: float = 50.0
-    same_batch: bool = True
-    task_safe_gradients: bool = False
-    anneal_noise: bool = False
-    penalties: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check and normalise every field."""
-        _set(
-            self,
-            max_iter=check_int("max_iter", self.max_iter, minimum=1),
-            lr=None if self.lr is None else check_float("lr", self.lr, exclusive_minimum=0.0),
-            weight_decay=check_float("weight_decay", self.weight_decay, minimum=0.0),
-            max_grad_norm=check_float("max_grad_norm", self.max_grad_norm, exclusive_minimum=0.0),
-            same_batch=check_bool("same_batch", self.same_batch),
-            task_safe_gradients=check_bool("task_safe_gradients", self.task_safe_gradients),
-            anneal_noise=check_bool("anneal_noise", self.anneal_noise),
-            penalties={name: _checked_penalty(name, p) for name, p in self.penalties.items()},
-        )
-
-    def learning_rate(self, n_units: int) -> float:
-        """Return the learning rate for a network of ``n_units``."""
-        return self.lr if self.lr is not None else 1e-3 * (100.0 / n_units) ** (1.0 / 3.0)
-
-    def noise_level(self, iteration: int) -> float:
-        """Return the factor on the noise at an iteration."""
-        if not self.anneal_noise:
-            return 1.0
-        m = self.max_iter
-        return 1.0 / (1.0 + exp(-(iteration - m / 3) / (m / 12)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return every field, JSON-able."""
-        return asdict(self)
-
-
-def _checked_penalty(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(spec) - {"weight", "args"})
-    if unknown or "weight" not in spec:
-        raise ParameterError(
-            f"penalties.{name}", spec, "is not a penalty", 'write {"weight": 0.1, "args": {}}'
-        )
-    args = dict(spec.get("args") or {})
-    penalty_registry.check(name, args)
-    return {
-        "weight": check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0),
-        "args": args,
-    }

@@ -13,7 +13,17 @@ Float = NDArray[np.float64]
 
 # One random stream for each block of weights, numbered for ever: a new block takes a new number,
 # so that adding one never changes the networks that a seed stands for.
-STREAMS = {"W_rec": 0, "W_inp": 1, "W_out": 2, "b_rec": 3, "mask": 4, "noise": 5, "task": 6}
+STREAMS = {
+    "W_rec": 0,
+    "W_inp": 1,
+    "W_out": 2,
+    "b_rec": 3,
+    "mask": 4,
+    "noise": 5,
+    "task": 6,
+    "dropout": 7,
+    "validation": 8,
+}
 
 
 def stream(seed: int, name: str) -> np.random.SeedSequence:

@@ -21,6 +21,34 @@ ScoringFunction = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 @dataclass(frozen=True)
+class ConditionScores:
+    """Scores of one network on the trials of one kind (`Task.condition_kind`).
+
+    Attributes
+    ----------
+    condition : dict
+        What these trials have in common; empty where the task has one kind of trials.
+    n_trials : int
+        Number of trials.
+    mse : float
+        Mean squared error.
+    r2_pooled : float or None
+        R^2 pooled over these trials; None where their targets do not vary.
+    accuracy : float or None
+        Fraction of right choices; None where there is no right choice.
+    n_choice_trials : int
+        Number of trials that have a right choice.
+    """
+
+    condition: dict[str, Any]
+    n_trials: int
+    mse: float
+    r2_pooled: float | None
+    accuracy: float | None
+    n_choice_trials: int
+
+
+@dataclass(frozen=True)
 class ValidationScores:
     """Scores of one network on one set of trials.
 
@@ -40,6 +68,8 @@ class ValidationScores:
         Number of trials that have a right choice.
     n_trials : int
         Number of trials.
+    by_condition : tuple of ConditionScores
+        The same for each kind of trials, in the order in which they come.
     """
 
     r2_pooled: float | None
@@ -49,6 +79,7 @@ class ValidationScores:
     accuracy: float | None
     n_choice_trials: int
     n_trials: int
+    by_condition: tuple[ConditionScores, ...] = ()
 
 
 class PerformanceAnalyzer:
@@ -114,26 +145,39 @@ class PerformanceAnalyzer:
         """
         check_int("n_repeats", n_repeats, minimum=1)
         self.task.reset()
-        batches = [self.task.get_batch()[:2] for _ in range(n_repeats)]
-        inputs, targets = (np.concatenate(part, axis=2) for part in zip(*batches, strict=True))
+        batches = [self.task.get_batch() for _ in range(n_repeats)]
+        inputs = np.concatenate([b[0] for b in batches], axis=2)
+        targets = np.concatenate([b[1] for b in batches], axis=2)
+        conditions = [c for b in batches for c in b[2]]
         _, outputs = self.rnn.run(inputs, noise=noise)
-        mask = self.task.mask
-        by_trial = r2_by_trial(outputs, targets, mask)
+        by_trial = r2_by_trial(outputs, targets, self.task.mask)
         defined = by_trial[np.isfinite(by_trial)]
-        choices = self.task.get_choices(outputs)
-        accuracy, n_choice_trials = (
-            (None, 0)
-            if choices is None
-            else choice_accuracy(choices, self.task.get_choices(targets))  # type: ignore[arg-type]
-        )
+        choices, right = self.task.get_choices(outputs), self.task.get_choices(targets)
+
+        def scores(trials: slice | list[int]) -> dict[str, Any]:
+            y, t = outputs[:, :, trials], targets[:, :, trials]
+            accuracy, n_choice_trials = None, 0
+            if choices is not None and right is not None:
+                accuracy, n_choice_trials = choice_accuracy(choices[trials], right[trials])
+            return {
+                "n_trials": int(t.shape[2]),
+                "mse": mean_squared_error(y, t, self.task.mask),
+                "r2_pooled": r2_pooled(y, t, self.task.mask),
+                "accuracy": accuracy,
+                "n_choice_trials": n_choice_trials,
+            }
+
+        kinds: dict[str, tuple[dict[str, Any], list[int]]] = {}
+        for trial, condition in enumerate(conditions):
+            kind = self.task.condition_kind(condition)
+            kinds.setdefault(repr(sorted(kind.items())), (kind, []))[1].append(trial)
         return ValidationScores(
-            r2_pooled=r2_pooled(outputs, targets, mask),
+            **scores(slice(None)),
             r2_trial_mean=float(defined.mean()) if defined.size else None,
             n_r2_trials=int(defined.size),
-            mse=mean_squared_error(outputs, targets, mask),
-            accuracy=accuracy,
-            n_choice_trials=n_choice_trials,
-            n_trials=int(targets.shape[2]),
+            by_condition=tuple(
+                ConditionScores(kind, **scores(trials)) for kind, trials in kinds.values()
+            ),
         )
 
     def plot_trials(

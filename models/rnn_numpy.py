@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 
 from .equations import Equation
+from .noise import Noise
 
 Float = NDArray[np.float64]
 
@@ -167,7 +168,7 @@ class RNNNumpy:
         return np.asarray(np.tensordot(self.W_out, rates, axes=1), dtype=np.float64)
 
     def run(
-        self, u: ArrayLike, x_init: ArrayLike | None = None, noise: bool = False
+        self, u: ArrayLike, x_init: ArrayLike | None = None, noise: bool | Noise = False
     ) -> tuple[Float, Float]:
         """Simulate trials.
 
@@ -177,8 +178,8 @@ class RNNNumpy:
             Inputs of B trials, or of one.
         x_init : array (N,) or (N, B), optional
             Initial states; the network's own by default.
-        noise : bool
-            Whether to draw the network's noise.
+        noise : bool or Noise
+            Whether to draw the network's noise from its generator, or the draws to use.
 
         Returns
         -------
@@ -193,25 +194,33 @@ class RNNNumpy:
             inputs = inputs[:, :, None]
         n_steps, n_trials = inputs.shape[1:]
         eq = self.equation
-        if noise and eq.sigma_inp:
-            scale = eq.noise_scale(eq.sigma_inp)
-            inputs = inputs + scale * self.rng.standard_normal(inputs.shape)
-        drive = np.ascontiguousarray(np.moveaxis(self.drive(inputs), 1, 0))  # (T, N, B)
+
+        def scaled(part: str, sigma: float, shape: tuple[int, ...]) -> Float | None:
+            if not (noise and sigma):
+                return None
+            drawn = noise.part(part, shape) if isinstance(noise, Noise) else None
+            if drawn is None:
+                drawn = self.rng.standard_normal(shape)
+            return eq.noise_scale(sigma) * drawn
+
+        unit_shape = (self.N, n_steps, n_trials)
+        xi_inp = scaled("inp", eq.sigma_inp, inputs.shape)
+        xi_rec = scaled("rec", eq.sigma_rec, unit_shape)
+        drive = self.drive(inputs if xi_inp is None else inputs + xi_inp)
+        drive = np.ascontiguousarray(np.moveaxis(drive, 1, 0))  # (T, N, B)
         start = self.x_init if x_init is None else np.asarray(x_init, dtype=np.float64)
         states: Float = np.empty((n_steps, self.N, n_trials))
         states[0] = start[:, None] if start.ndim == 1 else start
-        rec_scale = eq.noise_scale(eq.sigma_rec) if noise else 0.0
         for t in range(n_steps - 1):
-            xi = rec_scale * self.rng.standard_normal(states[t].shape) if rec_scale else None
 
             def affine(v: Float, driven: Float = drive[t]) -> Float:
                 return self.W_rec @ v + driven
 
-            field, _ = eq.field(states[t], affine, xi)
+            field, _ = eq.field(states[t], affine, None if xi_rec is None else xi_rec[:, t])
             states[t + 1] = states[t] + eq.alpha * field
         states = np.moveaxis(states, 0, 1)
         rates = eq.rates(states)
-        if noise and eq.sigma_out:
-            rates = rates + eq.noise_scale(eq.sigma_out) * self.rng.standard_normal(rates.shape)
-        outputs: Float = np.asarray(np.tensordot(self.W_out, rates, axes=1), dtype=np.float64)
+        xi_out = scaled("out", eq.sigma_out, unit_shape)
+        noisy = rates if xi_out is None else rates + xi_out
+        outputs: Float = np.asarray(np.tensordot(self.W_out, noisy, axes=1), dtype=np.float64)
         return (states[..., 0], outputs[..., 0]) if single else (states, outputs)

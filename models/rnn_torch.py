@@ -16,6 +16,7 @@ from .bptt import run_dynamics
 from .config import NetworkConfig
 from .connectivity import dale_signs, initial_connectivity, stream
 from .equations import Equation
+from .noise import Noise
 from .rnn_numpy import RNNNumpy, as_weights
 
 BLOCKS = ("W_rec", "W_inp", "W_out")
@@ -190,27 +191,47 @@ class RNNTorch(nn.Module):
         """Initial states (N,) or (K, N)."""
         return self._public(self.effective("x_init"))
 
-    def _normal(self, shape: tuple[int, ...], sigma: float, level: float) -> Tensor | None:
-        """Draw noise (K, *shape), each network from its own generator; None where sigma is 0."""
-        if not sigma * level:
+    def _normal(
+        self, part: str, shape: tuple[int, ...], sigma: float, noise: bool | Noise, level: float
+    ) -> Tensor | None:
+        """Return scaled noise (K, *shape), None where there is none.
+
+        Each network draws from its own generator; given noise is the same for all of them.
+        """
+        if not (noise and sigma * level):
             return None
+        scale = self.equation.noise_scale(sigma) * level
+        if isinstance(noise, Noise):
+            given = noise.part(part, (shape[-1], *shape[:-1]))
+            return self.to_internal(given).expand(self.n_networks, *shape) * scale
         draws = [
             torch.randn(shape, generator=g, device=self.device, dtype=self.dtype)
             for g in self.generators
         ]
-        return torch.stack(draws).mul_(self.equation.noise_scale(sigma) * level)
+        return torch.stack(draws).mul_(scale)
 
-    def simulate(self, u: Tensor, noise: bool, level: float = 1.0) -> tuple[Tensor, Tensor]:
+    def simulate(
+        self,
+        u: Tensor,
+        noise: bool | Noise,
+        level: float = 1.0,
+        kept: Tensor | None = None,
+        dead: bool = False,
+    ) -> tuple[Tensor, Tensor]:
         """Run all networks in the internal layout.
 
         Parameters
         ----------
         u : Tensor (T, B, n_inputs) or (K, T, B, n_inputs)
             Inputs shared by all networks, or of each.
-        noise : bool
-            Whether to draw noise.
+        noise : bool or Noise
+            Whether to draw noise, or the draws to use.
         level : float
             Factor on all noise (annealing).
+        kept : Tensor (K, N), optional
+            Factor on what the readout receives from each unit (`models.dropout`).
+        dead : bool
+            Whether other units receive that much too.
 
         Returns
         -------
@@ -220,11 +241,10 @@ class RNNTorch(nn.Module):
         eq, k = self.equation, self.n_networks
         inputs = u.expand(k, *u.shape[-3:])
         n_steps, n_trials = inputs.shape[1:3]
-        if not noise:
-            level = 0.0
-        xi_inp = self._normal((n_steps, n_trials, self.n_inputs), eq.sigma_inp, level)
-        xi_rec = self._normal((n_steps, n_trials, self.n_units), eq.sigma_rec, level)
-        xi_out = self._normal((n_steps, n_trials, self.n_units), eq.sigma_out, level)
+        channels, units = (n_steps, n_trials, self.n_inputs), (n_steps, n_trials, self.n_units)
+        xi_inp = self._normal("inp", channels, eq.sigma_inp, noise, level)
+        xi_rec = self._normal("rec", units, eq.sigma_rec, noise, level)
+        xi_out = self._normal("out", units, eq.sigma_out, noise, level)
         noisy = inputs if xi_inp is None else inputs + xi_inp
         drive = torch.baddbmm(
             self.effective("b_rec")[:, None, :],
@@ -232,11 +252,16 @@ class RNNTorch(nn.Module):
             self.effective("W_inp").transpose(1, 2),
         ).view(k, n_steps, n_trials, self.n_units)
         start = self.effective("x_init")[:, None, :].expand(k, n_trials, self.n_units)
-        states = run_dynamics(self.effective("W_rec"), drive, start, xi_rec, eq)
+        # What a unit sends passes through its column of W_rec and of W_out.
+        w_rec, w_out = self.effective("W_rec"), self.effective("W_out")
+        if kept is not None:
+            w_out = w_out * kept[:, None, :]
+            w_rec = w_rec * kept[:, None, :] if dead else w_rec
+        states = run_dynamics(w_rec, drive, start, xi_rec, eq)
         rates = eq.rates(states)
         if xi_out is not None:
             rates = rates + xi_out
-        outputs = torch.bmm(rates.flatten(1, 2), self.effective("W_out").transpose(1, 2))
+        outputs = torch.bmm(rates.flatten(1, 2), w_out.transpose(1, 2))
         return states, outputs.view(k, n_steps, n_trials, self.n_outputs)
 
     def to_internal(self, array: ArrayLike | Tensor) -> Tensor:
@@ -244,15 +269,15 @@ class RNNTorch(nn.Module):
         tensor = torch.as_tensor(array, dtype=self.dtype, device=self.device)
         return tensor.movedim(-3, -1).contiguous()
 
-    def forward(self, u: ArrayLike | Tensor, noise: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(self, u: ArrayLike | Tensor, noise: bool | Noise = False) -> tuple[Tensor, Tensor]:
         """Simulate trials, differentiably.
 
         Parameters
         ----------
         u : array (n_inputs, T, B) or (K, n_inputs, T, B)
             Inputs.
-        noise : bool
-            Whether to draw noise.
+        noise : bool or Noise
+            Whether to draw noise, or the draws to use.
 
         Returns
         -------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,13 @@ console = Console()
 errors = Console(stderr=True)
 
 
+def _refusal(error: Exception) -> typer.Exit:
+    """Print an error that the user can mend in one line; return the exit with status 1."""
+    line = " ".join(str(error).split())
+    errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
 @contextmanager
 def _session() -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend."""
@@ -34,9 +43,7 @@ def _session() -> Iterator[Any]:
         pipeline.connect()
         yield pipeline
     except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
-        line = " ".join(str(error).split())
-        errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
+        raise _refusal(error) from None
     finally:
         pipeline.disconnect()
 
@@ -158,6 +165,50 @@ def show(
         if figures is not None:
             written = export_figures(figures, restriction)
             console.print(f"{len(written)} figures in {figures.resolve()}", soft_wrap=True)
+
+
+@app.command()
+def check_task(
+    name: Annotated[str, typer.Argument(help='"package.module:ClassName", or a task from here.')],
+    params: Annotated[str, typer.Option(help="Arguments of the class, as JSON.")] = "{}",
+) -> None:
+    """Say what is wrong with a task of your own, or what it is; needs no database."""
+    from tasks_lib.summary import check_and_summarise
+
+    if os.getcwd() not in sys.path:  # where `python -m` would find the module
+        sys.path.insert(0, os.getcwd())
+    try:
+        summary = check_and_summarise(name, params)
+    except ParameterError as error:
+        raise _refusal(error) from None
+    for what, value in summary.items():
+        console.print(f"{what}: {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def summary(
+    task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
+    r2: Annotated[float, typer.Option(help="A network solves its task with this R²,")] = 0.9,
+    accuracy: Annotated[float, typer.Option(help="and this accuracy, if it has choices.")] = 0.95,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
+    with _session():
+        from pipeline.report import cohort_reports, markdown_table, summary_rows
+
+        restriction = None if task is None else {"task_name": task}
+        headings, rows = summary_rows(cohort_reports(restriction, r2, accuracy))
+        if not rows:
+            console.print("No trained networks." if task is None else f"No networks of {task}.")
+        elif markdown:
+            print(markdown_table(headings, rows))
+        else:
+            table = Table()
+            for number, heading in enumerate(headings):
+                table.add_column(heading, justify="left" if number < 3 else "right")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
 
 
 def main() -> None:

@@ -73,6 +73,20 @@ class Validation(dj.Computed):
     n_trials           : int32    # all trials
     """
 
+    class Condition(dj.Part):
+        definition = """
+        # scores on the trials of one kind
+        -> master
+        condition_number : int32      # in the order in which the task has them
+        ---
+        trial_condition  : json       # what these trials have in common; {}: all are of one kind
+        condition_n_trials      : int32    # trials of this kind
+        condition_mse           : float64  # masked mean squared error
+        condition_r2=null       : float64  # R^2 pooled over them; null: targets do not vary
+        condition_accuracy=null : float64  # fraction of right choices; null: there is no right one
+        condition_n_choice_trials : int32  # trials that have a right choice
+        """
+
     @property
     def key_source(self) -> Any:
         """Finished networks, with every way of validating."""
@@ -85,7 +99,23 @@ class Validation(dj.Computed):
         scores = PerformanceAnalyzer(rnn, task).validate(
             noise=bool(params["noise"]), n_repeats=int(params["n_repeats"])
         )
-        self.insert1({**key, **asdict(scores)})
+        row = asdict(scores)
+        del row["by_condition"]
+        self.insert1({**key, **row})
+        # Names of their own: a query of Validation is to restrict this table.
+        self.Condition.insert(
+            {
+                **key,
+                "condition_number": number,
+                "trial_condition": kind.condition,
+                "condition_n_trials": kind.n_trials,
+                "condition_mse": kind.mse,
+                "condition_r2": kind.r2_pooled,
+                "condition_accuracy": kind.accuracy,
+                "condition_n_choice_trials": kind.n_choice_trials,
+            }
+            for number, kind in enumerate(scores.by_condition)
+        )
 
 
 @schemas.performance

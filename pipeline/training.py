@@ -33,6 +33,16 @@ class TrainingParams(ParameterTable, dj.Manual):
     same_batch          : bool           # one fixed batch, or a fresh one each iteration
     task_safe_gradients : bool           # penalties never against the task's gradient
     anneal_noise        : bool           # noise level rises along a sigmoid of the iteration
+    dropout_rate        : float64        # mean fraction of units dropped at each iteration
+    dropout_kind        : enum('mute', 'dead')  # not read, or sending nothing at all
+    dropout_sampling    : enum('uniform', 'participation', 'output_weights')  # which units
+    dropout_beta        : float64        # how strongly those units are preferred
+    dropout_rescale     : bool           # whether the units that stay make up for the others
+    participation_rate  : float64        # share of the newest iteration in the mean participation
+    participation_quantile : float64     # quantile of |r| that counts as a unit's activity
+    validation_interval : int32          # iterations between validation scores; 0: none
+    patience            : int32          # scores without a better one until it stops; 0: never
+    stop_score=null     : float64        # noise-free pooled R^2 at which it stops
     training_hash       : varchar(36) # of all the above but the name, and of the penalties
     unique index (training_hash)
     """
@@ -136,6 +146,8 @@ class Training(dj.Computed):
         b_rec           : <npy@main>    # biases (N,)
         x_init          : <npy@main>    # initial state (N,)
         loss_curve      : <npy@main>    # loss of each iteration
+        stopped_by=null : enum('score', 'patience')  # what ended it before its last iteration
+        score_curve     : <npy@main>    # iteration and R^2 of each validation (V, 2)
         """
 
         def load(self) -> RNNNumpy:
@@ -202,6 +214,8 @@ class Training(dj.Computed):
                 "r2": network.r2,
                 **{name.lower(): network.weights[name] for name in WEIGHTS},
                 "loss_curve": network.loss_curve,
+                "stopped_by": network.stopped_by,
+                "score_curve": network.score_curve,
             }
             for network in result.networks
         )

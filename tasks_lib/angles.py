@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import Condition, Float, Trial
+from .base import Batch, Condition, Float, Trial
+from .columns import (
+    check_fields,
+    draw_missing,
+    first_trial,
+    make_conditions,
+    read_floats,
+    read_ints,
+)
 from .errors import ParameterError, check_float, check_int
 from .memory import RecallTask
-from .windows import check_condition, check_order, check_shifts, draw_shifts, latest_end
+from .windows import check_order, check_shifts, draw_shifts, latest_end, shifted
 
 
 def angle_code(theta: ArrayLike, n_channels: int) -> Float:
@@ -34,11 +43,13 @@ def angle_code(theta: ArrayLike, n_channels: int) -> Float:
     arc = 2 * np.pi / n_channels
     rest = np.mod(angle, arc)
     # The channel follows from the rest: floor(theta / arc) can round to the next channel alone.
-    first = np.mod(np.rint((angle - rest) / arc), n_channels)
-    share = rest / arc
-    channels = np.arange(n_channels).reshape(-1, *[1] * angle.ndim)
-    here, after = channels == first, channels == (first + 1) % n_channels
-    return np.where(here, 1.0 - share, 0.0) + np.where(after, share, 0.0)
+    first = np.rint((angle - rest) / arc).astype(np.int64).ravel() % n_channels
+    share = (rest / arc).ravel()
+    code = np.zeros((n_channels, angle.size))
+    each = np.arange(angle.size)
+    code[first, each] = 1.0 - share
+    code[(first + 1) % n_channels, each] = share
+    return code.reshape(n_channels, *angle.shape)
 
 
 def check_code(field: str, value: Any, others: int = 0) -> int:
@@ -83,6 +94,7 @@ class MemoryAngle(RecallTask):
     seed : int, optional
     """
 
+    condition_fields: ClassVar[tuple[str, ...]] = ("Theta",)
     grace: ClassVar[int] = 10
     offset: ClassVar[float] = 0.0  # from the angle shown to the angle recalled, in radians
 
@@ -110,7 +122,8 @@ class MemoryAngle(RecallTask):
         self._set_recall(
             recall_on, recall_off, "the shifted stimulus", latest_end(stimulus, self.random_window)
         )
-        self.batch_size = check_int("batch_size", batch_size, minimum=2)
+        # Conditions hold 0.1 degrees: angles nearer to each other could not be told apart.
+        self.batch_size = check_int("batch_size", batch_size, minimum=2, maximum=3601)
 
     @property
     def analysis_inputs(self) -> dict[str, Float]:
@@ -136,11 +149,10 @@ class MemoryAngle(RecallTask):
         """Return the angles, ascending, with the onsets of the stimuli drawn."""
         n_trials = self.batch_size - 1
         shifts = draw_shifts(self.rng, self.random_window, n_trials)
-        thetas = 2 * np.pi * np.linspace(0.0, 1.0, self.batch_size)[:-1]
-        return [
-            {"theta": float(theta), "stim_on": self.stim_on + int(shift)}
-            for theta, shift in zip(thetas, shifts, strict=True)
-        ]
+        return make_conditions(n_trials, theta=self._thetas(), stim_on=self.stim_on + shifts)
+
+    def _thetas(self) -> Float:
+        return 2 * np.pi * np.linspace(0.0, 1.0, self.batch_size, dtype=np.float64)[:-1]
 
     def generate_input_target_stream(  # type: ignore[override]
         self,
@@ -158,7 +170,8 @@ class MemoryAngle(RecallTask):
         stim_on : int, optional
             First step of the stimulus; drawn by default.
         Theta : float, optional
-            The angle in degrees, as conditions hold it; only where theta is not given.
+            The angle in degrees, as conditions hold it, where theta is not given. It stands for
+            the angle of the batch that is rounded to it, where there is one.
 
         Returns
         -------
@@ -168,38 +181,61 @@ class MemoryAngle(RecallTask):
             ``Theta`` in degrees, rounded to 0.1, the windows, and the codes of the angle shown
             and, where it is another, of the angle recalled, rounded to 0.01.
         """
-        known = ("stim_off", "recall_on", "recall_off", "Theta encoding", "Anti-Theta encoding")
-        check_condition(type(self).__name__, rest, known)
-        if theta is None and Theta is None:
-            raise ParameterError("theta", None, "is missing", "give the angle in radians")
-        angle = (
-            check_float("theta", theta)
-            if theta is not None
-            else float(np.deg2rad(check_float("Theta", Theta)))
-        )
-        if stim_on is None:
-            stim_on = self.stim_on + draw_shifts(self.rng, self.random_window, 1)[0]
-        on = check_int("stim_on", stim_on, 0, self.n_steps - 1)
-        off = on + self.stim_off - self.stim_on
-        shown = angle_code(angle, self.n_inputs - 2)
-        recalled = angle_code((angle + self.offset) % (2 * np.pi), self.n_outputs)
-        inputs = np.zeros((self.n_inputs, self.n_steps))
-        inputs[:-2, on:off] = shown[:, None]
+        fields = {"theta": theta, "Theta": Theta, "stim_on": stim_on, **rest}
+        return first_trial(MemoryAngle.generate_trials(self, [fields]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (n_inputs, T, B), targets (n_outputs, T, B), conditions of many trials."""
+        computed = ("stim_off", "recall_on", "recall_off", "Theta encoding", "Anti-Theta encoding")
+        check_fields(type(self).__name__, conditions, ("theta", "Theta", "stim_on", *computed))
+        conditions = draw_missing(self._in_radians(conditions), stim_on=self._draw_onset)
+        theta = read_floats(conditions, "theta")
+        onset = read_ints(conditions, "stim_on", 0, self.n_steps - 1)
+        length = self.stim_off - self.stim_on
+        shown = angle_code(theta, self.n_inputs - 2)
+        recalled = angle_code((theta + self.offset) % (2 * np.pi), self.n_outputs)
+        recall = slice(self.recall_on, self.recall_off)
+        inputs = np.zeros((self.n_inputs, self.n_steps, len(conditions)))
+        inputs[:-2] = np.where(shifted(onset, length, self.n_steps), shown[:, None], 0.0)
         inputs[-2] = 1.0
-        inputs[-1, self.recall_on : self.recall_off] = 1.0
-        target = np.zeros((self.n_outputs, self.n_steps))
-        target[:, self.recall_on : self.recall_off] = recalled[:, None]
-        condition = {
-            "Theta": round(float(np.rad2deg(angle)), 1),
-            "stim_on": on,
-            "stim_off": off,
+        inputs[-1, recall] = 1.0
+        targets = np.zeros((self.n_outputs, self.n_steps, len(conditions)))
+        targets[:, recall] = recalled[:, None]
+        said = {
+            "Theta": _rounded_degrees(theta),
+            "stim_on": onset,
+            "stim_off": onset + length,
             "recall_on": self.recall_on,
             "recall_off": self.recall_off,
-            "Theta encoding": np.round(shown, 2).tolist(),
+            "Theta encoding": np.round(shown.T, 2),
         }
         if self.offset:
-            condition["Anti-Theta encoding"] = np.round(recalled, 2).tolist()
-        return inputs, target, condition
+            said["Anti-Theta encoding"] = np.round(recalled.T, 2)
+        return inputs, targets, make_conditions(len(conditions), **said)
+
+    def _draw_onset(self) -> int:
+        return self.stim_on + int(draw_shifts(self.rng, self.random_window, 1)[0])
+
+    def _in_radians(self, conditions: Sequence[Condition]) -> Sequence[Condition]:
+        """Return conditions with ``theta`` in each, from ``Theta`` where it is missing."""
+        if all(c.get("theta") is not None for c in conditions):
+            return conditions
+        thetas = self._thetas()
+        own = dict(zip(_rounded_degrees(thetas), thetas.tolist(), strict=True))
+
+        def complete(condition: Condition) -> Condition:
+            if condition.get("theta") is not None:
+                return condition
+            if condition.get("Theta") is None:
+                raise ParameterError("theta", None, "is missing", "give the angle in radians")
+            degrees = check_float("Theta", condition["Theta"])
+            return {**condition, "theta": own.get(degrees, float(np.deg2rad(degrees)))}
+
+        return [complete(c) for c in conditions]
+
+
+def _rounded_degrees(theta: Float) -> list[float]:
+    return [round(degrees, 1) for degrees in np.rad2deg(theta).tolist()]
 
 
 class MemoryAntiAngle(MemoryAngle):

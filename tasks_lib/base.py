@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ class Task(ABC):
     To define your own, subclass it: take your parameters as keyword arguments, keep each as an
     attribute of the same name, call ``super().__init__``, and write `conditions` and
     `generate_input_target_stream`. Draw every random number from ``self.rng``.
-    `tasks_lib.check_task` tells what is still wrong.
+    `tasks_lib.check_task` tells what is still wrong. Where batches take long, write
+    `generate_trials` too.
 
     Parameters
     ----------
@@ -33,7 +35,21 @@ class Task(ABC):
         Numbers of input and output channels.
     seed : int, optional
         Seed of the task's own generator: the same seed gives the same batches.
+
+    Attributes
+    ----------
+    condition_fields : tuple of str, or None
+        Fields of a condition that say what kind of trial it is, by which scores are grouped;
+        none of them: all trials are of one kind. None: every field that is a single value.
     """
+
+    condition_fields: ClassVar[tuple[str, ...] | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # A subclass that defines its trials one by one must not get its parent's batches.
+        super().__init_subclass__(**kwargs)
+        if "generate_input_target_stream" in vars(cls) and "generate_trials" not in vars(cls):
+            cls.generate_trials = Task.generate_trials  # type: ignore[method-assign]
 
     def __init__(
         self, n_steps: int, n_inputs: int, n_outputs: int, seed: int | None = None
@@ -51,6 +67,33 @@ class Task(ABC):
     @abstractmethod
     def generate_input_target_stream(self, **condition: Any) -> Trial:
         """Return input (n_inputs, T), target (n_outputs, T) and the condition of one trial."""
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return many trials: those of `generate_input_target_stream`, one for each condition.
+
+        Parameters
+        ----------
+        conditions : sequence of B dicts
+
+        Returns
+        -------
+        inputs : array (n_inputs, T, B)
+        targets : array (n_outputs, T, B)
+        conditions : list of B dicts
+        """
+        if not conditions:
+            name = f"{type(self).__name__}.conditions"
+            raise ParameterError(name, conditions, "are none", "give one for each trial")
+        trials = [self.generate_input_target_stream(**c) for c in conditions]
+        inputs = np.stack([trial[0] for trial in trials], axis=2)
+        targets = np.stack([trial[1] for trial in trials], axis=2)
+        return inputs, targets, [trial[2] for trial in trials]
+
+    def condition_kind(self, condition: Condition) -> Condition:
+        """Return the fields of a trial's condition by which scores are grouped."""
+        if self.condition_fields is None:
+            return {k: v for k, v in condition.items() if isinstance(v, (str, int, float))}
+        return {field: condition[field] for field in self.condition_fields}
 
     @property
     def mask(self) -> NDArray[np.int64]:
@@ -94,12 +137,12 @@ class Task(ABC):
         conditions : list of B dicts
         """
         check_bool("shuffle", shuffle)
-        trials = [self.generate_input_target_stream(**c) for c in self.conditions()]
+        inputs, targets, conditions = self.generate_trials(self.conditions())
         if shuffle:
-            trials = [trials[i] for i in self.rng.permutation(len(trials))]
-        inputs = np.stack([trial[0] for trial in trials], axis=2)
-        targets = np.stack([trial[1] for trial in trials], axis=2)
-        return inputs, targets, [trial[2] for trial in trials]
+            order = self.rng.permutation(len(conditions))
+            inputs, targets = np.take(inputs, order, axis=2), np.take(targets, order, axis=2)
+            conditions = [conditions[i] for i in order]
+        return inputs, targets, conditions
 
     def reset(self, seed: int | None = None) -> None:
         """Start the generator again, from ``seed`` or from the task's own seed."""
@@ -118,7 +161,7 @@ class Task(ABC):
                 "is an argument of the class but not an attribute",
                 f"set self.{missing[0]} in __init__",
             )
-        return {name: _plain(getattr(self, name)) for name in names if name != "seed"}
+        return {name: plain(getattr(self, name)) for name in names if name != "seed"}
 
     def __repr__(self) -> str:
         """Return the call that makes this task."""
@@ -126,13 +169,14 @@ class Task(ABC):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value with NumPy's arrays and numbers in it as lists and plain numbers."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: plain(v) for key, v in value.items()}
     return value

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Condition, Float, Task, Trial
-from .errors import ParameterError, check_choice, check_float
-from .windows import check_channels, check_condition, check_window, decision_sign, steps
+from .base import Batch, Condition, Float, Task, Trial
+from .columns import check_fields, first_trial, make_conditions, read_choices, read_floats
+from .errors import ParameterError, check_float
+from .windows import check_channels, check_window, decision_sign, steps
 
 CONTEXTS = ("motion", "color")
 
@@ -41,6 +42,8 @@ class CDDM(Task):
         Coherences in [-1, 1]; 0 and +-2^-k, k = 0 ... 6, by default.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ("context", "motion_coh", "color_coh")
 
     def __init__(
         self,
@@ -116,32 +119,38 @@ class CDDM(Task):
             The above and ``correct_choice``: the sign of the relevant coherence, 0 for none
             (where the original implementation says -1).
         """
-        check_condition("CDDM", rest, ("correct_choice",))
-        check_choice("context", context, CONTEXTS)
-        motion = check_float("motion_coh", motion_coh, -1.0, 1.0)
-        color = check_float("color_coh", color_coh, -1.0, 1.0)
-        relevant = motion if context == "motion" else color
-        inputs = np.zeros((6, self.n_steps))
-        inputs[CONTEXTS.index(context), self.cue_on : self.cue_off] = 1.0
+        fields = {"context": context, "motion_coh": motion_coh, "color_coh": color_coh, **rest}
+        return first_trial(CDDM.generate_trials(self, [fields]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (6, T, B), targets (n_outputs, T, B) and conditions of many trials."""
+        check_fields("CDDM", conditions, (*self.condition_fields, "correct_choice"))
+        context = read_choices(conditions, "context", CONTEXTS)
+        motion = read_floats(conditions, "motion_coh", -1.0, 1.0)
+        color = read_floats(conditions, "color_coh", -1.0, 1.0)
+        inputs = np.zeros((6, self.n_steps, len(conditions)))
+        for i in range(len(CONTEXTS)):
+            inputs[i, self.cue_on : self.cue_off] = context == i
         seen = slice(max(self.stim_on - 1, 0), self.stim_off)
         for channel, coherence in ((2, motion), (4, color)):
             inputs[channel, seen] = (1 + coherence) / 2
             inputs[channel + 1, seen] = (1 - coherence) / 2
-        choice = int(np.sign(relevant))
-        target = np.zeros((self.n_outputs, self.n_steps))
+        choice = np.sign(np.where(context == 0, motion, color)).astype(np.int64)
+        targets = np.zeros((self.n_outputs, self.n_steps, len(conditions)))
         decided = slice(max(self.dec_on - 1, 0), self.dec_off)
         if self.n_outputs == 1:
-            target[0, decided] = choice
+            targets[0, decided] = choice
         else:
-            target[0, decided] = (1 + choice) / 2
-            target[1, decided] = (1 - choice) / 2
-        condition = {
-            "context": context,
-            "motion_coh": motion,
-            "color_coh": color,
-            "correct_choice": choice,
-        }
-        return inputs, target, condition
+            targets[0, decided] = (1 + choice) / 2
+            targets[1, decided] = (1 - choice) / 2
+        said = make_conditions(
+            len(conditions),
+            context=[CONTEXTS[i] for i in context],
+            motion_coh=motion,
+            color_coh=color,
+            correct_choice=choice,
+        )
+        return inputs, targets, said
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return the sign of output 0 minus output 1 at the last step of the decision."""

@@ -9,14 +9,20 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .base import Batch, Task
+from .base import Batch, Condition, Task, plain
 from .errors import ParameterError
+
+N_CHECKED = 16  # trials of a batch whose conditions are looked at one by one
+TOLERANCE = 1e-9  # of a trial that is made again
 
 
 def check_task(task: Task) -> None:
-    """Check that a task is one: batches, mask, analysis inputs, names, seed and parameters.
+    """Check that a task is one, and say what is wrong.
 
-    The task's own generator is left as it was.
+    Batches, mask, analysis inputs, names and choices have the right shapes and hold numbers; the
+    same seed gives the same batch; conditions are plain values, in the order of the trials, and
+    each makes its trial again; the parameters make the task again. Of a large batch, conditions
+    are checked on trials spread over it. The task's own generator is left as it was.
 
     Raises
     ------
@@ -33,8 +39,11 @@ def check_task(task: Task) -> None:
         _check_analysis_inputs(task)
         _check_names(task)
         _check_choices(task, batch)
-        if not _equal(batch, _seeded_batch(task)):
-            _fail(task, "get_batch", None, "differs for the same seed", "draw from self.rng alone")
+        _check_conditions(task, batch[2])
+        _check_condition_fields(task, batch[2])
+        _check_seed(task, batch)
+        _check_order(task, batch[2])
+        _check_trials(task, batch)
         _check_params(task, batch)
     finally:
         task.rng = generator
@@ -74,7 +83,13 @@ def _finite(array: Any) -> bool:
 
 
 def _equal(a: Batch, b: Batch) -> bool:
-    return np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+    conditions = all(plain(a[2][i]) == plain(b[2][i]) for i in _spread(a[2]) if i < len(b[2]))
+    return conditions and np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+
+
+def _spread(conditions: list[Condition]) -> list[int]:
+    """Return trials spread over a batch, all of a small one."""
+    return sorted(set(np.linspace(0, len(conditions) - 1, N_CHECKED).astype(int).tolist()))
 
 
 def _check_batch(task: Task, batch: Batch) -> None:
@@ -137,6 +152,95 @@ def _check_choices(task: Task, batch: Batch) -> None:
     if np.shape(choices) != wanted or not np.issubdtype(np.asarray(choices).dtype, np.integer):
         problem = "is not one whole number a trial"
         _fail(task, "get_choices", np.shape(choices), problem, f"return integers {wanted}")
+
+
+def _check_conditions(task: Task, conditions: list[Condition]) -> None:
+    for trial in _spread(conditions):
+        what, condition = f"conditions[{trial}]", conditions[trial]
+        if not all(isinstance(field, str) for field in condition):
+            _fail(task, what, condition, "has a field whose name is no string", "use strings")
+        try:
+            json.dumps(condition, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            remedy = "use float(...), int(...), bool(...) or array.tolist()"
+            _fail(task, what, condition, f"cannot be stored ({error})", remedy)
+
+
+def _check_condition_fields(task: Task, conditions: list[Condition]) -> None:
+    fields = task.condition_fields
+    if fields is None:
+        return
+    if not isinstance(fields, (tuple, list)) or not all(isinstance(f, str) for f in fields):
+        remedy = "give a tuple of field names, () or None"
+        _fail(task, "condition_fields", fields, "does not name fields of conditions", remedy)
+    for trial, condition in enumerate(conditions):
+        for field in fields:
+            if not isinstance(condition.get(field), (str, int, float)):
+                there = "is not a single value" if field in condition else "is missing"
+                problem = f"{there} in the condition of trial {trial}"
+                remedy = f"name some of {sorted(condition)} that are strings or numbers"
+                _fail(task, "condition_fields", field, problem, remedy)
+
+
+def _check_seed(task: Task, batch: Batch) -> None:
+    saved = np.random.get_state()  # noqa: NPY002
+    np.random.random()  # noqa: NPY002 - so that seeding it anew shows too
+    before = _global_state()
+    try:
+        again = _seeded_batch(task)
+        untouched = _global_state() == before
+    finally:
+        np.random.set_state(saved)  # noqa: NPY002
+    if not untouched:
+        problem = "draws from (or seeds) NumPy's global generator"
+        _fail(task, "get_batch", None, problem, "draw from self.rng alone")
+    if not _equal(batch, again):
+        problem = "differs for the same seed"
+        _fail(task, "get_batch", None, problem, "draw from self.rng alone, at every batch")
+
+
+def _global_state() -> tuple[Any, ...]:
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return (np.asarray(keys).tobytes(), *rest)
+
+
+def _check_order(task: Task, conditions: list[Condition]) -> None:
+    """Check that the trials of a batch are those of `conditions`, in order."""
+    task.reset(0)
+    asked = _call(task, "conditions", task.conditions)
+    remedy = "return one trial for each of conditions(), in its order"
+    if len(asked) != len(conditions):
+        problem = f"gives another number of trials than conditions() has, {len(asked)}"
+        _fail(task, "get_batch", len(conditions), problem, remedy)
+    for trial in _spread(conditions):
+        for field, value in asked[trial].items():
+            given = conditions[trial].get(field, value)
+            if value is not None and plain(given) != plain(value):
+                problem = f"is not what conditions() asks for, {field} = {value!r}"
+                _fail(task, f"conditions[{trial}][{field!r}]", given, problem, remedy)
+
+
+def _check_trials(task: Task, batch: Batch) -> None:
+    """Check that the conditions of a batch, as they are stored, make its trials again."""
+    task.reset(1)  # other draws than those of the batch
+    for trial in _spread(batch[2]):
+        condition = batch[2][trial]
+        what = f"conditions[{trial}]"
+        stored = json.loads(json.dumps(condition))
+        try:
+            again: Any = task.generate_input_target_stream(**stored)
+        except Exception as error:
+            problem = f"is refused by generate_input_target_stream ({error})"
+            remedy = "let it take every field that it returns, those that it computes as **rest"
+            _fail(task, what, condition, problem, remedy)
+        for i, name in enumerate(("input", "target")):
+            stream, wanted = again[i], np.asarray(batch[i])[:, :, trial]
+            if np.shape(stream) != wanted.shape or not np.allclose(
+                stream, wanted, rtol=TOLERANCE, atol=TOLERANCE
+            ):
+                problem = f"does not make the {name} of its trial again"
+                remedy = "put all that is drawn into the condition, not rounded; noise by its seed"
+                _fail(task, what, condition, problem, remedy)
 
 
 def _check_params(task: Task, batch: Batch) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Condition, Float, Task, Trial
+from .base import Batch, Condition, Float, Task, Trial
+from .columns import check_fields, draw_missing, first_trial, make_conditions, read_ints
 from .errors import check_int
 from .windows import (
     after_grace,
     check_channels,
-    check_condition,
     check_order,
     check_shifts,
     check_window,
     decision_sign,
     draw_shifts,
     latest_end,
+    shifted,
     steps,
 )
 
@@ -48,6 +50,8 @@ class DMTS(Task):
         Trials of each pair of stimuli in a batch.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ("num_sample_channel", "num_match_channel")
 
     def __init__(
         self,
@@ -115,15 +119,14 @@ class DMTS(Task):
         """Return every (repeat, sample, match), with the onsets drawn."""
         shifts = draw_shifts(self.rng, self.random_window, 8 * self.n_repeats)
         onsets = shifts.reshape(-1, 2) + np.array([self.stim_on_sample, self.stim_on_match])
-        return [
-            {
-                "num_sample_channel": trial // 2 % 2,
-                "num_match_channel": trial % 2,
-                "sample_on": int(sample_on),
-                "match_on": int(match_on),
-            }
-            for trial, (sample_on, match_on) in enumerate(onsets)
-        ]
+        trial = np.arange(len(onsets))
+        return make_conditions(
+            len(onsets),
+            num_sample_channel=trial // 2 % 2,
+            num_match_channel=trial % 2,
+            sample_on=onsets[:, 0],
+            match_on=onsets[:, 1],
+        )
 
     def generate_input_target_stream(  # type: ignore[override]
         self,
@@ -150,35 +153,55 @@ class DMTS(Task):
             The above, the ends ``sample_off`` and ``match_off``, and ``correct_choice``: 1 for a
             match, -1 for none.
         """
-        check_condition("DMTS", rest, ("sample_off", "match_off", "correct_choice"))
-        sample = check_int("num_sample_channel", num_sample_channel, 0, 1)
-        match = check_int("num_match_channel", num_match_channel, 0, 1)
-        if sample_on is None:
-            sample_on = self.stim_on_sample + draw_shifts(self.rng, self.random_window, 1)[0]
-        if match_on is None:
-            match_on = self.stim_on_match + draw_shifts(self.rng, self.random_window, 1)[0]
-        latest = self.n_steps - 1
-        sample_on = check_int("sample_on", sample_on, 0, latest)
-        match_on = check_int("match_on", match_on, 0, latest)
-        sample_off = sample_on + self.stim_off_sample - self.stim_on_sample
-        match_off = match_on + self.stim_off_match - self.stim_on_match
-        inputs = np.zeros((3, self.n_steps))
-        inputs[sample, sample_on:sample_off] = 1.0
-        inputs[match, match_on:match_off] = 1.0
-        inputs[2, self.dec_on : self.dec_off] = 1.0
-        target = np.zeros((self.n_outputs, self.n_steps))
-        target[0, self.dec_on : self.dec_off] = sample == match
-        target[1:, self.dec_on : self.dec_off] = sample != match
-        condition = {
-            "num_sample_channel": sample,
-            "num_match_channel": match,
+        fields = {
+            "num_sample_channel": num_sample_channel,
+            "num_match_channel": num_match_channel,
             "sample_on": sample_on,
-            "sample_off": sample_off,
             "match_on": match_on,
-            "match_off": match_off,
-            "correct_choice": 1 if sample == match else -1,
+            **rest,
         }
-        return inputs, target, condition
+        return first_trial(DMTS.generate_trials(self, [fields]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (3, T, B), targets (n_outputs, T, B) and conditions of many trials."""
+        computed = ("sample_off", "match_off", "correct_choice")
+        known = (*self.condition_fields, "sample_on", "match_on", *computed)
+        check_fields("DMTS", conditions, known)
+        conditions = draw_missing(
+            conditions,
+            sample_on=lambda: self.stim_on_sample + self._shift(),
+            match_on=lambda: self.stim_on_match + self._shift(),
+        )
+        sample = read_ints(conditions, "num_sample_channel", 0, 1)
+        match = read_ints(conditions, "num_match_channel", 0, 1)
+        sample_on = read_ints(conditions, "sample_on", 0, self.n_steps - 1)
+        match_on = read_ints(conditions, "match_on", 0, self.n_steps - 1)
+        sample_length = self.stim_off_sample - self.stim_on_sample
+        match_length = self.stim_off_match - self.stim_on_match
+        sample_shown = shifted(sample_on, sample_length, self.n_steps)
+        match_shown = shifted(match_on, match_length, self.n_steps)
+        inputs = np.zeros((3, self.n_steps, len(conditions)))
+        for i in (0, 1):
+            inputs[i] = (sample_shown & (sample == i)) | (match_shown & (match == i))
+        decided = slice(self.dec_on, self.dec_off)
+        inputs[2, decided] = 1.0
+        targets = np.zeros((self.n_outputs, self.n_steps, len(conditions)))
+        targets[0, decided] = sample == match
+        targets[1:, decided] = sample != match
+        said = make_conditions(
+            len(conditions),
+            num_sample_channel=sample,
+            num_match_channel=match,
+            sample_on=sample_on,
+            sample_off=sample_on + sample_length,
+            match_on=match_on,
+            match_off=match_on + match_length,
+            correct_choice=np.where(sample == match, 1, -1),
+        )
+        return inputs, targets, said
+
+    def _shift(self) -> int:
+        return int(draw_shifts(self.rng, self.random_window, 1)[0])
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for a match, -1 for none, read at the last step of the decision."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .base import Condition, Task, Trial
+from .base import Batch, Condition, Float, Task, Trial
+from .columns import check_fields, check_ints, first_trial, make_conditions
 from .errors import ParameterError, check_float, check_int
 
 
@@ -32,6 +35,8 @@ class NBitFlipFlop(Task):
         Trials in a batch.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ()  # all trials are of one kind
 
     def __init__(
         self,
@@ -68,16 +73,18 @@ class NBitFlipFlop(Task):
         # Onsets are at least a pulse apart, so that no more than this many fit in a trial.
         shape = (n_trials, self.n_bits, self.n_steps // self.pulse)
         gaps = self.pulse + np.floor(self.rng.exponential(self.n_steps / self.mu, size=shape))
-        onsets = np.cumsum(gaps, axis=2)
+        onsets = np.minimum(np.cumsum(gaps, axis=2), self.n_steps).astype(np.int64)
         signs = self.rng.choice([-1, 1], size=shape)
-        fit = onsets < self.n_steps
-        return [
-            {
-                "onsets": [[int(t) for t in o[f]] for o, f in zip(onsets[b], fit[b], strict=True)],
-                "signs": [s[f].tolist() for s, f in zip(signs[b], fit[b], strict=True)],
-            }
-            for b in range(n_trials)
-        ]
+        counts = (onsets < self.n_steps).sum(axis=2).tolist()
+
+        def fitting(pulses: list[list[list[int]]]) -> list[list[list[int]]]:
+            return [
+                [train[:n] for train, n in zip(*trial, strict=True)]
+                for trial in zip(pulses, counts, strict=True)
+            ]
+
+        said = {"onsets": fitting(onsets.tolist()), "signs": fitting(signs.tolist())}
+        return make_conditions(n_trials, **said)
 
     def generate_input_target_stream(  # type: ignore[override]
         self, onsets: list[list[int]] | None = None, signs: list[list[int]] | None = None
@@ -98,35 +105,57 @@ class NBitFlipFlop(Task):
         condition : dict
             ``onsets`` and ``signs``.
         """
-        if onsets is None and signs is None:
-            drawn = self._draw(1)[0]
-            onsets, signs = drawn["onsets"], drawn["signs"]
-        self._check_pulses(onsets, signs)
-        assert onsets is not None
-        assert signs is not None
-        inputs = np.zeros((self.n_bits, self.n_steps))
-        target = np.zeros((self.n_bits, self.n_steps))
-        for bit, (times, values) in enumerate(zip(onsets, signs, strict=True)):
-            for onset, sign in zip(times, values, strict=True):
-                inputs[bit, onset : onset + self.pulse] = sign
-                target[bit, onset:] = sign
-        return inputs, target, {"onsets": onsets, "signs": signs}
+        fields = {"onsets": onsets, "signs": signs}
+        return first_trial(NBitFlipFlop.generate_trials(self, [fields]))
 
-    def _check_pulses(self, onsets: Any, signs: Any) -> None:
-        for field, value in (("onsets", onsets), ("signs", signs)):
-            if not isinstance(value, list) or [type(v) for v in value] != [list] * self.n_bits:
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs and targets (n_bits, T, B) and conditions of many trials."""
+        check_fields("NBitFlipFlop", conditions, ("onsets", "signs"))
+        conditions = [
+            self._draw(1)[0] if c.get("onsets") is None and c.get("signs") is None else c
+            for c in conditions
+        ]
+        onsets, signs = ([c.get(field) for c in conditions] for field in ("onsets", "signs"))
+        # The target of each bit is a run of 0 up to the first pulse, then one run a pulse.
+        counts, times, values = self._read_pulses(onsets, signs)
+        first, after = np.cumsum(counts) - counts, np.cumsum(counts)
+        starts = np.insert(times, first, 0)
+        lengths = np.insert(times, after, self.n_steps) - starts
+        heights = np.insert(values, first, 0.0)
+        pulses = np.minimum(lengths, self.pulse)
+        target = np.repeat(heights, lengths)
+        inputs = np.repeat(
+            np.stack([heights, np.zeros_like(heights)], axis=1).ravel(),
+            np.stack([pulses, lengths - pulses], axis=1).ravel(),
+        )
+        shape = len(conditions), self.n_bits, self.n_steps
+        inputs, target = (
+            np.ascontiguousarray(a.reshape(shape).transpose(1, 2, 0)) for a in (inputs, target)
+        )
+        return inputs, target, make_conditions(len(conditions), onsets=onsets, signs=signs)
+
+    def _read_pulses(
+        self, onsets: list[Any], signs: list[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Float]:
+        """Return the number of pulses of each bit, and onsets and signs of all, checked."""
+        for field, trials in (("onsets", onsets), ("signs", signs)):
+            for value in trials:
+                if not isinstance(value, list) or [type(v) for v in value] != [list] * self.n_bits:
+                    raise ParameterError(
+                        field, value, "is not one list a bit", f"give {self.n_bits} lists"
+                    )
+        trains, values = list(chain(*onsets)), list(chain(*signs))
+        for train, sign in zip(trains, values, strict=True):
+            if len(train) != len(sign) or not {-1, 1}.issuperset(sign):
                 raise ParameterError(
-                    field, value, "is not one list a bit", f"give {self.n_bits} lists"
+                    "signs", sign, f"are not the signs of onsets {train}", "give +1 or -1 each"
                 )
-        for times, values in zip(onsets, signs, strict=True):
-            if len(times) != len(values) or any(v not in (-1, 1) for v in values):
-                raise ParameterError(
-                    "signs", values, f"are not the signs of onsets {times}", "give +1 or -1 each"
-                )
-            for t in times:
-                check_int("onsets", t, minimum=0, maximum=self.n_steps - 1)
-            if any(b <= a for a, b in pairwise(times)):
-                raise ParameterError("onsets", times, "do not ascend", "sort them")
+        times = check_ints("onsets", list(chain(*trains)), 0, self.n_steps - 1)
+        for train in trains:
+            if train != sorted(set(train)):
+                raise ParameterError("onsets", train, "do not ascend", "sort them")
+        counts = np.array([len(train) for train in trains], dtype=np.int64)
+        return counts, times, np.array(list(chain(*values)), dtype=np.float64)
 
     @property
     def input_names(self) -> tuple[str, ...]:

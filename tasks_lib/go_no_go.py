@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Condition, Float, Task, Trial
-from .errors import check_float, check_int
+from .base import Batch, Condition, Float, Task, Trial
+from .columns import check_fields, first_trial, make_conditions, read_floats
+from .errors import check_int
 from .windows import (
     after_grace,
     check_channels,
-    check_condition,
     check_window,
     decision_sign,
     steps,
@@ -39,6 +40,8 @@ class GoNoGo(Task):
         Trials in a batch: stimuli equally spaced from 0 to 1.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ("input_value",)
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class GoNoGo(Task):
 
     def conditions(self) -> list[Condition]:
         """Return the stimuli, ascending."""
-        return [{"input_value": float(x)} for x in np.linspace(0.0, 1.0, self.batch_size)]
+        return [{"input_value": x} for x in np.linspace(0.0, 1.0, self.batch_size).tolist()]
 
     def generate_input_target_stream(  # type: ignore[override]
         self, input_value: float, **rest: Any
@@ -106,16 +109,20 @@ class GoNoGo(Task):
         condition : dict
             ``input_value`` and the target during the cue, ``output_value``.
         """
-        check_condition("GoNoGo", rest, ("output_value",))
-        x = check_float("input_value", input_value)
-        go = int(x > 0.5)
-        inputs = np.zeros((3, self.n_steps))
+        return first_trial(GoNoGo.generate_trials(self, [{"input_value": input_value, **rest}]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (3, T, B), targets (1, T, B) and conditions of many trials."""
+        check_fields("GoNoGo", conditions, ("input_value", "output_value"))
+        x = read_floats(conditions, "input_value")
+        go = (x > 0.5).astype(np.int64)
+        inputs = np.zeros((3, self.n_steps, len(conditions)))
         inputs[0, self.stim_on : self.stim_off] = x
         inputs[1, self.cue_on : self.cue_off] = 1.0
         inputs[2] = 1.0
-        target = np.zeros((1, self.n_steps))
-        target[0, self.cue_on : self.cue_off] = go
-        return inputs, target, {"input_value": x, "output_value": go}
+        targets = np.zeros((1, self.n_steps, len(conditions)))
+        targets[0, self.cue_on : self.cue_off] = go
+        return inputs, targets, make_conditions(len(conditions), input_value=x, output_value=go)
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for go, -1 for no-go, read at the last step of the cue."""

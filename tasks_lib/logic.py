@@ -10,16 +10,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Condition, Float, Task, Trial
+from .base import Batch, Condition, Float, Task, Trial
+from .columns import check_fields, first_trial, make_conditions, read_ints
 from .errors import ParameterError, check_int
-from .windows import check_channels, check_condition, check_window, decision_sign, steps
+from .windows import check_channels, check_window, decision_sign, steps
 
 BITS = tuple(product((0, 1), repeat=2))
+Bits = int | NDArray[np.int64]
 
 
 class TwoBitTask(Task):
     """A task on two bits that are shown at once."""
 
+    condition_fields: ClassVar[tuple[str, ...]] = ("v1", "v2")
     channels: ClassVar[tuple[int, int]]
 
     def __init__(
@@ -40,12 +43,12 @@ class TwoBitTask(Task):
         self.n_repeats = check_int("n_repeats", n_repeats, minimum=1)
 
     @abstractmethod
-    def _shown(self, v1: int, v2: int) -> Float:
-        """Return the inputs (n_inputs,) of two bits."""
+    def _shown(self, v1: Bits, v2: Bits) -> Float:
+        """Return the inputs (n_inputs, ...) of two bits (...)."""
 
     @abstractmethod
-    def _answer(self, v1: int, v2: int) -> tuple[Float, Condition]:
-        """Return the targets (n_outputs,) of two bits, and what the condition says of them."""
+    def _answer(self, v1: Bits, v2: Bits) -> tuple[Float, Condition]:
+        """Return the targets (n_outputs, ...) of two bits (...), and the condition's answer."""
 
     @property
     def mask(self) -> NDArray[np.int64]:
@@ -90,14 +93,18 @@ class TwoBitTask(Task):
                     "logical_values", logical_values, "is not a pair", "give two bits"
                 )
             v1, v2 = logical_values
-        a, b = check_int("v1", v1, 0, 1), check_int("v2", v2, 0, 1)
+        return first_trial(TwoBitTask.generate_trials(self, [{"v1": v1, "v2": v2, **rest}]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (n_inputs, T, B), targets (n_outputs, T, B), conditions of many trials."""
+        a, b = read_ints(conditions, "v1", 0, 1), read_ints(conditions, "v2", 0, 1)
         answer, said = self._answer(a, b)
-        check_condition(type(self).__name__, rest, said)
-        inputs = np.zeros((self.n_inputs, self.n_steps))
+        check_fields(type(self).__name__, conditions, ("v1", "v2", *said))
+        inputs = np.zeros((self.n_inputs, self.n_steps, len(conditions)))
         inputs[:, self.stim_on : self.stim_off] = self._shown(a, b)[:, None]
-        target = np.zeros((self.n_outputs, self.n_steps))
-        target[:, self.dec_on : self.dec_off] = answer[:, None]
-        return inputs, target, {"v1": a, "v2": b, **said}
+        targets = np.zeros((self.n_outputs, self.n_steps, len(conditions)))
+        targets[:, self.dec_on : self.dec_off] = answer[:, None]
+        return inputs, targets, make_conditions(len(conditions), v1=a, v2=b, **said)
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for bits that differ, -1 for equal ones, at the decision's last step."""
@@ -150,10 +157,10 @@ class XOR(TwoBitTask):
         """Name of each output channel."""
         return ("different", "equal")
 
-    def _shown(self, v1: int, v2: int) -> Float:
+    def _shown(self, v1: Bits, v2: Bits) -> Float:
         return np.array([1 - v1, v1, 1 - v2, v2], dtype=np.float64)
 
-    def _answer(self, v1: int, v2: int) -> tuple[Float, Condition]:
+    def _answer(self, v1: Bits, v2: Bits) -> tuple[Float, Condition]:
         return np.array([v1 != v2, v1 == v2], dtype=np.float64), {"match": v1 == v2}
 
 
@@ -203,9 +210,9 @@ class HalfAdder(TwoBitTask):
         """Name of each output channel."""
         return ("sum",)
 
-    def _shown(self, v1: int, v2: int) -> Float:
+    def _shown(self, v1: Bits, v2: Bits) -> Float:
         return np.array([v1, v2], dtype=np.float64)
 
-    def _answer(self, v1: int, v2: int) -> tuple[Float, Condition]:
+    def _answer(self, v1: Bits, v2: Bits) -> tuple[Float, Condition]:
         total = (v1 + v2) % 2
         return np.array([total], dtype=np.float64), {"output": total}

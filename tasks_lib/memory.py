@@ -8,17 +8,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Condition, Float, Task, Trial
-from .errors import ParameterError, check_float, check_int
+from .base import Batch, Condition, Float, Task, Trial
+from .columns import (
+    check_fields,
+    draw_missing,
+    first_trial,
+    make_conditions,
+    read_floats,
+    read_ints,
+)
+from .errors import ParameterError, check_int
 from .windows import (
     after_grace,
     check_channels,
-    check_condition,
     check_order,
     check_shifts,
     check_window,
     draw_shifts,
     latest_end,
+    shifted,
     steps,
 )
 
@@ -64,6 +72,8 @@ class MemoryNumber(RecallTask):
         Trials in a batch: numbers equally spaced from 0 to 1.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ("number",)
 
     def __init__(
         self,
@@ -114,10 +124,7 @@ class MemoryNumber(RecallTask):
         """Return the numbers, ascending, with the onsets of the stimuli drawn."""
         shifts = draw_shifts(self.rng, self.random_window, self.batch_size)
         numbers = np.linspace(0.0, 1.0, self.batch_size)
-        return [
-            {"number": float(number), "stim_on": self.stim_on + int(shift)}
-            for number, shift in zip(numbers, shifts, strict=True)
-        ]
+        return make_conditions(self.batch_size, number=numbers, stim_on=self.stim_on + shifts)
 
     def generate_input_target_stream(  # type: ignore[override]
         self, number: float, stim_on: int | None = None, **rest: Any
@@ -138,18 +145,29 @@ class MemoryNumber(RecallTask):
         condition : dict
             The above and the ``duration`` of the stimulus.
         """
-        check_condition("MemoryNumber", rest, ("duration",))
-        x = check_float("number", number)
-        if stim_on is None:
-            stim_on = self.stim_on + draw_shifts(self.rng, self.random_window, 1)[0]
-        on = check_int("stim_on", stim_on, 0, self.n_steps - 1)
-        inputs = np.zeros((3, self.n_steps))
-        inputs[0, on : on + self.stim_duration] = x
-        inputs[1, self.recall_on : self.recall_off] = 1.0
+        fields = {"number": number, "stim_on": stim_on, **rest}
+        return first_trial(MemoryNumber.generate_trials(self, [fields]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (3, T, B), targets (1, T, B) and conditions of many trials."""
+        check_fields("MemoryNumber", conditions, ("number", "stim_on", "duration"))
+        conditions = draw_missing(conditions, stim_on=self._draw_onset)
+        x = read_floats(conditions, "number")
+        onset = read_ints(conditions, "stim_on", 0, self.n_steps - 1)
+        recall = slice(self.recall_on, self.recall_off)
+        inputs = np.zeros((3, self.n_steps, len(conditions)))
+        inputs[0] = np.where(shifted(onset, self.stim_duration, self.n_steps), x, 0.0)
+        inputs[1, recall] = 1.0
         inputs[2] = 1.0
-        target = np.zeros((1, self.n_steps))
-        target[0, self.recall_on : self.recall_off] = x
-        return inputs, target, {"number": x, "stim_on": on, "duration": self.stim_duration}
+        targets = np.zeros((1, self.n_steps, len(conditions)))
+        targets[0, recall] = x
+        said = make_conditions(
+            len(conditions), number=x, stim_on=onset, duration=self.stim_duration
+        )
+        return inputs, targets, said
+
+    def _draw_onset(self) -> int:
+        return self.stim_on + int(draw_shifts(self.rng, self.random_window, 1)[0])
 
 
 class MemoryAntiNumber(RecallTask):
@@ -175,6 +193,8 @@ class MemoryAntiNumber(RecallTask):
         Trials in a batch: numbers equally spaced from -2 to 2.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ("number",)
 
     def __init__(
         self,
@@ -224,10 +244,7 @@ class MemoryAntiNumber(RecallTask):
         first, last = self.stim_on_range
         onsets = self.rng.integers(first, last, size=self.batch_size)
         numbers = np.linspace(-2.0, 2.0, self.batch_size)
-        return [
-            {"number": float(number), "stim_on": int(onset)}
-            for number, onset in zip(numbers, onsets, strict=True)
-        ]
+        return make_conditions(self.batch_size, number=numbers, stim_on=onsets)
 
     def generate_input_target_stream(  # type: ignore[override]
         self, number: float, stim_on: int | None = None, **rest: Any
@@ -248,16 +265,30 @@ class MemoryAntiNumber(RecallTask):
         condition : dict
             The above and the ``duration`` of the stimulus.
         """
-        check_condition("MemoryAntiNumber", rest, ("duration",))
-        x = check_float("number", number)
-        if stim_on is None:
-            stim_on = int(self.rng.integers(self.stim_on_range[0], self.stim_on_range[1]))
-        on = check_int("stim_on", stim_on, 0, self.n_steps - 1)
-        inputs = np.zeros((3, self.n_steps))
-        inputs[0, on : on + self.stim_duration] = max(x, 0.0)
-        inputs[1, on : on + self.stim_duration] = max(-x, 0.0)
-        inputs[2, self.recall_on : self.recall_off] = 1.0
-        target = np.zeros((2, self.n_steps))
-        target[0, self.recall_on : self.recall_off] = max(-x, 0.0)
-        target[1, self.recall_on : self.recall_off] = max(x, 0.0)
-        return inputs, target, {"number": x, "stim_on": on, "duration": self.stim_duration}
+        fields = {"number": number, "stim_on": stim_on, **rest}
+        return first_trial(MemoryAntiNumber.generate_trials(self, [fields]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (3, T, B), targets (2, T, B) and conditions of many trials."""
+        check_fields("MemoryAntiNumber", conditions, ("number", "stim_on", "duration"))
+        conditions = draw_missing(conditions, stim_on=self._draw_onset)
+        x = read_floats(conditions, "number")
+        onset = read_ints(conditions, "stim_on", 0, self.n_steps - 1)
+        positive, negative = np.where(x < 0, 0.0, x), np.where(x > 0, 0.0, -x)
+        shown = shifted(onset, self.stim_duration, self.n_steps)
+        recall = slice(self.recall_on, self.recall_off)
+        inputs = np.zeros((3, self.n_steps, len(conditions)))
+        inputs[0] = np.where(shown, positive, 0.0)
+        inputs[1] = np.where(shown, negative, 0.0)
+        inputs[2, recall] = 1.0
+        targets = np.zeros((2, self.n_steps, len(conditions)))
+        targets[0, recall] = negative
+        targets[1, recall] = positive
+        said = make_conditions(
+            len(conditions), number=x, stim_on=onset, duration=self.stim_duration
+        )
+        return inputs, targets, said
+
+    def _draw_onset(self) -> int:
+        first, last = self.stim_on_range
+        return int(self.rng.integers(first, last))

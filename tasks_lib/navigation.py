@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .angles import angle_code, check_code
-from .base import Condition, Float, Task, Trial
+from .base import Batch, Condition, Float, Task, Trial
+from .columns import (
+    check_fields,
+    check_floats,
+    check_ints,
+    first_trial,
+    make_conditions,
+    read_floats,
+)
 from .errors import ParameterError, check_float, check_int
-from .windows import after_grace, check_channels, check_condition, check_window, steps
+from .windows import after_grace, check_channels, check_window, steps
 
 
 class AngleIntegration(Task):
@@ -40,6 +49,8 @@ class AngleIntegration(Task):
         Trials in a batch.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ()  # all trials are of one kind
 
     def __init__(
         self,
@@ -100,15 +111,13 @@ class AngleIntegration(Task):
         return [self._draw() for _ in range(self.batch_size)]
 
     def _draw(self) -> Condition:
-        starts = [0]
-        while True:
-            gap = int(self.rng.exponential(self.n_steps / self.mu_blocks))
-            start = starts[-1] + self.min_block_length + gap
-            if start >= self.n_steps:
-                break
+        starts, start, mean_gap = [], 0, self.n_steps / self.mu_blocks
+        while start < self.n_steps:
             starts.append(start)
+            # The same draws as exponential(mean_gap), without the time that its checks take.
+            start += self.min_block_length + int(mean_gap * self.rng.standard_exponential())
         low, high = self.amp_range
-        amps = self.rng.uniform(low, high, size=len(starts))
+        amps = low + (high - low) * self.rng.random(len(starts))
         return {"amps": amps.tolist(), "block_starts": starts}
 
     def generate_input_target_stream(  # type: ignore[override]
@@ -132,25 +141,49 @@ class AngleIntegration(Task):
         condition : dict
             ``amps`` and ``block_starts``.
         """
-        if amps is None and block_starts is None:
-            drawn = self._draw()
-            amps, block_starts = drawn["amps"], drawn["block_starts"]
-        for field, value in (("amps", amps), ("block_starts", block_starts)):
-            if not isinstance(value, (list, tuple)) or not value:
-                raise ParameterError(field, value, "is not a list", "give one value a block")
-        values = [check_float("amps", v) for v in amps or ()]
-        starts = [check_int("block_starts", s, 0, self.n_steps - 1) for s in block_starts or ()]
-        lengths = np.diff([*starts, self.n_steps])
-        if starts[0] != 0 or lengths.min() < 1 or len(values) != len(starts):
-            raise ParameterError(
-                "block_starts",
-                starts,
-                f"does not divide the trial into {len(values)} blocks",
-                "start at 0, ascend, and give one start for each of amps",
-            )
-        velocity = np.repeat(values, lengths)
-        target = angle_code(self.w * np.cumsum(velocity), self.n_outputs)
-        return self._shown(velocity), target, {"amps": values, "block_starts": starts}
+        fields = {"amps": amps, "block_starts": block_starts}
+        return first_trial(AngleIntegration.generate_trials(self, [fields]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (3, T, B), targets (n_outputs, T, B) and conditions of many trials."""
+        check_fields("AngleIntegration", conditions, ("amps", "block_starts"))
+        given = [
+            self._draw() if c.get("amps") is None and c.get("block_starts") is None else c
+            for c in conditions
+        ]
+        amps, starts = self._read_blocks(given)
+        lengths = np.diff(starts, append=self.n_steps)
+        lengths[lengths <= 0] += self.n_steps  # the next block starts the next trial
+        blocks = np.repeat(amps, lengths).reshape(-1, self.n_steps)
+        velocity = np.ascontiguousarray(blocks.T)
+        targets = angle_code(self.w * np.cumsum(velocity, axis=0), self.n_outputs)
+        said = make_conditions(
+            len(given),
+            amps=[[float(v) for v in c["amps"]] for c in given],
+            block_starts=[[int(s) for s in c["block_starts"]] for c in given],
+        )
+        return self._shown(velocity), targets, said
+
+    def _read_blocks(self, conditions: Sequence[Condition]) -> tuple[Float, NDArray[np.int64]]:
+        """Return velocities and first steps of the blocks of all trials, checked."""
+        for c in conditions:
+            for field in ("amps", "block_starts"):
+                value = c.get(field)
+                if not isinstance(value, (list, tuple)) or not value:
+                    raise ParameterError(field, value, "is not a list", "give one value a block")
+        amps = check_floats("amps", list(chain(*(c["amps"] for c in conditions))))
+        all_starts = list(chain(*(c["block_starts"] for c in conditions)))
+        checked = check_ints("block_starts", all_starts, 0, self.n_steps - 1)
+        for c in conditions:
+            starts, n_blocks = list(c["block_starts"]), len(c["amps"])
+            if starts[0] != 0 or starts != sorted(set(starts)) or len(starts) != n_blocks:
+                raise ParameterError(
+                    "block_starts",
+                    starts,
+                    f"does not divide the trial into {n_blocks} blocks",
+                    "start at 0, ascend, and give one start for each of amps",
+                )
+        return amps, checked
 
 
 class ReferenceFrame(Task):
@@ -175,6 +208,8 @@ class ReferenceFrame(Task):
         batch has every pair of batch_size - 1 angles.
     seed : int, optional
     """
+
+    condition_fields: ClassVar[tuple[str, ...]] = ("theta_retina", "theta_head")
 
     def __init__(
         self,
@@ -221,7 +256,7 @@ class ReferenceFrame(Task):
         """Name of each output channel."""
         return tuple(f"angle {i}" for i in range(self.n_outputs))
 
-    def _shown(self, retina: float, head: float) -> Float:
+    def _shown(self, retina: float | Float, head: float | Float) -> Float:
         codes = angle_code(retina, self.n_inputs_retina), angle_code(head, self.n_inputs_head)
         return np.concatenate(codes)
 
@@ -247,13 +282,23 @@ class ReferenceFrame(Task):
         condition : dict
             The above and their sum modulo 2 pi, ``theta_ego``.
         """
-        check_condition("ReferenceFrame", rest, ("theta_ego",))
-        retina = check_float("theta_retina", theta_retina)
-        head = check_float("theta_head", theta_head)
+        fields = {"theta_retina": theta_retina, "theta_head": theta_head, **rest}
+        return first_trial(ReferenceFrame.generate_trials(self, [fields]))
+
+    def generate_trials(self, conditions: Sequence[Condition]) -> Batch:
+        """Return inputs (n_inputs, T, B), targets (n_outputs, T, B), conditions of many trials."""
+        check_fields("ReferenceFrame", conditions, (*self.condition_fields, "theta_ego"))
+        retina = read_floats(conditions, "theta_retina")
+        head = read_floats(conditions, "theta_head")
         shown = slice(self.stim_on, self.stim_off)
-        inputs = np.zeros((self.n_inputs, self.n_steps))
+        inputs = np.zeros((self.n_inputs, self.n_steps, len(conditions)))
         inputs[:, shown] = self._shown(retina, head)[:, None]
-        target = np.zeros((self.n_outputs, self.n_steps))
-        target[:, shown] = angle_code(retina + head, self.n_outputs)[:, None]
-        ego = (retina + head) % (2 * np.pi)
-        return inputs, target, {"theta_retina": retina, "theta_head": head, "theta_ego": ego}
+        targets = np.zeros((self.n_outputs, self.n_steps, len(conditions)))
+        targets[:, shown] = angle_code(retina + head, self.n_outputs)[:, None]
+        said = make_conditions(
+            len(conditions),
+            theta_retina=retina,
+            theta_head=head,
+            theta_ego=(retina + head) % (2 * np.pi),
+        )
+        return inputs, targets, said

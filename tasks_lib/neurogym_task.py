@@ -82,8 +82,12 @@ class NeuroGym(Task):
             if number is not None:
                 check_channels(environment, field, number, (getattr(sample, field),))
         super().__init__(longest, sample.n_inputs, sample.n_outputs, seed)
-        self.condition_fields: tuple[str, ...] | None = sample.fields
         self._sample = sample
+
+    @property
+    def condition_fields(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The environment's labels of a trial that vary, and have few enough values to group by."""
+        return self._sample.fields
 
     @property
     def analysis_inputs(self) -> dict[str, Float]:
@@ -216,12 +220,10 @@ def _period_means(trials: list[NeuroGymTrial]) -> dict[str, Float]:
 
 
 def _fields(trials: list[NeuroGymTrial]) -> tuple[str, ...]:
-    """Return the labels that vary over trials, but have few enough values to group by."""
-    values: dict[str, set[Any]] = {}
-    for trial in trials:
-        for name, value in trial.labels.items():
-            values.setdefault(name, set()).add(value)
-    return tuple(name for name, seen in values.items() if 1 < len(seen) <= MAX_VALUES)
+    """Return the labels of every trial that vary, but have few enough values to group by."""
+    everywhere = [name for name in trials[0].labels if all(name in t.labels for t in trials)]
+    n_values = {name: len({t.labels[name] for t in trials}) for name in everywhere}
+    return tuple(name for name, n in n_values.items() if 1 < n <= MAX_VALUES)
 
 
 def _channel_names(space: Any, kind: str, n: int) -> tuple[str, ...]:

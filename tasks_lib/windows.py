@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,12 @@ def draw_shifts(rng: np.random.Generator, random_window: int, n: int) -> NDArray
     return rng.integers(-random_window, random_window, size=n)
 
 
+def shifted(onsets: NDArray[np.int64], duration: int, n_steps: int) -> NDArray[np.bool_]:
+    """Return which steps (T, B) lie within ``duration`` steps from the onset of each trial (B,)."""
+    since = np.arange(n_steps)[:, None] - onsets
+    return (since >= 0) & (since < duration)
+
+
 def after_grace(window: Window, grace: int) -> Window:
     """Return a window without its first steps, in which the outputs may still be moving.
 
@@ -86,15 +92,6 @@ def check_channels(task: str, field: str, value: Any, allowed: Sequence[int]) ->
         wanted = " or ".join(str(n) for n in allowed)
         raise ParameterError(field, number, f"disagrees with {task}", f"give {wanted}")
     return number
-
-
-def check_condition(task: str, rest: Mapping[str, Any], accepted: Iterable[str]) -> None:
-    """Refuse fields of a condition that the task does not have."""
-    for field, value in rest.items():
-        if field not in accepted:
-            raise ParameterError(
-                field, value, f"is not a field of {task}'s conditions", "see the task's docstring"
-            )
 
 
 def decision_sign(outputs: Any, step: int, threshold: float | None = None) -> NDArray[np.int64]:

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import ACTIVATIONS, NetworkConfig, RNNNumpy, RNNTorch, get_activation
+from models import ACTIVATIONS, NetworkConfig, Noise, RNNNumpy, RNNTorch, get_activation
 from models.bptt import run_dynamics
 from models.equations import Equation
 from tasks_lib import ParameterError
+from tests.models.strategies import any_network
 
 DATA = Path(__file__).parent.parent / "data"
 WEIGHTS = ("W_rec", "W_inp", "W_out", "b_rec")
@@ -120,34 +121,62 @@ def test_gradients_equal_autograd(eq, k, n, t, b, noisy, seed):
         assert torch.allclose(mine, wanted, atol=1e-10, rtol=1e-10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
-    activation=st.sampled_from(ACTIVATIONS),
-    form=st.sampled_from(["s", "h"]),
-    dale=st.booleans(),
-    gamma=st.sampled_from([0.0, 0.05]),
-    method=st.sampled_from(["clamp", "reflect"]),
+    config=any_network,
+    noisy=st.booleans(),
+    x_init=st.booleans(),
+    precision=st.sampled_from([(torch.float64, 1e-11), (torch.float32, 2e-4)]),
     seed=st.integers(0, 2**31 - 1),
 )
-def test_torch_and_numpy_agree(activation, form, dale, gamma, method, seed):
-    config = NetworkConfig(
-        n_units=7,
-        activation=activation,
-        equation_type=form,
-        dale=dale,
-        gamma=gamma,
-        constraint_method=method,
-        bias_min=-0.2,
-        bias_max=0.3,
-        bias_init="uniform",
-    )
-    rnn = RNNTorch.from_config(config, 2, 3, seed=[seed, seed + 1], dtype=torch.float64)
-    u = np.random.default_rng(seed).standard_normal((2, 6, 4))
-    states, outputs = rnn(u)
+def test_torch_and_numpy_agree(config, noisy, x_init, precision, seed):
+    dtype, bound = precision
+    rnn = RNNTorch.from_config(config, 2, 3, seed=[seed, seed + 1], dtype=dtype)
+    rng = np.random.default_rng(seed)
+    if x_init:
+        rnn._x_init.copy_(torch.as_tensor(rng.standard_normal((2, 7))))
+    u = rng.standard_normal((2, 6, 4))
+    noise = Noise.draw(n_units=7, n_inputs=2, n_steps=6, n_trials=4, seed=seed) if noisy else False
+    states, outputs = rnn(u, noise=noise)
     for index in range(2):
-        x, y = rnn.to_numpy(index).run(u)
-        assert np.allclose(states[index].detach().numpy(), x, atol=1e-12)
-        assert np.allclose(outputs[index].detach().numpy(), y, atol=1e-12)
+        x, y = rnn.to_numpy(index).run(u, noise=noise)
+        scale = max(1.0, np.abs(x).max(), np.abs(y).max())
+        assert np.abs(states[index].detach().numpy() - x).max() < bound * scale
+        assert np.abs(outputs[index].detach().numpy() - y).max() < bound * scale
+
+
+@settings(max_examples=40, deadline=None)
+@given(config=any_network, seed=st.integers(0, 2**31 - 1))
+def test_one_right_hand_side_serves_simulation_and_fixed_points(config, seed):
+    """A noise-free step of the simulation is alpha times the right-hand side; J its derivative."""
+    rnn = RNNTorch.from_config(config, 2, 3, seed=seed, dtype=torch.float64).to_numpy()
+    rng = np.random.default_rng(seed)
+    u, x = rng.standard_normal(2), rng.standard_normal((7, 5))
+    states, _ = rnn.run(np.repeat(u[:, None, None], 2, 1).repeat(5, 2), x_init=x)
+    assert np.allclose(states[:, 1] - x, rnn.alpha * rnn.rhs(x, u), atol=1e-13)
+    if config.activation in ("relu", "leaky_relu"):
+        return  # a difference across a kink is no derivative
+    step = 1e-6
+    for i in range(7):
+        shift = np.zeros((7, 1))
+        shift[i] = step
+        column = (rnn.rhs(x + shift, u) - rnn.rhs(x - shift, u)) / (2 * step)
+        assert np.allclose(rnn.jacobian(x, u)[:, :, i].T, column, atol=1e-7)
+
+
+def test_frozen_noise_is_checked_and_shared():
+    common = {"W_rec": np.eye(3), "W_inp": np.ones((3, 2)), "W_out": np.ones((1, 3))}
+    rnn = RNNNumpy(**common, sigma_rec=0.1, sigma_out=0.1)
+    u = np.zeros((2, 5, 4))
+    noise = Noise.draw(n_units=3, n_inputs=2, n_steps=5, n_trials=4, seed=1)
+    first, again = rnn.run(u, noise=noise), rnn.run(u, noise=noise)
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+    assert not np.array_equal(rnn.run(u, noise=True)[0], rnn.run(u, noise=True)[0])
+    with pytest.raises(ParameterError, match=r"noise\.rec\.shape"):
+        rnn.run(np.zeros((2, 6, 4)), noise=noise)
+    with pytest.raises(ParameterError, match=r"noise\.rec\.shape"):
+        RNNTorch(**common, sigma_rec=0.1)(np.zeros((2, 5, 3)), noise=noise)
 
 
 @settings(max_examples=30, deadline=None)

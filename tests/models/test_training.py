@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models import NetworkConfig, PerformanceAnalyzer, RNNTorch, Trainer, TrainingConfig
-from models.trainer import remove_conflict, train_cohort
+from models.cohort import train_cohort
+from models.losses import remove_conflict
 from tasks_lib import CDDM, NBitFlipFlop, ParameterError
+from tests.models.strategies import any_network
 
 
 def small_task(seed=0):
@@ -38,6 +42,33 @@ def test_constraints_hold_exactly_after_training(method):
     assert w["b_rec"].min() >= 0
     assert w["b_rec"].max() <= np.float32(0.01)
     assert w["b_rec"].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(config=any_network, seed=st.integers(0, 2**31 - 1), n=st.integers(1, 4))
+def test_constraints_of_every_network_hold_exactly_after_every_step(config, seed, n):
+    rnn = RNNTorch.from_config(config, 2, 2, seed=seed)
+    exists = rnn.to_numpy().W_rec != 0
+    if not config.self_connections:
+        assert not np.diag(exists).any()
+    training = TrainingConfig(max_iter=n, lr=0.3, penalties={"metabolic": {"weight": 0.1}})
+    w = Trainer(rnn, small_task(), training).run_training()[0].weights
+    assert all(np.isfinite(block).all() for block in w.values())
+    assert (w["W_rec"][~exists] == 0).all()
+    excitatory = config.n_excitatory
+    if config.dale:
+        assert (w["W_rec"][:, :excitatory] >= 0).all()
+        assert (w["W_rec"][:, excitatory:] <= 0).all()
+        assert (w["W_out"][:, excitatory:] == 0).all()
+    if config.nonnegative_inp:
+        assert (w["W_inp"] >= 0).all()
+    if config.nonnegative_out:
+        assert (w["W_out"] >= 0).all()
+    low, high = np.float32(config.bias_min), np.float32(config.bias_max)
+    assert ((w["b_rec"] >= low) & (w["b_rec"] <= high)).all()
+    if config.constraint_method == "clamp" and config.dale:
+        # A connection that exists keeps its sign, at 1e-12 at the least.
+        assert (np.abs(w["W_rec"][exists]) >= np.float32(1e-12)).all()
 
 
 def test_moments_of_masked_weights_stay_zero():
@@ -150,6 +181,14 @@ def test_validation_of_a_task_with_choices():
     assert scores.n_trials == 36
     assert scores.n_choice_trials == 24  # trials of relevant coherence 0 have no right choice
     assert 0 <= scores.accuracy <= 1
+    assert len(scores.by_condition) == 18
+    assert {c.n_trials for c in scores.by_condition} == {2}
+    first = scores.by_condition[0]
+    assert first.condition == {"context": "motion", "motion_coh": -1.0, "color_coh": -1.0}
+    assert sum(c.n_trials * c.mse for c in scores.by_condition) / 36 == pytest.approx(scores.mse)
+    right = sum(c.n_choice_trials * (c.accuracy or 0) for c in scores.by_condition)
+    assert right / 24 == pytest.approx(scores.accuracy)
+    assert {c.accuracy is None for c in scores.by_condition if c.n_choice_trials == 0} == {True}
     inputs, targets, _ = task.get_batch()
     mse = analyzer.get_validation_score(lambda t, y: np.mean((t - y) ** 2), inputs, targets)
     assert mse == pytest.approx(scores.mse, rel=1e-10)

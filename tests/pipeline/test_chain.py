@@ -42,6 +42,22 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         assert score["r2_pooled"] == pytest.approx(stored["r2"], abs=1e-4)
         assert score["n_choice_trials"] == 12
 
+    # What a network does in one condition is a query.
+    motion = p.Validation.Condition & noise_free & {"trial_condition.context": "motion"}
+    assert len(motion) == 2 * 9
+    for stored in noise_free.to_dicts():
+        rows = (p.Validation.Condition & {k: stored[k] for k in p.Validation.primary_key}).to_dicts(
+            order_by="condition_number"
+        )
+        assert [r["condition_number"] for r in rows] == list(range(18))
+        assert rows[1]["trial_condition"] == {
+            "context": "motion",
+            "motion_coh": -1.0,
+            "color_coh": 0.0,
+        }
+        assert np.mean([r["condition_mse"] for r in rows]) == pytest.approx(stored["mse"])
+        assert [r["condition_accuracy"] for r in rows].count(None) == 6  # no relevant coherence
+
     sets = p.FixedPoints.to_dicts()
     assert len(sets) == 4  # two networks, two contexts
     for key in p.FixedPoints.keys():
@@ -195,3 +211,26 @@ def test_cohort_refuses_what_it_cannot_train(database, submission):
         with pytest.raises(ParameterError, match=field):
             p.Cohort.insert1(row)
     assert len(p.Cohort()) == 1
+
+
+def test_dropout_and_early_stopping_are_columns(database, submission):
+    p = database
+    submission["trainings"]["short"] |= {
+        "dropout_rate": 0.1,
+        "dropout_kind": "dead",
+        "validation_interval": 5,
+        "stop_score": -1000.0,
+    }
+    p.submit(submission)
+    assert p.fill((p.Training,)).errors == []
+    assert len(p.TrainingParams & "dropout_rate > 0.05" & {"dropout_kind": "dead"}) == 1
+    stopped = p.Training.Network & {"stopped_by": "score"}
+    assert len(stopped) == 2
+    for row in stopped.to_dicts():
+        assert row["iterations_done"] == 5
+        assert np.asarray(row["score_curve"])[:, 0].tolist() == [5.0]
+        assert len(np.asarray(row["loss_curve"])) == 5
+    before = len(p.TrainingParams())
+    with pytest.raises(ParameterError, match="patience"):
+        p.TrainingParams.insert1({"training_name": "impatient", "patience": 3})
+    assert len(p.TrainingParams()) == before

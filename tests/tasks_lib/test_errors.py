@@ -1,12 +1,14 @@
-"""Bad input: every refusal names the field, the value and the remedy. The kit finds faults."""
+"""Bad input: every refusal names the field, the value and the remedy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tasks_lib import TASKS, ParameterError, Task, check_task, create_task, task_class
+from tasks_lib import TASKS, ParameterError, check_task, create_task, task_class
 from tasks_lib.errors import check_bool, check_choice, check_float, check_int
+
+from .test_check_task import Echo
 
 every_task = pytest.mark.parametrize("name", TASKS)
 
@@ -194,107 +196,6 @@ def test_the_message_is_one_line_whatever_the_value():
     error = ParameterError("field", np.zeros((30, 30)), "is wrong", "mend it")
     assert "\n" not in str(error)
     assert len(str(error)) < 160
-
-
-class Echo(Task):
-    """A sound task, whose subclasses each have one fault."""
-
-    def __init__(self, n_steps=6, n_inputs=1, n_outputs=1, n_values=3, seed=None):
-        super().__init__(n_steps, n_inputs, n_outputs, seed)
-        self.n_values = n_values
-
-    def conditions(self):
-        return [{"value": float(v)} for v in self.rng.random(self.n_values)]
-
-    def generate_input_target_stream(self, value):
-        stream = np.full((1, self.n_steps), value)
-        return stream, stream.copy(), {"value": value}
-
-
-def fault(what, **members):
-    return pytest.param(type("Faulty", (Echo,), members), f"Faulty.{what}", id=what)
-
-
-def batch_with(change):
-    def get_batch(self, shuffle=False):
-        return change(*Echo.get_batch(self, shuffle))
-
-    return get_batch
-
-
-def _unseeded(self):
-    return [{"value": float(v)} for v in np.random.default_rng().random(3)]
-
-
-def _forgetful(self, n_steps=6, n_inputs=1, n_outputs=1, n_values=3, seed=None):
-    Echo.__init__(self, n_steps, n_inputs, n_outputs, n_values, seed)
-    self.n_values = n_values + 1
-
-
-def _hiding(self, n_steps=6, n_inputs=1, n_outputs=1, other=3, seed=None):
-    Echo.__init__(self, n_steps, n_inputs, n_outputs, 3, seed)
-
-
-def _unstorable(self, n_steps=6, n_inputs=1, n_outputs=1, n_values=3, what=None, seed=None):
-    Echo.__init__(self, n_steps, n_inputs, n_outputs, n_values, seed)
-    self.what = {1, 2}
-
-
-def given(value):
-    return property(lambda self: value)
-
-
-@pytest.mark.parametrize(
-    ("cls", "field"),
-    [
-        fault("inputs", get_batch=batch_with(lambda i, t, c: (i[:, 1:], t, c))),
-        fault("targets", get_batch=batch_with(lambda i, t, c: (i, t[:, :, 1:], c))),
-        fault("inputs", get_batch=batch_with(lambda i, t, c: (i * np.nan, t, c))),
-        fault("targets", get_batch=batch_with(lambda i, t, c: (i, t.astype(str), c))),
-        fault("inputs", get_batch=batch_with(lambda i, t, c: (i, t, c[1:]))),
-        fault("conditions", get_batch=batch_with(lambda i, t, c: (i, t, [1, 2, 3]))),
-        fault("conditions", get_batch=batch_with(lambda i, t, c: (i, t, []))),
-        fault("get_batch", get_batch=batch_with(lambda i, t, c: (i, t))),
-        fault("get_batch", get_batch=batch_with(lambda i, t, c: 1 / 0)),
-        fault("get_batch", conditions=_unseeded),
-        fault("get_batch", generate_input_target_stream=lambda self: None),
-        fault("mask", mask=given(np.arange(7))),
-        fault("mask", mask=given(np.array([-1, 0]))),
-        fault("mask", mask=given(np.array([1, 1]))),
-        fault("mask", mask=given(np.array([], dtype=int))),
-        fault("mask", mask=given(np.ones(6, dtype=bool))),
-        fault("analysis_inputs", analysis_inputs=given({})),
-        fault("analysis_inputs", analysis_inputs=given({1: np.zeros(1)})),
-        fault("analysis_inputs['zero']", analysis_inputs=given({"zero": np.zeros(2)})),
-        fault("analysis_inputs['zero']", analysis_inputs=given({"zero": np.array([np.inf])})),
-        fault("analysis_inputs", analysis_inputs=property(lambda self: 1 / 0)),
-        fault("input_names", input_names=given(("a", "b"))),
-        fault("output_names", output_names=given("a")),
-        fault("get_choices", get_choices=lambda self, outputs: np.zeros(2, dtype=int)),
-        fault("get_choices", get_choices=lambda self, outputs: outputs[0, -1]),
-        fault("params", __init__=_forgetful),
-        fault("other", __init__=_hiding),
-        fault("params", __init__=_unstorable),
-    ],
-)
-def test_the_kit_finds_the_fault(cls, field):
-    task = cls(seed=1)
-    with pytest.raises(ParameterError) as caught:
-        check_task(task)
-    assert caught.value.field == field
-    assert caught.value.remedy
-
-
-def test_the_kit_leaves_a_sound_task_as_it_was():
-    task, twin = Echo(seed=1), Echo(seed=1)
-    task.get_batch()
-    check_task(task)
-    twin.get_batch()
-    assert np.array_equal(task.get_batch()[0], twin.get_batch()[0])
-
-
-def test_the_kit_refuses_what_is_no_task():
-    refused(lambda: check_task("CDDM"), "task", "CDDM", "subclass")
 
 
 def test_classes_by_name():

@@ -1,0 +1,54 @@
+"""Frozen noise: the draws of one simulation, so that networks can be compared on the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tasks_lib.errors import ParameterError
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Standard normal draws of one simulation; the network scales them by its noise levels.
+
+    Attributes
+    ----------
+    inp : array (n_inputs, T, B)
+        Of the input channels.
+    rec : array (N, T, B)
+        Of the units; that of the last step drives nothing that is reported.
+    out : array (N, T, B)
+        Of the readout.
+    """
+
+    inp: ArrayLike
+    rec: ArrayLike
+    out: ArrayLike
+
+    @classmethod
+    def draw(
+        cls, n_units: int, n_inputs: int, n_steps: int, n_trials: int, seed: int | None = None
+    ) -> Noise:
+        """Draw the noise of a simulation from a seed."""
+        rng = np.random.default_rng(seed)
+        trial = (n_steps, n_trials)
+        return cls(
+            inp=rng.standard_normal((n_inputs, *trial)),
+            rec=rng.standard_normal((n_units, *trial)),
+            out=rng.standard_normal((n_units, *trial)),
+        )
+
+    def part(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return the draws ``inp``, ``rec`` or ``out`` after checking their shape."""
+        draws = np.asarray(getattr(self, name), dtype=np.float64)
+        if draws.shape != shape:
+            raise ParameterError(
+                f"noise.{name}.shape",
+                draws.shape,
+                f"should be {shape}",
+                "draw it for this network and these trials with Noise.draw",
+            )
+        return draws

@@ -1,0 +1,116 @@
+"""What happened to each network of a training, iteration by iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """One network after its training.
+
+    Attributes
+    ----------
+    seed : int
+    status : {"finished", "diverged"}
+        Diverged: loss or gradient stopped being finite; weights are the last finite ones.
+    iterations : int
+        Optimiser steps that its weights have seen.
+    loss : float
+        Loss of the last finite iteration.
+    r2 : float or None
+        Noise-free pooled R^2 on the task's batch.
+    weights : dict
+        W_rec, W_inp, W_out, b_rec, x_init as NumPy arrays.
+    loss_curve : array (iterations,)
+        Loss of each iteration, in order.
+    stopped_by : {"score", "patience"} or None
+        What ended the training before its last iteration.
+    score_curve : array (V, 2)
+        Iteration and noise-free pooled R^2 of each validation, in order.
+    """
+
+    seed: int
+    status: str
+    iterations: int
+    loss: float
+    r2: float | None
+    weights: dict[str, NDArray[Any]]
+    loss_curve: NDArray[np.float32]
+    stopped_by: str | None = None
+    score_curve: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+
+
+class TrainingRecord:
+    """Which of K networks still train, what their weights have seen, and their losses.
+
+    Attributes
+    ----------
+    iteration : int
+        Optimiser steps done.
+    active : array (K,)
+        Networks that still train: neither diverged nor stopped.
+    diverged : array (K,)
+        Networks whose loss or gradient stopped being finite.
+    weights_seen : array (K,)
+        Optimiser steps that the present weights have seen.
+    """
+
+    def __init__(self, n_networks: int) -> None:
+        self.iteration = 0
+        self.active: NDArray[np.bool_] = np.ones(n_networks, dtype=bool)
+        self.diverged: NDArray[np.bool_] = np.zeros(n_networks, dtype=bool)
+        self.weights_seen: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
+        self._n_losses: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
+        self._losses: list[Tensor] = []  # (K,) of each iteration, on the device
+
+    def advance(self, loss: Tensor, newly_diverged: NDArray[np.bool_]) -> None:
+        """Count an iteration with its losses (K,) and the networks that diverged in it (K,)."""
+        self.diverged |= newly_diverged
+        self.active &= ~newly_diverged
+        # Its loss was not finite, so that the step before is what a diverged network returns to.
+        self.weights_seen[newly_diverged] = max(self.iteration - 1, 0)
+        self.iteration += 1
+        self.weights_seen[self.active] = self.iteration
+        self._n_losses[self.active] = self.iteration
+        self._losses.append(loss)
+
+    def rest(self, which: NDArray[np.bool_], weights_seen: NDArray[np.int64]) -> None:
+        """Let networks (K,) rest with weights that have seen so many steps (K,)."""
+        self.active &= ~which
+        self.weights_seen = np.where(which, weights_seen, self.weights_seen)
+
+    def loss_curve(self, index: int) -> NDArray[np.float32]:
+        """Return the finite losses of one network, in order."""
+        curve = self._curves()[index, : self._n_losses[index]]
+        return curve.astype(np.float32)
+
+    def _curves(self) -> NDArray[Any]:
+        if not self._losses:
+            return np.empty((len(self.active), 0), dtype=np.float32)
+        return torch.stack(self._losses, dim=1).cpu().numpy()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of it by name."""
+        return {
+            "iteration": np.array(self.iteration),
+            "active": self.active,
+            "diverged": self.diverged,
+            "weights_seen": self.weights_seen,
+            "n_losses": self._n_losses,
+            "losses": self._curves(),
+        }
+
+    def load(self, arrays: dict[str, NDArray[Any]], device: torch.device) -> None:
+        """Go back to what `arrays` gave."""
+        self.iteration = int(arrays["iteration"])
+        self.active, self.diverged = arrays["active"], arrays["diverged"]
+        self.weights_seen, self._n_losses = arrays["weights_seen"], arrays["n_losses"]
+        losses = torch.from_numpy(np.ascontiguousarray(arrays["losses"].T)).to(device)
+        self._losses = list(losses.unbind(dim=0))

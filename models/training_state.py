@@ -1,0 +1,166 @@
+"""The state of a training in a file: written whole, never a pickle, refused where it is not ours.
+
+The file is a NumPy ``.npz``: arrays by name, and one text, ``header``, in JSON. Every array has a
+checksum in the container, so that a file that was cut short or altered is found out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks_lib import Task
+from tasks_lib.errors import ParameterError
+
+from .atomic_file import write_atomically
+from .rnn_torch import BLOCKS, RNNTorch
+from .training_config import TrainingConfig
+
+FORMAT = "rnn-training-state"
+VERSION = 1
+START_OVER = "remove the file to start this training over"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """What a training needs to go on as if it had never been interrupted.
+
+    Attributes
+    ----------
+    identity : dict
+        What training it is: parameters, seeds, initial weights; JSON-able.
+    values : dict
+        Iteration and other plain values; JSON-able.
+    arrays : dict
+        Weights, moments of the optimiser, states of random generators, curves.
+    """
+
+    identity: dict[str, Any]
+    values: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+    def write(self, path: str | Path) -> None:
+        """Write the file; a file of that name is replaced only by a whole one."""
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "identity": self.identity,
+            "values": self.values,
+        }
+        text = np.array(json.dumps(header, sort_keys=True))
+        arrays: dict[str, Any] = {"header": text, **self.arrays}
+        write_atomically(path, lambda file: np.savez(file, **arrays))
+
+    @classmethod
+    def read(cls, path: str | Path, identity: Mapping[str, Any]) -> TrainingState:
+        """Read the file of the training that ``identity`` describes.
+
+        Raises
+        ------
+        ParameterError
+            Where the file cannot be read, is damaged, is no training's state, or that of another
+            training.
+        """
+        header, arrays = _contents(path)
+        stored = header.get("identity")
+        if (
+            header.get("format") != FORMAT
+            or not isinstance(stored, dict)
+            or not isinstance(header.get("values"), dict)
+        ):
+            raise _refusal(path, "is not the state of a training")
+        if header.get("version") != VERSION:
+            raise _refusal(path, f"has version {header.get('version')}, and not {VERSION}")
+        # What JSON makes of it, so that tuples and lists are the same.
+        wanted = json.loads(json.dumps(dict(identity)))
+        for key in {**wanted, **stored}:  # in this order: what is plainest comes first
+            if stored.get(key) != wanted.get(key):
+                difference = (
+                    f"{key}: {_short(stored.get(key))} there, {_short(wanted.get(key))} here"
+                )
+                raise _refusal(path, f"is the state of another training ({difference})")
+        return cls(stored, header["values"], arrays)
+
+
+def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    try:
+        with zipfile.ZipFile(path) as container:
+            damaged = container.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(str(arrays.pop("header")))
+    except OSError as error:
+        raise _refusal(path, f"cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # damaged containers fail in many ways; none is the user's fault
+        raise _refusal(path, f"is damaged or foreign ({error})") from None
+    if not isinstance(header, dict):
+        raise _refusal(path, "is not the state of a training")
+    return header, arrays
+
+
+def _refusal(path: str | Path, problem: str) -> ParameterError:
+    return ParameterError("checkpoint", str(path), problem, START_OVER)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def generator_state(rng: np.random.Generator) -> dict[str, Any]:
+    """Return the state of a NumPy generator as plain values."""
+    return _plain(rng.bit_generator.state)  # type: ignore[no-any-return]
+
+
+def set_generator_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
+    """Put a NumPy generator into a state that `generator_state` gave."""
+    rng.bit_generator.state = _arrays(dict(state))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _arrays(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _arrays(v) for key, v in value.items()}
+    return np.array(value, dtype=np.uint64) if isinstance(value, list) else value
+
+
+def training_identity(
+    rnn: RNNTorch, tasks: Sequence[Task], config: TrainingConfig
+) -> dict[str, Any]:
+    """Return what makes a training this one, JSON-able: its parameters, seeds, initial weights."""
+    digest = hashlib.sha256()
+    names = [*BLOCKS, "b_rec", "x_init"]
+    names += [f"{kind}_{block}" for kind in ("mask", "sign") for block in BLOCKS]
+    for name in names:
+        digest.update(getattr(rnn, f"_{name}").detach().cpu().numpy().tobytes())
+    drawn = [
+        {"class": f"{type(t).__module__}:{type(t).__qualname__}", "seed": t.seed, **t.params}
+        for t in tasks
+    ]
+    return {
+        "n_units": rnn.n_units,
+        "seeds": rnn.seeds,
+        "precision": str(rnn.dtype),
+        "device": rnn.device.type,
+        "constraint_method": rnn.constraint_method,
+        "bias_range": list(rnn.bias_range),
+        **asdict(rnn.equation),
+        **config.to_dict(),
+        "tasks": drawn,
+        "initial_weights": digest.hexdigest(),
+    }

@@ -1,0 +1,59 @@
+"""What a task is, in a few words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from .base import Task
+from .checks import check_task
+from .errors import ParameterError
+from .registry import create_task
+
+
+def check_and_summarise(name: str, params: str = "{}") -> dict[str, str]:
+    """Make a task from its class's name and arguments in JSON, check it, and say what it is.
+
+    Raises
+    ------
+    ParameterError
+        Naming what is wrong, as `check_task` does.
+    """
+    try:
+        given = json.loads(params)
+    except ValueError as error:
+        remedy = 'give an object, such as {"n_steps": 50}'
+        raise ParameterError("params", params, f"is not JSON ({error})", remedy) from None
+    if not isinstance(given, dict):
+        remedy = 'write field: value, such as {"n_steps": 50}'
+        raise ParameterError("params", given, "is not a set of fields", remedy)
+    size = {n: given.pop(n) for n in ("n_steps", "n_inputs", "n_outputs") if n in given}
+    task = create_task(name, **size, params=given, seed=0)
+    check_task(task)
+    return summarise(task)
+
+
+def summarise(task: Task) -> dict[str, str]:
+    """Return what a sound task is: its size, batch, mask, analysis inputs and kinds of trials."""
+    _, _, conditions = task.get_batch()
+    kinds = {json.dumps(task.condition_kind(c)) for c in conditions}
+    grouped = task.condition_fields
+    by = "their scalar fields" if grouped is None else ", ".join(grouped) or "nothing"
+    return {
+        "task": repr(task),
+        "steps": str(task.n_steps),
+        "inputs": f"{task.n_inputs} ({', '.join(task.input_names)})",
+        "outputs": f"{task.n_outputs} ({', '.join(task.output_names)})",
+        "trials in a batch": str(len(conditions)),
+        "mask": f"{intervals(task.mask.tolist())}, {len(task.mask)} of {task.n_steps} steps",
+        "analysis inputs": ", ".join(task.analysis_inputs),
+        "kinds of trials": f"{len(kinds)}, by {by}",
+    }
+
+
+def intervals(steps: Sequence[int]) -> str:
+    """Return steps as a union of half-open intervals: [0, 100) ∪ [200, 300)."""
+    ordered = sorted(steps)
+    starts = [t for i, t in enumerate(ordered) if i == 0 or t > ordered[i - 1] + 1]
+    stops = [t + 1 for i, t in enumerate(ordered) if t + 1 not in ordered[i + 1 : i + 2]]
+    return " ∪ ".join(f"[{a}, {b})" for a, b in zip(starts, stops, strict=True))

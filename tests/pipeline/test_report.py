@@ -1,0 +1,70 @@
+"""The tables that the command line prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.report import CohortReport, cohort_reports, markdown_table, summary_rows
+from tasks_lib import TASKS
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+
+
+def test_summary_counts_the_networks_that_solve_their_task(database, submission):
+    p = database
+    submission["tasks"]["flip_flop"] = {"class": "NBitFlipFlop", "n_steps": 20}
+    submission["cohorts"].append(
+        {"task": "flip_flop", "network": "small", "training": "short", "n_networks": 1}
+    )
+    p.submit(submission)
+    assert p.fill((p.Training, p.Validation)).errors == []
+    by_task = {r.task: r for r in cohort_reports(r2=-1e9, accuracy=0.0)}
+    decision = by_task["cddm"]
+    assert (decision.n_networks, decision.n_solved, decision.iterations) == (2, 2, 60)
+    noise_free = p.Validation & {"validation_name": "noise_free", "task_name": "cddm"}
+    assert decision.r2 == sorted(noise_free.to_arrays("r2_pooled").tolist())
+    assert decision.accuracy == sorted(noise_free.to_arrays("accuracy").tolist())
+    assert decision.seconds == (p.Training & {"task_name": "cddm"}).fetch1("seconds") / 2
+    assert by_task["flip_flop"].accuracy == []
+    assert by_task["flip_flop"].n_solved == 1  # R² alone decides where there are no choices
+    between = sum(decision.r2) / 2
+    assert [r.n_solved for r in cohort_reports({"task_name": "cddm"}, between, 0.0)] == [1]
+    assert [r.n_solved for r in cohort_reports({"task_name": "cddm"}, -1e9, 1.01)] == [0]
+
+
+def test_a_table_says_what_its_cohorts_reach():
+    report = CohortReport("t", "n", "m", 3, 2, [0.5, 0.91, 0.96], [0.9, 1.0, 1.0], 700, 12.34)
+    headings, rows = summary_rows([report])
+    assert rows == [["t", "n", "m", "2 of 3", "0.910, 0.500", "1.000, 0.900", "700", "12"]]
+    assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert len(headings) == len(rows[0])
+
+
+def test_every_task_has_an_example_and_all_go_into_one_database(database):
+    p = database
+    for file in EXAMPLES:
+        p.submit(p.read_submission(file))
+    assert set(p.Task.to_arrays("task_class")) == set(TASKS)
+    assert len(p.Cohort()) == len(EXAMPLES) >= len(TASKS)
+    assert set(p.Cohort.to_arrays("n_networks")) == {10}
+
+
+@pytest.mark.parametrize("words", [[], ["--task", "cddm"], ["--markdown"]])
+def test_summary_command(database, submission, monkeypatch, words):
+    from typer.testing import CliRunner
+
+    from pipeline import cli
+
+    p = database
+    p.submit(submission)
+    p.fill((p.Training, p.Validation))
+    # The command opens and closes a session of its own; here it is the test's.
+    monkeypatch.setattr(p, "connect", lambda: None)
+    monkeypatch.setattr(p, "disconnect", lambda: None)
+    result = CliRunner().invoke(cli.app, ["summary", *words], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "cddm" in result.output
+    assert "of 2" in result.output
+    assert ("| --- |" in result.output) is (words == ["--markdown"])
