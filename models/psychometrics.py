@@ -168,7 +168,8 @@ def get_psychometrics(
     inputs = np.stack([t[0] for t in trials], axis=2)
     targets = np.stack([t[1] for t in trials], axis=2)
     correct = np.array([t[2]["correct_choice"] for t in trials])
-    right, plus, error = (np.zeros(len(trials)) for _ in range(3))
+    counts: list[Float] = [np.zeros(len(trials)) for _ in range(3)]
+    right, plus, error = counts
     for _ in range(n_repeats):
         _, outputs = rnn.run(inputs, noise=noise)
         evidence = outputs[0, -1] if task.n_outputs == 1 else outputs[0, -1] - outputs[1, -1]
