@@ -144,7 +144,7 @@ def distinct_trials(
     """
     streams = np.concatenate([np.asarray(inputs), np.asarray(targets)])
     flat = streams.reshape(-1, streams.shape[2]).T
-    candidates = np.arange(len(flat))
+    candidates: NDArray[np.integer[Any]] = np.arange(len(flat))
     if kinds is not None and len(set(kinds)) >= n_trials:
         candidates = np.unique(kinds, return_index=True)[1]
     flat = flat[candidates]
