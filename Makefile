@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types format notebooks clean
+.PHONY: setup demo test lint types format notebooks docs clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ format: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python scripts/run_notebooks.py
+
+docs: $(STAMP)
+	$(BIN)/python scripts/make_task_page.py
+	$(BIN)/python scripts/make_penalty_page.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -14,6 +14,7 @@ from .noise import Noise
 from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
+from .plots_task import plot_task
 from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
 from .rnn_numpy import RNNNumpy
 from .rnn_torch import RNNTorch
@@ -53,6 +54,7 @@ __all__ = [
     "plot_fixed_points",
     "plot_line_attractors",
     "plot_psychometrics",
+    "plot_task",
     "plot_trials",
     "r2_by_trial",
     "r2_pooled",

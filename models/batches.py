@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks_lib import Task
@@ -52,7 +53,7 @@ class Batches:
         self._drawn_from = [generator_state(task.rng) for task in self.tasks]
 
     @property
-    def mask(self) -> np.ndarray:
+    def mask(self) -> NDArray[np.int64]:
         """Indices of the steps that count."""
         return self.tasks[0].mask
 

@@ -31,10 +31,12 @@ class BestWeights:
         self.config = config
         self.params = list(params)
         self.weights = [p.detach().clone() for p in params]
-        self.score = np.full(k, -np.inf)
-        self.iteration = np.zeros(k, dtype=np.int64)
-        self._waited = np.zeros(k, dtype=np.int64)  # validations since the best one
-        self._stop = np.zeros(k, dtype=np.int64)  # index into STOPS
+        self.score: NDArray[np.float64] = np.full(k, -np.inf)
+        self.iteration: NDArray[np.int64] = np.zeros(k, dtype=np.int64)
+        # Validations since the best one.
+        self._waited: NDArray[np.int64] = np.zeros(k, dtype=np.int64)
+        # Index into STOPS.
+        self._stop: NDArray[np.int64] = np.zeros(k, dtype=np.int64)
         self._scores: list[NDArray[np.float64]] = []  # (K,) at each validation
 
     def is_due(self, iteration: int) -> bool:

@@ -14,6 +14,7 @@ from .newton import find_roots, minimise_speed
 from .rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 __all__ = ["FixedPointSet", "SearchSettings", "find_fixed_points", "sorted_spectrum"]
 QUIET_ROUNDS = 2  # rounds of starts in a row that must bring nothing new
 MAX_POINTS = 512  # more than this is a continuum, or a job for a larger budget
@@ -56,7 +57,7 @@ class SearchSettings:
     seed: int = 0
 
 
-def sorted_spectrum(J: Float) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+def sorted_spectrum(J: Float) -> tuple[Complex, Complex]:
     """Return eigenvalues (P, N) and right eigenvectors (P, N, N) of Jacobians (P, N, N).
 
     By real part, descending; the two of a complex pair stay neighbours, positive imaginary part
@@ -119,11 +120,11 @@ class _Found:
 
     def __init__(self, rnn: RNNNumpy, u: Float, diff_cutoff: float) -> None:
         self.rnn, self.u, self.diff_cutoff = rnn, u, diff_cutoff
-        self.points = np.empty((0, rnn.N))
-        self.residual = np.empty(0)
-        self.hits = np.empty(0, dtype=np.int64)
-        self.values = np.empty((0, rnn.N), dtype=np.complex128)
-        self.leading = np.empty((0, rnn.N, min(rnn.N, 6)), dtype=np.complex128)
+        self.points: Float = np.empty((0, rnn.N))
+        self.residual: Float = np.empty(0)
+        self.hits: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self.values: Complex = np.empty((0, rnn.N), dtype=np.complex128)
+        self.leading: Complex = np.empty((0, rnn.N, min(rnn.N, 6)), dtype=np.complex128)
 
     def add(self, points: Float, residual: Float) -> int:
         """Count hits of known points, append new ones, and return the number of those."""

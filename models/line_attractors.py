@@ -185,7 +185,7 @@ def get_line_attractor(
     axis = axis / max(float(np.linalg.norm(axis)), 1e-300)
     # Both nudges may lead to one point: then there is no line, and the choice axis stands in.
     along = chord / length if length > 1e-9 else axis
-    position = np.linspace(0.0, 1.0, n_points)
+    position = np.linspace(0.0, 1.0, n_points, dtype=np.float64)
     points = _follow(rnn, ends, along, neutral, n_points)
     analytics = analyse_points(rnn, points.T, neutral)
     turn = np.sign((analytics.right @ axis).real)

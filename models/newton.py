@@ -189,7 +189,7 @@ def _minimise_chunk(
     converged = np.zeros(n_points, dtype=bool)
     live = np.arange(n_points)
     x = starts.copy()
-    damping = np.full(n_points, 1e-3)
+    damping: Float = np.full(n_points, 1e-3)
     units = np.arange(n_units)
     for _ in range(max_iter):
         if not live.size:

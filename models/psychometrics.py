@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -159,16 +160,13 @@ def get_psychometrics(
     check_int("n_repeats", n_repeats, minimum=1)
     check_bool("noise", noise)
     values = _checked(task.coherences if coherences is None else coherences)
-    trials = [
-        task.generate_input_target_stream(context, motion, color)
-        for context in CONTEXTS
-        for motion in values
-        for color in values
-    ]
-    inputs = np.stack([t[0] for t in trials], axis=2)
-    targets = np.stack([t[1] for t in trials], axis=2)
-    correct = np.array([t[2]["correct_choice"] for t in trials])
-    right, plus, error = (np.zeros(len(trials)) for _ in range(3))
+    grid = product(CONTEXTS, values.tolist(), values.tolist())
+    fields = ("context", "motion_coh", "color_coh")
+    trials = [dict(zip(fields, cell, strict=True)) for cell in grid]
+    inputs, targets, conditions = task.generate_trials(trials)
+    correct = np.array([c["correct_choice"] for c in conditions])
+    counts: list[Float] = [np.zeros(len(trials)) for _ in range(3)]
+    right, plus, error = counts
     for _ in range(n_repeats):
         _, outputs = rnn.run(inputs, noise=noise)
         evidence = outputs[0, -1] if task.n_outputs == 1 else outputs[0, -1] - outputs[1, -1]
@@ -180,13 +178,13 @@ def get_psychometrics(
     # counted whole and divided once, so that all is exactly 1
     right, plus, error = right / n_repeats, plus / n_repeats, error / n_repeats
     shape = (2, len(values), len(values))
-    grid = np.where(correct == 0, np.nan, right).reshape(shape)
+    fraction_right = np.where(correct == 0, np.nan, right).reshape(shape)
     plus = plus.reshape(shape)
     fits = {}
     for i, context in enumerate(CONTEXTS):
         for which, points in _marginals(plus[i], i).items():
             fits[context, which] = fit_psychometric(values, points, n_repeats * len(values))
-    return Psychometrics(values, grid, plus, error.reshape(shape), fits)
+    return Psychometrics(values, fraction_right, plus, error.reshape(shape), fits)
 
 
 def _checked(coherences: Sequence[float]) -> Float:

@@ -165,7 +165,7 @@ class RNNNumpy:
     def readout(self, x: ArrayLike) -> Float:
         """Return the noise-free outputs at states ``x`` (N, ...): (n_outputs, ...)."""
         rates = self.equation.rates(np.asarray(x, dtype=np.float64))
-        return np.tensordot(self.W_out, rates, axes=1)
+        return np.asarray(np.tensordot(self.W_out, rates, axes=1), dtype=np.float64)
 
     def run(
         self, u: ArrayLike, x_init: ArrayLike | None = None, noise: bool | Noise = False
@@ -209,7 +209,7 @@ class RNNNumpy:
         drive = self.drive(inputs if xi_inp is None else inputs + xi_inp)
         drive = np.ascontiguousarray(np.moveaxis(drive, 1, 0))  # (T, N, B)
         start = self.x_init if x_init is None else np.asarray(x_init, dtype=np.float64)
-        states = np.empty((n_steps, self.N, n_trials))
+        states: Float = np.empty((n_steps, self.N, n_trials))
         states[0] = start[:, None] if start.ndim == 1 else start
         for t in range(n_steps - 1):
 
@@ -221,5 +221,6 @@ class RNNNumpy:
         states = np.moveaxis(states, 0, 1)
         rates = eq.rates(states)
         xi_out = scaled("out", eq.sigma_out, unit_shape)
-        outputs = np.tensordot(self.W_out, rates if xi_out is None else rates + xi_out, axes=1)
+        noisy = rates if xi_out is None else rates + xi_out
+        outputs: Float = np.asarray(np.tensordot(self.W_out, noisy, axes=1), dtype=np.float64)
         return (states[..., 0], outputs[..., 0]) if single else (states, outputs)

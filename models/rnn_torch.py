@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from tasks_lib.errors import ParameterError
@@ -315,7 +315,7 @@ class RNNTorch(nn.Module):
         if self.bias_range[1] > self.bias_range[0]:
             self._b_rec.clamp_(*self.bias_range)  # type: ignore[operator]
 
-    def weights(self, index: int = 0) -> dict[str, np.ndarray]:
+    def weights(self, index: int = 0) -> dict[str, NDArray[Any]]:
         """Return one network's effective weights as NumPy arrays of this precision."""
         names = (*BLOCKS, "b_rec", "x_init")
         return {n: self.effective(n)[index].detach().cpu().numpy().copy() for n in names}

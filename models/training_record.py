@@ -64,10 +64,10 @@ class TrainingRecord:
 
     def __init__(self, n_networks: int) -> None:
         self.iteration = 0
-        self.active = np.ones(n_networks, dtype=bool)
-        self.diverged = np.zeros(n_networks, dtype=bool)
-        self.weights_seen = np.zeros(n_networks, dtype=np.int64)
-        self._n_losses = np.zeros(n_networks, dtype=np.int64)
+        self.active: NDArray[np.bool_] = np.ones(n_networks, dtype=bool)
+        self.diverged: NDArray[np.bool_] = np.zeros(n_networks, dtype=bool)
+        self.weights_seen: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
+        self._n_losses: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
         self._losses: list[Tensor] = []  # (K,) of each iteration, on the device
 
     def advance(self, loss: Tensor, newly_diverged: NDArray[np.bool_]) -> None:

@@ -24,6 +24,13 @@ console = Console()
 errors = Console(stderr=True)
 
 
+@app.callback()
+def _import_from_here() -> None:
+    # Classes of a user's own may lie in the current directory; last, so that they hide nothing.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 def _refusal(error: Exception) -> typer.Exit:
     """Print an error that the user can mend in one line; return the exit with status 1."""
     line = " ".join(str(error).split())
@@ -210,8 +217,6 @@ def check_task(
     """Say what is wrong with a task of your own, or what it is; needs no database."""
     from tasks_lib.summary import check_and_summarise
 
-    if os.getcwd() not in sys.path:  # where `python -m` would find the module
-        sys.path.insert(0, os.getcwd())
     try:
         summary = check_and_summarise(name, params)
     except ParameterError as error:

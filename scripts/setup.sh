@@ -28,4 +28,4 @@ echo "Setting up $venv with $("$python" --version)"
 pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt)
 # torch by itself first: its exact version lets a build that lies on disk be taken.
 "${pip[@]}" "torch==$(sed -n 's/^torch==//p' constraints.txt)"
-"${pip[@]}" -e '.[dev,notebook]'
+"${pip[@]}" -e '.[dev,notebook,neurogym]'

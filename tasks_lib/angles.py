@@ -152,7 +152,7 @@ class MemoryAngle(RecallTask):
         return make_conditions(n_trials, theta=self._thetas(), stim_on=self.stim_on + shifts)
 
     def _thetas(self) -> Float:
-        return 2 * np.pi * np.linspace(0.0, 1.0, self.batch_size)[:-1]
+        return 2 * np.pi * np.linspace(0.0, 1.0, self.batch_size, dtype=np.float64)[:-1]
 
     def generate_input_target_stream(  # type: ignore[override]
         self,

@@ -209,6 +209,9 @@ def _check_order(task: Task, conditions: list[Condition]) -> None:
     task.reset(0)
     asked = _call(task, "conditions", task.conditions)
     remedy = "return one trial for each of conditions(), in its order"
+    if not isinstance(asked, list):
+        wanted = "return a list, one dict a trial"
+        _fail(task, "conditions", type(asked).__name__, "is not a list", wanted)
     if len(asked) != len(conditions):
         problem = f"gives another number of trials than conditions() has, {len(asked)}"
         _fail(task, "get_batch", len(conditions), problem, remedy)
@@ -233,6 +236,10 @@ def _check_trials(task: Task, batch: Batch) -> None:
             problem = f"is refused by generate_input_target_stream ({error})"
             remedy = "let it take every field that it returns, those that it computes as **rest"
             _fail(task, what, condition, problem, remedy)
+        if not isinstance(again, tuple) or len(again) != 3:
+            given = type(again).__name__
+            remedy = "return (input, target, condition)"
+            _fail(task, "generate_input_target_stream", given, "does not give a trial", remedy)
         for i, name in enumerate(("input", "target")):
             stream, wanted = again[i], np.asarray(batch[i])[:, :, trial]
             if np.shape(stream) != wanted.shape or not np.allclose(
@@ -249,6 +256,10 @@ def _check_params(task: Task, batch: Batch) -> None:
         stored = json.loads(json.dumps(params, allow_nan=False))
     except (TypeError, ValueError) as error:
         _fail(task, "params", params, f"cannot be stored ({error})", "keep plain numbers and lists")
+    seeded = _call(task, "__init__", lambda: type(task)(**stored, seed=1)).seed
+    if seeded != 1:
+        remedy = "pass it to super().__init__"
+        _fail(task, "seed", seeded, "is not the argument seed", remedy)
     again = _call(task, "__init__", lambda: type(task)(**stored, seed=task.seed))
     if not _equal(batch, _seeded_batch(again)):
         problem = "do not make the same task again"

@@ -146,7 +146,7 @@ class NBitFlipFlop(Task):
                     )
         trains, values = list(chain(*onsets)), list(chain(*signs))
         for train, sign in zip(trains, values, strict=True):
-            if len(train) != len(sign) or not {-1, 1}.issuperset(sign):
+            if not len(train) == len(sign) == sign.count(1) + sign.count(-1):
                 raise ParameterError(
                     "signs", sign, f"are not the signs of onsets {train}", "give +1 or -1 each"
                 )

@@ -34,6 +34,8 @@ TASKS: dict[str, type[Task]] = {
         ReferenceFrame,
     )
 }
+# Tasks that need an optional extra: imported when they are named.
+OPTIONAL_TASKS = {"NeuroGym": "tasks_lib.neurogym_task:NeuroGym"}
 
 
 def task_class(name: str) -> type[Task]:
@@ -44,16 +46,17 @@ def task_class(name: str) -> type[Task]:
     ParameterError
         Where it does not exist, cannot be imported or is not a Task.
     """
-    if not isinstance(name, str) or (":" not in name and name not in TASKS):
+    known = [*TASKS, *OPTIONAL_TASKS]
+    if not isinstance(name, str) or (":" not in name and name not in known):
         raise ParameterError(
             "task_class",
             name,
             "is not a task",
-            f"use one of {', '.join(TASKS)}, or 'package.module:ClassName'",
+            f"use one of {', '.join(known)}, or 'package.module:ClassName'",
         )
     if name in TASKS:
         return TASKS[name]
-    module_name, _, class_name = name.partition(":")
+    module_name, _, class_name = OPTIONAL_TASKS.get(name, name).partition(":")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -61,7 +64,7 @@ def task_class(name: str) -> type[Task]:
             "task_class",
             name,
             f"cannot be imported ({error})",
-            "install its package where this runs, and check the spelling",
+            "install its package where this runs, or run where its file is; check the spelling",
         ) from None
     except Exception as error:  # anything that a foreign module raises while it is imported
         raise ParameterError(

@@ -49,7 +49,7 @@ def test_the_template_can_be_trained():
     task = create_task(TEMPLATE, params={"n_repeats": 2}, seed=0)
     rnn = RNNTorch.from_config(NetworkConfig(n_units=20, activation="tanh"), 2, 2, seed=0)
     trainer = Trainer(rnn, task, TrainingConfig(max_iter=150, lr=0.01))
-    losses = trainer.run_training()
+    losses = trainer.run_training()[0].loss_curve
     assert losses[-1] < 0.5 * losses[0]
 
 

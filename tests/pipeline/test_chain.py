@@ -144,6 +144,29 @@ def test_a_users_own_task_and_penalty_train(database, submission):
     assert p.TrainingParams.Penalty.fetch1("penalty") == "tests.pipeline.own:drift"
 
 
+def test_a_neurogym_task_is_a_row_and_trains(database, submission):
+    p = database
+    timing = {"stimulus": 300}
+    params = {
+        "environment": "PerceptualDecisionMaking-v0",
+        "batch_size": 8,
+        "arguments": {"timing": timing},
+    }
+    submission["tasks"]["cddm"] = {"class": "NeuroGym", "params": params}
+    submission["trainings"]["short"] = {"max_iter": 2}
+    p.submit(submission)
+    row = p.Task.fetch1()
+    assert row["task_class"] == "NeuroGym"
+    assert (row["n_steps"], row["n_inputs"], row["n_outputs"]) == (5, 3, 3)
+    assert row["params"] == {**params, "dt": 100, "session": 2}
+    names = set(p.Task.Input.to_arrays("input_name"))
+    assert names == {"zero", "fixation", "stimulus", "decision"}
+    assert p.fill((p.Training, p.Validation, p.TrialPlot)).errors == []
+    noise_free = p.Validation & {"validation_name": "noise_free"}
+    assert noise_free.to_arrays("n_choice_trials").tolist() == [8, 8]
+    assert set(p.submit(submission).values()) == {0}
+
+
 def test_a_store_that_fails_while_inserting_leaves_no_row(database, submission, store):
     p = database
     p.submit(submission)

@@ -93,6 +93,15 @@ def _hiding(self, n_steps=6, n_inputs=1, n_outputs=1, other=3, seed=None):
     Echo.__init__(self, n_steps, n_inputs, n_outputs, 3, seed)
 
 
+def _vectorised(self, conditions):
+    stream = np.tile([c["value"] for c in conditions], (1, self.n_steps, 1))
+    return stream, stream.copy(), conditions
+
+
+def _seedless(self, n_steps=6, n_inputs=1, n_outputs=1, n_values=3, seed=None):
+    Echo.__init__(self, n_steps, n_inputs, n_outputs, n_values)
+
+
 def _unstorable(self, n_steps=6, n_inputs=1, n_outputs=1, n_values=3, what=None, seed=None):
     Echo.__init__(self, n_steps, n_inputs, n_outputs, n_values, seed)
     self.what = {1, 2}
@@ -135,6 +144,12 @@ def given(value):
         fault("get_batch", __init__=_other_generator, conditions=_from_other),
         fault("get_batch", generate_trials=_too_many),
         fault("conditions", conditions=lambda self: []),
+        fault("conditions", conditions=lambda self: iter(Echo.conditions(self))),
+        fault(
+            "generate_input_target_stream",
+            generate_trials=_vectorised,
+            generate_input_target_stream=lambda self, value: np.zeros((1, 6)),
+        ),
         fault("conditions[0]['value']", generate_trials=_backwards),
         fault("conditions[0]", generate_trials=_louder),
         fault("conditions[0]", generate_input_target_stream=_noisy),
@@ -148,6 +163,7 @@ def given(value):
         fault("params", __init__=_forgetful),
         fault("other", __init__=_hiding),
         fault("params", __init__=_unstorable),
+        fault("seed", __init__=_seedless),
     ],
 )
 def test_the_kit_finds_the_fault(cls, field):

@@ -135,6 +135,7 @@ def test_a_bad_seed_is_refused(name, seed):
         ("NBitFlipFlop", {"onsets": [[1]], "signs": [[1]]}, "onsets"),
         ("NBitFlipFlop", {"onsets": [[1], [], []]}, "signs"),
         ("NBitFlipFlop", {"onsets": [[1], [], []], "signs": [[2], [], []]}, "signs"),
+        ("NBitFlipFlop", {"onsets": [[1], [], []], "signs": [[[1]], [], []]}, "signs"),
         ("NBitFlipFlop", {"onsets": [[9, 1], [], []], "signs": [[1, 1], [], []]}, "onsets"),
         ("NBitFlipFlop", {"onsets": [[100], [], []], "signs": [[1], [], []]}, "onsets"),
         ("MemoryNumber", {"number": float("inf")}, "number"),
