@@ -154,7 +154,7 @@ class CDDM(Task):
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return the sign of output 0 minus output 1 at the last step of the decision."""
-        return decision_sign(outputs, self.dec_off - 1)
+        return decision_sign(outputs, (self.dec_off - 1, self.dec_off))
 
 
 def _checked_coherences(coherences: Sequence[float] | None) -> list[float]:

@@ -205,4 +205,4 @@ class DMTS(Task):
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for a match, -1 for none, read at the last step of the decision."""
-        return decision_sign(outputs, self.dec_off - 1, threshold=0.5)
+        return decision_sign(outputs, (self.dec_off - 1, self.dec_off), threshold=0.5)

@@ -126,4 +126,4 @@ class GoNoGo(Task):
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for go, -1 for no-go, read at the last step of the cue."""
-        return decision_sign(outputs, self.cue_off - 1, threshold=0.5)
+        return decision_sign(outputs, (self.cue_off - 1, self.cue_off), threshold=0.5)

@@ -107,8 +107,11 @@ class TwoBitTask(Task):
         return inputs, targets, make_conditions(len(conditions), v1=a, v2=b, **said)
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
-        """Return 1 for bits that differ, -1 for equal ones, at the decision's last step."""
-        return decision_sign(outputs, self.dec_off - 1, threshold=0.5)
+        """Return 1 for bits that differ, -1 for equal ones, by the mean of the decision.
+
+        By its mean, as a network that knows when the decision ends begins to return before.
+        """
+        return decision_sign(outputs, (self.dec_on, self.dec_off), threshold=0.5)
 
 
 class XOR(TwoBitTask):

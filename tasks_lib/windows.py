@@ -94,11 +94,14 @@ def check_channels(task: str, field: str, value: Any, allowed: Sequence[int]) ->
     return number
 
 
-def decision_sign(outputs: Any, step: int, threshold: float | None = None) -> NDArray[np.int64]:
-    """Return the choice (B,) at a step of outputs (n_outputs, T, B).
+def decision_sign(
+    outputs: Any, window: Window, threshold: float | None = None
+) -> NDArray[np.int64]:
+    """Return the choice (B,) in a window of outputs (n_outputs, T, B).
 
-    The sign of output 0 minus output 1; with one output, of output 0 minus ``threshold``.
+    The sign of the mean of output 0 minus output 1; with one output, of output 0 minus
+    ``threshold``.
     """
-    last = np.asarray(outputs)[:, step]
-    evidence = last[0] - last[1] if len(last) > 1 else last[0] - (threshold or 0.0)
+    mean = np.asarray(outputs)[:, slice(*window)].mean(axis=1)
+    evidence = mean[0] - mean[1] if len(mean) > 1 else mean[0] - (threshold or 0.0)
     return np.sign(evidence).astype(np.int64)

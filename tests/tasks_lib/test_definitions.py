@@ -308,3 +308,13 @@ def test_analysis_inputs(cls, names):
     vectors = cls().analysis_inputs
     for name, vector in names.items():
         assert vectors[name].tolist() == vector
+
+
+def test_the_answer_of_logic_is_that_of_the_whole_decision():
+    """A network that returns a step too early has answered all the same."""
+    task = HalfAdder(n_repeats=1)
+    _, targets, _ = task.get_batch()
+    early = targets.copy()
+    early[:, task.dec_off - 3 :] = 0.0
+    assert task.get_choices(targets).tolist() == [-1, 1, 1, -1]
+    assert task.get_choices(early).tolist() == [-1, 1, 1, -1]
