@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types format notebooks docs clean
+.PHONY: setup demo test coverage lint types format notebooks docs clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Of the library, by its own tests: no database.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -q --cov=models --cov=tasks_lib --cov-report=term tests/models tests/tasks_lib tests/test_own_task.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
