@@ -35,7 +35,7 @@ from .config import NetworkConfig
 from .connectivity import Float, block_signs, dale_signs
 from .network_files import read_bytes, read_fields, read_run
 from .rnn_numpy import RNNNumpy, as_weights
-from .rnn_torch import RNNTorch
+from .rnn_torch import WEIGHTS, RNNTorch
 from .seed_format import (
     BIAS_FIELDS,
     STATE_FIELDS,
@@ -48,7 +48,6 @@ from .seed_format import (
 )
 
 FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
-WEIGHTS = ("W_rec", "W_inp", "W_out", "b_rec", "x_init")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from .noise import Noise
 from .rnn_numpy import RNNNumpy, as_weights
 
 BLOCKS = ("W_rec", "W_inp", "W_out")
+WEIGHTS = (*BLOCKS, "b_rec", "x_init")
 # Violators of a sign are set to this, not to 0, so that the sign of the connection stays known.
 NEARLY_ZERO = 1e-12
 
@@ -317,8 +318,7 @@ class RNNTorch(nn.Module):
 
     def weights(self, index: int = 0) -> dict[str, NDArray[Any]]:
         """Return one network's effective weights as NumPy arrays of this precision."""
-        names = (*BLOCKS, "b_rec", "x_init")
-        return {n: self.effective(n)[index].detach().cpu().numpy().copy() for n in names}
+        return {n: self.effective(n)[index].detach().cpu().numpy().copy() for n in WEIGHTS}
 
     def to_numpy(self, index: int = 0) -> RNNNumpy:
         """Return one network for analysis."""

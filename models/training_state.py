@@ -21,7 +21,7 @@ from tasks_lib import Task
 from tasks_lib.errors import ParameterError
 
 from .atomic_file import write_atomically
-from .rnn_torch import BLOCKS, RNNTorch
+from .rnn_torch import BLOCKS, WEIGHTS, RNNTorch
 from .training_config import TrainingConfig
 
 FORMAT = "rnn-training-state"
@@ -144,9 +144,8 @@ def training_identity(
 ) -> dict[str, Any]:
     """Return what makes a training this one, JSON-able: its parameters, seeds, initial weights."""
     digest = hashlib.sha256()
-    names = [*BLOCKS, "b_rec", "x_init"]
-    names += [f"{kind}_{block}" for kind in ("mask", "sign") for block in BLOCKS]
-    for name in names:
+    constraints = [f"{kind}_{block}" for kind in ("mask", "sign") for block in BLOCKS]
+    for name in (*WEIGHTS, *constraints):
         digest.update(getattr(rnn, f"_{name}").detach().cpu().numpy().tobytes())
     drawn = [
         {"class": f"{type(t).__module__}:{type(t).__qualname__}", "seed": t.seed, **t.params}

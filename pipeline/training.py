@@ -8,6 +8,7 @@ import datajoint as dj
 import numpy as np
 
 from models import NetworkConfig, RNNNumpy, TrainingConfig, train_cohort
+from models.rnn_torch import WEIGHTS
 from tasks_lib.errors import ParameterError
 
 from . import schemas
@@ -17,7 +18,6 @@ from .progress import progress_bar
 from .provenance import provenance
 from .task import Task
 
-WEIGHTS = ("W_rec", "W_inp", "W_out", "b_rec", "x_init")
 # The training of networks that were trained elsewhere. It has no iterations, which no training
 # of ours can have: its parameters equal no other set, and nothing can be trained with them.
 IMPORTED = "imported"
