@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,23 +113,24 @@ class LossFunction:
         )
 
 
-def add_gradients(losses: Losses, params: Sequence[torch.nn.Parameter], task_safe: bool) -> None:
-    """Set the gradients of the networks' losses, the penalties' never against the task's if safe.
+def gradients(losses: Losses, rnn: RNNTorch, task_safe: bool) -> list[Tensor]:
+    """Return the gradients of the losses, the penalties' part never against the task's if safe.
 
-    Networks share no weights, so that the gradient of the sum is that of each.
+    Networks share no weights, so that the gradient of the sum is that of each. Weights that do not
+    exist have none: they neither conflict nor count in the norm.
     """
+    params = list(rnn.parameters())
     if not (task_safe and losses.penalty.requires_grad):
-        losses.total.sum().backward()  # type: ignore[no-untyped-call]
-        return
+        return rnn.of_existing(torch.autograd.grad(losses.total.sum(), params))
     # allow_unused: a penalty may not depend on every block of weights.
     wrt_task = torch.autograd.grad(losses.task.sum(), params, retain_graph=True)
     wrt_penalty = torch.autograd.grad(losses.penalty.sum(), params, allow_unused=True)
     filled = [
         torch.zeros_like(p) if g is None else g for p, g in zip(params, wrt_penalty, strict=True)
     ]
-    safe = remove_conflict(list(wrt_task), filled)
-    for p, g_task, g_penalty in zip(params, wrt_task, safe, strict=True):
-        p.grad = g_task + g_penalty
+    task = rnn.of_existing(wrt_task)
+    safe = remove_conflict(task, rnn.of_existing(filled))
+    return [g_task + g_penalty for g_task, g_penalty in zip(task, safe, strict=True)]
 
 
 def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[Tensor]:

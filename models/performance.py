@@ -115,8 +115,9 @@ class PerformanceAnalyzer:
 
         Parameters
         ----------
-        scoring_function : callable (target, predicted) -> float
-            Called for each trial with arrays (n_outputs, masked steps).
+        scoring_function : callable (predicted, target) -> float
+            Called for each trial with arrays (n_outputs, masked steps), the prediction first, as
+            in trainRNNbrain (scikit-learn's scores want the target first).
         input_batch : array (n_inputs, T, B)
         target_batch : array (n_outputs, T, B)
         mask : array of int, optional
@@ -128,7 +129,7 @@ class PerformanceAnalyzer:
         targets = np.asarray(target_batch)
         steps = np.asarray(self.task.mask if mask is None else mask)
         scores = [
-            scoring_function(targets[:, steps, b], outputs[:, steps, b])
+            scoring_function(outputs[:, steps, b], targets[:, steps, b])
             for b in range(targets.shape[2])
         ]
         return float(np.mean(scores))

@@ -31,6 +31,13 @@ def as_weights(field: str, value: ArrayLike, shape: tuple[int | None, ...]) -> F
     return array
 
 
+def initial_state(x_init: ArrayLike | None, x0: ArrayLike | None) -> ArrayLike | None:
+    """Return the initial state that was given under one of its names."""
+    if x_init is not None and x0 is not None:
+        raise ParameterError("x0", "given", "x_init is given too", "give one of the two")
+    return x0 if x_init is None else x_init
+
+
 class RNNNumpy:
     """A continuous-time recurrent network, for analysis.
 
@@ -45,7 +52,7 @@ class RNNNumpy:
     b_rec : array (N,), optional
         Bias of each unit; zeros by default.
     x_init : array (N,), optional
-        Initial state; zeros by default.
+        Initial state; zeros by default. ``x0`` is another name for it.
     seed : int, optional
         Seed of the noise.
     activation, equation_type, tau, dt, gamma, sigma_rec, sigma_inp, sigma_out, noise_inside
@@ -65,6 +72,7 @@ class RNNNumpy:
         W_out: ArrayLike,
         b_rec: ArrayLike | None = None,
         x_init: ArrayLike | None = None,
+        x0: ArrayLike | None = None,
         activation: Any = "relu",
         seed: int | None = None,
         **equation: Any,
@@ -77,6 +85,7 @@ class RNNNumpy:
         self.n_outputs = self.W_out.shape[0]
         zeros = np.zeros(self.N)
         self.b_rec = as_weights("b_rec", zeros if b_rec is None else b_rec, (self.N,))
+        x_init = initial_state(x_init, x0)
         self.x_init = as_weights("x_init", zeros if x_init is None else x_init, (self.N,))
         self.rng = np.random.default_rng(seed)
 

@@ -17,7 +17,7 @@ from .config import NetworkConfig
 from .connectivity import dale_signs, initial_connectivity, stream
 from .equations import Equation
 from .noise import Noise
-from .rnn_numpy import RNNNumpy, as_weights
+from .rnn_numpy import RNNNumpy, as_weights, initial_state
 
 BLOCKS = ("W_rec", "W_inp", "W_out")
 WEIGHTS = (*BLOCKS, "b_rec", "x_init")
@@ -33,6 +33,16 @@ def torch_generator(seed_sequence: np.random.SeedSequence, device: torch.device)
     return generator
 
 
+def _representable(bounds: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:
+    """Return the widest range within ``bounds`` whose ends are numbers of this precision."""
+    low, high = (torch.tensor(bound, dtype=dtype) for bound in bounds)
+    if float(low) < bounds[0]:
+        low = torch.nextafter(low, high.new_tensor(torch.inf))
+    if float(high) > bounds[1]:
+        high = torch.nextafter(high, high.new_tensor(-torch.inf))
+    return float(low), float(high)
+
+
 class RNNTorch(nn.Module):
     """Continuous-time recurrent networks for training.
 
@@ -40,6 +50,7 @@ class RNNTorch(nn.Module):
     ----------
     W_rec, W_inp, W_out, b_rec, x_init : array
         Weights of one network, shaped as in `RNNNumpy`, or of K networks with a leading axis K.
+        ``x0`` is another name for x_init.
     masks, signs : dict, optional
         Constraints on each block of weights, shaped like the block: where a weight exists, and
         the sign that it keeps (0: free).
@@ -65,6 +76,7 @@ class RNNTorch(nn.Module):
         W_out: ArrayLike,
         b_rec: ArrayLike | None = None,
         x_init: ArrayLike | None = None,
+        x0: ArrayLike | None = None,
         masks: dict[str, ArrayLike] | None = None,
         signs: dict[str, ArrayLike] | None = None,
         constraint_method: str = "clamp",
@@ -92,6 +104,7 @@ class RNNTorch(nn.Module):
         w_out = as_weights("W_out", W_out, (*k, None, self.n_units))
         self.n_outputs = w_out.shape[-2]
         zeros = np.zeros((*k, self.n_units))
+        x_init = initial_state(x_init, x0)
         blocks = {
             "W_rec": as_weights("W_rec", W_rec, (*k, self.n_units, self.n_units)),
             "W_inp": w_inp,
@@ -131,9 +144,10 @@ class RNNTorch(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> RNNTorch:
         """Draw one network (``seed`` a number) or K networks (``seed`` a sequence)."""
-        seeds = [seed] if isinstance(seed, int) else list(seed)
+        single = not isinstance(seed, Sequence)
+        seeds = [int(s) for s in (seed if isinstance(seed, Sequence) else [seed])]
         drawn = [initial_connectivity(config, n_inputs, n_outputs, s) for s in seeds]
-        pick = (lambda rows: rows[0]) if isinstance(seed, int) else np.stack
+        pick = (lambda rows: rows[0]) if single else np.stack
         eq = config.equation
         return cls(
             W_rec=pick([c.W_rec for c in drawn]),
@@ -296,6 +310,13 @@ class RNNTorch(nn.Module):
         states, outputs = self.simulate(inputs, noise)
         return self._public(states.movedim(-1, -3)), self._public(outputs.movedim(-1, -3))
 
+    def of_existing(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Return gradients, in the order of the parameters, 0 for weights that do not exist."""
+        names = [name for name, _ in self.named_parameters()]
+        masks = [getattr(self, f"_mask{name}", None) for name in names]
+        pairs = zip(gradients, masks, strict=True)
+        return [g if mask is None else g * mask for g, mask in pairs]
+
     @torch.no_grad()
     def enforce_constraints(self, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Bring the weights back to their constraints, and the optimiser's moments with them.
@@ -314,7 +335,7 @@ class RNNTorch(nn.Module):
                 if isinstance(moment, Tensor) and moment.shape == raw.shape:
                     moment.mul_(mask)
         if self.bias_range[1] > self.bias_range[0]:
-            self._b_rec.clamp_(*self.bias_range)  # type: ignore[operator]
+            self._b_rec.clamp_(*_representable(self.bias_range, self.dtype))  # type: ignore[operator]
 
     def weights(self, index: int = 0) -> dict[str, NDArray[Any]]:
         """Return one network's effective weights as NumPy arrays of this precision."""

@@ -18,7 +18,7 @@ from tasks_lib.errors import ParameterError, check_int
 from .batches import Batch, Batches
 from .dropout import UnitDropout
 from .early_stopping import BestWeights
-from .losses import LossFunction, add_gradients
+from .losses import LossFunction, gradients
 from .rnn_torch import RNNTorch
 from .scores import r2_pooled
 from .training_config import TrainingConfig
@@ -142,9 +142,10 @@ class Trainer:
             if progress is not None:
                 mean = float(loss[torch.as_tensor(counted)].mean())
                 progress(self.iteration, self.config.max_iter, mean)
+        networks = self._networks()
         if checkpoint is not None:
             self.save_state(checkpoint)
-        return self._networks()
+        return networks
 
     # State -------------------------------------------------------------------------------------
 
@@ -221,31 +222,29 @@ class Trainer:
     def _step(self, u: Tensor, t: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
         """Do one optimiser step; return the losses (K,) and which networks diverged in it (K,)."""
         params = list(self.params.values())
-        self.optimizer.zero_grad(set_to_none=False)
         kept, dead = None, False
         if self.dropout is not None:
             kept, dead = self.dropout.draw(), self.dropout.is_dead
         level = self.config.noise_level(self.iteration)
         losses = self.losses(u, t, noise=True, level=level, kept=kept, dead=dead)
         loss = losses.total
-        add_gradients(losses, params, self.config.task_safe_gradients)
+        slopes = gradients(losses, self.rnn, self.config.task_safe_gradients)
         if self.dropout is not None:
             self.dropout.observe(losses.rates)
-        norms = torch.sqrt(sum(p.grad.flatten(1).square().sum(1) for p in params))  # type: ignore[union-attr,misc,arg-type]
+        norms = torch.stack([g.flatten(1).square().sum(1) for g in slopes]).sum(0).sqrt()
         active = torch.as_tensor(self.record.active, device=self.rnn.device)
         healthy = torch.isfinite(loss) & torch.isfinite(norms)
         newly_diverged = active & ~healthy
         frozen = ~(active & healthy)
         rests = bool(frozen.any())
         scale = (self.config.max_grad_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
-        with torch.no_grad():
-            if rests:  # a diverged network goes back to the weights of its last finite loss
-                self._return(frozen)
-            for p, previous in zip(params, self._previous, strict=True):
-                p.grad *= scale.view(-1, *[1] * (p.ndim - 1))  # type: ignore[operator]
-                if rests:
-                    p.grad[frozen] = 0.0  # type: ignore[index]
-                previous.copy_(p)
+        if rests:  # a diverged network goes back to the weights of its last finite loss
+            self._return(frozen)
+        for p, previous, g in zip(params, self._previous, slopes, strict=True):
+            p.grad = g * scale.view(-1, *[1] * (g.ndim - 1))
+            if rests:
+                p.grad[frozen] = 0.0
+            previous.copy_(p.detach())
         self.optimizer.step()
         self.rnn.enforce_constraints(self.optimizer)
         if rests:
@@ -264,7 +263,8 @@ class Trainer:
         if not which.any():
             return
         self.best.restore(which)
-        self.record.rest(which, self.best.iteration)
+        seen = np.where(np.isfinite(self.best.score), self.best.iteration, self.record.weights_seen)
+        self.record.rest(which, seen)
         for p, previous in zip(self.params.values(), self._previous, strict=True):
             previous[torch.as_tensor(which)] = p[torch.as_tensor(which)]
 
@@ -294,7 +294,16 @@ class Trainer:
 
     def _networks(self) -> list[TrainedNetwork]:
         """Return what came out; R^2 is on the batch that fresh tasks draw."""
-        scores = self._scores(*self.batches.first())
+        inputs, targets = self.batches.first()
+        with torch.no_grad():
+            _, outputs = self.rnn.simulate(inputs, noise=False)
+            # No loss has been taken of the weights that the last step made.
+            lost = self.record.active & ~torch.isfinite(outputs).flatten(1).all(dim=1).cpu().numpy()
+            if lost.any():
+                self._return(torch.as_tensor(lost, device=self.rnn.device))
+                self.record.lose(lost)
+                _, outputs = self.rnn.simulate(inputs, noise=False)
+        scores = self._scores(inputs, targets, outputs)
         networks = []
         for i, seed in enumerate(self.rnn.seeds):
             curve = self.record.loss_curve(i)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any
@@ -108,7 +109,7 @@ class TrainingConfig:
             validation_interval=check_int("validation_interval", self.validation_interval, 0),
             patience=check_int("patience", self.patience, 0),
             stop_score=None if score is None else check_float("stop_score", score, maximum=1.0),
-            penalties={name: _checked_penalty(name, p) for name, p in self.penalties.items()},
+            penalties=_checked_penalties(self.penalties),
         )
         if self.dropout_rate >= 1.0:
             raise ParameterError(
@@ -139,15 +140,21 @@ class TrainingConfig:
         return asdict(self)
 
 
-def _checked_penalty(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(spec) - {"weight", "args"})
-    if unknown or "weight" not in spec:
+def _checked_penalties(penalties: Any) -> dict[str, dict[str, Any]]:
+    """Return penalties in their one normal form: sorted, arguments that are defaults left out."""
+    if not isinstance(penalties, Mapping):
         raise ParameterError(
-            f"penalties.{name}", spec, "is not a penalty", 'write {"weight": 0.1, "args": {}}'
+            "penalties", penalties, "are not named", 'write {"metabolic": {"weight": 0.1}}'
         )
-    args = dict(spec.get("args") or {})
-    penalty_registry.check(name, args)
-    return {
-        "weight": check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0),
-        "args": args,
-    }
+    checked = {}
+    for name in sorted(penalties, key=str):
+        spec = penalties[name]
+        if not isinstance(spec, Mapping) or "weight" not in spec or set(spec) - {"weight", "args"}:
+            raise ParameterError(
+                f"penalties.{name}", spec, "is not a penalty", 'write {"weight": 0.1, "args": {}}'
+            )
+        checked[name] = {
+            "weight": check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0),
+            "args": penalty_registry.normal_args(name, spec.get("args") or {}),
+        }
+    return checked

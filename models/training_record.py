@@ -23,13 +23,14 @@ class TrainedNetwork:
     iterations : int
         Optimiser steps that its weights have seen.
     loss : float
-        Loss of the last finite iteration.
+        Loss of the last finite iteration, before its step.
     r2 : float or None
         Noise-free pooled R^2 on the task's batch.
     weights : dict
         W_rec, W_inp, W_out, b_rec, x_init as NumPy arrays.
-    loss_curve : array (iterations,)
-        Loss of each iteration, in order.
+    loss_curve : array
+        Finite loss of each iteration that was done, in order; where the weights are those of an
+        earlier validation, these are more than ``iterations``.
     stopped_by : {"score", "patience"} or None
         What ended the training before its last iteration.
     score_curve : array (V, 2)
@@ -80,6 +81,12 @@ class TrainingRecord:
         self.weights_seen[self.active] = self.iteration
         self._n_losses[self.active] = self.iteration
         self._losses.append(loss)
+
+    def lose(self, which: NDArray[np.bool_]) -> None:
+        """Count networks (K,) as diverged in their last step, which is taken back."""
+        self.diverged |= which
+        self.active &= ~which
+        self.weights_seen[which] -= 1
 
     def rest(self, which: NDArray[np.bool_], weights_seen: NDArray[np.int64]) -> None:
         """Let networks (K,) rest with weights that have seen so many steps (K,)."""

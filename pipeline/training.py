@@ -170,7 +170,7 @@ class Training(dj.Computed):
         w_out           : <npy@main>    # W_out, readout weights (n_outputs, N)
         b_rec           : <npy@main>    # biases (N,)
         x_init          : <npy@main>    # initial state (N,)
-        loss_curve      : <npy@main>    # loss of each iteration
+        loss_curve      : <npy@main>    # loss of each iteration done, past the best weights too
         stopped_by=null : enum('score', 'patience')  # what ended it before its last iteration
         score_curve     : <npy@main>    # iteration and R^2 of each validation (V, 2)
         """

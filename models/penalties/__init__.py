@@ -7,7 +7,16 @@ outside this project; see `register` for short names of one's own.
 
 from __future__ import annotations
 
-from . import activity, weights  # noqa: F401  (importing them registers their penalties)
-from .registry import Penalty, PenaltyContext, check, get, names, register
+from typing import Any
 
-__all__ = ["Penalty", "PenaltyContext", "check", "get", "names", "register"]
+from . import activity, weights  # noqa: F401  (importing them registers their penalties)
+from .registry import Penalty, PenaltyContext, check, get, names, normal_args, register
+
+__all__ = ["Penalty", "PenaltyContext", "check", "get", "names", "normal_args", "register"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a penalty by its short name: ``penalties.metabolic`` is ``penalties.get(...)``."""
+    if name in names():
+        return get(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

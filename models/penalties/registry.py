@@ -183,6 +183,22 @@ def check(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def normal_args(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a penalty's arguments, checked, sorted, without those that are the defaults.
+
+    Equal penalties have equal arguments in this form. Parameters and errors are those of `check`.
+    """
+    checked = check(name, args)
+    defaults = {key: p.default for key, p in signature(get(name)).parameters.items()}
+
+    def is_default(key: str) -> bool:
+        value, default = checked[key], defaults.get(key, Parameter.empty)
+        plain = isinstance(default, (str, int, float)) or default is None
+        return plain and isinstance(value, bool) == isinstance(default, bool) and value == default
+
+    return {key: checked[key] for key in sorted(checked) if not is_default(key)}
+
+
 def _check_value(path: str, value: Any, parameter: Parameter, limit: Limit | None) -> Any:
     if isinstance(limit, tuple):
         return check_choice(path, value, limit)

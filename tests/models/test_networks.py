@@ -263,3 +263,12 @@ def test_numpy_refuses_weights_that_disagree_or_are_not_finite():
             RNNNumpy(**{**good, name: bad})
     with pytest.raises(ParameterError, match="2 input channels"):
         RNNNumpy(**good).run(np.zeros((3, 5)))
+
+
+def test_the_initial_state_has_two_names():
+    weights = {"W_rec": np.eye(3), "W_inp": np.ones((3, 2)), "W_out": np.ones((1, 3))}
+    for cls in (RNNNumpy, RNNTorch):
+        given = cls(**weights, x0=[1.0, 2.0, 3.0])
+        assert np.array_equal(np.asarray(given.x_init), [1.0, 2.0, 3.0])
+        with pytest.raises(ParameterError, match="x0"):
+            cls(**weights, x0=np.ones(3), x_init=np.ones(3))

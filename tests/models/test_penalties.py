@@ -479,3 +479,8 @@ def test_defaults_are_within_their_own_limits() -> None:
         defaults = {p.name: p.default for p in parameters}
         assert penalties.check(name, {}) == {}
         assert penalties.check(name, defaults) == defaults
+
+
+def test_penalties_are_attributes_too() -> None:
+    assert penalties.metabolic is penalties.get("metabolic")
+    assert not hasattr(penalties, "no_such_penalty")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from models import NetworkConfig, PerformanceAnalyzer, RNNTorch, Trainer, TrainingConfig
 from models.cohort import train_cohort
-from models.losses import remove_conflict
+from models.losses import gradients, remove_conflict
 from tasks_lib import CDDM, NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 
@@ -211,3 +213,87 @@ def test_bad_training_parameters_are_refused():
     rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 3, 2, seed=0)
     with pytest.raises(ParameterError, match="n_inputs"):
         Trainer(rnn, small_task())
+
+
+def test_scores_take_the_prediction_first():
+    task = small_task()
+    rnn = RNNTorch.from_config(NetworkConfig(n_units=6), 2, 2, seed=0).to_numpy()
+    inputs, targets, _ = task.get_batch()
+    seen = []
+    analyzer = PerformanceAnalyzer(rnn, task)
+    analyzer.get_validation_score(lambda *pair: seen.append(pair) or 0.0, inputs, targets)
+    _, outputs = rnn.run(inputs)
+    assert len(seen) == inputs.shape[2]
+    for trial, (predicted, target) in enumerate(seen):
+        assert np.array_equal(predicted, outputs[:, task.mask, trial])
+        assert np.array_equal(target, targets[:, task.mask, trial])
+
+
+def test_weights_that_do_not_exist_do_not_conflict():
+    """The penalties' gradient is safe on the weights that there are, and 0 elsewhere."""
+    config = NetworkConfig(n_units=20, dale=True, density=0.1, tau=2.0)
+    rnn = RNNTorch.from_config(config, 2, 2, seed=1, dtype=torch.float64)
+    task = small_task()
+    trainer = Trainer(rnn, task, TrainingConfig())
+    u, t = (rnn.to_internal(a) for a in task.get_batch()[:2])
+
+    def losses():
+        found = trainer.losses(u, t, noise=False)
+        against = 1e-3 * rnn._W_rec.sum(dim=(1, 2)) - 2 * found.task
+        return replace(found, penalty=against)
+
+    wrt_task = gradients(trainer.losses(u, t, noise=False), rnn, task_safe=False)
+    plain, safe = (gradients(losses(), rnn, task_safe=s) for s in (False, True))
+    for g, (name, _) in zip(safe, rnn.named_parameters(), strict=True):
+        mask = getattr(rnn, f"_mask{name}", None)
+        assert mask is None or not g[mask == 0].any()
+    unsafe, left = (
+        float(sum(((g - task) * task).sum() for g, task in zip(total, wrt_task, strict=True)))
+        for total in (plain, safe)
+    )
+    assert unsafe < -1e-6
+    assert left == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_network_lost_in_its_last_step_diverged():
+    config = NetworkConfig(n_units=8, tau=1.0, equation_type="h")
+    rnn = RNNTorch.from_config(config, 2, 2, seed=0)
+    before = {k: w.copy() for k, w in rnn.weights().items()}
+    trainer = Trainer(rnn, small_task(), TrainingConfig(max_iter=1, lr=1e6))
+    network = trainer.run_training()[0]
+    assert network.status == "diverged"
+    assert network.iterations == 0
+    assert np.isfinite(network.r2)
+    assert all(np.array_equal(network.weights[k], before[k]) for k in before)
+    assert len(network.loss_curve) == 1
+
+
+def test_equal_penalties_are_equal_parameters():
+    def config(**penalties):
+        return TrainingConfig(penalties=penalties)
+
+    plain = config(metabolic={"weight": 1}, rec_weights_sparsity={"weight": 0.5})
+    same = config(
+        rec_weights_sparsity={"weight": 0.5, "args": {"eps": 1e-12, "tg_deg": 20}},
+        metabolic={"weight": 1.0, "args": {}},
+    )
+    assert plain == same
+    assert list(plain.penalties) == list(same.penalties) == ["metabolic", "rec_weights_sparsity"]
+    other = config(rec_weights_sparsity={"weight": 0.5, "args": {"tg_deg": 21}})
+    assert other.penalties["rec_weights_sparsity"]["args"] == {"tg_deg": 21.0}
+    for bad in (["metabolic"], {"metabolic": 0.1}, {"metabolic": {"w": 1}}, "metabolic"):
+        with pytest.raises(ParameterError, match="penalties"):
+            TrainingConfig(penalties=bad)
+
+
+def test_a_bias_stays_in_its_range_in_every_precision():
+    config = NetworkConfig(n_units=6, bias_min=-0.1, bias_max=0.1, bias_init="uniform")
+    rnn = RNNTorch.from_config(config, 2, 2, seed=np.int64(0))
+    with torch.no_grad():
+        rnn._b_rec[:, :3] = 5.0
+        rnn._b_rec[:, 3:] = -5.0
+    rnn.enforce_constraints()
+    bias = rnn.weights()["b_rec"].astype(np.float64)
+    assert bias.max() <= 0.1
+    assert bias.min() >= -0.1
+    assert np.allclose(np.abs(bias), 0.1)
