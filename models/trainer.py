@@ -171,6 +171,8 @@ class Trainer:
             then left as it was.
         """
         state = TrainingState.read(path, self.identity)
+        wanted = {**self.record.arrays(), **self.best.arrays(), **self._generators()}
+        state.check_holds(path, {*wanted, *self._tensors()}, ("seconds", "batches"))
         self.record.load(state.arrays, self.rnn.device)
         self.best.load(state.arrays)
         self.optimizer.state.clear()

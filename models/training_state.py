@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,14 @@ class TrainingState:
                 )
                 raise _refusal(path, f"is the state of another training ({difference})")
         return cls(stored, header["values"], arrays)
+
+    def check_holds(
+        self, path: str | Path, arrays: Collection[str], values: Collection[str]
+    ) -> None:
+        """Refuse a file, read from ``path``, that lacks arrays or values of these names."""
+        missing = sorted({*arrays} - {*self.arrays}) + sorted({*values} - {*self.values})
+        if missing:
+            raise _refusal(path, f"lacks {', '.join(missing)}")
 
 
 def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
