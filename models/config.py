@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    MAX_COUNT,
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+)
 
 from .activations import Activation
 from .equations import Equation
@@ -92,7 +99,7 @@ class NetworkConfig:
         dale = check_bool("dale", self.dale)
         assign(
             self,
-            n_units=check_int("n_units", self.n_units, minimum=1),
+            n_units=check_int("n_units", self.n_units, 1, MAX_COUNT),
             activation_args=activation.args,
             noise_inside=check_bool("noise_inside", self.noise_inside),
             dale=dale,

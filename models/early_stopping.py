@@ -65,8 +65,9 @@ class BestWeights:
         if self.config.stop_score is not None:
             reached = active & (self.score >= self.config.stop_score)
         if self.config.patience:
-            tired = active & ~reached & (self._waited >= self.config.patience)
-        self._stop = np.where(reached, 1, np.where(tired, 2, self._stop))
+            tired = active & (self._waited >= self.config.patience)
+        if iteration < self.config.max_iter:
+            self._stop = np.where(reached, 1, np.where(tired, 2, self._stop))
         return reached | tired
 
     @torch.no_grad()

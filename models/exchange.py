@@ -133,6 +133,10 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
     notes: list[str] = []
     kind, found = read_fields(content, str(path), notes)
     ours = found.pop("config", None)
+    if ours is not None and config_path is not None:
+        raise ParameterError(
+            "config", str(config_path), "the file holds its own configuration", "leave it out"
+        )
     run = {} if config_path is None else read_run(config_path)
     for name, value in run.items():
         if name not in found or found[name] is None:

@@ -84,7 +84,7 @@ def _from_torch(content: bytes) -> tuple[str, dict[str, Any]]:
         )
     metadata = getattr(loaded, "_metadata", {}).get("", {})
     tensors = {
-        name: value.double().numpy() if isinstance(value, torch.Tensor) else value
+        name: value.detach().double().numpy() if isinstance(value, torch.Tensor) else value
         for name, value in loaded.items()
     }
     config = {"config": metadata["config"]} if "config" in metadata else {}

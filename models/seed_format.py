@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks_lib.errors import ParameterError, check_choice, check_float
+from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
 
 from .config import NetworkConfig
 from .connectivity import Float, dale_signs
@@ -54,9 +54,9 @@ def config_from_seed(
         For a field that is wrong, missing without a default, or that our networks cannot have.
     """
     n_units = weights["W_rec"].shape[0]
-    if fields.get("N") is not None and fields["N"] != n_units:
+    if fields.get("N") is not None and check_int("N", fields["N"]) != n_units:
         raise ParameterError("N", fields["N"], f"W_rec has {n_units} units", "mend the file")
-    if np.any(np.asarray(_or(fields.get("bias_out"), 0.0), dtype=np.float64)):
+    if _numbers("bias_out", _or(fields.get("bias_out"), 0.0)).any():
         raise ParameterError(
             "bias_out",
             fields["bias_out"],
@@ -66,10 +66,11 @@ def config_from_seed(
     notes += [f"{key}: is not known and was left out" for key in sorted(set(fields) - KNOWN)]
     notes += [f"{name}: is not in the file; 0 was taken" for name in NOISE if name not in fields]
     name, args = _activation(fields)
-    self_connections = bool(_or(fields.get("self_connections"), False))
-    ratio = _or(fields.get("exc2inhR"), _or(fields.get("exc_to_inh_ratio"), 4.0))
-    dale, ratio = _dale(fields, n_units, float(ratio), notes)
-    nonnegative = bool(_or(fields.get("io_nonnegativity"), dale))
+    self_connections = _flag(fields, "self_connections", False)
+    given = _or(fields.get("exc2inhR"), _or(fields.get("exc_to_inh_ratio"), 4.0))
+    ratio = check_float("exc_to_inh_ratio", given, exclusive_minimum=0.0)
+    dale, ratio = _dale(fields, n_units, ratio, notes)
+    nonnegative = _flag(fields, "io_nonnegativity", dale)
     bias_min, bias_max = _bias_bounds(fields, weights["b_rec"], notes)
     boundary = check_choice(
         "weight_boundary", _or(fields.get("weight_boundary"), "sticky"), tuple(BOUNDARIES)
@@ -218,14 +219,25 @@ def _activation(fields: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
     return name, {"beta" if name == "softplus" else "slope": slope}
 
 
+def _flag(fields: Mapping[str, Any], name: str, default: bool) -> bool:
+    return check_bool(name, _or(fields.get(name), default))
+
+
+def _numbers(name: str, value: Any) -> Float:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ParameterError(name, value, "is not an array of numbers", "mend the file") from None
+
+
 def _dale(
     fields: Mapping[str, Any], n_units: int, ratio: float, notes: list[str]
 ) -> tuple[bool, float]:
     mask = fields.get("dale_mask")
-    declared = bool(_or(fields.get("dale"), mask is not None))
+    declared = _flag(fields, "dale", mask is not None)
     if not declared or mask is None:
         return declared, ratio
-    excitatory = np.asarray(mask, dtype=np.float64).ravel() > 0
+    excitatory = _numbers("dale_mask", mask).ravel() > 0
     if excitatory.size != n_units:
         raise ParameterError("dale_mask", excitatory.size, f"there are {n_units} units", "mend it")
     n_exc = int(excitatory.sum())
@@ -248,7 +260,7 @@ def _density(fields: Mapping[str, Any], n_units: int, self_connections: bool) ->
     candidates = _n_candidates(n_units, self_connections)
     if mask is None or not candidates:
         return 1.0
-    allowed = np.asarray(mask, dtype=np.float64) != 0
+    allowed = _numbers("recurrent_mask", mask) != 0
     if allowed.shape != (n_units, n_units):
         raise ParameterError("recurrent_mask.shape", allowed.shape, "is not W_rec's", "mend it")
     n_allowed = int(allowed.sum()) - (0 if self_connections else int(np.diag(allowed).sum()))
@@ -257,7 +269,7 @@ def _density(fields: Mapping[str, Any], n_units: int, self_connections: bool) ->
 
 def _bias_bounds(fields: Mapping[str, Any], bias: Float, notes: list[str]) -> tuple[float, float]:
     given = bias_range(fields)
-    if given is not None and (given[0] == given[1] or _or(fields.get("bias_trainable"), True)):
+    if given is not None and (given[0] == given[1] or _flag(fields, "bias_trainable", True)):
         return given
     low, high = float(bias.min()), float(bias.max())
     if high > low:

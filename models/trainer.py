@@ -218,7 +218,10 @@ class Trainer:
             scores = [-np.inf if s is None else s for s in self._scores(*self._validation)]
             active = self.record.active
             stopped = self.best.update(np.array(scores), self.iteration, active)
-            self._rest(active.copy() if self.iteration == self.config.max_iter else stopped)
+            if self.iteration == self.config.max_iter:
+                # Those that never had a score stay as they are, and are looked at in the end.
+                stopped = active & np.isfinite(self.best.score)
+            self._rest(stopped)
         return loss
 
     def _step(self, u: Tensor, t: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:

@@ -7,7 +7,14 @@ from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any
 
-from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    MAX_COUNT,
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+)
 
 from . import penalties as penalty_registry
 from .config import assign
@@ -86,7 +93,7 @@ class TrainingConfig:
         score = self.stop_score
         assign(
             self,
-            max_iter=check_int("max_iter", self.max_iter, minimum=1),
+            max_iter=check_int("max_iter", self.max_iter, 1, MAX_COUNT),
             lr=None if self.lr is None else check_float("lr", self.lr, exclusive_minimum=0.0),
             weight_decay=check_float("weight_decay", self.weight_decay, minimum=0.0),
             max_grad_norm=check_float("max_grad_norm", self.max_grad_norm, exclusive_minimum=0.0),
@@ -106,8 +113,10 @@ class TrainingConfig:
             participation_quantile=check_float(
                 "participation_quantile", self.participation_quantile, 0.0, 1.0
             ),
-            validation_interval=check_int("validation_interval", self.validation_interval, 0),
-            patience=check_int("patience", self.patience, 0),
+            validation_interval=check_int(
+                "validation_interval", self.validation_interval, 0, MAX_COUNT
+            ),
+            patience=check_int("patience", self.patience, 0, MAX_COUNT),
             stop_score=None if score is None else check_float("stop_score", score, maximum=1.0),
             penalties=_checked_penalties(self.penalties),
         )

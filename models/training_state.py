@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks_lib import Task
+from tasks_lib.base import plain
 from tasks_lib.errors import ParameterError
 
 from .atomic_file import write_atomically
@@ -127,18 +128,12 @@ def _short(value: Any) -> str:
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
     """Return the state of a NumPy generator as plain values."""
-    return _plain(rng.bit_generator.state)  # type: ignore[no-any-return]
+    return plain(rng.bit_generator.state)  # type: ignore[no-any-return]
 
 
 def set_generator_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
     """Put a NumPy generator into a state that `generator_state` gave."""
     rng.bit_generator.state = _arrays(dict(state))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def _arrays(value: Any) -> Any:

@@ -127,6 +127,9 @@ def worker(
 ) -> None:
     """Fill all tables until there is nothing left that this worker can do."""
     with _session() as pipeline:
+        from pipeline import progress
+
+        progress.quiet.set(quiet)
         made, failed = 0, []
         while True:
             filled = pipeline.fill(announce=None if quiet else _announce)
@@ -245,7 +248,8 @@ def summary(
         else:
             table = Table()
             for number, heading in enumerate(headings):
-                table.add_column(heading, justify="left" if number < 3 else "right")
+                justify = "left" if number < 3 else "right"
+                table.add_column(heading, justify=justify, overflow="fold")
             for row in rows:
                 table.add_row(*row)
             console.print(table)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datajoint.errors import DuplicateError
 
 from models import PerformanceAnalyzer
 from models.exchange import ImportedNetwork, in_fewest_bits, read_network, write_network
@@ -20,6 +21,9 @@ from .performance import VALIDATION_SEED
 from .provenance import provenance
 from .task import Task
 from .training import IMPORTED, Cohort, Training, TrainingParams, load_network
+
+# Imports at the same moment can want the same seed.
+N_ATTEMPTS = 5
 
 
 def import_network(
@@ -56,11 +60,25 @@ def import_network(
     network = read_network(path, config_path)
     r2 = _score(network, task_name)
     file = Path(path).name[-255:]
+    for attempts_left in reversed(range(N_ATTEMPTS)):
+        try:
+            return _enter(network, r2, file, task_name, network_name)
+        except DuplicateError:
+            # Another import took the seed, or entered the same parameters: look again.
+            if not attempts_left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _enter(
+    network: ImportedNetwork, r2: float | None, file: str, task_name: str, name: str | None
+) -> dict[str, Any]:
+    """Enter a network that has been checked, whole or not at all; return its key."""
     with connection().transaction:
         _refuse_second_import(network, task_name, file)
         key = {
             "task_name": task_name,
-            "network_name": _enter_parameters(network, network_name, file),
+            "network_name": _enter_parameters(network, name, file),
             "training_name": IMPORTED,
         }
         TrainingParams.enter_imported()

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from tqdm.auto import tqdm
+
+quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
     """Show a bar; yields a function ``report(step, n_steps, loss)`` that moves it."""
-    bar = tqdm(desc=title, unit="it", leave=False, mininterval=0.2, dynamic_ncols=True)
+    bar = tqdm(
+        desc=title,
+        unit="it",
+        leave=False,
+        mininterval=0.2,
+        dynamic_ncols=True,
+        disable=quiet.get() or None,
+    )
 
     def report(step: int, n_steps: int, loss: float) -> None:
         bar.total = n_steps

@@ -66,6 +66,8 @@ class CohortReport:
     ----------
     task, network, training : str
         Names of its parameter sets.
+    first_seed : int
+        Seed of the first network.
     n_networks : int
         Networks trained.
     n_solved : int
@@ -83,6 +85,7 @@ class CohortReport:
     task: str
     network: str
     training: str
+    first_seed: int
     n_networks: int
     n_solved: int
     r2: list[float]
@@ -119,6 +122,7 @@ def cohort_reports(
                 task=key["task_name"],
                 network=key["network_name"],
                 training=key["training_name"],
+                first_seed=key["first_seed"],
                 n_networks=len(steps),
                 n_solved=len(reached),
                 r2=_ascending(s["r2_pooled"] for s in scores),
@@ -136,7 +140,7 @@ def _ascending(values: Iterable[float | None]) -> list[float]:
 
 def summary_rows(reports: Sequence[CohortReport]) -> tuple[list[str], list[list[str]]]:
     """Return headings and cells of the table of cohorts."""
-    headings = ["task", "network", "training", "solved", "R² (median, lowest)"]
+    headings = ["task", "network", "training", "seeds", "solved", "R² (median, lowest)"]
     headings += ["accuracy (median, lowest)", "iterations", "seconds a network"]
 
     def spread(values: list[float]) -> str:
@@ -147,6 +151,7 @@ def summary_rows(reports: Sequence[CohortReport]) -> tuple[list[str], list[list[
             r.task,
             r.network,
             r.training,
+            f"{r.first_seed} to {r.first_seed + r.n_networks - 1}",
             f"{r.n_solved} of {r.n_networks}",
             spread(r.r2),
             spread(r.accuracy),

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from .database import connection
 from .network import NetworkParams
@@ -103,8 +103,8 @@ def _cohort_row(entry: Mapping[str, Any]) -> dict[str, Any]:
             f"use {', '.join(COHORT_FIELDS)}",
         )
     row: dict[str, Any] = {
-        "first_seed": entry.get("first_seed", 0),
-        "n_networks": entry["n_networks"],
+        "first_seed": check_int("cohorts.first_seed", entry.get("first_seed", 0), 0, MAX_COUNT),
+        "n_networks": check_int("cohorts.n_networks", entry["n_networks"], 1, MAX_COUNT),
     }
     for field, table in (("task", Task), ("network", NetworkParams), ("training", TrainingParams)):
         name = {f"{field}_name": entry[field]}

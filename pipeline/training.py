@@ -9,7 +9,7 @@ import numpy as np
 
 from models import NetworkConfig, RNNNumpy, TrainingConfig, train_cohort
 from models.rnn_torch import WEIGHTS
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from . import schemas
 from .network import NetworkParams
@@ -128,14 +128,28 @@ class Cohort(dj.Manual):
                     f"only imported networks have the training {IMPORTED!r}, and no other",
                     "name a training that you entered, or use import_network",
                 )
-            for field, minimum in (("first_seed", 0), ("n_networks", 1)):
-                value = row.get(field)
-                whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-                if not whole or value < minimum or value > 2**31 - 1:
-                    raise ParameterError(
-                        field, value, "is out of range", f"give a whole number from {minimum}"
-                    )
+            row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
+            row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MAX_COUNT)
+            self._refuse_overlap(row)
         super().insert(rows, **kwargs)
+
+    def _refuse_overlap(self, row: dict[str, Any]) -> None:
+        """Refuse seeds beyond the column's range, and those that another cohort trains already."""
+        first, last = row["first_seed"], row["first_seed"] + row["n_networks"] - 1
+        if last > MAX_COUNT:
+            raise ParameterError(
+                "first_seed", first, f"leads to seed {last}", f"stay below {MAX_COUNT}"
+            )
+        alike = {k: row.get(k) for k in ("task_name", "network_name", "training_name")}
+        for other in (Cohort & alike).to_dicts():
+            start, stop = other["first_seed"], other["first_seed"] + other["n_networks"] - 1
+            if start != first and start <= last and first <= stop:
+                raise ParameterError(
+                    "first_seed",
+                    first,
+                    f"a cohort of these parameters has the seeds {start} to {stop}",
+                    f"start at {stop + 1} or later",
+                )
 
 
 @schemas.training

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ParameterError, check_bool, check_int
+from .errors import MAX_COUNT, ParameterError, check_bool, check_int
 
 Float = NDArray[np.float64]
 Condition = dict[str, Any]
@@ -54,9 +54,9 @@ class Task(ABC):
     def __init__(
         self, n_steps: int, n_inputs: int, n_outputs: int, seed: int | None = None
     ) -> None:
-        self.n_steps = check_int("n_steps", n_steps, minimum=1)
-        self.n_inputs = check_int("n_inputs", n_inputs, minimum=1)
-        self.n_outputs = check_int("n_outputs", n_outputs, minimum=1)
+        self.n_steps = check_int("n_steps", n_steps, 1, MAX_COUNT)
+        self.n_inputs = check_int("n_inputs", n_inputs, 1, MAX_COUNT)
+        self.n_outputs = check_int("n_outputs", n_outputs, 1, MAX_COUNT)
         self.seed = None if seed is None else check_int("seed", seed, minimum=0)
         self.rng = np.random.default_rng(self.seed)
 

@@ -31,8 +31,12 @@ def check_task(task: Task) -> None:
     """
     if not isinstance(task, Task):
         raise ParameterError("task", task, "is not a Task", "subclass tasks_lib.Task")
+    if not hasattr(task, "rng"):
+        remedy = "call super().__init__(n_steps, n_inputs, n_outputs, seed) in it"
+        _fail(task, "__init__", None, "does not call that of Task", remedy)
     generator = task.rng
     try:
+        _check_first_trial(task)
         batch = _seeded_batch(task)
         _check_batch(task, batch)
         _check_mask(task)
@@ -64,6 +68,19 @@ def _call(task: Task, what: str, function: Callable[[], Any]) -> Any:
         raise ParameterError(
             f"{type(task).__name__}.{what}", None, problem, "mend the class"
         ) from error
+
+
+def _check_first_trial(task: Task) -> None:
+    """Check what one trial is, so that what is wrong with it is not blamed on the batch."""
+    task.reset(0)
+    conditions = _call(task, "conditions", task.conditions)
+    if not isinstance(conditions, list) or not conditions or not isinstance(conditions[0], dict):
+        return  # said of the batch
+    what = "generate_input_target_stream"
+    trial = _call(task, what, lambda: task.generate_input_target_stream(**conditions[0]))
+    if not isinstance(trial, tuple) or len(trial) != 3:
+        wanted = "return (input, target, condition)"
+        _fail(task, what, type(trial).__name__, "does not give a trial", wanted)
 
 
 def _seeded_batch(task: Task) -> Batch:
@@ -107,8 +124,8 @@ def _check_batch(task: Task, batch: Batch) -> None:
         if np.shape(array) != wanted:
             problem = f"is the wrong shape for {n_trials} conditions"
             _fail(task, what, np.shape(array), problem, f"return {wanted}")
-        if not _finite(array):
-            remedy = "return finite numbers"
+        if np.iscomplexobj(array) or not _finite(array):
+            remedy = "return finite real numbers"
             _fail(task, what, "non-finite", "hold NaN, infinite or other values", remedy)
 
 
@@ -140,7 +157,8 @@ def _check_analysis_inputs(task: Task) -> None:
 def _check_names(task: Task) -> None:
     for what, n in (("input_names", task.n_inputs), ("output_names", task.n_outputs)):
         names = _call(task, what, partial(getattr, task, what))
-        if isinstance(names, str) or len(names) != n or not all(isinstance(s, str) for s in names):
+        listed = isinstance(names, (list, tuple)) and all(isinstance(s, str) for s in names)
+        if not listed or len(names) != n:
             _fail(task, what, names, "does not name the channels", f"return {n} strings")
 
 
@@ -151,7 +169,8 @@ def _check_choices(task: Task, batch: Batch) -> None:
     wanted = (len(batch[2]),)
     if np.shape(choices) != wanted or not np.issubdtype(np.asarray(choices).dtype, np.integer):
         problem = "is not one whole number a trial"
-        _fail(task, "get_choices", np.shape(choices), problem, f"return integers {wanted}")
+        given = f"{np.asarray(choices).dtype} {np.shape(choices)}"
+        _fail(task, "get_choices", given, problem, f"return integers {wanted}")
 
 
 def _check_conditions(task: Task, conditions: list[Condition]) -> None:
@@ -167,8 +186,9 @@ def _check_conditions(task: Task, conditions: list[Condition]) -> None:
 
 
 def _check_condition_fields(task: Task, conditions: list[Condition]) -> None:
-    fields = task.condition_fields
+    fields = _call(task, "condition_fields", lambda: task.condition_fields)
     if fields is None:
+        _call(task, "condition_kind", lambda: [task.condition_kind(c) for c in conditions])
         return
     if not isinstance(fields, (tuple, list)) or not all(isinstance(f, str) for f in fields):
         remedy = "give a tuple of field names, () or None"
@@ -180,6 +200,7 @@ def _check_condition_fields(task: Task, conditions: list[Condition]) -> None:
                 problem = f"{there} in the condition of trial {trial}"
                 remedy = f"name some of {sorted(condition)} that are strings or numbers"
                 _fail(task, "condition_fields", field, problem, remedy)
+    _call(task, "condition_kind", lambda: [task.condition_kind(c) for c in conditions])
 
 
 def _check_seed(task: Task, batch: Batch) -> None:

@@ -38,6 +38,9 @@ class ParameterError(ValueError):
         return f"{self.field} = {shown}: {self.problem}; {self.remedy}"
 
 
+MAX_COUNT = 2**31 - 1  # what a column of whole numbers holds
+
+
 def check_int(
     field: str, value: Any, minimum: int | None = None, maximum: int | None = None
 ) -> int:
@@ -62,7 +65,10 @@ def check_float(
     """Return ``value`` as a float, after checking that it is finite and in its range."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ParameterError(field, value, "is not a number", "give a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond every float
+        number = math.inf
     if not math.isfinite(number):
         raise ParameterError(field, number, "is not finite", "give a finite number")
     if minimum is not None and number < minimum:

@@ -62,6 +62,7 @@ class NeuroGym(Task):
         factory = find_environment(environment)
         self.environment = environment
         self.arguments = _plain_arguments(arguments)
+        _check_timing(environment, factory, self.arguments)
         self.session = check_int("session", session, minimum=1)
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
         given = None if dt is None else check_float("dt", dt, exclusive_minimum=0.0)
@@ -93,7 +94,11 @@ class NeuroGym(Task):
     def analysis_inputs(self) -> dict[str, Float]:
         """No input, and the mean observation in each period of the trial."""
         means = {name: np.array(mean) for name, mean in self._sample.period_means.items()}
-        return {"zero": np.zeros(self.n_inputs), **means}
+        inputs: dict[str, Float] = {"zero": np.zeros(self.n_inputs)}
+        for name, mean in means.items():  # nothing is analysed twice under two names
+            if not any(np.array_equal(mean, other) for other in inputs.values()):
+                inputs[name] = mean
+        return inputs
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -236,6 +241,28 @@ def _channel_names(space: Any, kind: str, n: int) -> tuple[str, ...]:
             if isinstance(index, int) and 0 <= index < n:
                 names[index] = str(name) if len(indices) == 1 else f"{name} {number}"
     return tuple(names)
+
+
+def _check_timing(name: str, factory: Factory, arguments: dict[str, Any]) -> None:
+    """Refuse periods that the environment does not have, and durations below 0."""
+    timing = arguments.get("timing")
+    if not isinstance(timing, dict):
+        return
+    rest = {key: value for key, value in arguments.items() if key != "timing"}
+    plain = _source(name, factory, json.dumps(rest), None, 1).make().unwrapped
+    known = getattr(plain, "timing", {})
+    for period, duration in timing.items():
+        if period not in known:
+            raise ParameterError(
+                f"arguments.timing.{period}",
+                duration,
+                f"{name} has no such period",
+                f"use {', '.join(known)}",
+            )
+        if isinstance(duration, (int, float)) and duration < 0:
+            raise ParameterError(
+                f"arguments.timing.{period}", duration, "is too small", "give milliseconds"
+            )
 
 
 def _plain_arguments(arguments: Any) -> dict[str, Any]:

@@ -64,6 +64,14 @@ def test_draws_have_the_probabilities():
     assert not torch.equal(kept[:, 0], kept[:, 1])  # each network has its own stream
 
 
+def test_a_network_that_diverged_draws_without_harm():
+    dropout = dropout_of(rnn_of(), dropout_sampling="participation")
+    dropout.participation[0] = torch.nan
+    kept = dropout.draw()
+    assert torch.equal(kept[0], torch.ones(6).double())
+    assert torch.isfinite(kept).all()
+
+
 @pytest.mark.parametrize("form", ["s", "h"])
 def test_a_muted_unit_is_not_read_and_a_dead_one_sends_nothing(form):
     rnn = rnn_of(seeds=(0,), equation_type=form)

@@ -52,6 +52,15 @@ def test_a_score_or_a_lack_of_patience_ends_a_training():
     assert [best.stopped_by(i) for i in range(2)] == ["patience", "score"]
 
 
+def test_what_is_reached_in_the_last_iteration_stops_nothing():
+    weights = [torch.zeros(1, 3)]
+    config = TrainingConfig(max_iter=20, validation_interval=10, stop_score=0.5)
+    best = BestWeights(weights, config)
+    best.update(np.array([0.9]), 20, np.array([True]))
+    assert best.stopped_by(0) is None
+    assert best.iteration.tolist() == [20]
+
+
 def test_a_network_without_a_finite_score_keeps_its_weights():
     weights, best = best_of()
     best.update(np.array([np.nan, 0.1]), 10, np.array([True, True]))

@@ -294,3 +294,46 @@ def test_a_configuration_that_contradicts_the_fields_is_refused(tmp_path):
     ):
         with pytest.raises(ParameterError, match=named):
             read_network(write_json(path, {**fields, **change}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("exc2inhR", "four"),
+        ("exc2inhR", [4]),
+        ("bias_out", "x"),
+        ("bias_out", {}),
+        ("N", [12, 12]),
+        ("self_connections", "false"),
+        ("dale", "no"),
+        ("io_nonnegativity", 1),
+        ("dale_mask", "E"),
+        ("recurrent_mask", [[1.0], [1.0, 0.0]]),
+        ("recurrent_mask", "all"),
+        ("tau", 10**400),
+        ("W_inp", [[1.0], [1.0, 0.0]]),
+    ],
+)
+def test_fields_of_a_wrong_type_are_named(tmp_path, field, value):
+    path = write_json(tmp_path / "f.json", {**seed_fields(), field: value})
+    with pytest.raises(ParameterError) as caught:
+        read_network(path)
+    named = {"exc2inhR": "exc_to_inh_ratio"}.get(field, field)
+    assert caught.value.field.startswith(named)
+
+
+def test_a_mask_of_one_kind_of_units_declares_nothing(tmp_path):
+    for sign in (1.0, -1.0):
+        fields = {**seed_fields(), "dale_mask": [sign] * 12}
+        network = read_network(write_json(tmp_path / "f.json", fields))
+        assert not network.config.dale
+        assert any(note.startswith("dale_mask") for note in network.notes)
+
+
+def test_a_file_with_its_own_configuration_takes_no_other(tmp_path):
+    config = NetworkConfig(n_units=4)
+    path = write_network(tmp_path / "f.npz", RNNTorch.from_config(config, 1, 1), config)
+    run = tmp_path / "run.yaml"
+    run.write_text("sigma_rec: 0.5\n")
+    with pytest.raises(ParameterError, match="its own configuration"):
+        read_network(path, run)

@@ -268,6 +268,16 @@ def test_a_network_lost_in_its_last_step_diverged():
     assert len(network.loss_curve) == 1
 
 
+@pytest.mark.parametrize("interval", [1, 2])
+def test_validation_does_not_hide_that_a_network_was_lost(interval):
+    config = NetworkConfig(n_units=8, tau=1.0, equation_type="h")
+    rnn = RNNTorch.from_config(config, 2, 2, seed=0)
+    training = TrainingConfig(max_iter=1, lr=1e15, validation_interval=interval)
+    network = Trainer(rnn, small_task(), training).run_training()[0]
+    assert (network.status, network.iterations) == ("diverged", 0)
+    assert all(np.isfinite(w).all() and np.abs(w).max() < 10 for w in network.weights.values())
+
+
 def test_equal_penalties_are_equal_parameters():
     def config(**penalties):
         return TrainingConfig(penalties=penalties)

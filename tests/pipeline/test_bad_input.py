@@ -46,6 +46,13 @@ CASES = [
     (("cohorts", 0, "task"), "cdmm", "task"),
     (("cohorts", 0, "n_networks"), 0, "n_networks"),
     (("cohorts", 0, "seeds"), 3, "seeds"),
+    (("cohorts", 0, "first_seed"), "x", "first_seed"),
+    (("cohorts", 0, "first_seed"), True, "first_seed"),
+    (("cohorts", 0, "first_seed"), 2**31 - 1, "first_seed"),
+    (("trainings", "short", "max_iter"), 10**12, "max_iter"),
+    (("trainings", "short", "patience"), 10**12, "patience"),
+    (("networks", "small", "n_units"), 10**11, "n_units"),
+    (("tasks", "cddm", "n_steps"), 10**11, "n_steps"),
     (("networkz",), {}, "networkz"),
 ]
 
@@ -104,6 +111,18 @@ def test_insert_of_several_is_all_or_nothing(database):
             [{"network_name": "first", "n_units": 5}, {"network_name": "second", "n_units": 5}]
         )
     assert len(p.NetworkParams()) == 0
+
+
+def test_no_seed_is_trained_in_two_cohorts(database, submission):
+    p = database
+    p.submit(submission)
+    for first_seed, n in ((4, 1), (4, 9), (2, 2), (0, 9)):
+        submission["cohorts"][0] |= {"first_seed": first_seed, "n_networks": n}
+        with pytest.raises(ParameterError, match="seeds 3 to 4"):
+            p.submit(submission)
+    for first_seed, n in ((5, 2), (0, 3)):
+        submission["cohorts"][0] |= {"first_seed": first_seed, "n_networks": n}
+        assert p.submit(submission)["cohorts"] == 1
 
 
 def test_a_cohort_is_not_resized(database, submission):

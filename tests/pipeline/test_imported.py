@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from datajoint.errors import DuplicateError
 
 from models import (
     DynamicSystemAnalyzer,
@@ -238,7 +240,33 @@ def test_a_failure_while_inserting_leaves_no_row(p, store, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         p.import_network(SEED_FILE, "cddm")
     assert counts(p) == [0] * 6
-    assert files(store) == []
+
+
+def test_an_import_that_another_one_overtakes_looks_again(p, monkeypatch):
+    """Both want the same seed, and to enter the same parameters first."""
+    from pipeline import imported
+
+    other = read_network(SEED_FILE)
+    enter, overtaken = imported._enter, []
+
+    def late(network, r2, file, task_name, name):
+        if not overtaken:
+            overtaken.append(enter(replace(other, sha256="0" * 64), r2, "other", task_name, name))
+            raise DuplicateError("the seed was taken")
+        return enter(network, r2, file, task_name, name)
+
+    monkeypatch.setattr(imported, "_enter", late)
+    key = p.import_network(SEED_FILE, "cddm")
+    assert key["seed"] == overtaken[0]["seed"] + 1
+    assert key["network_name"] == overtaken[0]["network_name"]
+    assert len(p.Training.Network()) == 2
+
+    def never(*arguments):
+        raise DuplicateError("always")
+
+    monkeypatch.setattr(imported, "_enter", never)
+    with pytest.raises(DuplicateError):
+        p.import_network(SEED_FILE, "cddm")
 
 
 def test_command_line(server, store, tmp_path, submission, arguments):

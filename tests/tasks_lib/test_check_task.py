@@ -124,7 +124,7 @@ def given(value):
         fault("get_batch", get_batch=batch_with(lambda i, t, c: (i, t))),
         fault("get_batch", get_batch=batch_with(lambda i, t, c: 1 / 0)),
         fault("get_batch", conditions=_unseeded),
-        fault("get_batch", generate_input_target_stream=lambda self: None),
+        fault("generate_input_target_stream", generate_input_target_stream=lambda self: None),
         fault("mask", mask=given(np.arange(7))),
         fault("mask", mask=given(np.array([-1, 0]))),
         fault("mask", mask=given(np.array([1, 1]))),
@@ -244,4 +244,44 @@ def test_a_large_batch_is_checked_on_a_few_of_its_trials():
             return stream, stream, conditions
 
     check_task(Counting(n_values=20_000, seed=0))
-    assert len(calls) == 16
+    assert len(calls) == 1 + 16  # the first by itself, then those spread over the batch
+
+
+def test_an_author_who_forgets_the_base_class_is_told_so():
+    class Forgetful(Echo):
+        def __init__(self, n_steps=10, n_inputs=1, n_outputs=1, n_values=4, seed=None):
+            self.n_steps, self.n_inputs, self.n_outputs = n_steps, n_inputs, n_outputs
+
+    with pytest.raises(ParameterError, match=r"super\(\)\.__init__"):
+        check_task(Forgetful())
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"input_names": None}, "does not name the channels"),
+        ({"condition_fields": property(lambda self: 1 / 0)}, "condition_fields = None: fails"),
+        ({"condition_kind": lambda self, condition: 1 / 0}, "condition_kind = None: fails"),
+        (
+            {"generate_input_target_stream": lambda self, value: None},
+            "generate_input_target_stream = 'NoneType': does not give a trial",
+        ),
+        (
+            {"get_choices": lambda self, outputs: outputs[0, -1].astype(float)},
+            "get_choices = 'float64 (3,)'",
+        ),
+    ],
+)
+def test_what_a_member_does_wrong_is_said_of_it(members, said):
+    with pytest.raises(ParameterError) as caught:
+        check_task(type("Faulty", (Echo,), members)())
+    assert said in str(caught.value)
+
+
+def test_complex_streams_are_refused():
+    def stream(self, value):
+        wave = np.full((1, self.n_steps), value * 1j)
+        return wave, wave.real, {"value": value}
+
+    with pytest.raises(ParameterError, match="inputs"):
+        check_task(type("Complex", (Echo,), {"generate_input_target_stream": stream})())

@@ -70,7 +70,8 @@ def test_observations_and_one_hot_ground_truth():
     assert task.input_names == ("fixation", "stimulus 0", "stimulus 1")
     assert task.output_names == ("fixation", "choice 0", "choice 1")
     assert task.condition_fields == ("ground_truth", "coh")
-    assert list(task.analysis_inputs) == ["zero", "fixation", "stimulus", "decision"]
+    # Nothing is shown during the decision, and nothing is analysed twice.
+    assert list(task.analysis_inputs) == ["zero", "fixation", "stimulus"]
     assert task.analysis_inputs["fixation"].tolist() == [1, 0, 0]
 
 
@@ -256,3 +257,17 @@ def test_the_library_imports_without_neurogym():
         "import sys, tasks_lib; sys.exit(any(m in sys.modules for m in ('neurogym', 'gymnasium')))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("timing", "named"), [({"stimulsu": 500}, "stimulsu"), ({"stimulus": -5}, "stimulus")]
+)
+def test_a_timing_that_the_environment_does_not_have_is_refused(timing, named):
+    with pytest.raises(ParameterError) as caught:
+        neurogym(arguments={"timing": timing})
+    assert caught.value.field == f"arguments.timing.{named}"
+
+
+def test_no_analysis_input_stands_there_twice():
+    inputs = list(neurogym().analysis_inputs.values())
+    assert len({tuple(vector) for vector in inputs}) == len(inputs) >= 3
