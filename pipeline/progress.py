@@ -20,7 +20,7 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
         leave=False,
         mininterval=0.2,
         dynamic_ncols=True,
-        disable=quiet.get() or None,
+        disable=quiet.get(),
     )
 
     def report(step: int, n_steps: int, loss: float) -> None:

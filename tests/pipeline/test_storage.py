@@ -146,3 +146,16 @@ def test_the_library_runs_without_datajoint():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_quiet_worker_draws_no_bars(capsys):
+    from pipeline.progress import progress_bar, quiet
+
+    for silent in (False, True):
+        token = quiet.set(silent)
+        try:
+            with progress_bar("task/network") as report:
+                report(1, 2, 0.5)
+        finally:
+            quiet.reset(token)
+        assert ("task/network" in capsys.readouterr().err) is not silent
