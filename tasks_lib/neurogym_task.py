@@ -92,12 +92,12 @@ class NeuroGym(Task):
 
     @property
     def analysis_inputs(self) -> dict[str, Float]:
-        """No input, and the mean observation in each period of the trial."""
+        """The mean observation in each period of the trial, and no input; each vector once."""
         means = {name: np.array(mean) for name, mean in self._sample.period_means.items()}
-        inputs: dict[str, Float] = {"zero": np.zeros(self.n_inputs)}
-        for name, mean in means.items():  # nothing is analysed twice under two names
-            if not any(np.array_equal(mean, other) for other in inputs.values()):
-                inputs[name] = mean
+        inputs: dict[str, Float] = {}
+        for name, vector in {**means, "zero": np.zeros(self.n_inputs)}.items():
+            if not any(np.array_equal(vector, other) for other in inputs.values()):
+                inputs[name] = vector
         return inputs
 
     @property

@@ -160,7 +160,7 @@ def test_a_neurogym_task_is_a_row_and_trains(database, submission):
     assert (row["n_steps"], row["n_inputs"], row["n_outputs"]) == (5, 3, 3)
     assert row["params"] == {**params, "dt": 100, "session": 2}
     names = set(p.Task.Input.to_arrays("input_name"))
-    assert names == {"zero", "fixation", "stimulus", "decision"}
+    assert names == {"fixation", "stimulus", "decision"}
     assert p.fill((p.Training, p.Validation, p.TrialPlot)).errors == []
     noise_free = p.Validation & {"validation_name": "noise_free"}
     assert noise_free.to_arrays("n_choice_trials").tolist() == [8, 8]

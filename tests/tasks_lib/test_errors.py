@@ -229,5 +229,5 @@ def test_unknown_parameters_are_refused_with_the_accepted_ones():
 
 def test_a_fault_that_shows_in_the_batch_names_the_method():
     task = create_task(f"{__name__}:Echo", params={"n_values": "x"})
-    with pytest.raises(ParameterError, match="get_batch"):
+    with pytest.raises(ParameterError, match="conditions"):
         check_task(task)

@@ -70,8 +70,8 @@ def test_observations_and_one_hot_ground_truth():
     assert task.input_names == ("fixation", "stimulus 0", "stimulus 1")
     assert task.output_names == ("fixation", "choice 0", "choice 1")
     assert task.condition_fields == ("ground_truth", "coh")
-    # Nothing is shown during the decision, and nothing is analysed twice.
-    assert list(task.analysis_inputs) == ["zero", "fixation", "stimulus"]
+    # Nothing is shown during the decision, so that "zero" would be the same again.
+    assert list(task.analysis_inputs) == ["fixation", "stimulus", "decision"]
     assert task.analysis_inputs["fixation"].tolist() == [1, 0, 0]
 
 
