@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import datajoint as dj
@@ -99,9 +98,8 @@ class Validation(dj.Computed):
         scores = PerformanceAnalyzer(rnn, task).validate(
             noise=bool(params["noise"]), n_repeats=int(params["n_repeats"])
         )
-        row = asdict(scores)
-        del row["by_condition"]
-        self.insert1({**key, **row})
+        totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
+        self.insert1({**key, **totals})
         # Names of their own: a query of Validation is to restrict this table.
         self.Condition.insert(
             {
