@@ -1,0 +1,97 @@
+"""Standard normal draws that are a function of where they are used.
+
+A draw is named by the network's key, the number of the simulation, what it disturbs, the step, the
+trial and the unit. So it is the same whatever the companions of a network, the threads, the device
+and the order of computation, and a simulation can be done again without having kept its noise.
+
+Words come from Philox4x32 (Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405) with seven
+rounds, which passes BigCrush; normals from pairs of them by Box and Muller (1958).
+"""
+
+from __future__ import annotations
+
+from math import pi
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROUNDS = 7
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+PARTS = {"inp": 0, "rec": 1, "out": 2}  # what is disturbed: input channels, units, readout
+WORD = 0xFFFFFFFF
+
+
+def network_key(seed_sequence: np.random.SeedSequence) -> tuple[int, int]:
+    """Return the two words that name a network's noise."""
+    low, high = seed_sequence.generate_state(2, np.uint32)
+    return int(low), int(high)
+
+
+def words(counters: list[Tensor], key: tuple[int, int]) -> list[Tensor]:
+    """Return four words for each counter of four words, all int64 tensors of one shape."""
+    c0, c1, c2, c3 = counters
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        # A product of two words fills 64 bits; wrapping into the sign keeps every bit.
+        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            ((p1 >> 32) & WORD) ^ c1 ^ k0,
+            p1 & WORD,
+            ((p0 >> 32) & WORD) ^ c3 ^ k1,
+            p0 & WORD,
+        )
+        k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
+    return [c0, c1, c2, c3]
+
+
+def _box_muller(a: Tensor, b: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return two normals for each pair of words."""
+    uniform = ((a >> 1).to(dtype) + 0.5) * 2.0**-31
+    radius = torch.sqrt(-2.0 * torch.log(uniform))
+    signed = torch.where(b > WORD >> 1, b - (WORD + 1), b)
+    angle = signed.to(dtype) * (pi * 2.0**-31)
+    return radius * torch.cos(angle), radius * torch.sin(angle)
+
+
+def normals(
+    shape: tuple[int, int, int],
+    key: tuple[int, int],
+    simulation: int,
+    part: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    first_step: int = 0,
+) -> Tensor:
+    """Return the draws (T, B, channels) of one network in one simulation.
+
+    Parameters
+    ----------
+    shape : (T, B, channels)
+    key : (int, int)
+        The network's, from `network_key`.
+    simulation : int
+        Number of the simulation, from 0.
+    part : {"inp", "rec", "out"}
+        What they disturb.
+    first_step : int
+        Number of the first of the T steps.
+    """
+    n_steps, n_trials, n_channels = shape
+    # Words come in fours: those of four steps in a row.
+    start = first_step // 4
+    fours = torch.arange(start, -(-(first_step + n_steps) // 4), device=device, dtype=torch.int64)
+    place = torch.arange(n_trials * n_channels, device=device, dtype=torch.int64)
+    zeros = torch.zeros((len(fours), len(place)), device=device, dtype=torch.int64)
+    counters = [
+        zeros + place,
+        zeros + fours[:, None],
+        zeros + (simulation & WORD),
+        zeros + (PARTS[part] << 24) + (simulation >> 32),
+    ]
+    w = words(counters, key)
+    four = torch.stack([*_box_muller(w[0], w[1], dtype), *_box_muller(w[2], w[3], dtype)], dim=1)
+    skipped = first_step - 4 * start
+    by_step = four.view(4 * len(fours), n_trials, n_channels)
+    return by_step[skipped : skipped + n_steps]
