@@ -1,0 +1,27 @@
+"""Backpropagation through time of many networks, forward and backward written by hand."""
+
+from .simulation import (
+    BACK_ENDS,
+    Buffers,
+    Cotangent,
+    RecurrentNoise,
+    Simulation,
+    default_back_end,
+    draw,
+    simulate,
+)
+from .statistics import Statistic
+from .weights import Weights
+
+__all__ = [
+    "BACK_ENDS",
+    "Buffers",
+    "Cotangent",
+    "RecurrentNoise",
+    "Simulation",
+    "Statistic",
+    "Weights",
+    "default_back_end",
+    "draw",
+    "simulate",
+]

@@ -80,13 +80,18 @@ def _observe(kinds, scales, states, rates, top, work, totals):
 
 
 @_compiled
-def _add_slopes(kinds, scales, shifts, factors, states, rates, work, on_states, on_rates):
-    """Add factors times the statistics' derivatives by states and rates, (rows, N) each."""
+def _add_slopes(
+    kinds, scales, shifts, factors, network, states, rates, work, on_states, on_rates
+):
+    """Add factors times the statistics' derivatives by states and rates.
+
+    The rates are the first N columns of ``rates``, all other blocks are (rows, N).
+    """
     rows, n = states.shape
     for s in range(kinds.size):
-        factor = factors[s]
+        factor, shift = factors[s, network], shifts[s, network]
         if kinds[s] == SOFT_MAXIMUM_RATE:
-            exponentials(rates, shifts[s], scales[s], work)
+            exponentials(rates[:, :n], shift, scales[s], work)
             for r in range(rows):
                 for i in range(n):
                     on_rates[r, i] += factor[i] * work[r, i]
@@ -94,7 +99,7 @@ def _add_slopes(kinds, scales, shifts, factors, states, rates, work, on_states, 
             for r in range(rows):
                 for i in range(n):
                     work[r, i] = abs(states[r, i])
-            exponentials(work, shifts[s], scales[s], work)
+            exponentials(work, shift, scales[s], work)
             for r in range(rows):
                 for i in range(n):
                     on_states[r, i] += factor[i] * work[r, i] * np.sign(states[r, i])
@@ -198,7 +203,7 @@ def forward(
 def backward(
     form_s, code, p0, p1, alpha, gamma,
     weights, inputs, states, arguments,
-    first, last,
+    network, first, last,
     on_outputs, on_states, kinds, scales, shifts, factors,
     n_together, gradients, on_start,
 ):  # fmt: skip
@@ -208,13 +213,15 @@ def backward(
     ----------
     weights : array (N + O, N)
         W_rec above W_out.
-    on_outputs : array (A, T, B, O)
+    network : int
+        Which of the K networks.
+    on_outputs : array (A, K, T, B, O)
         dL/dy of each adjoint.
-    on_states : array (A, T, B, N)
+    on_states : array (A, K, T, B, N)
         dL/dx beside what outputs and statistics bring, or empty.
     kinds, scales, shifts, factors
-        Statistics, the values that their exponentials are relative to (S, N), and dL/ds times
-        their normalisers (A, S, N).
+        Statistics, the values that their exponentials are relative to (S, K, N), and dL/ds times
+        their normalisers (A, S, K, N).
     n_together : int
         Steps whose gradients are one product.
     gradients : array (A, N + O, N + M + 1)
@@ -223,7 +230,7 @@ def backward(
         Of the initial state; to be filled.
     """
     n_steps, n_trials, n = states.shape
-    m, o = inputs.shape[2], on_outputs.shape[3]
+    m, o = inputs.shape[2], on_outputs.shape[4]
     n_adjoints = on_outputs.shape[0]
     rows = last - first
     kind = weights.dtype.type
@@ -265,15 +272,15 @@ def backward(
                 else:
                     for i in range(n):
                         now[b, i] = alpha * later[b, i]
-            _copy(on_outputs[a, t, first:last], now, n)
+            _copy(on_outputs[a, network, t, first:last], now, n)
             multiply(now, weights, back, False, 0.0, integers, reals)
             has_statistics = False
             for s in range(kinds.size):
-                has_statistics = has_statistics or factors[a, s].any()
+                has_statistics = has_statistics or factors[a, s, network].any()
             if has_statistics:
                 more[:] = 0
                 _add_slopes(
-                    kinds, scales, shifts, factors[a], x, block[:, :n], work, more, back
+                    kinds, scales, shifts, factors[a], network, x, block, work, more, back
                 )
             if not form_s:
                 for i in range(flat_back.size):
@@ -282,7 +289,7 @@ def backward(
                 for i in range(flat_back.size):
                     flat_back[i] += flat_more[i]
             if has_dense:
-                dense = on_states[a, t, first:last].reshape(-1)
+                dense = on_states[a, network, t, first:last].reshape(-1)
                 for i in range(flat_back.size):
                     flat_back[i] += dense[i]
             flat_later = later.reshape(-1)

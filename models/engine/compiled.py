@@ -1,0 +1,215 @@
+"""The compiled loops on CPU tensors: trials in chunks, chunks of all networks on all threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from ..equations import Equation
+from . import loops
+from .elementwise import CODES, draw
+from .philox import PARTS, WORD
+from .statistics import KINDS, Statistic
+from .weights import Weights
+
+# A product of so many multiplications or fewer takes the short way through OpenBLAS.
+SMALL_PRODUCT = 1_000_000
+MOST_ROWS = 80  # what of a chunk is at work stays in a second-level cache
+MOST_ROWS_LARGE = 256
+FEWEST_ROWS = 8
+
+
+def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
+    """Return the first and last + 1 of the trials of each chunk.
+
+    They depend on the sizes alone, and not on the number of threads, so that sums are rounded
+    alike on every machine. Their number is even where it can be: two cores share them.
+    """
+    rows = min(SMALL_PRODUCT // (n_units * n_sent), MOST_ROWS)
+    if rows < MOST_ROWS // 2:
+        rows = MOST_ROWS_LARGE
+    number = -(-n_trials // rows)
+    number = min(number + number % 2, max(n_trials // FEWEST_ROWS, 1))
+    edges = [i * n_trials // number for i in range(number + 1)]
+    return list(zip(edges, edges[1:], strict=False))
+
+
+@cache
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="rnn-engine")
+
+
+@cache
+def _blas() -> Any:
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _run(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run tasks on as many threads as torch has, each product on one."""
+    n_threads = min(torch.get_num_threads(), len(tasks))
+    with _blas().limit(limits=1):
+        if n_threads == 1:
+            for task in tasks:
+                task()
+            return
+
+        def share(i: int) -> None:
+            for task in tasks[i::n_threads]:
+                task()
+
+        list(_pool(n_threads).map(share, range(n_threads)))
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return tensor.detach().contiguous().numpy()
+
+
+def _codes(equation: Equation) -> tuple[bool, int, float, float, float, float]:
+    args = [*equation.activation.args.values(), 0.0, 0.0][:2]
+    form_s = equation.equation_type == "s"
+    code = CODES[equation.activation.name]
+    return form_s, code, args[0], args[1], equation.alpha, equation.gamma
+
+
+class Totals:
+    """Statistics of K networks and what their derivatives need, (S, K, N) each."""
+
+    def __init__(
+        self, statistics: Sequence[Statistic], sums: NDArray[np.float64], n_samples: int
+    ) -> None:
+        """Pool the sums (K, chunks, S, 2, N) of all chunks."""
+        largest, totals = sums[:, :, :, 0], sums[:, :, :, 1]  # (K, chunks, S, N)
+        values, shifts, slopes = [], [], []
+        for s, statistic in enumerate(statistics):
+            if statistic.is_soft_maximum:
+                tau = statistic.tau
+                top = largest[:, :, s].max(axis=1)
+                parts = totals[:, :, s] * np.exp((largest[:, :, s] - top[:, None]) / tau)
+                shift = top + tau * np.log(parts.sum(axis=1))
+                values.append(shift - tau * np.log(n_samples))
+                shifts.append(shift)
+                slopes.append(1.0)
+            else:
+                values.append(totals[:, :, s].sum(axis=1) / n_samples)
+                shifts.append(np.zeros_like(values[-1]))
+                slopes.append(1.0 / n_samples)
+        self.values = np.stack(values) if values else np.empty((0, len(sums), sums.shape[-1]))
+        self.shifts = np.stack(shifts) if shifts else self.values
+        self.slopes = np.array(slopes)
+        self.kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
+        self.scales = np.array([1.0 / s.tau for s in statistics])
+
+
+def forward(
+    equation: Equation,
+    weights: Weights,
+    inputs: Tensor,
+    noise_scales: Sequence[float],
+    keys: Sequence[tuple[int, int]],
+    simulation: int,
+    given: Tensor | None,
+    statistics: Sequence[Statistic],
+    states: Tensor,
+    arguments: Tensor,
+    outputs: Tensor,
+) -> Totals:
+    """Fill states, arguments and outputs; see `models.engine.simulate`."""
+    k, _, n_trials, n_inputs = inputs.shape
+    n = weights.n_units
+    codes = _codes(equation)
+    joined = torch.cat(
+        (weights.W_rec.transpose(1, 2), weights.W_inp.transpose(1, 2), weights.b_rec[:, None]), 1
+    )
+    w, readout = _array(joined), _array(weights.W_out.transpose(1, 2))
+    u, x, y = _array(inputs), states.numpy(), outputs.numpy()
+    states[:, 0] = weights.x_init.detach()[:, None]
+    a = arguments.numpy()
+    xi = np.empty((k, 0, 0, 0), x.dtype) if given is None else _array(given.expand(k, -1, -1, -1))
+    parts = chunks(n_trials, n, n + n_inputs + 1)
+    kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
+    scales = np.array([1.0 / s.tau for s in statistics])
+    sums = np.zeros((k, len(parts), len(kinds), 2, n))
+    sums[:, :, :, 0] = -np.inf
+
+    def task(i: int, c: int) -> Callable[[], None]:
+        k0, k1 = (np.uint32(word) for word in keys[i])
+        first, last = parts[c]
+        return lambda: loops.forward(
+            *codes, w[i], readout[i], u[i], x[i], a[i], y[i], first, last,
+            float(noise_scales[i]), equation.noise_inside, xi[i], simulation, k0, k1,
+            kinds, scales, sums[i, c],
+        )  # fmt: skip
+
+    _run([task(i, c) for i in range(k) for c in range(len(parts))])
+    return Totals(statistics, sums, states.shape[1] * n_trials)
+
+
+def backward(
+    equation: Equation,
+    weights: Weights,
+    inputs: Tensor,
+    states: Tensor,
+    arguments: Tensor,
+    on_outputs: Tensor,
+    on_states: Tensor | None,
+    totals: Totals,
+    on_statistics: Tensor | None,
+) -> list[Weights]:
+    """Return the gradients of each adjoint; see `models.engine.Simulation.pull_back`."""
+    n_adjoints = len(on_outputs)
+    k, _, n_trials, n = states.shape
+    m, o = inputs.shape[-1], on_outputs.shape[-1]
+    codes = _codes(equation)
+    w = _array(torch.cat((weights.W_rec, weights.W_out), 1))
+    u, x, a = _array(inputs), states.numpy(), arguments.numpy()
+    dtype = x.dtype
+    e = _array(on_outputs)
+    dense = np.empty((0, 0, 0, 0, 0), dtype) if on_states is None else _array(on_states)
+    if on_statistics is None:
+        factors = np.zeros((n_adjoints, len(totals.kinds), k, n), dtype)
+    else:
+        factors = _array(on_statistics) * totals.slopes[:, None, None].astype(dtype)
+    shifts = totals.shifts.astype(dtype)
+    parts = chunks(n_trials, n, n + m + 1)
+    together = max(1, MOST_ROWS_LARGE // (parts[0][1] - parts[0][0] or 1)) if n > 128 else 1
+    gradients = np.empty((k, len(parts), n_adjoints, n + o, n + m + 1), dtype)
+    starts = np.empty((k, len(parts), n_adjoints, n), dtype)
+
+    def task(i: int, c: int) -> Callable[[], None]:
+        first, last = parts[c]
+        return lambda: loops.backward(
+            *codes, w[i], u[i], x[i], a[i], i, first, last, e, dense,
+            totals.kinds, totals.scales, shifts, factors,
+            together, gradients[i, c], starts[i, c],
+        )  # fmt: skip
+
+    _run([task(i, c) for i in range(k) for c in range(len(parts))])
+    joined = torch.from_numpy(gradients.sum(axis=1)).transpose(0, 1)
+    start = torch.from_numpy(starts.sum(axis=1)).transpose(0, 1)
+    return [
+        Weights(g[:, :n, :n], g[:, :n, n : n + m], g[:, n:, :n], g[:, :n, n + m], s)
+        for g, s in zip(joined, start, strict=True)
+    ]
+
+
+def normals(
+    shape: tuple[int, int, int], key: tuple[int, int], simulation: int, part: str, out: Tensor
+) -> None:
+    """Fill ``out`` (T, B, channels) with what `models.engine.philox.normals` returns."""
+    n_steps = shape[0]
+    z = np.empty((-(-n_steps // 4), 4, shape[1] * shape[2]), out.numpy().dtype)
+    k0, k1 = (np.uint32(word) for word in key)
+    for four, block in enumerate(z):
+        draw(block, 0, z.shape[2], four, simulation, PARTS[part], k0, k1)
+    out.copy_(torch.from_numpy(z).view(-1, shape[1], shape[2])[:n_steps])
+
+
+__all__ = ["WORD", "Totals", "backward", "chunks", "forward", "normals"]

@@ -1,0 +1,268 @@
+"""Running K networks, and pulling gradients back through what they did.
+
+The same two functions on every back end: compiled loops on a CPU, and torch where there is
+nothing better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..equations import Equation
+from . import philox, plain
+from .statistics import Statistic
+from .weights import Weights
+
+try:
+    from . import compiled
+except ImportError:  # no numba for this Python or this machine
+    compiled = None  # type: ignore[assignment]
+
+BACK_ENDS = ("compiled", "plain")
+
+
+@dataclass(frozen=True)
+class RecurrentNoise:
+    """Noise of the units in one simulation.
+
+    Attributes
+    ----------
+    scales : sequence of float (K,)
+        Standard deviation of one step's noise, of each network.
+    keys : sequence of (int, int) (K,)
+        What names each network's draws; see `models.engine.philox`.
+    simulation : int
+        Number of the simulation.
+    given : Tensor (K, T, B, N), optional
+        Scaled noise to use instead.
+    """
+
+    scales: Sequence[float]
+    keys: Sequence[tuple[int, int]]
+    simulation: int
+    given: Tensor | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is none."""
+        return self.given is None and not any(self.scales)
+
+
+@dataclass(frozen=True)
+class Cotangent:
+    """What arrives at a simulation from a loss L of K networks.
+
+    Attributes
+    ----------
+    outputs : Tensor (K, T, B, O)
+        dL/dy.
+    states : Tensor (K, T, B, N), optional
+        dL/dx beside what comes through outputs and statistics.
+    statistics : Tensor (S, K, N), optional
+        dL/ds.
+    """
+
+    outputs: Tensor
+    states: Tensor | None = None
+    statistics: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What K networks did.
+
+    Attributes
+    ----------
+    equation, weights
+        The networks.
+    inputs : Tensor (K, T, B, M)
+        With their noise.
+    states : Tensor (K, T, B, N)
+        Before each update.
+    arguments : Tensor (K, T, B, N) or None
+        Arguments of f, form s.
+    outputs : Tensor (K, T, B, O)
+        Without the noise of the readout.
+    statistics : Tensor (S, K, N)
+        Those that were asked for.
+    back_end : {"compiled", "plain"}
+    """
+
+    equation: Equation
+    weights: Weights
+    inputs: Tensor
+    states: Tensor
+    arguments: Tensor | None
+    outputs: Tensor
+    statistics: Tensor
+    back_end: str
+    _asked: tuple[Statistic, ...] = ()
+    _totals: Any = None
+
+    def pull_back(self, cotangents: Sequence[Cotangent]) -> list[Weights]:
+        """Return the gradients by the weights of each of A losses, in one pass."""
+        outputs = torch.stack([c.outputs for c in cotangents])
+        if self.back_end == "compiled":
+            return compiled.backward(
+                self.equation,
+                self.weights,
+                self.inputs,
+                self.states,
+                self.states[:0] if self.arguments is None else self.arguments,
+                outputs,
+                self._stacked([c.states for c in cotangents], self.states),
+                self._totals,
+                self._stacked([c.statistics for c in cotangents], self.statistics),
+            )
+        states = [self._onto_states(c) for c in cotangents]
+        found, _ = plain.backward(
+            self.equation,
+            self.weights,
+            self.inputs,
+            self.states,
+            self.arguments,
+            outputs,
+            self._stacked(states, self.states),
+        )
+        return found
+
+    def pull_back_to_inputs(self, cotangent: Cotangent) -> Tensor:
+        """Return the gradient by the inputs, (K, T, B, M)."""
+        states = self._onto_states(cotangent)
+        _, onto = plain.backward(
+            self.equation,
+            self.weights,
+            self.inputs,
+            self.states,
+            self.arguments,
+            cotangent.outputs[None],
+            None if states is None else states[None],
+            with_inputs=True,
+        )
+        assert onto is not None
+        return onto[0]
+
+    @staticmethod
+    def _stacked(parts: Sequence[Tensor | None], like: Tensor) -> Tensor | None:
+        if all(part is None for part in parts):
+            return None
+        return torch.stack([torch.zeros_like(like) if p is None else p for p in parts])
+
+    def _onto_states(self, cotangent: Cotangent) -> Tensor | None:
+        """Return all that arrives at the states beside what comes through the outputs."""
+        if cotangent.statistics is None or not self._asked:
+            return cotangent.states
+        with torch.enable_grad():
+            states = self.states.detach().requires_grad_()
+            values = _statistics(self.equation, states, self._asked)
+            (onto,) = torch.autograd.grad(values, states, cotangent.statistics)
+        return onto if cotangent.states is None else onto + cotangent.states
+
+
+def _statistics(equation: Equation, states: Tensor, asked: Sequence[Statistic]) -> Tensor:
+    rates = equation.rates(states)
+    return torch.stack([s.of(states, rates, (1, 2)) for s in asked])
+
+
+def default_back_end(device: torch.device) -> str:
+    """Return the fastest back end for a device."""
+    return "compiled" if device.type == "cpu" and compiled is not None else "plain"
+
+
+@torch.no_grad()
+def simulate(
+    equation: Equation,
+    weights: Weights,
+    inputs: Tensor,
+    noise: RecurrentNoise,
+    statistics: Sequence[Statistic] = (),
+    back_end: str | None = None,
+    buffers: Buffers | None = None,
+) -> Simulation:
+    """Run K networks; nothing is linked to a graph.
+
+    Parameters
+    ----------
+    equation, weights
+        The networks.
+    inputs : Tensor (K, T, B, M)
+        With their noise.
+    noise : RecurrentNoise
+        Of the units.
+    statistics : sequence of Statistic
+        To be taken.
+    back_end : {"compiled", "plain"}, optional
+        Which loops; the fastest there are by default.
+    buffers : Buffers, optional
+        Where to put the trajectories; a later simulation with the same buffers overwrites them.
+    """
+    back_end = back_end or default_back_end(inputs.device)
+    weights = Weights(*(w.detach() for w in weights))
+    k, n_steps, n_trials, _ = inputs.shape
+    shape = (k, n_steps, n_trials, weights.n_units)
+    if back_end == "plain":
+        xi = None if noise.is_silent else _drawn(noise, shape, inputs)
+        states, arguments, outputs = plain.forward(equation, weights, inputs, xi)
+        values = states.new_empty((0, k, weights.n_units))
+        if statistics:
+            values = _statistics(equation, states, statistics)
+        return Simulation(
+            equation, weights, inputs, states, arguments, outputs, values, back_end,
+            tuple(statistics),
+        )  # fmt: skip
+    buffers = buffers or Buffers()
+    form_s = equation.equation_type == "s"
+    states = buffers.take("states", shape, inputs)
+    # Form h has no arguments of its own.
+    arguments = buffers.take("arguments", shape if form_s else (k, 0, 0, 0), inputs)
+    outputs = buffers.take("outputs", (*shape[:3], weights.W_out.shape[1]), inputs)
+    totals = compiled.forward(
+        equation, weights, inputs, noise.scales, noise.keys, noise.simulation, noise.given,
+        statistics, states, arguments, outputs,
+    )  # fmt: skip
+    values = torch.from_numpy(totals.values).to(states.dtype)
+    return Simulation(
+        equation, weights, inputs, states, arguments, outputs, values, back_end,
+        tuple(statistics), totals,
+    )  # fmt: skip
+
+
+def _drawn(noise: RecurrentNoise, shape: tuple[int, int, int, int], like: Tensor) -> Tensor:
+    if noise.given is not None:
+        return noise.given
+    rows = [
+        draw(shape[1:], key, noise.simulation, "rec", like) * scale
+        for key, scale in zip(noise.keys, noise.scales, strict=True)
+    ]
+    return torch.stack(rows)
+
+
+def draw(
+    shape: tuple[int, int, int], key: tuple[int, int], simulation: int, part: str, like: Tensor
+) -> Tensor:
+    """Return standard normals (T, B, channels) of one network, by the fastest way there is."""
+    if like.device.type == "cpu" and compiled is not None:
+        out = torch.empty(shape, dtype=like.dtype)
+        compiled.normals(shape, key, simulation, part, out)
+        return out
+    return philox.normals(shape, key, simulation, part, like.device, like.dtype)
+
+
+class Buffers:
+    """Memory that simulations of one shape use again: fresh pages cost as much as a step does."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Tensor] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Return a tensor of this name and shape, with anything in it."""
+        kept = self._kept.get(name)
+        if kept is None or kept.shape != shape or kept.dtype != like.dtype:
+            kept = torch.empty(shape, dtype=like.dtype, device=like.device)
+            self._kept[name] = kept
+        return kept

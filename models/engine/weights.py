@@ -1,0 +1,37 @@
+"""The weights that K networks run with, and gradients by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Effective weights of K networks, constraints applied; or gradients by them.
+
+    Attributes
+    ----------
+    W_rec : Tensor (K, N, N)
+    W_inp : Tensor (K, N, n_inputs)
+    W_out : Tensor (K, n_outputs, N)
+    b_rec : Tensor (K, N)
+    x_init : Tensor (K, N)
+    """
+
+    W_rec: Tensor
+    W_inp: Tensor
+    W_out: Tensor
+    b_rec: Tensor
+    x_init: Tensor
+
+    @property
+    def n_units(self) -> int:
+        """Number of units N."""
+        return self.W_rec.shape[-1]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Go through the blocks, in the order of the attributes."""
+        return (getattr(self, f.name) for f in fields(self))
