@@ -61,7 +61,7 @@ def penalty_values() -> dict[str, float]:
     context = PenaltyContext(
         **{k: torch.from_numpy(data[k]) for k in names},
         inputs=torch.from_numpy(data["u"]),
-        rates=torch.from_numpy(data["states"]),
+        rates_of=lambda: torch.from_numpy(data["states"]),
         b_rec=torch.zeros(len(data["W_rec"])),
         exc_to_inh_ratio=float(data["exc_to_inh_ratio"]),
         equation_type="s",

@@ -65,6 +65,8 @@ class NetworkConfig:
         Range of b_rec. Equal: the bias is that constant and is not trained.
     bias_init : {"zero", "uniform"}
         Where a trained bias starts (zero is moved to the nearest value of the range).
+    train_x_init : bool
+        Whether the initial state is trained; it starts at zero.
     constraint_method : {"clamp", "reflect"}
         How constraints are kept: set violators to zero after each step, or train weights
         whose modulus is the effective one.
@@ -91,6 +93,7 @@ class NetworkConfig:
     bias_min: float = 0.0
     bias_max: float = 0.0
     bias_init: str = "zero"
+    train_x_init: bool = False
     constraint_method: str = "clamp"
 
     def __post_init__(self) -> None:
@@ -102,6 +105,7 @@ class NetworkConfig:
             n_units=check_int("n_units", self.n_units, 1, MAX_COUNT),
             activation_args=activation.args,
             noise_inside=check_bool("noise_inside", self.noise_inside),
+            train_x_init=check_bool("train_x_init", self.train_x_init),
             dale=dale,
             exc_to_inh_ratio=check_float(
                 "exc_to_inh_ratio", self.exc_to_inh_ratio, exclusive_minimum=0.0

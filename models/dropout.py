@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .connectivity import stream
-from .rnn_torch import RNNTorch, torch_generator
+from .rnn_torch import RNNTorch
 from .training_config import TrainingConfig
 
 MAX_PROBABILITY = 0.999
 # What a unit's participation is before any activity has been seen.
 INITIAL_PARTICIPATION = 1e-6
+
+
+def _generator(seed_sequence: np.random.SeedSequence, device: torch.device) -> torch.Generator:
+    generator = torch.Generator(device=device)
+    # 63 bits: torch keeps the seed as a signed integer on some back ends.
+    generator.manual_seed(int(seed_sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    return generator
 
 
 class UnitDropout:
@@ -39,7 +47,7 @@ class UnitDropout:
     def __init__(self, rnn: RNNTorch, config: TrainingConfig) -> None:
         self.rnn = rnn
         self.config = config
-        self.generators = [torch_generator(stream(s, "dropout"), rnn.device) for s in rnn.seeds]
+        self.generators = [_generator(stream(s, "dropout"), rnn.device) for s in rnn.seeds]
         self.participation = torch.full(
             (rnn.n_networks, rnn.n_units),
             INITIAL_PARTICIPATION,

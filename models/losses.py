@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,16 @@ import torch
 from torch import Tensor
 
 from . import penalties as penalty_registry
+from .engine import Buffers, Cotangent, Statistic, Weights
 from .rnn_torch import RNNTorch
+from .run import Run
+
+TASK = "task"
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of K networks in one iteration.
+    """Losses of K networks in one iteration, linked to the graph.
 
     Attributes
     ----------
@@ -24,19 +29,50 @@ class Losses:
         Weighted sum of the penalties.
     by_trial : Tensor (K, B)
         Masked mean squared error of each trial.
-    rates : Tensor (K, T, B, N)
-        Firing rates.
     """
 
     task: Tensor
     penalty: Tensor
     by_trial: Tensor
-    rates: Tensor
 
     @property
     def total(self) -> Tensor:
         """Task and penalties together, (K,)."""
         return self.task + self.penalty
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Losses of K networks in one iteration and where they fall.
+
+    Attributes
+    ----------
+    total : Tensor (K,)
+        Task and weighted penalties.
+    terms : dict
+        Name -> loss (K,) before its weight: ``task`` and each penalty.
+    gradients : list of Tensor (K, ...)
+        By the raw parameters, in their order; of what the step follows.
+    norms : dict
+        Name -> norm (K,) of the gradient of each term times its weight, where they were asked for.
+    run : Run
+        What the networks did.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    gradients: list[Tensor]
+    norms: dict[str, Tensor]
+    run: Run
+
+
+@dataclass(frozen=True)
+class _Term:
+    name: str
+    function: Callable[..., Tensor]
+    args: dict[str, Any]
+    weights: Tensor  # (K,)
+    statistics: tuple[Statistic, ...]
 
 
 class LossFunction:
@@ -48,89 +84,256 @@ class LossFunction:
     mask : Tensor
         Indices of the steps that count.
     penalties : dict
-        Penalty name -> {"weight": lambda, "args": {...}}.
+        Penalty name -> {"weight": lambda, "args": {...}}; lambda one number, or one for each
+        network.
     """
 
     def __init__(self, rnn: RNNTorch, mask: Tensor, penalties: dict[str, dict[str, Any]]) -> None:
         self.rnn = rnn
         self.mask = mask
-        self.penalties = [
-            (penalty_registry.get(name), spec["weight"], spec["args"])
+        self.terms = [
+            _Term(
+                name,
+                penalty_registry.get(name),
+                spec["args"],
+                weights,
+                penalty_registry.statistics(name, spec["args"]),
+            )
             for name, spec in penalties.items()
-            if spec["weight"] > 0
+            if (weights := self._per_network(spec["weight"])).any()
         ]
+        self.statistics = tuple(dict.fromkeys(s for term in self.terms for s in term.statistics))
 
-    def __call__(
-        self,
-        u: Tensor,
-        t: Tensor,
-        noise: bool,
-        level: float = 1.0,
-        kept: Tensor | None = None,
-        dead: bool = False,
-    ) -> Losses:
-        """Return the losses on inputs u (..., T, B, n_inputs) and targets t (..., n_outputs).
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all terms."""
+        return (TASK, *(term.name for term in self.terms))
 
-        Other arguments are those of `RNNTorch.simulate`.
-        """
-        states, outputs = self.rnn.simulate(u, noise, level, kept, dead)
+    def _per_network(self, weight: float | Sequence[float]) -> Tensor:
+        values = torch.as_tensor(weight, dtype=self.rnn.dtype, device=self.rnn.device)
+        return values.expand(self.rnn.n_networks)
+
+    def __call__(self, u: Tensor, t: Tensor, noise: bool, level: float = 1.0) -> Losses:
+        """Return the losses on inputs u (..., T, B, n_inputs) and targets t (..., n_outputs)."""
+        rnn = self.rnn
+        states, outputs = rnn.simulate(u, noise, level)
         error = (outputs - t)[:, self.mask]
         by_trial = error.square().mean(dim=(1, 3))
         task_loss = by_trial.mean(dim=1)
-        rates = self.rnn.equation.rates(states)
-        if not self.penalties:
-            return Losses(task_loss, torch.zeros_like(task_loss), by_trial, rates)
-        if kept is not None and dead:  # a dead unit is silent to the penalties too
-            alive = (kept > 0)[:, None, None, :]
-            states, rates = states * alive, rates * alive
         inputs, targets = u.expand(len(states), *u.shape[-3:]), t.expand_as(outputs)
-        rows: list[Tensor] = []
-        for i in range(len(states)):
-            context = self._context(i, states, rates, outputs, inputs, targets)
-            terms = [weight * f(context, **args) for f, weight, args in self.penalties]
-            rows.append(torch.stack(terms).sum())
-        return Losses(task_loss, torch.stack(rows), by_trial, rates)
+        weights = rnn.effective_weights()
+        rows = [torch.zeros_like(task_loss[0])] * len(states)
+        for i in range(len(states)) if self.terms else ():
+            context = self._context(
+                states[i], outputs[i], inputs[i], targets[i], Weights(*(w[i] for w in weights))
+            )
+            terms = [term.weights[i] * term.function(context, **term.args) for term in self.terms]
+            rows[i] = torch.stack(terms).sum()
+        return Losses(task_loss, torch.stack(rows), by_trial)
+
+    @torch.no_grad()
+    def descent(
+        self,
+        u: Tensor,
+        t: Tensor,
+        level: float = 1.0,
+        kept: Tensor | None = None,
+        dead: bool = False,
+        task_safe: bool = False,
+        with_norms: bool = False,
+        buffers: Buffers | None = None,
+    ) -> Descent:
+        """Return the losses, with noise, and their gradients, in one run forward and one back.
+
+        Parameters
+        ----------
+        u, t, level, kept, dead, buffers
+            As of `RNNTorch.run`.
+        task_safe : bool
+            Remove from the penalties' gradient its component against the task's.
+        with_norms : bool
+            Return the norm of each term's gradient too. Every penalty on activity is then
+            propagated by itself.
+        """
+        # What dead units send is silent to the penalties too, which the statistics do not know.
+        silenced = kept if dead else None
+        asked = self.statistics if silenced is None else ()
+        run = self.rnn.run(u, True, level, kept, dead, asked, buffers)
+        outputs = run.outputs
+        error = (outputs - t)[:, self.mask]
+        losses = {TASK: error.square().mean(dim=(1, 2, 3))}
+        on_outputs = torch.zeros_like(outputs)
+        on_outputs[:, self.mask] = error * (2.0 / error[0].numel())
+        separate = [[term] for term in self.terms] if with_norms else [self.terms]
+        groups = [
+            self._pull_terms(run, asked, u, t, silenced, group, losses)
+            for group in separate
+            if group
+        ]
+        total = losses[TASK]
+        for term in self.terms:
+            total = total + term.weights * losses[term.name]
+
+        task = Cotangent(on_outputs)
+        active = [c for c, _ in groups if c is not None]
+        if not (groups and (task_safe or with_norms)):
+            # One adjoint for all.
+            found = run.effective_gradients([_added(task, *active)])
+            parts = [self._raw(found[0], *(by_weights for _, by_weights in groups))]
+            return Descent(total, losses, parts[0], {}, run)
+        found = run.effective_gradients([task, *active])
+        wrt_task, rest = self._raw(found[0]), iter(found[1:])
+        by_group = [
+            self._raw(*(() if c is None else (next(rest),)), by_weights) for c, by_weights in groups
+        ]
+        norms = {}
+        if with_norms:
+            every = zip(self.names, (wrt_task, *by_group), strict=True)
+            norms = {name: inner(g, g).sqrt() for name, g in every}
+        wrt_penalty = [torch.stack(block).sum(0) for block in zip(*by_group, strict=True)]
+        if task_safe:
+            wrt_penalty = remove_conflict(wrt_task, wrt_penalty)
+        both = [g_task + g for g_task, g in zip(wrt_task, wrt_penalty, strict=True)]
+        return Descent(total, losses, both, norms, run)
+
+    def _raw(self, *gradients: Weights | None) -> list[Tensor]:
+        """Return the sum of gradients by the effective weights as one by the raw parameters."""
+        given = [g for g in gradients if g is not None]
+        total = given[0]
+        for more in given[1:]:
+            total = Weights(*(a + b for a, b in zip(total, more, strict=True)))
+        return self.rnn.raw_gradients(total)
+
+    def _pull_terms(
+        self,
+        run: Run,
+        asked: Sequence[Statistic],
+        u: Tensor,
+        t: Tensor,
+        silenced: Tensor | None,
+        terms: Sequence[_Term],
+        losses: dict[str, Tensor],
+    ) -> tuple[Cotangent | None, Weights]:
+        """Take terms of every network; return what they send to its activity and its weights.
+
+        The losses are put into ``losses``, without their weights.
+        """
+        rnn, k = self.rnn, self.rnn.n_networks
+        inputs, targets = u.expand(k, *u.shape[-3:]), t.expand_as(run.outputs)
+        weights = rnn.effective_weights()
+        values, pulled = [], []
+        for i in range(k):
+            states = run.states[i].detach().requires_grad_()
+            outputs = run.outputs[i].detach().requires_grad_()
+            statistics = run.simulation.statistics[:, i].clone().requires_grad_()
+            own = Weights(*(w[i].detach().clone().requires_grad_() for w in weights))
+            with torch.enable_grad():
+                context = self._context(
+                    states, outputs, inputs[i], targets[i], own,
+                    None if silenced is None else silenced[i] > 0,
+                    dict(zip(asked, statistics.unbind(0), strict=True)),
+                )  # fmt: skip
+                found = [term.function(context, **term.args) for term in terms]
+                scaled = [term.weights[i] * v for term, v in zip(terms, found, strict=True)]
+                total = torch.stack(scaled).sum()
+                leaves = (outputs, states, statistics, *own)
+                # A penalty may depend on any of them, or on none (then it is a constant).
+                pulled.append(
+                    torch.autograd.grad(total, leaves, allow_unused=True)
+                    if total.requires_grad
+                    else (None,) * len(leaves)
+                )
+            values.append(torch.stack([v.detach() for v in found]))
+        for term, row in zip(terms, torch.stack(values, dim=1), strict=True):
+            losses[term.name] = row
+        columns = list(zip(*pulled, strict=True))
+        on_outputs, on_states = _stacked(columns[0]), _stacked(columns[1])
+        on_statistics = _stacked(columns[2])
+        by_weights = [
+            torch.zeros_like(w) if (g := _stacked(c)) is None else g
+            for c, w in zip(columns[3:], weights, strict=True)
+        ]
+        cotangent = None
+        if not (on_outputs is None and on_states is None and on_statistics is None):
+            cotangent = Cotangent(
+                torch.zeros_like(run.outputs) if on_outputs is None else on_outputs,
+                on_states,
+                None if on_statistics is None else on_statistics.transpose(0, 1),
+            )
+        return cotangent, Weights(*by_weights)
 
     def _context(
-        self, i: int, states: Tensor, rates: Tensor, outputs: Tensor, u: Tensor, t: Tensor
+        self,
+        states: Tensor,
+        outputs: Tensor,
+        u: Tensor,
+        t: Tensor,
+        weights: Weights,
+        alive: Tensor | None = None,
+        statistics: dict[Statistic, Tensor] | None = None,
     ) -> penalty_registry.PenaltyContext:
+        """Return one network as penalties see it; arrays in the internal layout (T, B, ...)."""
         rnn = self.rnn
+        x = states.movedim(-1, 0)
+        heard = None if alive is None else alive[:, None, None]
+
+        def rates() -> Tensor:
+            r: Tensor = rnn.equation.rates(x)
+            return r if heard is None else r * heard
+
         return penalty_registry.PenaltyContext(
-            states=states[i].movedim(-1, 0),
-            rates=rates[i].movedim(-1, 0),
-            outputs=outputs[i].movedim(-1, 0),
-            inputs=u[i].movedim(-1, 0),
-            targets=t[i].movedim(-1, 0),
-            W_rec=rnn.effective("W_rec")[i],
-            W_inp=rnn.effective("W_inp")[i],
-            W_out=rnn.effective("W_out")[i],
-            b_rec=rnn.effective("b_rec")[i],
+            states=x if heard is None else x * heard,
+            rates_of=rates,
+            outputs=outputs.movedim(-1, 0),
+            inputs=u.movedim(-1, 0),
+            targets=t.movedim(-1, 0),
+            W_rec=weights.W_rec,
+            W_inp=weights.W_inp,
+            W_out=weights.W_out,
+            b_rec=weights.b_rec,
             dale=rnn.dale,
             exc_to_inh_ratio=rnn.exc_to_inh_ratio,
             equation_type=rnn.equation.equation_type,
             n_units=rnn.n_units,
             mask=self.mask,
+            statistics=statistics or {},
         )
 
 
-def gradients(losses: Losses, rnn: RNNTorch, task_safe: bool) -> list[Tensor]:
-    """Return the gradients of the losses, the penalties' part never against the task's if safe.
+def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Return what K networks have, 0 for those without; None where none has any."""
+    like = next((part for part in parts if part is not None), None)
+    if like is None:
+        return None
+    return torch.stack([torch.zeros_like(like) if part is None else part for part in parts])
 
-    Networks share no weights, so that the gradient of the sum is that of each. Weights that do not
-    exist have none: they neither conflict nor count in the norm.
+
+def _added(first: Cotangent, *others: Cotangent) -> Cotangent:
+    """Return what arrives from a sum of losses."""
+    outputs, states, statistics = first.outputs, first.states, first.statistics
+    for other in others:
+        outputs = outputs + other.outputs
+        if other.states is not None:
+            states = other.states if states is None else states + other.states
+        if other.statistics is not None:
+            more = other.statistics
+            statistics = more if statistics is None else statistics + more
+    return Cotangent(outputs, states, statistics)
+
+
+def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Return the inner product (K,) of each network's gradients, over all blocks.
+
+    On a CPU each network's is summed by itself, so that its companions do not change how the sum
+    is cut into parts, and so its rounding.
     """
-    params = list(rnn.parameters())
-    if not (task_safe and losses.penalty.requires_grad):
-        return rnn.of_existing(torch.autograd.grad(losses.total.sum(), params))
-    # allow_unused: a penalty may not depend on every block of weights.
-    wrt_task = torch.autograd.grad(losses.task.sum(), params, retain_graph=True)
-    wrt_penalty = torch.autograd.grad(losses.penalty.sum(), params, allow_unused=True)
-    filled = [
-        torch.zeros_like(p) if g is None else g for p, g in zip(params, wrt_penalty, strict=True)
-    ]
-    task = rnn.of_existing(wrt_task)
-    safe = remove_conflict(task, rnn.of_existing(filled))
-    return [g_task + g_penalty for g_task, g_penalty in zip(task, safe, strict=True)]
+    pairs = list(zip(a, b, strict=True))
+    if a[0].device.type == "cpu":
+        rows = [
+            torch.stack([(x[i] * y[i]).sum() for x, y in pairs]).sum() for i in range(len(a[0]))
+        ]
+        return torch.stack(rows)
+    return torch.stack([(x * y).flatten(1).sum(1) for x, y in pairs]).sum(0)
 
 
 def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[Tensor]:
@@ -139,8 +342,8 @@ def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[T
     Where their inner product <p, g>, over all blocks of one network, is negative, p becomes
     p - g <p, g> / <g, g>; elsewhere it stays. The first axis of each block is the network.
     """
-    pairs = list(zip(wrt_penalty, wrt_task, strict=True))
-    inner = torch.stack([(p * g).flatten(1).sum(1) for p, g in pairs]).sum(0)
-    square = torch.stack([(g * g).flatten(1).sum(1) for g in wrt_task]).sum(0)
-    share = torch.where(inner < 0, inner / square.clamp_min(1e-30), torch.zeros_like(inner))
+    product = inner(wrt_penalty, wrt_task)
+    square = inner(wrt_task, wrt_task)
+    share = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
+    pairs = zip(wrt_penalty, wrt_task, strict=True)
     return [p - share.view(-1, *[1] * (p.ndim - 1)) * g for p, g in pairs]

@@ -12,25 +12,20 @@ from torch import Tensor, nn
 
 from tasks_lib.errors import ParameterError
 
-from .bptt import run_dynamics
+from .adam import Adam
 from .config import NetworkConfig
 from .connectivity import dale_signs, initial_connectivity, stream
+from .engine import Buffers, Cotangent, Statistic, Weights
+from .engine.philox import network_key
 from .equations import Equation
 from .noise import Noise
 from .rnn_numpy import RNNNumpy, as_weights, initial_state
+from .run import Run, run_networks
 
 BLOCKS = ("W_rec", "W_inp", "W_out")
 WEIGHTS = (*BLOCKS, "b_rec", "x_init")
 # Violators of a sign are set to this, not to 0, so that the sign of the connection stays known.
 NEARLY_ZERO = 1e-12
-
-
-def torch_generator(seed_sequence: np.random.SeedSequence, device: torch.device) -> torch.Generator:
-    """Return a torch generator seeded by a NumPy seed sequence."""
-    generator = torch.Generator(device=device)
-    # 63 bits: torch keeps the seed as a signed integer on some back ends.
-    generator.manual_seed(int(seed_sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-    return generator
 
 
 def _representable(bounds: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:
@@ -41,6 +36,28 @@ def _representable(bounds: tuple[float, float], dtype: torch.dtype) -> tuple[flo
     if float(high) > bounds[1]:
         high = torch.nextafter(high, high.new_tensor(-torch.inf))
     return float(low), float(high)
+
+
+class _Simulation(torch.autograd.Function):
+    """A run as one node of the graph, from the effective weights and the inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Any) -> tuple[Tensor, Tensor]:
+        *_, u, rnn, noise, level, kept, dead = tensors
+        run: Run = rnn.run(u.detach(), noise, level, kept, dead)
+        ctx.run, ctx.shape = run, u.shape
+        # The states leave the node; a change in place by the caller would spoil the gradients.
+        return run.states.clone(), run.outputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        states, outputs = gradients
+        (found,) = ctx.run.effective_gradients([Cotangent(outputs.contiguous(), states)])
+        onto_inputs = None
+        if ctx.needs_input_grad[len(WEIGHTS)]:
+            onto = ctx.run.input_gradient(Cotangent(outputs.contiguous(), states))
+            onto_inputs = onto if len(ctx.shape) == 4 else onto.sum(dim=0)
+        return (*found, onto_inputs, None, None, None, None, None)
 
 
 class RNNTorch(nn.Module):
@@ -58,6 +75,8 @@ class RNNTorch(nn.Module):
         How they are kept (`NetworkConfig`).
     bias_range : (float, float)
         Range of a trained bias; a degenerate range fixes the bias at what is given.
+    train_x_init : bool
+        Whether the initial state is trained.
     dale : array (N,), optional
         Sign of each unit's outgoing weights, for penalties.
     seeds : sequence of int, optional
@@ -81,6 +100,7 @@ class RNNTorch(nn.Module):
         signs: dict[str, ArrayLike] | None = None,
         constraint_method: str = "clamp",
         bias_range: tuple[float, float] = (0.0, 0.0),
+        train_x_init: bool = False,
         dale: ArrayLike | None = None,
         exc_to_inh_ratio: float = 4.0,
         seeds: Sequence[int] | None = None,
@@ -94,6 +114,7 @@ class RNNTorch(nn.Module):
         self.device, self.dtype = torch.device(device), dtype
         self.constraint_method = constraint_method
         self.bias_range = bias_range
+        self.train_x_init = train_x_init
         self.exc_to_inh_ratio = exc_to_inh_ratio
         self.is_batched = np.ndim(W_rec) == 3  # whether a leading axis K is given and returned
         lead = (None,) if self.is_batched else ()
@@ -114,8 +135,11 @@ class RNNTorch(nn.Module):
         }
         for name, value in blocks.items():
             tensor = self._tensor(value if self.is_batched else value[None])
-            trained = name in BLOCKS or (name == "b_rec" and bias_range[1] > bias_range[0])
-            if trained:
+            if (
+                name in BLOCKS
+                or (name == "b_rec" and bias_range[1] > bias_range[0])
+                or (name == "x_init" and train_x_init)
+            ):
                 setattr(self, f"_{name}", nn.Parameter(tensor))
             else:
                 self.register_buffer(f"_{name}", tensor)
@@ -131,7 +155,9 @@ class RNNTorch(nn.Module):
             raise ParameterError(
                 "seeds", seeds, f"there are {self.n_networks} networks", "give one seed for each"
             )
-        self.generators = [torch_generator(stream(s, "noise"), self.device) for s in self.seeds]
+        self.noise_keys = [network_key(stream(s, "noise")) for s in self.seeds]
+        # Noisy simulations so far: with the key it names the draws of the next one.
+        self.n_simulations = 0
 
     @classmethod
     def from_config(
@@ -158,6 +184,7 @@ class RNNTorch(nn.Module):
             signs={name: pick([c.signs[name] for c in drawn]) for name in BLOCKS},
             constraint_method=config.constraint_method,
             bias_range=(config.bias_min, config.bias_max),
+            train_x_init=config.train_x_init,
             dale=dale_signs(config),
             exc_to_inh_ratio=config.exc_to_inh_ratio,
             seeds=seeds,
@@ -206,24 +233,40 @@ class RNNTorch(nn.Module):
         """Initial states (N,) or (K, N)."""
         return self._public(self.effective("x_init"))
 
-    def _normal(
-        self, part: str, shape: tuple[int, ...], sigma: float, noise: bool | Noise, level: float
-    ) -> Tensor | None:
-        """Return scaled noise (K, *shape), None where there is none.
+    def effective_weights(self) -> Weights:
+        """Return all weights that the networks run with."""
+        return Weights(*(self.effective(name) for name in WEIGHTS))
 
-        Each network draws from its own generator; given noise is the same for all of them.
+    def run(
+        self,
+        u: Tensor,
+        noise: bool | Noise = False,
+        level: float = 1.0,
+        kept: Tensor | None = None,
+        dead: bool = False,
+        statistics: Sequence[Statistic] = (),
+        buffers: Buffers | None = None,
+    ) -> Run:
+        """Run all networks in the internal layout, linked to no graph.
+
+        Parameters
+        ----------
+        u : Tensor (T, B, n_inputs) or (K, T, B, n_inputs)
+            Inputs shared by all networks, or of each.
+        noise : bool or Noise
+            Whether to draw noise, or the draws to use, the same for all networks.
+        level : float
+            Factor on all noise (annealing).
+        kept : Tensor (K, N), optional
+            Factor on what the readout receives from each unit (`models.dropout`).
+        dead : bool
+            Whether other units receive that much too.
+        statistics : sequence of Statistic
+            To be taken on the way.
+        buffers : Buffers, optional
+            Memory to use; the next run with it overwrites this one's.
         """
-        if not (noise and sigma * level):
-            return None
-        scale = self.equation.noise_scale(sigma) * level
-        if isinstance(noise, Noise):
-            given = noise.part(part, (shape[-1], *shape[:-1]))
-            return self.to_internal(given).expand(self.n_networks, *shape) * scale
-        draws = [
-            torch.randn(shape, generator=g, device=self.device, dtype=self.dtype)
-            for g in self.generators
-        ]
-        return torch.stack(draws).mul_(scale)
+        return run_networks(self, u, noise, level, kept, dead, statistics, buffers)
 
     def simulate(
         self,
@@ -233,51 +276,22 @@ class RNNTorch(nn.Module):
         kept: Tensor | None = None,
         dead: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Run all networks in the internal layout.
-
-        Parameters
-        ----------
-        u : Tensor (T, B, n_inputs) or (K, T, B, n_inputs)
-            Inputs shared by all networks, or of each.
-        noise : bool or Noise
-            Whether to draw noise, or the draws to use.
-        level : float
-            Factor on all noise (annealing).
-        kept : Tensor (K, N), optional
-            Factor on what the readout receives from each unit (`models.dropout`).
-        dead : bool
-            Whether other units receive that much too.
+        """Run all networks in the internal layout, differentiably; parameters as for `run`.
 
         Returns
         -------
         states : Tensor (K, T, B, N)
         outputs : Tensor (K, T, B, n_outputs)
         """
-        eq, k = self.equation, self.n_networks
-        inputs = u.expand(k, *u.shape[-3:])
-        n_steps, n_trials = inputs.shape[1:3]
-        channels, units = (n_steps, n_trials, self.n_inputs), (n_steps, n_trials, self.n_units)
-        xi_inp = self._normal("inp", channels, eq.sigma_inp, noise, level)
-        xi_rec = self._normal("rec", units, eq.sigma_rec, noise, level)
-        xi_out = self._normal("out", units, eq.sigma_out, noise, level)
-        noisy = inputs if xi_inp is None else inputs + xi_inp
-        drive = torch.baddbmm(
-            self.effective("b_rec")[:, None, :],
-            noisy.reshape(k, n_steps * n_trials, self.n_inputs),
-            self.effective("W_inp").transpose(1, 2),
-        ).view(k, n_steps, n_trials, self.n_units)
-        start = self.effective("x_init")[:, None, :].expand(k, n_trials, self.n_units)
-        # What a unit sends passes through its column of W_rec and of W_out.
-        w_rec, w_out = self.effective("W_rec"), self.effective("W_out")
-        if kept is not None:
-            w_out = w_out * kept[:, None, :]
-            w_rec = w_rec * kept[:, None, :] if dead else w_rec
-        states = run_dynamics(w_rec, drive, start, xi_rec, eq)
-        rates = eq.rates(states)
-        if xi_out is not None:
-            rates = rates + xi_out
-        outputs = torch.bmm(rates.flatten(1, 2), w_out.transpose(1, 2))
-        return states, outputs.view(k, n_steps, n_trials, self.n_outputs)
+        weights = self.effective_weights()
+        tracked = (*weights, u) if torch.is_grad_enabled() else ()
+        if not any(tensor.requires_grad for tensor in tracked):
+            run = self.run(u, noise, level, kept, dead)
+            return run.states, run.outputs
+        states, outputs = _Simulation.apply(  # type: ignore[no-untyped-call]
+            *weights, u, self, noise, level, kept, dead
+        )
+        return states, outputs
 
     def to_internal(self, array: ArrayLike | Tensor) -> Tensor:
         """Turn (..., channels, T, B) into the internal layout (..., T, B, channels)."""
@@ -310,15 +324,25 @@ class RNNTorch(nn.Module):
         states, outputs = self.simulate(inputs, noise)
         return self._public(states.movedim(-1, -3)), self._public(outputs.movedim(-1, -3))
 
-    def of_existing(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Return gradients, in the order of the parameters, 0 for weights that do not exist."""
-        names = [name for name, _ in self.named_parameters()]
-        masks = [getattr(self, f"_mask{name}", None) for name in names]
-        pairs = zip(gradients, masks, strict=True)
-        return [g if mask is None else g * mask for g, mask in pairs]
+    @torch.no_grad()
+    def raw_gradients(self, gradient: Weights) -> list[Tensor]:
+        """Return a gradient by the effective weights as one by the parameters, in their order.
+
+        It is 0 for weights that do not exist: they neither conflict nor count in a norm.
+        """
+        found = []
+        for name, p in self.named_parameters():
+            g: Tensor = getattr(gradient, name[1:])
+            if name[1:] in BLOCKS:
+                sign = getattr(self, f"_sign{name}")
+                if self.constraint_method == "reflect":
+                    g = torch.where(sign == 0, g, g * p.sign() * sign)
+                g = g * getattr(self, f"_mask{name}")
+            found.append(g)
+        return found
 
     @torch.no_grad()
-    def enforce_constraints(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def enforce_constraints(self, optimizer: torch.optim.Optimizer | Adam | None = None) -> None:
         """Bring the weights back to their constraints, and the optimiser's moments with them.
 
         Masked weights and their Adam moments become exactly 0; a weight that left its sign

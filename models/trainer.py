@@ -15,10 +15,12 @@ from torch import Tensor
 from tasks_lib import Task
 from tasks_lib.errors import ParameterError, check_int
 
+from .adam import Adam
 from .batches import Batch, Batches
 from .dropout import UnitDropout
 from .early_stopping import BestWeights
-from .losses import LossFunction, gradients
+from .engine import Buffers
+from .losses import LossFunction, inner
 from .rnn_torch import RNNTorch
 from .scores import r2_pooled
 from .training_config import TrainingConfig
@@ -57,20 +59,25 @@ class Trainer:
         rnn.enforce_constraints()
         self.identity = training_identity(rnn, self.batches.tasks, self.config)
         self.params = dict(rnn.named_parameters())
-        self.optimizer = torch.optim.Adam(
-            self.params.values(),
-            lr=self.config.learning_rate(rnn.n_units),
-            weight_decay=self.config.weight_decay,
-        )
+        rates = [self.config.learning_rate(rnn.n_units)] * rnn.n_networks
+        self.optimizer = Adam(list(self.params.values()), rates, self.config.weight_decay)
         mask = torch.as_tensor(self.batches.mask, device=rnn.device)
         self.losses = LossFunction(rnn, mask, self.config.penalties)
         self.dropout = UnitDropout(rnn, self.config) if self.config.dropout_rate else None
         self.best = BestWeights(list(self.params.values()), self.config)
-        self.record = TrainingRecord(rnn.n_networks)
+        self.record = TrainingRecord(rnn.n_networks, self._curves())
         self.seconds = 0.0
         self._validation = self._checked_validation() if self.config.validation_interval else None
         # The weights of the last finite loss, to which a diverged network returns.
         self._previous = [p.detach().clone() for p in self.params.values()]
+        self._buffers = Buffers()
+
+    def _curves(self) -> list[str]:
+        """Return the names of what is recorded of every iteration beside the loss."""
+        names = self.losses.names
+        monitored = [f"gradient.{name}" for name in names] if self.config.monitor else []
+        # With the task alone its loss is the loss.
+        return [f"loss.{name}" for name in names if len(names) > 1] + monitored
 
     @property
     def iteration(self) -> int:
@@ -157,7 +164,11 @@ class Trainer:
         arrays = {**self.record.arrays(), **self.best.arrays()}
         arrays |= {name: t.detach().cpu().numpy() for name, t in self._tensors().items()}
         arrays |= {name: g.get_state().numpy() for name, g in self._generators().items()}
-        values = {"seconds": self.seconds, "batches": self.batches.state()}
+        values = {
+            "seconds": self.seconds,
+            "n_simulations": self.rnn.n_simulations,
+            "batches": self.batches.state(),
+        }
         TrainingState(self.identity, values, arrays).write(path)
 
     @torch.no_grad()
@@ -172,14 +183,13 @@ class Trainer:
         """
         state = TrainingState.read(path, self.identity)
         wanted = {**self.record.arrays(), **self.best.arrays(), **self._generators()}
-        state.check_holds(path, {*wanted, *self._tensors()}, ("seconds", "batches"))
+        state.check_holds(
+            path, {*wanted, *self._tensors()}, ("seconds", "n_simulations", "batches")
+        )
         self.record.load(state.arrays, self.rnn.device)
         self.best.load(state.arrays)
-        self.optimizer.state.clear()
-        if self.iteration:  # Adam makes its moments at its first step
-            for p in self.params.values():
-                moments = {name: torch.zeros_like(p) for name in ("exp_avg", "exp_avg_sq")}
-                self.optimizer.state[p] = {"step": torch.zeros(()), **moments}
+        self.optimizer.n_steps = self.iteration
+        self.rnn.n_simulations = int(state.values["n_simulations"])
         # Copied into place: where an array lies in memory can change how its sums are rounded.
         for name, tensor in self._tensors().items():
             tensor.copy_(torch.from_numpy(state.arrays[name]))
@@ -194,7 +204,7 @@ class Trainer:
         blocks = zip(self.params.items(), self._previous, self.best.weights, strict=True)
         for (name, p), previous, best in blocks:
             tensors |= {f"weights{name}": p, f"previous{name}": previous, f"best{name}": best}
-            for moment, tensor in self.optimizer.state.get(p, {}).items():
+            for moment, tensor in self.optimizer.state[p].items():
                 tensors[f"adam{name}.{moment}"] = tensor
         if self.dropout is not None:
             tensors["participation"] = self.dropout.participation
@@ -202,18 +212,17 @@ class Trainer:
 
     def _generators(self) -> dict[str, torch.Generator]:
         """Return every random generator of the networks, by name."""
-        named = {f"noise.{i}": g for i, g in enumerate(self.rnn.generators)}
-        if self.dropout is not None:
-            named |= {f"dropout.{i}": g for i, g in enumerate(self.dropout.generators)}
-        return named
+        if self.dropout is None:
+            return {}
+        return {f"dropout.{i}": g for i, g in enumerate(self.dropout.generators)}
 
     # Inside ------------------------------------------------------------------------------------
 
     def _iterate(self) -> Tensor:
         """Do one optimiser step and what follows from it; return the losses (K,)."""
         inputs, targets = self.batches.next()
-        loss, newly_diverged = self._step(inputs, targets)
-        self.record.advance(loss, newly_diverged)
+        loss, curves, newly_diverged = self._step(inputs, targets)
+        self.record.advance(loss, curves, newly_diverged)
         if self._validation is not None and self.best.is_due(self.iteration):
             scores = [-np.inf if s is None else s for s in self._scores(*self._validation)]
             active = self.record.active
@@ -224,19 +233,24 @@ class Trainer:
             self._rest(stopped)
         return loss
 
-    def _step(self, u: Tensor, t: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
-        """Do one optimiser step; return the losses (K,) and which networks diverged in it (K,)."""
-        params = list(self.params.values())
+    @torch.no_grad()
+    def _step(self, u: Tensor, t: Tensor) -> tuple[Tensor, dict[str, Tensor], NDArray[np.bool_]]:
+        """Do one optimiser step.
+
+        Return the losses (K,), what else is recorded (K,), and which networks diverged in it (K,).
+        """
         kept, dead = None, False
         if self.dropout is not None:
             kept, dead = self.dropout.draw(), self.dropout.is_dead
         level = self.config.noise_level(self.iteration)
-        losses = self.losses(u, t, noise=True, level=level, kept=kept, dead=dead)
-        loss = losses.total
-        slopes = gradients(losses, self.rnn, self.config.task_safe_gradients)
+        descent = self.losses.descent(
+            u, t, level, kept, dead,
+            self.config.task_safe_gradients, self.config.monitor, self._buffers,
+        )  # fmt: skip
         if self.dropout is not None:
-            self.dropout.observe(losses.rates)
-        norms = torch.stack([g.flatten(1).square().sum(1) for g in slopes]).sum(0).sqrt()
+            self.dropout.observe(self.rnn.equation.rates(descent.run.states))
+        loss, slopes = descent.total, descent.gradients
+        norms = inner(slopes, slopes).sqrt()
         active = torch.as_tensor(self.record.active, device=self.rnn.device)
         healthy = torch.isfinite(loss) & torch.isfinite(norms)
         newly_diverged = active & ~healthy
@@ -245,16 +259,20 @@ class Trainer:
         scale = (self.config.max_grad_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
         if rests:  # a diverged network goes back to the weights of its last finite loss
             self._return(frozen)
-        for p, previous, g in zip(params, self._previous, slopes, strict=True):
-            p.grad = g * scale.view(-1, *[1] * (g.ndim - 1))
+        steps = []
+        for p, previous, g in zip(self.params.values(), self._previous, slopes, strict=True):
+            step = g * scale.view(-1, *[1] * (g.ndim - 1))
             if rests:
-                p.grad[frozen] = 0.0
+                step[frozen] = 0.0
+            steps.append(step)
             previous.copy_(p.detach())
-        self.optimizer.step()
+        self.optimizer.step(steps)
         self.rnn.enforce_constraints(self.optimizer)
         if rests:
             self._return(frozen)
-        return loss.detach(), newly_diverged.cpu().numpy()
+        curves = {f"loss.{name}": v for name, v in descent.terms.items()}
+        curves |= {f"gradient.{name}": v for name, v in descent.norms.items()}
+        return loss, curves, newly_diverged.cpu().numpy()
 
     @torch.no_grad()
     def _return(self, which: Tensor) -> None:
@@ -321,6 +339,8 @@ class Trainer:
                     r2=scores[i],
                     weights=self.rnn.weights(i),
                     loss_curve=curve,
+                    term_curves=self.record.term_curves(i, "loss"),
+                    gradient_curves=self.record.term_curves(i, "gradient"),
                     stopped_by=self.best.stopped_by(i),
                     score_curve=self.best.score_curve(i),
                 )

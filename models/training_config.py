@@ -41,6 +41,8 @@ class TrainingConfig:
         Train on one fixed batch, or draw a fresh one each iteration.
     task_safe_gradients : bool
         Remove from the penalties' gradient its component against the task's gradient.
+    monitor : bool
+        Record the norm of the gradient of each term of the loss; its loss always is.
     anneal_noise : bool
         Raise the noise level along a sigmoid of the iteration, 1 / (1 + exp(-(i - M/3) / (M/12))).
     dropout_rate : float
@@ -75,6 +77,7 @@ class TrainingConfig:
     max_grad_norm: float = 50.0
     same_batch: bool = True
     task_safe_gradients: bool = False
+    monitor: bool = False
     anneal_noise: bool = False
     dropout_rate: float = 0.0
     dropout_kind: str = "mute"
@@ -99,6 +102,7 @@ class TrainingConfig:
             max_grad_norm=check_float("max_grad_norm", self.max_grad_norm, exclusive_minimum=0.0),
             same_batch=check_bool("same_batch", self.same_batch),
             task_safe_gradients=check_bool("task_safe_gradients", self.task_safe_gradients),
+            monitor=check_bool("monitor", self.monitor),
             anneal_noise=check_bool("anneal_noise", self.anneal_noise),
             dropout_rate=check_float("dropout_rate", self.dropout_rate, 0.0),
             dropout_kind=check_choice("dropout_kind", self.dropout_kind, DROPOUT_KINDS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,11 @@ class TrainedNetwork:
     loss_curve : array
         Finite loss of each iteration that was done, in order; where the weights are those of an
         earlier validation, these are more than ``iterations``.
+    term_curves : dict
+        ``task`` and penalties by name -> loss of each of those iterations, before its weight;
+        empty where there is the task alone.
+    gradient_curves : dict
+        Name -> norm of the gradient of that term times its weight; empty where not monitored.
     stopped_by : {"score", "patience"} or None
         What ended the training before its last iteration.
     score_curve : array (V, 2)
@@ -44,6 +50,8 @@ class TrainedNetwork:
     r2: float | None
     weights: dict[str, NDArray[Any]]
     loss_curve: NDArray[np.float32]
+    term_curves: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    gradient_curves: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     stopped_by: str | None = None
     score_curve: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
 
@@ -63,16 +71,19 @@ class TrainingRecord:
         Optimiser steps that the present weights have seen.
     """
 
-    def __init__(self, n_networks: int) -> None:
+    def __init__(self, n_networks: int, names: Sequence[str] = ()) -> None:
         self.iteration = 0
+        self.names = ("loss", *names)
         self.active: NDArray[np.bool_] = np.ones(n_networks, dtype=bool)
         self.diverged: NDArray[np.bool_] = np.zeros(n_networks, dtype=bool)
         self.weights_seen: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
         self._n_losses: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
-        self._losses: list[Tensor] = []  # (K,) of each iteration, on the device
+        self._rows: list[Tensor] = []  # (names, K) of each iteration, on the device
 
-    def advance(self, loss: Tensor, newly_diverged: NDArray[np.bool_]) -> None:
-        """Count an iteration with its losses (K,) and the networks that diverged in it (K,)."""
+    def advance(
+        self, loss: Tensor, curves: dict[str, Tensor], newly_diverged: NDArray[np.bool_]
+    ) -> None:
+        """Count an iteration: losses (K,), other values (K,), and which networks diverged (K,)."""
         self.diverged |= newly_diverged
         self.active &= ~newly_diverged
         # Its loss was not finite, so that the step before is what a diverged network returns to.
@@ -80,7 +91,8 @@ class TrainingRecord:
         self.iteration += 1
         self.weights_seen[self.active] = self.iteration
         self._n_losses[self.active] = self.iteration
-        self._losses.append(loss)
+        values = {"loss": loss, **curves}
+        self._rows.append(torch.stack([values[name] for name in self.names]))
 
     def lose(self, which: NDArray[np.bool_]) -> None:
         """Count networks (K,) as diverged in their last step, which is taken back."""
@@ -95,13 +107,22 @@ class TrainingRecord:
 
     def loss_curve(self, index: int) -> NDArray[np.float32]:
         """Return the finite losses of one network, in order."""
-        curve = self._curves()[index, : self._n_losses[index]]
-        return curve.astype(np.float32)
+        return self._curve("loss", index)
+
+    def term_curves(self, index: int, kind: str) -> dict[str, NDArray[np.float32]]:
+        """Return the curves of one network, ``loss`` or ``gradient``, by the names of the terms."""
+        own = [name for name in self.names if name.startswith(f"{kind}.")]
+        return {name.split(".", 1)[1]: self._curve(name, index) for name in own}
+
+    def _curve(self, name: str, index: int) -> NDArray[np.float32]:
+        rows = self._curves()[self.names.index(name), index, : self._n_losses[index]]
+        return rows.astype(np.float32)
 
     def _curves(self) -> NDArray[Any]:
-        if not self._losses:
-            return np.empty((len(self.active), 0), dtype=np.float32)
-        return torch.stack(self._losses, dim=1).cpu().numpy()
+        """Return (names, K, iterations)."""
+        if not self._rows:
+            return np.empty((len(self.names), len(self.active), 0), dtype=np.float32)
+        return torch.stack(self._rows, dim=2).cpu().numpy()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all of it by name."""
@@ -111,7 +132,7 @@ class TrainingRecord:
             "diverged": self.diverged,
             "weights_seen": self.weights_seen,
             "n_losses": self._n_losses,
-            "losses": self._curves(),
+            "curves": self._curves(),
         }
 
     def load(self, arrays: dict[str, NDArray[Any]], device: torch.device) -> None:
@@ -119,5 +140,5 @@ class TrainingRecord:
         self.iteration = int(arrays["iteration"])
         self.active, self.diverged = arrays["active"], arrays["diverged"]
         self.weights_seen, self._n_losses = arrays["weights_seen"], arrays["n_losses"]
-        losses = torch.from_numpy(np.ascontiguousarray(arrays["losses"].T)).to(device)
-        self._losses = list(losses.unbind(dim=0))
+        curves = torch.from_numpy(arrays["curves"]).to(device)
+        self._rows = list(curves.unbind(dim=2))

@@ -26,7 +26,7 @@ from .rnn_torch import BLOCKS, WEIGHTS, RNNTorch
 from .training_config import TrainingConfig
 
 FORMAT = "rnn-training-state"
-VERSION = 1
+VERSION = 2
 START_OVER = "remove the file to start this training over"
 
 
@@ -161,6 +161,7 @@ def training_identity(
         "device": rnn.device.type,
         "constraint_method": rnn.constraint_method,
         "bias_range": list(rnn.bias_range),
+        "train_x_init": rnn.train_x_init,
         **asdict(rnn.equation),
         **config.to_dict(),
         "tasks": drawn,

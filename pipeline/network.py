@@ -39,6 +39,7 @@ class NetworkParams(ParameterTable, dj.Manual):
     bias_min          : float64       # lower end of the bias range
     bias_max          : float64       # upper end; equal to bias_min: a constant, not trained
     bias_init         : enum('zero', 'uniform')  # where a trained bias starts
+    train_x_init      : bool          # whether the initial state is trained, from zero
     constraint_method : enum('clamp', 'reflect')  # how constraints are kept
     network_hash      : varchar(36) # of all the above but the name
     unique index (network_hash)

@@ -1,5 +1,6 @@
 """Backpropagation through time of many networks, forward and backward written by hand."""
 
+from . import philox
 from .simulation import (
     BACK_ENDS,
     Buffers,
@@ -23,5 +24,6 @@ __all__ = [
     "Weights",
     "default_back_end",
     "draw",
+    "philox",
     "simulate",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..equations import Equation
 from . import loops
 from .elementwise import CODES, draw
-from .philox import PARTS, WORD
+from .philox import PARTS
 from .statistics import KINDS, Statistic
 from .weights import Weights
 
@@ -39,7 +40,7 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
     number = -(-n_trials // rows)
     number = min(number + number % 2, max(n_trials // FEWEST_ROWS, 1))
     edges = [i * n_trials // number for i in range(number + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 @cache
@@ -92,8 +93,9 @@ class Totals:
             if statistic.is_soft_maximum:
                 tau = statistic.tau
                 top = largest[:, :, s].max(axis=1)
-                parts = totals[:, :, s] * np.exp((largest[:, :, s] - top[:, None]) / tau)
-                shift = top + tau * np.log(parts.sum(axis=1))
+                with np.errstate(all="ignore"):  # a diverged network's are not finite
+                    parts = totals[:, :, s] * np.exp((largest[:, :, s] - top[:, None]) / tau)
+                    shift = top + tau * np.log(parts.sum(axis=1))
                 values.append(shift - tau * np.log(n_samples))
                 shifts.append(shift)
                 slopes.append(1.0)
@@ -210,6 +212,3 @@ def normals(
     for four, block in enumerate(z):
         draw(block, 0, z.shape[2], four, simulation, PARTS[part], k0, k1)
     out.copy_(torch.from_numpy(z).view(-1, shape[1], shape[2])[:n_steps])
-
-
-__all__ = ["WORD", "Totals", "backward", "chunks", "forward", "normals"]

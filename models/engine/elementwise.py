@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from .compilation import compiled, inline
 from .philox import MULTIPLIERS, ROUNDS, WEYL
 
 F = np.float32
@@ -29,14 +29,9 @@ CODES = {
 _M0, _M1 = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1])
 _W0, _W1 = U(WEYL[0]), U(WEYL[1])
 _SHIFT = np.uint64(32)
-# "contract" and "reassoc" let sums be vectorised; infinities and NaN keep their meaning.
-_FAST = {"contract", "reassoc", "nsz", "arcp"}
-# The error model of NumPy: a division by zero gives infinity, and no branch that raises.
-_inline = njit(inline="always", fastmath=_FAST, error_model="numpy")
-_compiled = njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
 
 
-@_inline
+@inline
 def _exp32(x):
     # Comparisons that NaN fails: it stays NaN.
     x = F(-87.3) if x < F(-87.3) else x
@@ -60,7 +55,7 @@ def _exp32(x):
     return y * low * high
 
 
-@_inline
+@inline
 def _log32(x):
     """Return the logarithm of a positive normal number."""
     bits = F(x).view(np.int32)
@@ -79,7 +74,7 @@ def _log32(x):
     return y * m * z - F(0.5) * z + m + F(exponent) * F(0.6931471805599453)
 
 
-@_inline
+@inline
 def _tanh32(x):
     z = x * x
     y = F(-5.70498872745e-3)
@@ -94,12 +89,12 @@ def _tanh32(x):
     return small if abs(x) < F(0.625) else large
 
 
-@_inline
+@inline
 def _logistic32(x):
     return F(1) / (F(1) + _exp32(-x))
 
 
-@_inline
+@inline
 def _softplus32(x):
     e = _exp32(-abs(x))
     u = F(1) + e
@@ -108,7 +103,7 @@ def _softplus32(x):
     return max(x, F(0)) + log1p
 
 
-@_inline
+@inline
 def _normal_cdf32(x):
     """Return the cumulative normal; relative error below 2e-7 on both sides."""
     z = abs(x) * F(0.70710678118654752)
@@ -127,17 +122,17 @@ def _normal_cdf32(x):
     return F(1) - tail if x > 0 else tail
 
 
-@_inline
+@inline
 def _logistic64(x):
     return 1.0 / (1.0 + math.exp(-x))
 
 
-@_inline
+@inline
 def _softplus64(x):
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
-@_compiled
+@compiled
 def activate(code, p0, p1, x, f):
     """Put f(x) into ``f``."""
     p0, p1 = x.dtype.type(p0), x.dtype.type(p1)
@@ -179,7 +174,7 @@ def activate(code, p0, p1, x, f):
             f[i] = x[i] * 0.5 * math.erfc(-p0 * x[i] * math.sqrt(0.5))
 
 
-@_compiled
+@compiled
 def slope(code, p0, p1, x, d):
     """Put f'(x) into ``d``."""
     p0, p1 = x.dtype.type(p0), x.dtype.type(p1)
@@ -219,7 +214,7 @@ def slope(code, p0, p1, x, d):
             d[i] = 0.5 * math.erfc(-z * math.sqrt(0.5)) + z * density
 
 
-@_compiled
+@compiled
 def exponentials(x, shift, scale, out):
     """Put exp(scale (x - shift_i)) into ``out``; x and out (rows, N), shift (N,)."""
     scale = x.dtype.type(scale)
@@ -233,7 +228,7 @@ def exponentials(x, shift, scale, out):
                 out[r, i] = math.exp(scale * (x[r, i] - shift[i]))
 
 
-@_inline
+@inline
 def _philox(c0, c1, c2, c3, k0, k1):
     for _ in range(ROUNDS):
         p0 = _M0 * np.uint64(c0)
@@ -247,7 +242,7 @@ def _philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@_inline
+@inline
 def _box_muller32(a, b):
     uniform = (F(I(a >> U(1))) + F(0.5)) * F(2.0**-31)
     radius = np.sqrt(F(-2) * _log32(uniform))
@@ -268,7 +263,7 @@ def _box_muller32(a, b):
     return radius * c, radius * s
 
 
-@_inline
+@inline
 def _box_muller64(a, b):
     uniform = (float(a >> U(1)) + 0.5) * 2.0**-31
     radius = math.sqrt(-2.0 * math.log(uniform))
@@ -276,7 +271,7 @@ def _box_muller64(a, b):
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-@_compiled
+@compiled
 def draw(z, first, n, four, simulation, part, k0, k1):
     """Put normals into ``z`` (4, >= n): four steps, from 4 ``four`` on, of n places from ``first``.
 

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementwise import _compiled, _inline, activate, draw, exponentials, slope
+from .compilation import compiled, inline
+from .elementwise import activate, draw, exponentials, slope
 from .philox import PARTS
 from .products import multiply
 
@@ -28,7 +29,7 @@ _REC = PARTS["rec"]
 SOFT_MAXIMUM_RATE, SOFT_MAXIMUM_STATE, MEAN_SQUARE_RATE, MEAN_ABS_STATE = range(4)
 
 
-@_inline
+@inline
 def _copy(source, target, offset):
     """Copy (rows, n) into the columns of ``target`` from ``offset`` on."""
     for b in range(source.shape[0]):
@@ -36,7 +37,7 @@ def _copy(source, target, offset):
             target[b, offset + i] = source[b, i]
 
 
-@_compiled
+@compiled
 def _observe(kinds, scales, states, rates, top, work, totals):
     """Add a step's states and rates (rows, N) to the sums of the statistics.
 
@@ -79,10 +80,8 @@ def _observe(kinds, scales, states, rates, top, work, totals):
             total[i] += top[i]
 
 
-@_compiled
-def _add_slopes(
-    kinds, scales, shifts, factors, network, states, rates, work, on_states, on_rates
-):
+@compiled
+def _add_slopes(kinds, scales, shifts, factors, network, states, rates, work, on_states, on_rates):
     """Add factors times the statistics' derivatives by states and rates.
 
     The rates are the first N columns of ``rates``, all other blocks are (rows, N).
@@ -113,7 +112,7 @@ def _add_slopes(
                     on_states[r, i] += factor[i] * np.sign(states[r, i])
 
 
-@_compiled
+@compiled
 def forward(
     form_s, code, p0, p1, alpha, gamma,
     weights, readout, inputs, states, arguments, outputs,
@@ -141,7 +140,7 @@ def forward(
         Scaled noise to be used instead of drawn one, or empty.
     kinds, scales, totals
         Statistics to be taken; see `_observe`.
-    """  # noqa: RUF002
+    """
     n_steps, _, n = states.shape
     m = inputs.shape[2]
     rows = last - first
@@ -199,7 +198,7 @@ def forward(
                 following[i] = x[i] + alpha * (flat[i] - x[i])
 
 
-@_compiled
+@compiled
 def backward(
     form_s, code, p0, p1, alpha, gamma,
     weights, inputs, states, arguments,
@@ -229,7 +228,7 @@ def backward(
     on_start : array (A, N)
         Of the initial state; to be filled.
     """
-    n_steps, n_trials, n = states.shape
+    n_steps, _, n = states.shape
     m, o = inputs.shape[2], on_outputs.shape[4]
     n_adjoints = on_outputs.shape[0]
     rows = last - first
@@ -279,9 +278,7 @@ def backward(
                 has_statistics = has_statistics or factors[a, s, network].any()
             if has_statistics:
                 more[:] = 0
-                _add_slopes(
-                    kinds, scales, shifts, factors[a], network, x, block, work, more, back
-                )
+                _add_slopes(kinds, scales, shifts, factors[a], network, x, block, work, more, back)
             if not form_s:
                 for i in range(flat_back.size):
                     flat_back[i] *= flat_gain[i]

@@ -54,7 +54,7 @@ def backward(
 ) -> tuple[list[Weights], Tensor | None]:
     """Return the gradients of each adjoint, and those of the inputs, (A, K, T, B, M), if wanted."""
     n_adjoints = len(on_outputs)
-    k, n_steps, n_trials, n = states.shape
+    k, n_steps, n_trials, _ = states.shape
     alpha, form_s = equation.alpha, equation.equation_type == "s"
     rates = equation.rates(states)
     flat_rates, flat_inputs = rates.flatten(1, 2), inputs.flatten(1, 2)

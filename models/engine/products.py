@@ -7,8 +7,10 @@ a network of 100 units takes.
 from __future__ import annotations
 
 from llvmlite.binding import add_symbol
-from numba import njit, types
+from numba import types
 from numba.extending import get_cython_function_address
+
+from .compilation import inline
 
 _NAMES = {"sgemm": "rnn_engine_sgemm", "dgemm": "rnn_engine_dgemm"}
 for _blas, _symbol in _NAMES.items():
@@ -19,7 +21,7 @@ _dgemm = types.ExternalFunction(_NAMES["dgemm"], _signature)
 _NO, _YES = ord("N"), ord("T")
 
 
-@njit(nogil=True, inline="always")
+@inline
 def multiply(a, b, out, transposed, beta, integers, reals):
     """Put a b + beta out into ``out``, or aᵀ b + beta out; rows contiguous, whole arrays or rows.
 
@@ -38,8 +40,10 @@ def multiply(a, b, out, transposed, beta, integers, reals):
     integers[0], integers[1] = _NO, _YES if transposed else _NO
     integers[2], integers[3], integers[4] = n, m, k
     # Row-major arrays are the transposed ones to BLAS, so that the factors change places.
-    integers[5], integers[6], integers[7] = b.strides[0] // size, a.strides[0] // size, 0
-    integers[7] = out.strides[0] // size
+    # The stride of a single row can be anything.
+    integers[5] = b.strides[0] // size if k > 1 else n
+    integers[6] = a.strides[0] // size if a.shape[0] > 1 else a.shape[1]
+    integers[7] = out.strides[0] // size if m > 1 else n
     reals[0], reals[1] = 1.0, beta
     i, r = integers.ctypes.data, reals.ctypes.data
     if size == 4:

@@ -10,9 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 from . import activity, weights  # noqa: F401  (importing them registers their penalties)
-from .registry import Penalty, PenaltyContext, check, get, names, normal_args, register
+from .registry import Penalty, PenaltyContext, check, get, names, normal_args, register, statistics
 
-__all__ = ["Penalty", "PenaltyContext", "check", "get", "names", "normal_args", "register"]
+__all__ = [
+    "Penalty",
+    "PenaltyContext",
+    "check",
+    "get",
+    "names",
+    "normal_args",
+    "register",
+    "statistics",
+]
 
 
 def __getattr__(name: str) -> Any:

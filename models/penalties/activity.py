@@ -10,6 +10,13 @@ from torch import Tensor
 
 from tasks_lib.errors import ParameterError
 
+from ..engine.statistics import (
+    MEAN_ABS_STATE,
+    MEAN_SQUARE_RATE,
+    SOFT_MAXIMUM_RATE,
+    SOFT_MAXIMUM_STATE,
+    Statistic,
+)
 from .registry import EXPONENT, NON_NEGATIVE, POSITIVE, PenaltyContext, register
 
 AGGREGATIONS = ("mean", "logsumexp")
@@ -33,10 +40,10 @@ def task(context: PenaltyContext) -> Tensor:
     return error.square().mean()
 
 
-@register("metabolic")
+@register("metabolic", needs=lambda args: [Statistic(MEAN_SQUARE_RATE)])
 def metabolic(context: PenaltyContext) -> Tensor:
     """Penalise firing: mean r^2. trainRNNbrain's definition."""
-    return context.rates.square().mean()
+    return context.statistic(MEAN_SQUARE_RATE).mean()
 
 
 @register("output_var", eps=POSITIVE)
@@ -66,6 +73,7 @@ def _pool(
 
 @register(
     "fr_magnitude",
+    needs=lambda args: [Statistic(SOFT_MAXIMUM_RATE, args["tau"])],
     cap_fr=POSITIVE,
     tau=POSITIVE,
     g_top=EXPONENT,
@@ -97,7 +105,7 @@ def fr_magnitude(
     ``tau_n``, which has a default (there, leaving it out fell back to the mean).
     """
     cap = cap_fr * context.size_scale
-    activity = _soft_maximum(context.rates.flatten(1), tau)
+    activity = context.statistic(SOFT_MAXIMUM_RATE, tau)
     under = (torch.relu(cap - activity) / (cap + eps)).pow(g_bot)
     over = (torch.relu(activity - cap) / (cap + eps)).pow(g_top)
     return _pool(under, over, alpha, beta, aggregation, tau_n)
@@ -105,6 +113,7 @@ def fr_magnitude(
 
 @register(
     "h_magnitude",
+    needs=lambda args: [Statistic(SOFT_MAXIMUM_STATE, args["tau"])],
     tau=POSITIVE,
     g_top=EXPONENT,
     g_bot=EXPONENT,
@@ -131,7 +140,7 @@ def h_magnitude(
     `fr_magnitude`. trainRNNbrain's definition. With a threshold below 0 the first term is 0.
     """
     threshold = h_thr * context.size_scale
-    activity = _soft_maximum(context.states.flatten(1).abs(), tau)
+    activity = context.statistic(SOFT_MAXIMUM_STATE, tau)
     under = torch.relu(threshold - activity).pow(g_bot)
     over = torch.relu(activity - threshold).pow(g_top)
     return _pool(under, over, alpha, beta, aggregation, tau_n)
@@ -160,7 +169,12 @@ def _inequality(values: Tensor, method: str, eps: float) -> Tensor:
     return (n * z.softmax(dim=0).square().sum() - 1.0) / max(n - 1, 1)
 
 
-@register("fr_inequality", method=INEQUALITIES, eps=POSITIVE)
+@register(
+    "fr_inequality",
+    needs=lambda args: [Statistic(MEAN_ABS_STATE)],
+    method=INEQUALITIES,
+    eps=POSITIVE,
+)
 def fr_inequality(context: PenaltyContext, method: str = "hhi", eps: float = 1e-8) -> Tensor:
     """Penalise inequality between units of v = mean |x| over time and trials.
 
@@ -169,7 +183,7 @@ def fr_inequality(context: PenaltyContext, method: str = "hhi", eps: float = 1e-
     ``hhi`` (n sum p^2 - 1)/(n - 1) with p = u / sum u, or ``gini`` mean |u_i - u_j| / (2 mean u).
     trainRNNbrain's definition.
     """
-    return _inequality(context.states.abs().mean(dim=(1, 2)), method, eps)
+    return _inequality(context.statistic(MEAN_ABS_STATE), method, eps)
 
 
 @register("h_inequality", method=INEQUALITIES, eps=POSITIVE)

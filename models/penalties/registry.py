@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from inspect import Parameter, signature
 from math import log
@@ -13,8 +14,11 @@ from torch import Tensor
 
 from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
 
+from ..engine import Statistic
+
 Penalty = Callable[..., Tensor]
 Rule = Callable[[dict[str, Any]], None]
+Needs = Callable[[dict[str, Any]], Sequence[Statistic]]
 Limit = Mapping[str, float] | tuple[str, ...]
 F = TypeVar("F", bound=Penalty)
 
@@ -23,7 +27,7 @@ NON_NEGATIVE: Limit = {"minimum": 0.0}
 EXPONENT: Limit = {"minimum": 1.0}  # below 1 the slope of max(0, z)^g is infinite at 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PenaltyContext:
     """One network, its trials and its weights, as a penalty sees them.
 
@@ -32,7 +36,7 @@ class PenaltyContext:
     states : Tensor (N, T, B)
         States x.
     rates : Tensor (N, T, B)
-        Firing rates r: x in form s, f(x) in form h.
+        Firing rates r: x in form s, f(x) in form h; given as a function, and made when asked for.
     outputs, targets : Tensor (n_outputs, T, B)
         Output y and what it should be.
     inputs : Tensor (n_inputs, T, B)
@@ -51,10 +55,12 @@ class PenaltyContext:
         Number of units N.
     mask : Tensor
         Indices of the steps that count in the loss.
+    statistics : mapping
+        Statistics of the units (N,) that were taken while the network ran; `statistic` uses them.
     """
 
     states: Tensor
-    rates: Tensor
+    rates_of: Callable[[], Tensor]
     outputs: Tensor
     inputs: Tensor
     targets: Tensor
@@ -67,6 +73,23 @@ class PenaltyContext:
     equation_type: str
     n_units: int
     mask: Tensor
+    statistics: Mapping[Statistic, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def rates(self) -> Tensor:
+        """Firing rates (N, T, B)."""
+        return self.rates_of()
+
+    def statistic(self, kind: str, tau: float = 1.0) -> Tensor:
+        """Return a statistic of each unit over steps and trials, (N,); see `Statistic`.
+
+        A penalty that depends on activity through these alone, and names them in `register`, costs
+        no pass over the trajectories.
+        """
+        wanted = Statistic(kind, tau)
+        if wanted in self.statistics:
+            return self.statistics[wanted]
+        return wanted.of(self.states, self.rates, (1, 2))
 
     @property
     def size_scale(self) -> float:
@@ -85,13 +108,16 @@ class _Entry:
     function: Penalty
     limits: Mapping[str, Limit] = field(default_factory=dict)
     rule: Rule | None = None
+    needs: Needs | None = None
     registered: bool = False
 
 
 _ENTRIES: dict[str, _Entry] = {}
 
 
-def register(name: str, rule: Rule | None = None, **limits: Limit) -> Callable[[F], F]:
+def register(
+    name: str, rule: Rule | None = None, needs: Needs | None = None, **limits: Limit
+) -> Callable[[F], F]:
     """Give a penalty a short name; to be used as a decorator.
 
     Parameters
@@ -100,6 +126,9 @@ def register(name: str, rule: Rule | None = None, **limits: Limit) -> Callable[[
         Short name by which trainings name the penalty.
     rule : callable, optional
         Given all arguments, defaults filled in; raises `ParameterError` where they disagree.
+    needs : callable, optional
+        Given all arguments, defaults filled in; returns the statistics that the penalty asks the
+        context for, to be taken while the network runs.
     **limits
         For an argument: the texts that it may be, as a tuple, or the bounds of a number, as in
         ``tau={"exclusive_minimum": 0.0}`` (also ``minimum``, ``maximum``). The kind of an argument
@@ -118,7 +147,7 @@ def register(name: str, rule: Rule | None = None, **limits: Limit) -> Callable[[
             raise ParameterError(
                 "name", name, f"is the penalty {_address(old.function)}", "choose another name"
             )
-        _ENTRIES[name] = _Entry(function, limits, rule, registered=True)
+        _ENTRIES[name] = _Entry(function, limits, rule, needs, registered=True)
         return function
 
     return keep
@@ -132,6 +161,16 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Penalty:
     """Return the penalty of a short name or of a ``"package.module:function"``."""
     return _entry(name).function
+
+
+def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:
+    """Return the statistics that a penalty with these arguments needs of the units."""
+    entry = _entry(name)
+    if entry.needs is None:
+        return ()
+    every = signature(entry.function).parameters.values()
+    defaults = {p.name: p.default for p in every if p.default is not Parameter.empty}
+    return tuple(entry.needs({**defaults, **args}))
 
 
 def check(name: str, args: Mapping[str, Any]) -> dict[str, Any]:

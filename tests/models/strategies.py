@@ -47,5 +47,6 @@ any_network = st.builds(
     sigma_rec=levels,
     sigma_inp=levels,
     sigma_out=levels,
+    train_x_init=st.booleans(),
     constraint_method=st.sampled_from(["clamp", "reflect"]),
 )

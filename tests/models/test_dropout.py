@@ -119,10 +119,10 @@ def test_a_dead_unit_does_not_count_in_the_penalties():
     u, t = (rnn.to_internal(a) for a in task.get_batch()[:2])
     kept = torch.ones(1, 6, dtype=torch.float64)
     kept[0, 2] = 0
-    dead = losses(u, t, noise=False, kept=kept, dead=True)
-    rates = dead.rates.detach().clone()
+    descent = losses.descent(u, t, kept=kept, dead=True)
+    rates = rnn.equation.rates(descent.run.states).clone()
     rates[..., 2] = 0
-    assert float(dead.penalty.detach()) == pytest.approx(float(rates.square().mean()))
+    assert float(descent.terms["metabolic"]) == pytest.approx(float(rates.square().mean()))
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "participation", "output_weights"])

@@ -62,7 +62,7 @@ def make_context(equation_type: str = "s", seed: int = 0, **changes: Any) -> Pen
     states = draw(8, 5, 3)
     values: dict[str, Any] = {
         "states": states,
-        "rates": states if equation_type == "s" else torch.tanh(states),
+        "rates_of": lambda: states if equation_type == "s" else torch.tanh(states),
         "outputs": draw(2, 5, 3),
         "inputs": draw(3, 5, 3),
         "targets": draw(2, 5, 3),
@@ -82,7 +82,8 @@ def make_context(equation_type: str = "s", seed: int = 0, **changes: Any) -> Pen
 def with_leaves(context: PenaltyContext, *leaves: torch.Tensor) -> PenaltyContext:
     values = dict(zip(LEAVES, leaves, strict=True))
     x = values["states"]
-    return replace(context, rates=x if context.equation_type == "s" else torch.tanh(x), **values)
+    form_s = context.equation_type == "s"
+    return replace(context, rates_of=lambda: x if form_s else torch.tanh(x), **values)
 
 
 def leaves_of(context: PenaltyContext) -> tuple[torch.Tensor, ...]:
@@ -104,7 +105,7 @@ def reference() -> tuple[PenaltyContext, dict[str, dict[str, Any]]]:
     context = PenaltyContext(
         **tensors,
         inputs=u,
-        rates=tensors["states"],
+        rates_of=lambda: tensors["states"],
         b_rec=torch.zeros(n),
         exc_to_inh_ratio=ratio,
         equation_type="s",
@@ -133,7 +134,8 @@ def test_the_names_are_those_of_the_definition() -> None:
 
 
 def numpy_of(context: PenaltyContext) -> dict[str, np.ndarray]:
-    return {k: v.numpy() for k, v in vars(context).items() if isinstance(v, torch.Tensor)}
+    tensors = {**vars(context), "rates": context.rates}
+    return {k: v.numpy() for k, v in tensors.items() if isinstance(v, torch.Tensor)}
 
 
 def soft_maximum(a: np.ndarray, tau: float) -> np.ndarray:
@@ -234,7 +236,7 @@ def test_clustering_charges_middling_distances() -> None:
     def at(distance: float) -> float:  # three pairs far apart set the diameter
         points = torch.tensor([0.0, distance, 10.0, 20.0], dtype=torch.float64)
         states = points[:, None, None].expand(4, 5, 3) / 15**0.5
-        return value(make_context(states=states, rates=states, dale=None), "clustering")
+        return value(make_context(states=states, rates_of=lambda: states, dale=None), "clustering")
 
     assert at(2.0) > at(0.2) and at(2.0) > at(8.0)
 
@@ -292,7 +294,7 @@ def test_finite_with_zero_weights_or_equal_units(name, args) -> None:
     disjoint = torch.eye(8, 3, dtype=torch.float64)  # every cosine 0
     for changed in (
         replace(context, **zeros),
-        replace(context, states=equal, rates=equal),
+        replace(context, states=equal, rates_of=lambda: equal),
         replace(context, W_inp=disjoint),
     ):
         leaves = leaves_of(changed)
@@ -320,8 +322,8 @@ def test_a_diverged_network_gives_nan_and_no_error() -> None:
     context = make_context()
     broken = torch.full_like(context.states, torch.nan)
     for name, args in CASES:
-        penalties.get(name)(replace(context, states=broken, rates=broken), **args)
-    assert np.isnan(value(replace(context, rates=broken), "eff_dim_tail_energy"))
+        penalties.get(name)(replace(context, states=broken, rates_of=lambda: broken), **args)
+    assert np.isnan(value(replace(context, rates_of=lambda: broken), "eff_dim_tail_energy"))
 
 
 # Invariances --------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ def test_the_order_of_units_and_trials_does_not_matter(name, args) -> None:
     shuffled = replace(
         context,
         states=context.states[units][..., trials],
-        rates=context.rates[units][..., trials],
+        rates_of=lambda: context.rates[units][..., trials],
         outputs=context.outputs[..., trials],
         inputs=context.inputs[..., trials],
         targets=context.targets[..., trials],
@@ -362,7 +364,11 @@ def test_the_order_of_units_and_trials_does_not_matter(name, args) -> None:
 )
 def test_relative_penalties_do_not_see_the_scale(name, fields) -> None:
     context = make_context()
-    scaled = replace(context, **{k: 7.0 * getattr(context, k) for k in fields})
+    changes = {k: 7.0 * getattr(context, k) for k in fields}
+    if "rates" in changes:
+        rates = changes.pop("rates")
+        changes["rates_of"] = lambda: rates
+    scaled = replace(context, **changes)
     args = dict(CASES[[n for n, _ in CASES].index(name)][1])
     assert value(scaled, name, **args) == pytest.approx(value(context, name, **args), rel=1e-5)
     assert value(context, name, **args) > 0
@@ -371,7 +377,7 @@ def test_relative_penalties_do_not_see_the_scale(name, fields) -> None:
 def test_limits_of_inequality_and_overlap() -> None:
     states = torch.zeros(8, 5, 3, dtype=torch.float64)
     states[0] = 1.0  # one unit alone: z of the others is equal, its own is clipped
-    only_one = make_context(states=states, rates=states)
+    only_one = make_context(states=states, rates_of=lambda: states)
     assert value(only_one, "fr_inequality") > 0.95
     same = make_context(W_inp=torch.ones(8, 3, dtype=torch.float64))
     assert value(same, "channel_overlap") == pytest.approx(1.0, rel=1e-6)

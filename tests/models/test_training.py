@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from models import NetworkConfig, PerformanceAnalyzer, RNNTorch, Trainer, TrainingConfig
 from models.cohort import train_cohort
-from models.losses import gradients, remove_conflict
+from models.losses import remove_conflict
 from tasks_lib import CDDM, NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 
@@ -227,32 +225,6 @@ def test_scores_take_the_prediction_first():
     for trial, (predicted, target) in enumerate(seen):
         assert np.array_equal(predicted, outputs[:, task.mask, trial])
         assert np.array_equal(target, targets[:, task.mask, trial])
-
-
-def test_weights_that_do_not_exist_do_not_conflict():
-    """The penalties' gradient is safe on the weights that there are, and 0 elsewhere."""
-    config = NetworkConfig(n_units=20, dale=True, density=0.1, tau=2.0)
-    rnn = RNNTorch.from_config(config, 2, 2, seed=1, dtype=torch.float64)
-    task = small_task()
-    trainer = Trainer(rnn, task, TrainingConfig())
-    u, t = (rnn.to_internal(a) for a in task.get_batch()[:2])
-
-    def losses():
-        found = trainer.losses(u, t, noise=False)
-        against = 1e-3 * rnn._W_rec.sum(dim=(1, 2)) - 2 * found.task
-        return replace(found, penalty=against)
-
-    wrt_task = gradients(trainer.losses(u, t, noise=False), rnn, task_safe=False)
-    plain, safe = (gradients(losses(), rnn, task_safe=s) for s in (False, True))
-    for g, (name, _) in zip(safe, rnn.named_parameters(), strict=True):
-        mask = getattr(rnn, f"_mask{name}", None)
-        assert mask is None or not g[mask == 0].any()
-    unsafe, left = (
-        float(sum(((g - task) * task).sum() for g, task in zip(total, wrt_task, strict=True)))
-        for total in (plain, safe)
-    )
-    assert unsafe < -1e-6
-    assert left == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_network_lost_in_its_last_step_diverged():

@@ -209,7 +209,7 @@ def damage(path, kind):
         np.savez(path, **{**arrays, "header": np.array(json.dumps(header))})
     elif kind == "incomplete":
         with np.load(path) as file:
-            np.savez(path, **{k: v for k, v in file.items() if k != "noise.0"})
+            np.savez(path, **{k: v for k, v in file.items() if k != "curves"})
 
 
 KINDS = [

@@ -1,0 +1,53 @@
+"""How functions are compiled, and where the result is kept for the next process.
+
+Numba looks at the file of a function alone to see whether what it kept is still valid, and not at
+the files of the functions that it calls. So what is kept lies in a folder named by all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numba import config as numba_config
+from numba import njit
+
+_settings: Any = numba_config
+# "contract" and "reassoc" let sums be vectorised; infinities and NaN keep their meaning. With the
+# error model of NumPy a division by zero gives infinity, and has no branch that raises.
+_OPTIONS: dict[str, Any] = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+    "error_model": "numpy",
+}
+
+
+@cache
+def cache_folder() -> str:
+    """Return the folder of what was compiled from the sources as they are."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(_settings.CACHE_DIR or Path(home) / "rnn-pipeline" / "compiled")
+    return str(base / digest.hexdigest()[:16])
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function, to be called from Python or from another one, without the GIL."""
+    before = _settings.CACHE_DIR
+    _settings.CACHE_DIR = cache_folder()
+    try:
+        return njit(nogil=True, cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # nowhere to keep it
+        return njit(nogil=True, **_OPTIONS)(function)
+    finally:
+        _settings.CACHE_DIR = before
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Make a function part of those that call it."""
+    return njit(inline="always", **_OPTIONS)(function)

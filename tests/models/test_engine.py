@@ -1,0 +1,277 @@
+"""The engine: loops of every back end against a textbook loop, noise, statistics, runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from models import Equation, NetworkConfig, Noise, RNNTorch
+from models.engine import (
+    BACK_ENDS,
+    Buffers,
+    Cotangent,
+    RecurrentNoise,
+    Statistic,
+    Weights,
+    compiled,
+    draw,
+    philox,
+    simulate,
+)
+from models.engine.statistics import KINDS
+from tests.models.strategies import any_activation, any_network
+
+KEYS = [(1, 2), (3, 4), (5, 6)]
+SCALES = [0.3, 0.0, 0.1]
+STATISTICS = (
+    Statistic("soft_maximum_rate", 0.1),
+    Statistic("soft_maximum_state", 0.3),
+    Statistic("mean_square_rate"),
+    Statistic("mean_abs_state"),
+)
+equations = st.builds(
+    lambda activation, form, inside, **rest: Equation(
+        activation=activation, equation_type=form, noise_inside=inside and form == "s", **rest
+    ),
+    any_activation,
+    st.sampled_from(["s", "h"]),
+    st.booleans(),
+    gamma=st.sampled_from([0.0, 0.1]),
+    tau=st.just(10.0),
+    dt=st.sampled_from([1.0, 3.0, 10.0]),
+)
+
+
+def textbook(eq, weights, u, xi):
+    """Return states, rates and outputs of a loop that autograd follows."""
+    x = weights.x_init[:, None].expand(u.shape[0], u.shape[2], -1)
+    states = []
+    for t in range(u.shape[1]):
+        states.append(x)
+        drive = u[:, t] @ weights.W_inp.transpose(1, 2) + weights.b_rec[:, None]
+        field, _ = eq.field(x, lambda v, d=drive: d + v @ weights.W_rec.transpose(1, 2), xi[:, t])
+        x = x + eq.alpha * field
+    x = torch.stack(states, dim=1)
+    rates = eq.rates(x)
+    return x, rates, rates @ weights.W_out.transpose(1, 2)[:, None]
+
+
+def noise_of(k, simulation=5):
+    return RecurrentNoise(SCALES[:k], KEYS[:k], simulation)
+
+
+def drawn(noise, shape, like):
+    rows = [
+        draw(shape, key, noise.simulation, "rec", like) * s
+        for key, s in zip(noise.keys, noise.scales, strict=True)
+    ]
+    return torch.stack(rows)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    eq=equations,
+    k=st.integers(1, 3),
+    n=st.integers(1, 7),
+    m=st.integers(1, 3),
+    o=st.integers(1, 3),
+    t=st.integers(1, 9),
+    b=st.integers(1, 19),
+    asked=st.lists(st.sampled_from(STATISTICS), unique=True),
+    dense=st.booleans(),
+    back_end=st.sampled_from(BACK_ENDS),
+    precision=st.sampled_from([(torch.float64, 1e-10), (torch.float32, 2e-4)]),
+    seed=st.integers(0, 2**16),
+)
+def test_gradients_equal_autograd(eq, k, n, m, o, t, b, asked, dense, back_end, precision, seed):
+    dtype, bound = precision
+    g = torch.Generator().manual_seed(seed)
+
+    def rand(*shape):
+        return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
+
+    weights = Weights(rand(k, n, n), rand(k, n, m), rand(k, o, n), rand(k, n), rand(k, n))
+    u, noise = rand(k, t, b, m), noise_of(k)
+    simulation = simulate(eq, weights, u, noise, asked, back_end)
+    leaves = Weights(*(w.clone().requires_grad_() for w in weights))
+    u_leaf = u.clone().requires_grad_()
+    x, rates, y = textbook(eq, leaves, u_leaf, drawn(noise, (t, b, n), u))
+    own = [s.of(x, rates, (1, 2)) for s in asked]
+    taken = torch.stack(own) if own else x.new_empty((0, k, n))
+    scale = max(1.0, float(x.detach().abs().max()))
+    for ours, theirs in ((simulation.states, x), (simulation.outputs, y)):
+        assert torch.allclose(ours, theirs, atol=bound * scale, rtol=bound)
+    assert torch.allclose(simulation.statistics, taken, atol=bound * scale, rtol=bound)
+
+    arriving = [
+        Cotangent(rand(*y.shape), rand(*x.shape) if dense else None, rand(*taken.shape)),
+        Cotangent(rand(*y.shape)),
+    ]
+    found = simulation.pull_back(arriving)
+    for cotangent, mine in zip(arriving, found, strict=True):
+        total = (cotangent.outputs * y).sum()
+        if cotangent.states is not None:
+            total = total + (cotangent.states * x).sum()
+        if cotangent.statistics is not None:
+            total = total + (cotangent.statistics * taken).sum()
+        expected = torch.autograd.grad(
+            total, (*leaves, u_leaf), retain_graph=True, allow_unused=True
+        )
+        wanted = [torch.zeros(()) if e is None else e for e in expected]
+        size = max(1.0, *(float(w.abs().max()) for w in wanted))
+        for one, other in zip(
+            (*mine, simulation.pull_back_to_inputs(cotangent)), wanted, strict=True
+        ):
+            assert float((one - other).abs().max()) <= bound * size
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_statistics_survive_large_rates(kind, back_end):
+    """A soft maximum of 1e4 / 0.1 would overflow as it stands."""
+    weights = Weights(
+        *(torch.full(s, 3.0) for s in ((1, 4, 4), (1, 4, 1), (1, 1, 4), (1, 4), (1, 4)))
+    )
+    u = torch.ones(1, 12, 3, 1)
+    silent = RecurrentNoise([0.0], KEYS[:1], 0)
+    statistic = Statistic(kind, 0.1)
+    run = simulate(Equation("relu", tau=2.0), weights, u, silent, [statistic], back_end)
+    assert run.states.max() > 1e4
+    wanted = statistic.of(run.states.double(), run.states.double(), (1, 2))
+    assert torch.allclose(run.statistics[0].double(), wanted, rtol=1e-5)
+    (found,) = run.pull_back([Cotangent(torch.zeros_like(run.outputs), None, torch.ones(1, 1, 4))])
+    assert torch.isfinite(found.W_rec).all() and found.W_rec.abs().max() > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(b=st.integers(1, 200), n=st.sampled_from([3, 50, 100, 300]), m=st.integers(1, 8))
+def test_chunks_hold_every_trial_once(b, n, m):
+    parts = compiled.chunks(b, n, n + m + 1)
+    assert [i for first, last in parts for i in range(first, last)] == list(range(b))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("n_networks", [1, 3])
+def test_threads_and_companions_change_no_bit(threads, n_networks):
+    g = torch.Generator().manual_seed(0)
+    shapes = ((3, 9, 9), (3, 9, 2), (3, 2, 9), (3, 9), (3, 9))
+    weights = [torch.randn(*s, generator=g) for s in shapes]
+    u = torch.randn(3, 20, 101, 2, generator=g)
+    cotangent = torch.randn(3, 20, 101, 2, generator=g)
+
+    def gradient(k):
+        own = Weights(*(w[:k] for w in weights))
+        run = simulate(Equation("tanh"), own, u[:k], noise_of(k), STATISTICS)
+        ones = torch.ones_like(run.statistics)
+        (found,) = run.pull_back([Cotangent(cotangent[:k], None, ones)])
+        return [run.states[0], run.statistics[:, 0], *(w[0] for w in found)]
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = gradient(1)
+        torch.set_num_threads(threads)
+        assert all(torch.equal(a, b) for a, b in zip(alone, gradient(n_networks), strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_buffers_are_used_again():
+    rnn = RNNTorch.from_config(NetworkConfig(n_units=5), 2, 1)
+    buffers, u = Buffers(), torch.ones(4, 3, 2)
+    first = rnn.run(u, buffers=buffers).states
+    assert rnn.run(2 * u, buffers=buffers).states.data_ptr() == first.data_ptr()
+    assert rnn.run(u).states.data_ptr() != first.data_ptr()
+
+
+# Noise ------------------------------------------------------------------------------------------
+
+
+def test_words_are_those_of_philox():
+    """Known answers of the authors' library (Random123, kat_vectors), seven rounds."""
+    zero, full = torch.zeros(1, dtype=torch.int64), torch.full((1,), 0xFFFFFFFF)
+    cases = [
+        ([zero] * 4, (0, 0), "5f6fb709 0d893f64 4f121f81 4f730a48"),
+        ([full] * 4, (0xFFFFFFFF, 0xFFFFFFFF), "5207ddc2 45165e59 4d8ee751 8c52f662"),
+    ]
+    for counters, key, answer in cases:
+        assert [f"{int(w):08x}" for w in philox.words(counters, key)] == answer.split()
+
+
+@pytest.mark.parametrize("part", ["inp", "rec", "out"])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-14), (torch.float32, 3e-6)])
+def test_compiled_draws_are_the_reference_draws(part, dtype, bound):
+    shape, key, simulation = (10, 7, 5), (0xFFFFFFFF, 17), 2**40 + 3
+    ours = draw(shape, key, simulation, part, torch.empty(0, dtype=dtype))
+    wanted = philox.normals(shape, key, simulation, part, dtype=dtype)
+    assert float((ours - wanted).abs().max()) < bound
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 4, 6])
+def test_steps_can_be_drawn_from_the_middle(first):
+    every = philox.normals((9, 3, 2), (1, 2), 0, "rec")
+    assert torch.equal(
+        every[first:], philox.normals((9 - first, 3, 2), (1, 2), 0, "rec", first_step=first)
+    )
+
+
+def test_draws_are_standard_normal_and_independent():
+    shape = (400, 100, 50)
+    like = torch.empty(0)
+    named = {
+        "one": draw(shape, (1, 2), 0, "rec", like),
+        "key": draw(shape, (2, 2), 0, "rec", like),
+        "simulation": draw(shape, (1, 2), 1, "rec", like),
+        "part": draw(shape, (1, 2), 0, "inp", like),
+    }
+    for z in named.values():
+        flat = z.flatten().numpy()
+        assert stats.kstest(flat[:200_000], "norm").pvalue > 1e-4
+        assert abs(flat.mean()) < 5 / flat.size**0.5
+        assert abs((flat**2).mean() - 1) < 5 * (2 / flat.size) ** 0.5
+        assert abs((flat**4).mean() - 3) < 5 * (96 / flat.size) ** 0.5
+        for axis in range(3):  # neighbours in time, trial and unit
+            a, b = z.narrow(axis, 0, shape[axis] - 1), z.narrow(axis, 1, shape[axis] - 1)
+            assert abs(float((a * b).mean())) < 5 / a.numel() ** 0.5
+    values = list(named.values())
+    for other in values[1:]:
+        assert abs(float((values[0] * other).mean())) < 5 / other.numel() ** 0.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(config=any_network, seed=st.integers(0, 2**31 - 1))
+def test_drawn_noise_is_the_scaled_draws(config, seed):
+    """Networks with noise of their own do what they do with the same draws given to them."""
+    rnn = RNNTorch.from_config(config, 2, 2, seed=[seed], dtype=torch.float64)
+    rnn.n_simulations = 3
+    u = torch.as_tensor(np.random.default_rng(seed).standard_normal((6, 5, 2)))
+    run = rnn.run(u, noise=True)
+    assert rnn.n_simulations == 4
+    (key,), like = rnn.noise_keys, torch.empty(0, dtype=torch.float64)
+    inp, rec = (
+        draw((6, 5, c), key, 3, part, like).movedim(-1, 0).numpy()
+        for part, c in (("inp", 2), ("rec", 7))
+    )
+    out = np.zeros((7, 6, 5))
+    readout = run.readout_noise
+    if readout is not None:
+        in_units = torch.einsum("tbd,nd->ntb", readout.draws[0], readout.basis[0])
+        out = in_units.numpy() / rnn.equation.noise_scale(rnn.equation.sigma_out)
+    given_noise = rnn.run(u, noise=Noise(inp=inp, rec=rec, out=out))
+    assert torch.allclose(run.states, given_noise.states, atol=1e-12)
+    assert torch.allclose(run.outputs, given_noise.outputs, atol=1e-12)
+
+
+def test_readout_noise_has_the_covariance_of_noise_on_every_unit():
+    config = NetworkConfig(n_units=30, sigma_out=0.4, spectral_radius=0.1)
+    rnn = RNNTorch.from_config(config, 1, 2, dtype=torch.float64)
+    u = torch.zeros(200, 200, 1, dtype=torch.float64)
+    outputs = rnn.run(u, noise=True).outputs.flatten(0, 2)
+    scale = rnn.equation.noise_scale(0.4)
+    wanted = scale**2 * (rnn.W_out @ rnn.W_out.T).detach()
+    found = outputs.T @ outputs / len(outputs)
+    assert torch.allclose(found, wanted, rtol=0.05, atol=0.05 * float(wanted.max()))
