@@ -88,7 +88,9 @@ def draw(sections: dict[str, Any], path: Path) -> bool:
                     label=f"{device}{name}{power}",
                 )
         panel.set(xscale="log", yscale="log", xlabel=label, ylabel="ms per step")
-        ticks = sorted({x for g in drawn.values() for s in g["axes"][axis].values() for x in s["x"]})
+        ticks = sorted(
+            {x for g in drawn.values() for s in g["axes"][axis].values() for x in s["x"]}
+        )
         panel.set_xticks(ticks, [str(t) for t in ticks])
         panel.minorticks_off()
         panel.grid(alpha=0.3, linewidth=0.5)

@@ -18,6 +18,7 @@ TITLES = {
     "bare": "Bare: the task's loss alone",
     "penalties": "With the default penalties, task-safe gradients and monitor",
 }
+SHAPE = ("n_units", "n_trials", "n_networks", "n_steps")
 Section = dict[str, Any]
 
 
@@ -41,7 +42,7 @@ def merged(old: Section | None, new: Section) -> Section:
         return new
 
     def key(cell: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(cell[k] for k in ("mode", "n_units", "n_trials", "n_networks", "n_steps"))
+        return tuple(cell[k] for k in ("mode", *SHAPE))
 
     fresh = {key(cell) for cell in new["cells"]}
     cells = [c for c in old["cells"] if key(c) not in fresh] + new["cells"]
@@ -62,16 +63,16 @@ def render(sections: dict[str, Section], sides: list[type[Peer]], figure: str | 
 HEAD = f"""# What a training step costs
 
 Written by `benchmarks/engine.py`, from the JSON file beside it. One step is all of: noise, forward
-pass, loss, gradients, clipping, Adam, constraints; N units, B trials of T steps, K networks; form h,
-rectified, Dale's law, float32. All sides have the same weights, batch and noise levels. Before they
-are timed, their gradients without noise are compared with ours: more than 1e-3 of the largest entry
-stops the run. Then they step in turns, one step each a round.
+pass, loss, gradients, clipping, Adam, constraints; N units, B trials of T steps, K networks; form
+h, rectified, Dale's law, float32. All sides have the same weights, batch and noise levels. Before
+they are timed, their gradients without noise are compared with ours: more than 1e-3 of the largest
+entry stops the run. Then they step in turns, one step each a round.
 
 - Times are milliseconds **a network and iteration**: median (first to third quartile) over rounds.
 - Ratios are a side's time by ours in the same round: median over rounds (quartiles), so that 3×
   means that ours takes a third.
-- The **floor** is the time of the matrix products that a step cannot do without, at the best rate of
-  `torch.mm` on this device: {PRODUCTS["bare"]} products of T − 1 steps for a bare step (forward,
+- The **floor** is the time of the matrix products that a step cannot do without, at the best rate
+  of `torch.mm` on this device: {PRODUCTS["bare"]} products of T − 1 steps for a bare step (forward,
   adjoint, weight gradient), {PRODUCTS["penalties"]} with penalties whose gradient is told from the
   task's (forward, two adjoints, two weight gradients). One product is 2 (T − 1) B N² operations.
 - With penalties: `rec_weights_sparsity` 0.05 (degree 20) and `fr_magnitude` 0.2 (cap 0.3, τ 0.1,
@@ -106,7 +107,10 @@ def _section(label: str, section: Section, figure: str | None) -> str:
 def _remarks(mode: str, cells: list[dict[str, Any]]) -> list[str]:
     ran = [c for c in cells if "not_run" not in c]
     if mode == "penalties" and ran and not all(c["monitor"] for c in ran):
-        return ["Ours has no monitor in this version: the other sides do that work in addition.", ""]
+        return [
+            "Ours has no monitor in this version: the other sides do that work in addition.",
+            "",
+        ]
     return []
 
 
@@ -119,18 +123,25 @@ def _peer_names(cells: list[dict[str, Any]]) -> list[str]:
 
 def _table(cells: list[dict[str, Any]], section: Section) -> list[str]:
     peers = _peer_names(cells)
-    heads = ["N", "B", "K", "rounds", "ours, ms", "floor, ms", "ours / floor", *peers]
+    heads = ["N", "B", "K", "T", "rounds", "ours, ms", "floor, ms", "ours / floor", *peers]
     rows = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for cell in sorted(cells, key=lambda c: (c["n_units"], c["n_trials"], c["n_networks"])):
-        size = [str(cell[k]) for k in ("n_units", "n_trials", "n_networks")]
+    for cell in sorted(cells, key=lambda c: [c[k] for k in SHAPE]):
+        size = [str(cell[k]) for k in SHAPE]
         if "not_run" in cell:
-            row = [*size, "0", f"not run: {cell['not_run']}", *[""] * (len(heads) - 5)]
+            row = [*size, "0", f"not run: {cell['not_run']}", *[""] * (len(heads) - 6)]
         else:
             floor = floor_milliseconds(cell, section["peak"]["gflops"])
             low, median, high = cell["peers"]["ours"]["ms"]
             ours = f"{median:.3g} ({low:.3g}–{high:.3g})"
             found = [_peer(cell["peers"].get(name)) for name in peers]
-            row = [*size, str(cell["rounds"]), ours, f"{floor:.3g}", f"{median / floor:.2f}", *found]
+            row = [
+                *size,
+                str(cell["rounds"]),
+                ours,
+                f"{floor:.3g}",
+                f"{median / floor:.2f}",
+                *found,
+            ]
         rows.append("| " + " | ".join(row) + " |")
     return rows
 
@@ -179,8 +190,8 @@ def _growth(growth: dict[str, Any], figure: str | None) -> list[str]:
     lines = [
         "### How the cost of a bare step grows",
         "",
-        f"One of four is varied, the others are {base}. Exponents p of time ~ xᵖ, of the whole step "
-        "with all its networks: fitted to all points, and between the last two.",
+        f"One of four is varied, the others are {base}. Exponents p of time ~ xᵖ, of the whole "
+        "step with all its networks: fitted to all points, and between the last two.",
         "",
     ]
     names = list(dict.fromkeys(n for series in growth["axes"].values() for n in series))

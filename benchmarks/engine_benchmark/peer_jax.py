@@ -33,6 +33,7 @@ class Jax(Peer):
         "JAX: one `jit` of the whole step, `lax.scan` over time, `vmap` over networks; the same "
         "draws as ours, from JAX's own generator; Adam in a few lines; compilation not counted"
     )
+    buffers = 10
 
     def prepare(self) -> None:
         """Move everything to the device, and wrap the step; it compiles when first called."""

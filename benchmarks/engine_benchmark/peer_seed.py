@@ -50,7 +50,7 @@ class Seed(Peer):
     # Its inner product with the task's gradient counts weights that do not exist: gradients are
     # compared before the projection.
     projects_alike = False
-    buffers = 14
+    buffers = 16
     checkout: ClassVar[Path | None] = None
 
     @property

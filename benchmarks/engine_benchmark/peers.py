@@ -53,7 +53,7 @@ class Peer:
 
     name: ClassVar[str]
     work: ClassVar[str]
-    buffers: ClassVar[int] = 10
+    buffers: ClassVar[int]
     projects_alike: ClassVar[bool] = True
 
     def __init__(self, problem: Problem) -> None:
@@ -149,7 +149,7 @@ class Loop(Peer):
         "a textbook PyTorch loop under autograd, `baddbmm` over K networks; the inputs' part and "
         "all noise are made before the loop, the same draws as ours"
     )
-    buffers = 11
+    buffers = 12
 
     def prepare(self) -> None:
         """Make weights, batch and optimiser."""
@@ -259,6 +259,7 @@ class Compiled(Loop):
         "the loop with `torch.compile` of one time step (compiled whole, the loop is unrolled T "
         "times, which takes minutes)"
     )
+    buffers = 9
 
     def prepare(self) -> None:
         """Compile for these shapes."""

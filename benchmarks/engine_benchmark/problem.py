@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -35,7 +34,7 @@ Arrays = dict[str, NDArray[np.float32]]
 class SyntheticTask(Task):
     """Trials shaped like context-dependent decisions, as many as wanted.
 
-    A context cue for the whole trial, two noisy-free stimuli from a third on, and a choice to be
+    A context cue for the whole trial, two constant stimuli from a third on, and a choice to be
     told in the last third; all values are drawn.
     """
 
@@ -44,7 +43,7 @@ class SyntheticTask(Task):
         self.n_trials = n_trials
 
     @property
-    def mask(self) -> NDArray[np.int64]:
+    def mask(self) -> NDArray[Any]:
         """All steps but those in which the choice is made."""
         third = self.n_steps // 3
         return np.r_[0:third, 2 * third : self.n_steps]
@@ -165,8 +164,3 @@ class Problem:
 def existing(gradients: dict[str, Any], problem: Problem) -> Arrays:
     """Return gradients as arrays (n, ...), 0 for weights that do not exist."""
     return {k: np.asarray(gradients[k], np.float32) * problem.masks[k] for k in BLOCKS}
-
-
-def all_of(names: Sequence[str], chosen: Sequence[str]) -> list[str]:
-    """Return those of ``names`` that are chosen, in their order."""
-    return [name for name in names if name in chosen]
