@@ -50,6 +50,7 @@ def options_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=300, help="T")
     parser.add_argument("--peers", nargs="*", choices=names, default=names)
     parser.add_argument("--seed-repo", type=Path, help="a checkout of trainRNNbrain")
+    parser.add_argument("--group", type=int, help="networks of ours in one batch (all)")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--budget-seconds", type=float, default=60.0, help="of a cell's rounds")
     parser.add_argument("--growth", action=argparse.BooleanOptionalAction, default=True)
@@ -78,6 +79,7 @@ def command(argv: Sequence[str]) -> str:
 
 def measure(options: argparse.Namespace) -> None:
     """Measure all cells and the growth; print and write as they come."""
+    Ours.group = options.group
     Seed.checkout = options.seed_repo and options.seed_repo.resolve()
     sides = [s for s in SIDES if s is Ours or s.name in options.peers]
     if options.seed_repo is None:

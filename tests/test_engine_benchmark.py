@@ -129,6 +129,13 @@ def test_what_is_not_run_says_why(peak):
     assert huge["rounds"] == 0 and huge["not_run"]
 
 
+def test_ours_in_groups_is_compared_and_timed_on_one(peak, monkeypatch):
+    monkeypatch.setattr(Ours, "group", 1)
+    cell = measure.run_cell(Problem("bare", 8, 4, 3, 10), (Ours, Loop), 1, 10.0, peak)
+    assert cell["peers"]["loop"]["deviation"] < 1e-4
+    assert Ours(Problem("bare", 8, 4, 3, 10)).networks_per_step == 1
+
+
 def test_a_compiler_that_fails_is_no_error(monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("no compiler here")

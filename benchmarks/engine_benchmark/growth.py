@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from .device import Peak
 from .measure import run_cell
@@ -74,11 +75,11 @@ def draw(sections: dict[str, Any], path: Path) -> bool:
             for name, series in growth["axes"].get(axis, {}).items():
                 low, median, high = np.array(series["ms"]).T
                 power = "" if series["exponent"] is None else f", exponent {series['exponent']:.2f}"
-                device = f"{where}, " if len(drawn) > 1 else ""
+                device = f"{where.split(',')[0]}, " if len(drawn) > 1 else ""
                 panel.errorbar(
                     series["x"],
                     median,
-                    yerr=(median - low, high - median),
+                    yerr=np.stack([median - low, high - median]),
                     marker=MARKERS[i % len(MARKERS)],
                     markersize=4,
                     linewidth=1.2,
@@ -87,12 +88,14 @@ def draw(sections: dict[str, Any], path: Path) -> bool:
                     color=COLOURS[name],
                     label=f"{device}{name}{power}",
                 )
-        panel.set(xscale="log", yscale="log", xlabel=label, ylabel="ms per step")
+        panel.set(xscale="log", yscale="log", xlabel=label, ylabel="ms per training step")
         ticks = sorted(
             {x for g in drawn.values() for s in g["axes"][axis].values() for x in s["x"]}
         )
         panel.set_xticks(ticks, [str(t) for t in ticks])
         panel.minorticks_off()
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.grid(alpha=0.3, linewidth=0.5)
         panel.legend(fontsize=7, frameon=False)
     figure.savefig(path, dpi=150)

@@ -51,11 +51,12 @@ def deviation(found: Arrays, wanted: Arrays) -> float:
     """Return the largest deviation, relative to the largest entry of its block of weights."""
     worst = 0.0
     for name in BLOCKS:
-        ours = wanted[name][: len(found[name])]
-        if not np.isfinite(found[name]).all():
+        both = min(len(found[name]), len(wanted[name]))  # a side may train some of the networks
+        theirs, ours = found[name][:both], wanted[name][:both]
+        if not np.isfinite(theirs).all():
             return float("inf")
         largest = max(float(np.abs(ours).max()), 1e-30)
-        worst = max(worst, float(np.abs(found[name] - ours).max()) / largest)
+        worst = max(worst, float(np.abs(theirs - ours).max()) / largest)
     return worst
 
 
@@ -95,11 +96,10 @@ def run_cell(
         "rounds": 0,
         "peers": {},
     }
-    reason = _too_much(Ours, problem) or _too_long(problem, budget, peak)
-    if reason:
+    if reason := _obstacle(Ours(problem), budget, peak):
         return {**cell, "not_run": reason}
     try:
-        timings = _prepared(problem, sides, cell["peers"])
+        timings = _prepared([side(problem) for side in sides], budget, peak, cell["peers"])
         timings = _warmed_up(timings, budget, cell["peers"])
         cell["rounds"] = _take_turns(timings, rounds, budget)
     finally:
@@ -123,31 +123,28 @@ def floor_milliseconds(cell: dict[str, Any], gflops: float) -> float:
     return 1e-6 * flops / gflops
 
 
-def _too_much(side: type[Peer], problem: Problem) -> str:
-    """Return why a side does not fit the memory, empty where it does."""
-    networks = side(problem).networks_per_step
-    need, have = side.buffers * problem.array_bytes(networks), available_bytes(problem.device)
-    if need <= 0.9 * have:
-        return ""
-    return f"needs about {need / 2**30:.0f} GiB, {have / 2**30:.0f} are free"
-
-
-def _too_long(problem: Problem, budget: float, peak: Peak) -> str:
-    flops = PRODUCTS[problem.mode] * problem.product_flops() * problem.n_networks
+def _obstacle(peer: Peer, budget: float, peak: Peak) -> str:
+    """Return why a side cannot be measured in this memory and time, empty where it can."""
+    problem, networks = peer.problem, peer.networks_per_step
+    need, have = peer.buffers * problem.array_bytes(networks), available_bytes(problem.device)
+    if need > 0.9 * have:
+        return f"needs about {need / 2**30:.0f} GiB, {have / 2**30:.0f} are free"
+    flops = PRODUCTS[problem.mode] * problem.product_flops() * networks
     seconds = 1e-3 * peak.milliseconds(flops)
-    if seconds * 2 * (MIN_ROUNDS + WARM_UPS) <= budget:
-        return ""
-    return f"the products of one step take {seconds:.0f} s"
+    if seconds * 2 * (MIN_ROUNDS + WARM_UPS) > budget:
+        return f"the products of one step alone take {seconds:.0f} s"
+    return ""
 
 
-def _prepared(problem: Problem, sides: Sequence[type[Peer]], peers: dict[str, Any]) -> list[Timing]:
-    """Make all sides and compare their gradients with ours; write down who cannot."""
+def _prepared(
+    sides: Sequence[Peer], budget: float, peak: Peak, peers: dict[str, Any]
+) -> list[Timing]:
+    """Prepare all sides and compare their gradients with ours; write down who cannot."""
     timings: list[Timing] = []
     wanted: dict[bool, Arrays] = {}  # ours, with the task-safe projection and without
-    for side in sorted(sides, key=lambda side: side is not Ours):
-        peer = side(problem)
+    for peer in sorted(sides, key=lambda peer: not isinstance(peer, Ours)):
         try:
-            if reason := _too_much(side, problem):
+            if reason := _obstacle(peer, budget, peak):
                 raise Unavailable(reason)
             peer.prepare()
             safe = peer.projects_alike
@@ -162,7 +159,7 @@ def _prepared(problem: Problem, sides: Sequence[type[Peer]], peers: dict[str, An
         if not off <= TOLERANCE:
             raise WrongGradient(
                 f"{peer.name}: gradients deviate from ours by {off:.1e} of the largest "
-                f"({problem}); more than {TOLERANCE:.0e} is not the same work"
+                f"({peer.problem}); more than {TOLERANCE:.0e} is not the same work"
             )
         timings.append(Timing(peer, off))
     return timings

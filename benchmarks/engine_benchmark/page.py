@@ -75,6 +75,7 @@ entry stops the run. Then they step in turns, one step each a round.
   of `torch.mm` on this device: {PRODUCTS["bare"]} products of T − 1 steps for a bare step (forward,
   adjoint, weight gradient), {PRODUCTS["penalties"]} with penalties whose gradient is told from the
   task's (forward, two adjoints, two weight gradients). One product is 2 (T − 1) B N² operations.
+- CPU seconds a second say how many cores a side kept busy, threads that wait and spin included.
 - With penalties: `rec_weights_sparsity` 0.05 (degree 20) and `fr_magnitude` 0.2 (cap 0.3, τ 0.1,
   powers 3), the penalties' gradient never against the task's, and the norm of each term's gradient
   recorded.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import log
 from typing import Any
 
@@ -37,6 +38,8 @@ class Jax(Peer):
 
     def prepare(self) -> None:
         """Move everything to the device, and wrap the step; it compiles when first called."""
+        # All libraries share a GPU's memory here: none may take most of it from the start.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         try:
             import jax
             import jax.numpy as jnp

@@ -82,10 +82,16 @@ class Ours(Peer):
 
     name = "ours"
     work = (
-        "`models.Trainer`: noise of every input channel, unit and readout at every step, K "
-        "networks as one batched computation"
+        "`models.Trainer`: noise of every input channel, unit and readout at every step; K "
+        "networks are one batch, or with `--group G` batches of G, of which one is timed"
     )
     buffers = 9
+    group: ClassVar[int | None] = None
+
+    @property
+    def networks_per_step(self) -> int:
+        """All, or a group of them."""
+        return min(self.problem.n_networks, self.group or self.problem.n_networks)
 
     def prepare(self) -> None:
         """Make the trainer."""
@@ -94,7 +100,7 @@ class Ours(Peer):
     def _make(self, noise: bool, safe: bool, monitor: bool, **changes: Any) -> Trainer:
         problem, config = self.problem, self.problem.network_config(noise)
         rnn = RNNTorch(
-            **problem.weights,
+            **{k: w[: self.networks_per_step] for k, w in problem.weights.items()},
             masks={k: m[None] for k, m in problem.masks.items()},
             signs={k: s[None] for k, s in problem.signs.items()},
             dale=problem.dale,
