@@ -215,17 +215,31 @@ def slope(code, p0, p1, x, d):
 
 
 @compiled
-def exponentials(x, shift, scale, out):
-    """Put exp(scale (x - shift_i)) into ``out``; x and out (rows, N), shift (N,)."""
+def sum_exponentials(x, shift, scale, total):
+    """Add exp(scale (x - shift_i)), summed over rows, to ``total`` (N,); x (rows, N), shift (N,)."""
     scale = x.dtype.type(scale)
     if x.itemsize == 4:
         for r in range(x.shape[0]):
             for i in range(x.shape[1]):
-                out[r, i] = _exp32(F(scale * (x[r, i] - shift[i])))
+                total[i] += _exp32(F(scale * (x[r, i] - shift[i])))
     else:
         for r in range(x.shape[0]):
             for i in range(x.shape[1]):
-                out[r, i] = math.exp(scale * (x[r, i] - shift[i]))
+                total[i] += math.exp(scale * (x[r, i] - shift[i]))
+
+
+@compiled
+def add_exponentials(x, shift, scale, factor, out):
+    """Add factor_i exp(scale (x - shift_i)) to ``out`` (rows, N)."""
+    scale = x.dtype.type(scale)
+    if x.itemsize == 4:
+        for r in range(x.shape[0]):
+            for i in range(x.shape[1]):
+                out[r, i] += factor[i] * _exp32(F(scale * (x[r, i] - shift[i])))
+    else:
+        for r in range(x.shape[0]):
+            for i in range(x.shape[1]):
+                out[r, i] += factor[i] * math.exp(scale * (x[r, i] - shift[i]))
 
 
 @inline

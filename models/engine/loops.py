@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compilation import compiled, inline
-from .elementwise import activate, draw, exponentials, slope
+from .elementwise import activate, add_exponentials, draw, slope, sum_exponentials
 from .philox import PARTS
 from .products import multiply
 
@@ -38,7 +38,7 @@ def _copy(source, target, offset):
 
 
 @compiled
-def _observe(kinds, scales, states, rates, top, work, totals):
+def _observe(kinds, scales, states, rates, top, part, work, totals):
     """Add a step's states and rates (rows, N) to the sums of the statistics.
 
     ``totals`` (S, 2, N) holds for soft maxima the largest value and the sum of the exponentials
@@ -47,6 +47,8 @@ def _observe(kinds, scales, states, rates, top, work, totals):
     rows, n = states.shape
     for s in range(kinds.size):
         largest, total = totals[s, 0], totals[s, 1]
+        for i in range(n):
+            part[i] = 0
         if kinds[s] == SOFT_MAXIMUM_RATE or kinds[s] == SOFT_MAXIMUM_STATE:
             values = rates
             if kinds[s] == SOFT_MAXIMUM_STATE:
@@ -54,62 +56,58 @@ def _observe(kinds, scales, states, rates, top, work, totals):
                     for i in range(n):
                         work[r, i] = abs(states[r, i])
                 values = work
-            top[:] = values[0]
-            for r in range(1, rows):
+            for i in range(n):
+                top[i] = largest[i]
+            for r in range(rows):
                 for i in range(n):
                     top[i] = values[r, i] if values[r, i] > top[i] else top[i]
             for i in range(n):
                 if top[i] > largest[i]:
                     total[i] *= np.exp((largest[i] - top[i]) * scales[s])
                     largest[i] = top[i]
-                top[i] = largest[i]
-            exponentials(values, top, scales[s], work)
+            sum_exponentials(values, top, scales[s], part)
         elif kinds[s] == MEAN_SQUARE_RATE:
             for r in range(rows):
                 for i in range(n):
-                    work[r, i] = rates[r, i] * rates[r, i]
+                    part[i] += rates[r, i] * rates[r, i]
         else:
             for r in range(rows):
                 for i in range(n):
-                    work[r, i] = abs(states[r, i])
-        top[:] = work[0]
-        for r in range(1, rows):
-            for i in range(n):
-                top[i] += work[r, i]
+                    part[i] += abs(states[r, i])
         for i in range(n):
-            total[i] += top[i]
+            total[i] += part[i]
 
 
 @compiled
-def _add_slopes(kinds, scales, shifts, factors, network, states, rates, work, on_states, on_rates):
-    """Add factors times the statistics' derivatives by states and rates.
-
-    The rates are the first N columns of ``rates``, all other blocks are (rows, N).
-    """
+def _add_slopes(
+    kinds, scales, shifts, factors, network, states, rates, work, extra, on_states, on_rates
+):
+    """Add factors times the statistics' derivatives by states and rates, (rows, N) each."""
     rows, n = states.shape
+    two = states.dtype.type(2)
     for s in range(kinds.size):
         factor, shift = factors[s, network], shifts[s, network]
         if kinds[s] == SOFT_MAXIMUM_RATE:
-            exponentials(rates[:, :n], shift, scales[s], work)
-            for r in range(rows):
-                for i in range(n):
-                    on_rates[r, i] += factor[i] * work[r, i]
+            add_exponentials(rates, shift, scales[s], factor, on_rates)
         elif kinds[s] == SOFT_MAXIMUM_STATE:
             for r in range(rows):
                 for i in range(n):
                     work[r, i] = abs(states[r, i])
-            exponentials(work, shift, scales[s], work)
+                    extra[r, i] = 0
+            add_exponentials(work, shift, scales[s], factor, extra)
             for r in range(rows):
                 for i in range(n):
-                    on_states[r, i] += factor[i] * work[r, i] * np.sign(states[r, i])
+                    x = states[r, i]
+                    on_states[r, i] += extra[r, i] if x > 0 else (-extra[r, i] if x < 0 else 0 * x)
         elif kinds[s] == MEAN_SQUARE_RATE:
             for r in range(rows):
                 for i in range(n):
-                    on_rates[r, i] += factor[i] * 2 * rates[r, i]
+                    on_rates[r, i] += factor[i] * two * rates[r, i]
         else:
             for r in range(rows):
                 for i in range(n):
-                    on_states[r, i] += factor[i] * np.sign(states[r, i])
+                    x = states[r, i]
+                    on_states[r, i] += factor[i] if x > 0 else (-factor[i] if x < 0 else 0 * x)
 
 
 @compiled
@@ -150,7 +148,8 @@ def forward(
     sent = np.empty((rows, n + m + 1), weights.dtype)
     sent[:, n + m] = 1
     argument, rate = np.empty((rows, n), weights.dtype), np.empty((rows, n), weights.dtype)
-    work, top = np.empty((rows, n), weights.dtype), np.empty(n, weights.dtype)
+    work = np.empty((rows, n), weights.dtype)
+    top, part = np.empty(n, weights.dtype), np.empty(n, weights.dtype)
     z = np.empty((4, rows * n), weights.dtype)
     is_given = given_noise.size > 0
     is_noisy = is_given or noise_scale != 0
@@ -167,7 +166,7 @@ def forward(
         _copy(r, sent, 0)
         _copy(inputs[t, first:last], sent, n)
         if kinds.size:
-            _observe(kinds, scales, states_now, r, top, work, totals)
+            _observe(kinds, scales, states_now, r, top, part, work, totals)
         multiply(r, readout, outputs[t, first:last], False, 0.0, integers, reals)
         if t == n_steps - 1:
             break
@@ -240,35 +239,44 @@ def backward(
     sent[:, n + m] = 1
     delta = np.empty((n_adjoints, n_together * rows, n + o), weights.dtype)
     gain, back = np.empty((rows, n), weights.dtype), np.empty((rows, n), weights.dtype)
-    more, work = np.empty((rows, n), weights.dtype), np.empty((rows, n), weights.dtype)
+    rate, more = np.empty((rows, n), weights.dtype), np.empty((rows, n), weights.dtype)
+    work, extra = np.empty((rows, n), weights.dtype), np.empty((rows, n), weights.dtype)
     flat_gain, flat_back, flat_more = gain.reshape(-1), back.reshape(-1), more.reshape(-1)
-    leak = 1 - alpha
+    one, cubed = kind(1), kind(3) * alpha * gamma
+    leak = one - alpha
     has_dense = on_states.size > 0
+    on_rates_only = True
+    for s in range(kinds.size):
+        if kinds[s] == SOFT_MAXIMUM_STATE or kinds[s] == MEAN_ABS_STATE:
+            on_rates_only = False
     gradients[:] = 0
     held = 0  # rows that wait for their product
     for t in range(n_steps - 1, -1, -1):
-        x = states[t, first:last]
+        states_now = states[t, first:last]
+        x = states_now.reshape(-1)
+        r = states_now
+        if not form_s:
+            activate(code, p0, p1, x, rate.reshape(-1))
+            slope(code, p0, p1, x, flat_gain)
+            r = rate
+        elif t < n_steps - 1:
+            slope(code, p0, p1, arguments[t, first:last].reshape(-1), flat_gain)
         block = sent[held : held + rows]
-        if form_s:
-            _copy(x, block, 0)
-            if t < n_steps - 1:
-                slope(code, p0, p1, arguments[t, first:last].reshape(-1), gain.reshape(-1))
-        else:
-            activate(code, p0, p1, x.reshape(-1), gain.reshape(-1))
-            _copy(gain, block, 0)
-            slope(code, p0, p1, x.reshape(-1), gain.reshape(-1))
+        _copy(r, block, 0)
         _copy(inputs[t, first:last], block, n)
         for a in range(n_adjoints):
             later = adjoint[a]
             now = delta[a, held : held + rows]
-            for b in range(rows):
-                if t == n_steps - 1:
+            if t == n_steps - 1:
+                for b in range(rows):
                     for i in range(n):
                         now[b, i] = 0
-                elif form_s:
+            elif form_s:
+                for b in range(rows):
                     for i in range(n):
                         now[b, i] = alpha * gain[b, i] * later[b, i]
-                else:
+            else:
+                for b in range(rows):
                     for i in range(n):
                         now[b, i] = alpha * later[b, i]
             _copy(on_outputs[a, network, t, first:last], now, n)
@@ -277,27 +285,31 @@ def backward(
             for s in range(kinds.size):
                 has_statistics = has_statistics or factors[a, s, network].any()
             if has_statistics:
-                more[:] = 0
-                _add_slopes(kinds, scales, shifts, factors[a], network, x, block, work, more, back)
-            if not form_s:
-                for i in range(flat_back.size):
-                    flat_back[i] *= flat_gain[i]
-            if has_statistics:
-                for i in range(flat_back.size):
-                    flat_back[i] += flat_more[i]
+                if not on_rates_only:
+                    more[:] = 0
+                _add_slopes(
+                    kinds, scales, shifts, factors[a], network, states_now, r,
+                    work, extra, more, back,
+                )  # fmt: skip
+            flat_later = later.reshape(-1)
+            keep = leak
+            if gamma != 0:
+                keep = one
+                for i in range(x.size):
+                    flat_later[i] *= leak - cubed * x[i] * x[i]
+            if form_s:
+                for i in range(x.size):
+                    flat_later[i] = keep * flat_later[i] + flat_back[i]
+            else:
+                for i in range(x.size):
+                    flat_later[i] = keep * flat_later[i] + flat_gain[i] * flat_back[i]
+            if has_statistics and not on_rates_only:
+                for i in range(x.size):
+                    flat_later[i] += flat_more[i]
             if has_dense:
                 dense = on_states[a, network, t, first:last].reshape(-1)
-                for i in range(flat_back.size):
-                    flat_back[i] += dense[i]
-            flat_later = later.reshape(-1)
-            if gamma != 0:
-                flat_x = x.reshape(-1)
-                for i in range(flat_back.size):
-                    cubic = 3 * alpha * gamma * flat_x[i] * flat_x[i]
-                    flat_later[i] = (leak - cubic) * flat_later[i] + flat_back[i]
-            else:
-                for i in range(flat_back.size):
-                    flat_later[i] = leak * flat_later[i] + flat_back[i]
+                for i in range(x.size):
+                    flat_later[i] += dense[i]
         held += rows
         if held == n_together * rows or t == 0:
             for a in range(n_adjoints):
