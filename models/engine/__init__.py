@@ -11,6 +11,7 @@ from .simulation import (
     draw,
     simulate,
 )
+from .sliced import SlicedSimulation, simulate_sliced
 from .statistics import Statistic
 from .weights import Weights
 
@@ -20,10 +21,12 @@ __all__ = [
     "Cotangent",
     "RecurrentNoise",
     "Simulation",
+    "SlicedSimulation",
     "Statistic",
     "Weights",
     "default_back_end",
     "draw",
     "philox",
     "simulate",
+    "simulate_sliced",
 ]

@@ -117,6 +117,7 @@ def forward(
     noise_scales: Sequence[float],
     keys: Sequence[tuple[int, int]],
     simulation: int,
+    first_trial: int,
     given: Tensor | None,
     statistics: Sequence[Statistic],
     states: Tensor,
@@ -145,7 +146,7 @@ def forward(
         k0, k1 = (np.uint32(word) for word in keys[i])
         first, last = parts[c]
         return lambda: loops.forward(
-            *codes, w[i], readout[i], u[i], x[i], a[i], y[i], first, last,
+            *codes, w[i], readout[i], u[i], x[i], a[i], y[i], first, last, first_trial,
             float(noise_scales[i]), equation.noise_inside, xi[i], simulation, k0, k1,
             kinds, scales, sums[i, c],
         )  # fmt: skip

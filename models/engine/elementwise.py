@@ -216,7 +216,7 @@ def slope(code, p0, p1, x, d):
 
 @compiled
 def sum_exponentials(x, shift, scale, total):
-    """Add exp(scale (x - shift_i)), summed over rows, to ``total`` (N,); x (rows, N), shift (N,)."""
+    """Add the sum over rows of exp(scale (x - shift_i)) to ``total`` (N,); x is (rows, N)."""
     scale = x.dtype.type(scale)
     if x.itemsize == 4:
         for r in range(x.shape[0]):

@@ -114,7 +114,7 @@ def _add_slopes(
 def forward(
     form_s, code, p0, p1, alpha, gamma,
     weights, readout, inputs, states, arguments, outputs,
-    first, last,
+    first, last, first_trial,
     noise_scale, noise_inside, given_noise, simulation, k0, k1,
     kinds, scales, totals,
 ):  # fmt: skip
@@ -132,6 +132,8 @@ def forward(
         To be filled; arguments are of form s, and empty otherwise.
     outputs : array (T, B, O)
         To be filled.
+    first_trial : int
+        Number of trial 0 of these arrays, which names its noise.
     noise_scale : float
         Of the recurrent noise; 0: none.
     given_noise : array (T, B, N)
@@ -174,7 +176,7 @@ def forward(
         if is_given:
             xi = given_noise[t, first:last].reshape(-1)
         elif is_noisy and t & 3 == 0:
-            draw(z, first * n, rows * n, t >> 2, simulation, _REC, k0, k1)
+            draw(z, (first_trial + first) * n, rows * n, t >> 2, simulation, _REC, k0, k1)
         following = states[t + 1, first:last].reshape(-1)
         if form_s:
             a = arguments[t, first:last]

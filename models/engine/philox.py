@@ -63,6 +63,7 @@ def normals(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     first_step: int = 0,
+    first_trial: int = 0,
 ) -> Tensor:
     """Return the draws (T, B, channels) of one network in one simulation.
 
@@ -75,14 +76,15 @@ def normals(
         Number of the simulation, from 0.
     part : {"inp", "rec", "out"}
         What they disturb.
-    first_step : int
-        Number of the first of the T steps.
+    first_step, first_trial : int
+        Numbers of the first of the T steps and of the B trials.
     """
     n_steps, n_trials, n_channels = shape
     # Words come in fours: those of four steps in a row.
     start = first_step // 4
     fours = torch.arange(start, -(-(first_step + n_steps) // 4), device=device, dtype=torch.int64)
     place = torch.arange(n_trials * n_channels, device=device, dtype=torch.int64)
+    place = place + first_trial * n_channels
     zeros = torch.zeros((len(fours), len(place)), device=device, dtype=torch.int64)
     counters = [
         zeros + place,

@@ -38,6 +38,8 @@ class RecurrentNoise:
         What names each network's draws; see `models.engine.philox`.
     simulation : int
         Number of the simulation.
+    first_trial : int
+        Number of the first of these trials in the simulation.
     given : Tensor (K, T, B, N), optional
         Scaled noise to use instead.
     """
@@ -45,6 +47,7 @@ class RecurrentNoise:
     scales: Sequence[float]
     keys: Sequence[tuple[int, int]]
     simulation: int
+    first_trial: int = 0
     given: Tensor | None = None
 
     @property
@@ -222,7 +225,8 @@ def simulate(
     arguments = buffers.take("arguments", shape if form_s else (k, 0, 0, 0), inputs)
     outputs = buffers.take("outputs", (*shape[:3], weights.W_out.shape[1]), inputs)
     totals = compiled.forward(
-        equation, weights, inputs, noise.scales, noise.keys, noise.simulation, noise.given,
+        equation, weights, inputs, noise.scales, noise.keys, noise.simulation,
+        noise.first_trial, noise.given,
         statistics, states, arguments, outputs,
     )  # fmt: skip
     values = torch.from_numpy(totals.values).to(states.dtype)
@@ -236,10 +240,18 @@ def _drawn(noise: RecurrentNoise, shape: tuple[int, int, int, int], like: Tensor
     if noise.given is not None:
         return noise.given
     rows = [
-        draw(shape[1:], key, noise.simulation, "rec", like) * scale
+        _normals(shape[1:], key, noise, like) * scale
         for key, scale in zip(noise.keys, noise.scales, strict=True)
     ]
     return torch.stack(rows)
+
+
+def _normals(
+    shape: tuple[int, int, int], key: tuple[int, int], noise: RecurrentNoise, like: Tensor
+) -> Tensor:
+    return philox.normals(
+        shape, key, noise.simulation, "rec", like.device, like.dtype, first_trial=noise.first_trial
+    )
 
 
 def draw(

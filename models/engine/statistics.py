@@ -51,3 +51,12 @@ class Statistic:
         for dim in dims:
             count *= states.shape[dim]
         return self.tau * (torch.logsumexp(magnitude / self.tau, dim=dims) - log(count))
+
+    def pooled(self, parts: Tensor, share: Tensor) -> Tensor:
+        """Return the statistic of all trials from those of slices of them (slices, ...).
+
+        ``share`` is each slice's share of the trials, shaped (slices, 1, ...).
+        """
+        if not self.is_soft_maximum:
+            return (parts * share).sum(dim=0)
+        return self.tau * torch.logsumexp(parts / self.tau + share.log(), dim=0)
