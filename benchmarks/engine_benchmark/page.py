@@ -98,21 +98,11 @@ def _section(label: str, section: Section, figure: str | None) -> str:
     for mode in MODES:
         cells = [c for c in section["cells"] if c["mode"] == mode]
         if cells:
-            lines += [f"### {TITLES[mode]}", "", *_remarks(mode, cells), *_table(cells, section)]
+            lines += [f"### {TITLES[mode]}", "", *_table(cells, section)]
             lines += ["", *_summary(cells, section), ""]
     if section.get("growth"):
         lines += _growth(section["growth"], figure)
     return "\n".join(lines)
-
-
-def _remarks(mode: str, cells: list[dict[str, Any]]) -> list[str]:
-    ran = [c for c in cells if "not_run" not in c]
-    if mode == "penalties" and ran and not all(c["monitor"] for c in ran):
-        return [
-            "Ours has no monitor in this version: the other sides do that work in addition.",
-            "",
-        ]
-    return []
 
 
 def _peer_names(cells: list[dict[str, Any]]) -> list[str]:

@@ -121,25 +121,21 @@ class Ours(Peer):
                     },
                     "fr_magnitude": {"weight": RATE_WEIGHT, "args": rates},
                 },
-                **({"monitor": monitor} if has_monitor() else {}),
+                monitor=monitor,
             )
         return Trainer(rnn, problem.task(), replace(training, **changes))
 
     def gradients(self, safe: bool) -> Arrays:
-        """Read what the first iteration hands to the optimiser."""
+        """Return what the first iteration follows."""
         trainer = self._make(noise=False, safe=safe, monitor=False, max_grad_norm=NO_CLIPPING)
-        trainer._iterate()
-        grads = {name.lstrip("_"): p.grad for name, p in trainer.rnn.named_parameters()}
+        descent = trainer.losses.descent(*trainer.batches.next(), task_safe=safe)
+        names = (name.lstrip("_") for name, _ in trainer.rnn.named_parameters())
+        grads = dict(zip(names, descent.gradients, strict=True))
         return existing({name: grads[name].cpu() for name in BLOCKS}, self.problem)
 
     def step(self) -> None:
         """Do one iteration."""
         self._trainer._iterate()
-
-
-def has_monitor() -> bool:
-    """Whether our trainer can record each term's gradient."""
-    return "monitor" in {f.name for f in fields(TrainingConfig)}
 
 
 def advance(x: Tensor, drive: Tensor, transposed: Tensor) -> Tensor:

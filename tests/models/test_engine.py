@@ -105,7 +105,9 @@ def test_gradients_equal_autograd(eq, k, n, m, o, t, b, asked, dense, back_end, 
     own = [s.of(x, rates, (1, 2)) for s in asked]
     taken = torch.stack(own) if own else x.new_empty((0, k, n))
     scale = max(1.0, float(x.detach().abs().max()))
-    assume(scale < 1e3)  # others explode, and with them what rounding does
+    assume(
+        bool(torch.isfinite(x).all()) and scale < 1e3
+    )  # others explode, and with them what rounding does
     for ours, theirs in ((simulation.states, x), (simulation.outputs, y)):
         assert torch.allclose(ours, theirs, atol=bound * scale, rtol=bound)
     assert torch.allclose(simulation.statistics, taken, atol=bound * scale, rtol=bound)
@@ -155,7 +157,7 @@ def test_slices_of_trials_add_up(eq, b, at_once, back_end, is_given, seed):
     if is_given:
         noise = RecurrentNoise([0.0, 0.0], KEYS[:2], 5, given=drawn(noise, (7, b, 5), u))
     whole = simulate(eq, weights, u, noise, STATISTICS, back_end)
-    assume(float(whole.states.abs().max()) < 1e3)
+    assume(bool((whole.states.abs() < 1e3).all()))
     sliced = simulate_sliced(eq, weights, u, noise, STATISTICS, back_end, trials_at_once=at_once)
     assert torch.allclose(whole.outputs, sliced.outputs, rtol=1e-10, atol=1e-12)
     assert torch.allclose(whole.statistics, sliced.statistics, rtol=1e-10, atol=1e-12)
