@@ -127,6 +127,7 @@ def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device
     # where noise is drawn), so that two programs share a multiprocessor; 2 trials take 65 KiB.
     # A step of R trials costs what the chip needs to bring the weights out of shared memory, and R
     # times its products: about 900 + 105 R cycles, from counting instructions.
+    # Weights that are not kept come from the L2 cache at each step, for whose sake a tile is large.
     if not layout.resident:
         return Tile(16, n_warps=8, n_stages=2)
     processors = 1
@@ -143,7 +144,7 @@ def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device
 def _launch(kernel: Any, n_programs: int, tile: Tile, device: torch.device, *args: Any) -> None:
     """Run a kernel; ``args`` are its arguments in order, constants last, as a dict."""
     from triton.compiler.errors import CompilationError  # type: ignore[import-not-found,unused-ignore]
-    from triton.runtime.errors import OutOfResources, PTXASError  # type: ignore[import-not-found,unused-ignore]  # noqa: E501
+    from triton.runtime.errors import OutOfResources, PTXASError  # type: ignore[import-not-found,unused-ignore]
 
     *arrays, constants = args
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
@@ -170,10 +171,10 @@ def _constants(
     p0, p1 = (*equation.activation.args.values(), 0.0)[:2]
     constants = {
         "N": layout.n_units,
-        "O": layout.n_outputs,
+        "OUT": layout.n_outputs,
         "P": layout.padded,
         "ROWS": tile.rows,
-        "CHUNK": 32,
+        "CHUNK": 16,
         "FORM_S": equation.equation_type == "s",
         "ACTIVATION": equation.activation.name,
         "HAS_GAMMA": equation.gamma != 0,

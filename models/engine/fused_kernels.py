@@ -15,6 +15,7 @@ once. Weights that do not fit the chip (``RESIDENT`` false) are read again at ea
 rows, and the other factor with them, from what the step has just written.
 """
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import triton
@@ -233,7 +234,7 @@ def _product_by_chunks(
     tl.debug_barrier()  # each thread reads what others have written
     total = tl.zeros((ROWS, P), tl.float32)
     some = tl.arange(0, CHUNK)
-    for first in range(0, P, CHUNK):
+    for first in range(0, N, CHUNK):
         inner = first + some
         factor = tl.load(
             source + trial * N + inner[None, :], mask=is_row & (inner[None, :] < N), other=0.0
@@ -250,7 +251,7 @@ def _product_by_chunks(
 def forward_kernel(
     weights, start, fed, scales, keys, given, states, arguments, outputs,
     n_steps, n_trials, n_tiles, low, high, alpha, gamma, p0, p1,
-    N: tl.constexpr, M: tl.constexpr, O: tl.constexpr, P: tl.constexpr,
+    N: tl.constexpr, M: tl.constexpr, OUT: tl.constexpr, P: tl.constexpr,
     ROWS: tl.constexpr, CHUNK: tl.constexpr,
     FORM_S: tl.constexpr, ACTIVATION: tl.constexpr, HAS_GAMMA: tl.constexpr,
     NOISE: tl.constexpr, NOISE_INSIDE: tl.constexpr,
@@ -273,7 +274,7 @@ def forward_kernel(
     first_row = network * n_steps * n_trials
     states += first_row * N
     arguments += first_row * N
-    outputs += first_row * O
+    outputs += first_row * OUT
     given += first_row * N
     width: tl.constexpr = M if FOLDED else N
     fed += first_row * width
@@ -311,8 +312,8 @@ def forward_kernel(
                 N, P, ROWS, CHUNK, "" if FORM_S else ACTIVATION, PRECISION,
             )  # fmt: skip
         if FOLDED:
-            is_output = (unit >= N) & (unit < N + O)
-            tl.store(outputs + trial * O + (unit - N), argument, mask=is_row & is_output)
+            is_output = (unit >= N) & (unit < N + OUT)
+            tl.store(outputs + trial * OUT + (unit - N), argument, mask=is_row & is_output)
         else:
             argument += now
         if NOISE == "drawn":
@@ -344,7 +345,7 @@ def forward_kernel(
         x += alpha * (field - x)
         states += n_trials * N
         arguments += n_trials * N
-        outputs += n_trials * O
+        outputs += n_trials * OUT
         given += n_trials * N
 
 
@@ -352,7 +353,7 @@ def forward_kernel(
 def backward_kernel(
     weights, points, states, fed, dense, delta, on_start,
     n_networks, n_steps, n_trials, n_tiles, alpha, gamma, p0, p1,
-    N: tl.constexpr, O: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr,
+    N: tl.constexpr, OUT: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr,
     FORM_S: tl.constexpr, ACTIVATION: tl.constexpr, HAS_GAMMA: tl.constexpr,
     HAS_DENSE: tl.constexpr, FOLDED: tl.constexpr, RESIDENT: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -377,7 +378,7 @@ def backward_kernel(
     points += last_row * N
     states += last_row * N
     last_row = (pair * n_steps + n_steps - 1) * n_trials
-    width: tl.constexpr = O if FOLDED else N
+    width: tl.constexpr = OUT if FOLDED else N
     fed += last_row * width
     dense += last_row * N
     delta += last_row * N
@@ -392,7 +393,7 @@ def backward_kernel(
         next_point = tl.zeros((ROWS, P), tl.float32)
     else:
         next_point = tl.load(points + place, mask=mask, other=0.0)
-    next_fed = _fed(fed, trial, unit, is_row, N, O, FOLDED, False)
+    next_fed = _fed(fed, trial, unit, is_row, N, OUT, FOLDED, False)
     if HAS_GAMMA:
         next_state = tl.load(states + place, mask=mask, other=0.0)
     if HAS_DENSE:
@@ -404,7 +405,7 @@ def backward_kernel(
         points -= n_trials * N
         next_point = tl.load(points + place, mask=is_next & is_unit, other=0.0)
         fed -= n_trials * width
-        next_fed = _fed(fed, trial, unit, is_next, N, O, FOLDED, False)
+        next_fed = _fed(fed, trial, unit, is_next, N, OUT, FOLDED, False)
         back = alpha * adjoint
         if FORM_S:
             back *= _slope(point, p0, p1, ACTIVATION)
