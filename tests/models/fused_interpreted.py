@@ -1,0 +1,181 @@
+"""The GPU kernels on the CPU, interpreted by Triton, against float64 autograd.
+
+`test_engine_fused` runs this module in a process of its own: Triton decides at its import whether
+it interprets or compiles.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from triton.runtime.errors import OutOfResources
+
+from models.activations import ACTIVATIONS
+from models.engine import fused, fused_kernels
+from models.engine.philox import network_key, normals
+from models.equations import Equation
+
+SIMULATION = (5 << 32) + 0xF0000001  # both words count, and the lower one has its highest bit set
+ARGS = {
+    "relu": {"slope": 1.3},
+    "leaky_relu": {"slope": 1.2, "leak_slope": 0.1},
+    "tanh": {"slope": 0.8},
+    "sigmoid": {"slope": 2.0, "shift": 0.3},
+    "softplus": {"beta": 2.0, "slope": 0.7},
+    "gelu": {"alpha": 1.5},
+}
+
+
+def _reference(equation, parameters, inputs, noise):
+    W_rec, W_inp, W_out, b_rec, x_init = parameters
+    x = x_init[:, None].expand(-1, inputs.shape[2], -1)
+    states, outputs = [], []
+    for t in range(inputs.shape[1]):
+        states.append(x)
+        outputs.append(equation.rates(x) @ W_out.transpose(1, 2))
+        drive = inputs[:, t] @ W_inp.transpose(1, 2) + b_rec[:, None]
+        field, _ = equation.field(
+            x, lambda v, drive=drive: v @ W_rec.transpose(1, 2) + drive, noise[:, t]
+        )
+        x = x + equation.alpha * field
+    return torch.stack(states, 1), torch.stack(outputs, 1)
+
+
+def _check(equation, n, n_trials, n_steps, n_adjoints, noise_kind="drawn", m=3, o=2, tile=None):
+    """Compare states, outputs and all gradients of two networks, the second without noise."""
+    generator = torch.Generator().manual_seed(n + n_trials)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    k = 2
+    parameters = [random(k, n, n) / n**0.5, random(k, n, m), random(k, o, n)]
+    parameters += [0.3 * random(k, n), random(k, n)]
+    inputs = random(k, n_steps, n_trials, m)
+    on_outputs = random(n_adjoints, k, n_steps, n_trials, o)
+    # Of the adjoints' two kinds of sources, one test in two has both.
+    on_states = random(n_adjoints, k, n_steps, n_trials, n) if n_adjoints == 2 else None
+    keys = torch.tensor([network_key(np.random.SeedSequence(i)) for i in range(k)])
+    scales = torch.tensor([0.5, 0.0])
+    shape = (n_steps, n_trials, n)
+    noise = torch.stack(
+        [
+            scale.double()
+            * normals(shape, (int(a), int(b)), SIMULATION, "rec", dtype=torch.float64)
+            for scale, (a, b) in zip(scales, keys, strict=True)
+        ]
+    )
+    given = noise.float() if noise_kind == "given" else None
+    if noise_kind == "none":
+        scales, noise = None, torch.zeros_like(noise)
+    for parameter in parameters:
+        parameter.requires_grad_()
+    expected_states, expected_outputs = _reference(equation, parameters, inputs, noise)
+    W_rec, W_inp, W_out, b_rec, x_init = (p.detach().float() for p in parameters)
+    states, arguments, outputs = fused.forward(
+        equation, W_rec, W_inp, W_out, b_rec, x_init, inputs.float(), scales, keys, SIMULATION,
+        given, tile=tile,
+    )  # fmt: skip
+    assert (arguments is None) == (equation.equation_type == "h")
+    torch.testing.assert_close(states.double(), expected_states, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(outputs.double(), expected_outputs, rtol=1e-5, atol=2e-5)
+    found = fused.backward(
+        equation, W_rec, W_inp, W_out, inputs.float(), states, arguments, on_outputs.float(),
+        None if on_states is None else on_states.float(), tile=tile,
+    )  # fmt: skip
+    for a in range(n_adjoints):
+        loss = (expected_outputs * on_outputs[a]).sum()
+        if on_states is not None:
+            loss = loss + (expected_states * on_states[a]).sum()
+        expected = torch.autograd.grad(
+            loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        for one, other in zip(found, expected, strict=True):
+            scale = max(1.0, float(other.abs().sum()) / max(1, other.numel()))
+            torch.testing.assert_close(one[a].double(), other, rtol=1e-5, atol=1e-5 * scale)
+
+
+_KINDS = [("s", False), ("s", True), ("h", False)]
+_EQUATIONS = list(itertools.product(ACTIVATIONS, _KINDS, (0.0, 0.3)))
+
+
+@pytest.mark.parametrize("number", range(len(_EQUATIONS)))
+def test_equations(number):
+    activation, (form, inside), gamma = _EQUATIONS[number]
+    equation = Equation(
+        {"name": activation, **ARGS[activation]}, form, tau=5.0, gamma=gamma, noise_inside=inside
+    )
+    # Sizes change with each equation, so that every pair of them occurs.
+    sizes = list(itertools.product((5, 17), (3, 20), (2, 9), (1, 2)))
+    _check(equation, *sizes[5 * number % len(sizes)])
+
+
+@pytest.mark.parametrize("n", [64, 130])
+@pytest.mark.parametrize("form", ["s", "h"])
+def test_without_room_in_the_padding(n, form):
+    """64 units fill their tile; the weights of 130 are read again at each step."""
+    layout = fused.Layout(n, 3, 2)
+    assert not layout.folded and layout.resident == (n == 64)
+    _check(Equation("tanh", form, tau=5.0, gamma=0.2), n, 3, 3, 2)
+
+
+@pytest.mark.parametrize("noise_kind", ["none", "given"])
+def test_noise_kinds(noise_kind):
+    _check(Equation("softplus", "s", tau=5.0), 5, 3, 6, 1, noise_kind)
+    _check(Equation("softplus", "s", tau=5.0, noise_inside=True), 5, 3, 6, 1, noise_kind)
+
+
+def test_one_step_and_no_input():
+    _check(Equation("tanh", "s", tau=5.0), 5, 3, 1, 1)
+    _check(Equation("tanh", "h", tau=5.0), 5, 3, 2, 1, m=0, o=1)
+
+
+@pytest.mark.parametrize("rows", [2, 4, 8])
+def test_tiles(rows):
+    _check(Equation("gelu", "h", tau=5.0), 5, 9, 5, 2, tile=fused.Tile(rows))
+
+
+def test_noise_is_that_of_the_other_engines():
+    n_trials, n = 20, 17
+    key = (0xDEADBEEF, 123)
+    found = torch.zeros(8, n_trials, n)
+    low, high = fused._signed(SIMULATION), fused._signed(SIMULATION >> 32)
+    fused_kernels.noise_kernel[(2,)](
+        found, torch.tensor(key), n_trials, 2, low, high, N=n, P=32, ROWS=16
+    )
+    expected = normals((8, n_trials, n), key, SIMULATION, "rec", dtype=torch.float64)
+    assert (found - expected).abs().max() < 3e-6
+
+
+def test_a_lost_network_is_seen():
+    """NaN passes through each activation to the states, and to no other network."""
+    for name, form in itertools.product(ACTIVATIONS, ("s", "h")):
+        W_rec = torch.eye(5).repeat(2, 1, 1)
+        zeros = torch.zeros(2, 5)
+        lost = torch.tensor([[float("nan")] * 5, [0.1] * 5])
+        states, _, outputs = fused.forward(
+            Equation(name, form, tau=5.0), W_rec, zeros[:, :, None], torch.ones(2, 1, 5), zeros,
+            lost, torch.zeros(2, 3, 2, 1), None, torch.zeros(2, 2, dtype=torch.int64), 0,
+        )  # fmt: skip
+        assert states[0].isnan().all() and outputs[0].isnan().all()
+        assert states[1].isfinite().all() and outputs[1].isfinite().all()
+
+
+def test_a_device_that_is_too_small_is_told():
+    class _TooLarge:
+        def __getitem__(self, grid):
+            def launch(*args, **kwargs):
+                raise OutOfResources(300000, 232448, "shared memory")
+
+            return launch
+
+    with pytest.raises(fused.FusedUnavailableError, match="another engine"):
+        fused._launch(_TooLarge(), 1, fused.Tile(16), torch.device("cpu"), {})
+
+
+def test_availability():
+    cpu = torch.device("cpu")
+    assert fused.is_available(256, torch.float32, cpu)
+    assert not fused.is_available(257, torch.float32, cpu)
+    assert not fused.is_available(100, torch.float64, cpu)
