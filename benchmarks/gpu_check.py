@@ -19,10 +19,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from models.bptt import run_dynamics
 from torch import Tensor
 
 from models.activations import ACTIVATIONS
-from models.bptt import run_dynamics
 from models.engine import fused
 from models.engine.philox import normals
 from models.equations import Equation
@@ -82,12 +82,8 @@ def deviation(
     parameters = [p.float().double().requires_grad_() for p in parameters]
     inputs, on_outputs, on_states = (a.float().double() for a in (inputs, on_outputs, on_states))
     shape = (n_steps, n_trials, n)
-    noise = torch.stack(
-        [
-            float(s) * normals(shape, (int(a), int(b)), SIMULATION, "rec", dtype=torch.float64)
-            for s, (a, b) in zip(scales, keys, strict=True)
-        ]
-    )
+    draws = normals(shape, keys.tolist(), SIMULATION, "rec", dtype=torch.float64)
+    noise = scales.double()[:, None, None, None] * draws
     states, outputs = reference(equation, parameters, inputs, noise)
     on_gpu = [p.detach().float().to(device) for p in parameters]
     u = inputs.float().to(device)

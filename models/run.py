@@ -138,8 +138,7 @@ def run_networks(
 
     def drawn(part: str, n_channels: int) -> Tensor:
         shape = (n_steps, n_trials, n_channels)
-        rows = [draw(shape, key, number, part, weights.W_rec) for key in rnn.noise_keys]
-        return torch.stack(rows).mul_(scales[part])
+        return draw(shape, rnn.noise_keys, number, part, weights.W_rec).mul_(scales[part])
 
     make = given if isinstance(noise, Noise) else drawn
     units = RecurrentNoise([0.0] * k, rnn.noise_keys, number)

@@ -143,8 +143,8 @@ def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device
 
 def _launch(kernel: Any, n_programs: int, tile: Tile, device: torch.device, *args: Any) -> None:
     """Run a kernel; ``args`` are its arguments in order, constants last, as a dict."""
-    from triton.compiler.errors import CompilationError  # type: ignore[import-not-found,unused-ignore]
-    from triton.runtime.errors import OutOfResources, PTXASError  # type: ignore[import-not-found,unused-ignore]
+    from triton.compiler.errors import CompilationError
+    from triton.runtime.errors import OutOfResources, PTXASError
 
     *arrays, constants = args
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
@@ -202,6 +202,7 @@ def forward(
     noise_scales: Tensor | None,
     keys: Tensor,
     simulation: int,
+    first_trial: int = 0,
     given: Tensor | None = None,
     *,
     precision: str = "ieee",
@@ -225,6 +226,8 @@ def forward(
         Of each network's noise.
     simulation : int
         Number of the simulation.
+    first_trial : int
+        Number of the first of these trials in the simulation.
     given : Tensor (K, T, B, N), optional
         Scaled noise to be used instead of drawn one.
     precision : {"ieee", "tf32x3", "tf32"}
@@ -278,8 +281,8 @@ def forward(
         weights, x_init.contiguous(), fed,
         states if noise_scales is None else noise_scales.contiguous(), keys.contiguous(),
         states if given is None else given, states, states if arguments is None else arguments,
-        outputs, n_steps, n_trials, n_tiles, _signed(simulation), _signed(simulation >> 32),
-        *scalars,
+        outputs, n_steps, n_trials, n_tiles, first_trial,
+        _signed(simulation), _signed(simulation >> 32), *scalars,
         constants | {"M": n_inputs, "NOISE": noise, "NOISE_INSIDE": equation.noise_inside},
     )  # fmt: skip
     if not layout.folded:

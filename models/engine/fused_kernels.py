@@ -247,10 +247,10 @@ def _product_by_chunks(
     return total
 
 
-@triton.jit(do_not_specialize=["n_steps", "n_trials", "n_tiles", "low", "high"])
+@triton.jit(do_not_specialize=["n_steps", "n_trials", "n_tiles", "first_trial", "low", "high"])
 def forward_kernel(
     weights, start, fed, scales, keys, given, states, arguments, outputs,
-    n_steps, n_trials, n_tiles, low, high, alpha, gamma, p0, p1,
+    n_steps, n_trials, n_tiles, first_trial, low, high, alpha, gamma, p0, p1,
     N: tl.constexpr, M: tl.constexpr, OUT: tl.constexpr, P: tl.constexpr,
     ROWS: tl.constexpr, CHUNK: tl.constexpr,
     FORM_S: tl.constexpr, ACTIVATION: tl.constexpr, HAS_GAMMA: tl.constexpr,
@@ -319,7 +319,7 @@ def forward_kernel(
         if NOISE == "drawn":
             if ((t & 3) == 0) & (scale != 0):
                 z0, z1, z2, z3 = _normals(
-                    place.to(tl.uint32),
+                    (place + first_trial * N).to(tl.uint32),
                     tl.cast(t >> 2, tl.uint32),
                     tl.cast(low, tl.uint32),
                     tl.cast(high, tl.uint32) + _PART,

@@ -10,7 +10,9 @@ rounds, which passes BigCrush; normals from pairs of them by Box and Muller (195
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import pi
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +31,11 @@ def network_key(seed_sequence: np.random.SeedSequence) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def words(counters: list[Tensor], key: tuple[int, int]) -> list[Tensor]:
-    """Return four words for each counter of four words, all int64 tensors of one shape."""
+def words(counters: list[Tensor], key: tuple[Any, Any]) -> list[Tensor]:
+    """Return four words for each counter of four words, all int64 tensors of one shape.
+
+    The words of the key are numbers, or tensors that broadcast with the counters.
+    """
     c0, c1, c2, c3 = counters
     k0, k1 = key
     for _ in range(ROUNDS):
@@ -57,7 +62,7 @@ def _box_muller(a: Tensor, b: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tenso
 
 def normals(
     shape: tuple[int, int, int],
-    key: tuple[int, int],
+    keys: Sequence[tuple[int, int]],
     simulation: int,
     part: str,
     device: torch.device | str = "cpu",
@@ -65,13 +70,13 @@ def normals(
     first_step: int = 0,
     first_trial: int = 0,
 ) -> Tensor:
-    """Return the draws (T, B, channels) of one network in one simulation.
+    """Return the draws (K, T, B, channels) of K networks in one simulation.
 
     Parameters
     ----------
     shape : (T, B, channels)
-    key : (int, int)
-        The network's, from `network_key`.
+    keys : sequence of (int, int)
+        The networks', from `network_key`.
     simulation : int
         Number of the simulation, from 0.
     part : {"inp", "rec", "out"}
@@ -85,15 +90,16 @@ def normals(
     fours = torch.arange(start, -(-(first_step + n_steps) // 4), device=device, dtype=torch.int64)
     place = torch.arange(n_trials * n_channels, device=device, dtype=torch.int64)
     place = place + first_trial * n_channels
-    zeros = torch.zeros((len(fours), len(place)), device=device, dtype=torch.int64)
+    zeros = torch.zeros((len(keys), len(fours), len(place)), device=device, dtype=torch.int64)
     counters = [
         zeros + place,
         zeros + fours[:, None],
         zeros + (simulation & WORD),
         zeros + (PARTS[part] << 24) + (simulation >> 32),
     ]
-    w = words(counters, key)
-    four = torch.stack([*_box_muller(w[0], w[1], dtype), *_box_muller(w[2], w[3], dtype)], dim=1)
+    key = torch.tensor(list(keys), device=device, dtype=torch.int64)[:, :, None, None]
+    w = words(counters, (key[:, 0], key[:, 1]))
+    four = torch.stack([*_box_muller(w[0], w[1], dtype), *_box_muller(w[2], w[3], dtype)], dim=2)
     skipped = first_step - 4 * start
-    by_step = four.view(4 * len(fours), n_trials, n_channels)
-    return by_step[skipped : skipped + n_steps]
+    by_step = four.view(len(keys), 4 * len(fours), n_trials, n_channels)
+    return by_step[:, skipped : skipped + n_steps]

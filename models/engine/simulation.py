@@ -1,11 +1,12 @@
 """Running K networks, and pulling gradients back through what they did.
 
-The same two functions on every back end: compiled loops on a CPU, and torch where there is
-nothing better.
+The same two functions on every back end: compiled loops on a CPU, fused kernels on a GPU, and
+torch where there is nothing better.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..equations import Equation
-from . import philox, plain
+from . import fused, philox, plain
 from .statistics import Statistic
 from .weights import Weights
 
@@ -23,7 +24,7 @@ try:
 except ImportError:  # no numba for this Python or this machine
     compiled = None  # type: ignore[assignment]
 
-BACK_ENDS = ("compiled", "plain")
+BACK_ENDS = ("compiled", "fused", "plain")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Simulation:
         Without the noise of the readout.
     statistics : Tensor (S, K, N)
         Those that were asked for.
-    back_end : {"compiled", "plain"}
+    back_end : {"compiled", "fused", "plain"}
     """
 
     equation: Equation
@@ -122,7 +123,14 @@ class Simulation:
                 self._totals,
                 self._stacked([c.statistics for c in cotangents], self.statistics),
             )
-        states = [self._onto_states(c) for c in cotangents]
+        onto = self._stacked([self._onto_states(c) for c in cotangents], self.states)
+        if self.back_end == "fused":
+            w = self.weights
+            blocks = fused.backward(
+                self.equation, w.W_rec, w.W_inp, w.W_out, self.inputs, self.states,
+                self.arguments, outputs, onto,
+            )  # fmt: skip
+            return [Weights(*(block[a] for block in blocks)) for a in range(len(outputs))]
         found, _ = plain.backward(
             self.equation,
             self.weights,
@@ -130,7 +138,7 @@ class Simulation:
             self.states,
             self.arguments,
             outputs,
-            self._stacked(states, self.states),
+            onto,
         )
         return found
 
@@ -172,9 +180,11 @@ def _statistics(equation: Equation, states: Tensor, asked: Sequence[Statistic]) 
     return torch.stack([s.of(states, rates, (1, 2)) for s in asked])
 
 
-def default_back_end(device: torch.device) -> str:
-    """Return the fastest back end for a device."""
-    return "compiled" if device.type == "cpu" and compiled is not None else "plain"
+def default_back_end(device: torch.device, n_units: int, dtype: torch.dtype) -> str:
+    """Return the fastest back end for networks of a size, on a device, in a precision."""
+    if device.type == "cpu":
+        return "plain" if compiled is None else "compiled"
+    return "fused" if fused.is_available(n_units, dtype, device) else "plain"
 
 
 @torch.no_grad()
@@ -199,26 +209,43 @@ def simulate(
         Of the units.
     statistics : sequence of Statistic
         To be taken.
-    back_end : {"compiled", "plain"}, optional
+    back_end : {"compiled", "fused", "plain"}, optional
         Which loops; the fastest there are by default.
     buffers : Buffers, optional
         Where to put the trajectories; a later simulation with the same buffers overwrites them.
     """
-    back_end = back_end or default_back_end(inputs.device)
     weights = Weights(*(w.detach() for w in weights))
+    back_end = back_end or default_back_end(inputs.device, weights.n_units, inputs.dtype)
+    asked = tuple(statistics)
+    if back_end == "compiled":
+        return _simulate_compiled(equation, weights, inputs, noise, asked, buffers or Buffers())
+    if back_end == "fused":
+        try:
+            states, arguments, outputs = _run_fused(equation, weights, inputs, noise)
+        except fused.FusedUnavailableError as error:
+            warnings.warn(f"{error}. Networks run in plain torch, more slowly.", stacklevel=2)
+            back_end = "plain"
+    if back_end == "plain":
+        xi = None if noise.is_silent else _drawn(noise, inputs, weights.n_units)
+        states, arguments, outputs = plain.forward(equation, weights, inputs, xi)
+    values = states.new_empty((0, len(states), weights.n_units))
+    if asked:
+        values = _statistics(equation, states, asked)
+    return Simulation(
+        equation, weights, inputs, states, arguments, outputs, values, back_end, asked
+    )
+
+
+def _simulate_compiled(
+    equation: Equation,
+    weights: Weights,
+    inputs: Tensor,
+    noise: RecurrentNoise,
+    asked: tuple[Statistic, ...],
+    buffers: Buffers,
+) -> Simulation:
     k, n_steps, n_trials, _ = inputs.shape
     shape = (k, n_steps, n_trials, weights.n_units)
-    if back_end == "plain":
-        xi = None if noise.is_silent else _drawn(noise, shape, inputs)
-        states, arguments, outputs = plain.forward(equation, weights, inputs, xi)
-        values = states.new_empty((0, k, weights.n_units))
-        if statistics:
-            values = _statistics(equation, states, statistics)
-        return Simulation(
-            equation, weights, inputs, states, arguments, outputs, values, back_end,
-            tuple(statistics),
-        )  # fmt: skip
-    buffers = buffers or Buffers()
     form_s = equation.equation_type == "s"
     states = buffers.take("states", shape, inputs)
     # Form h has no arguments of its own.
@@ -226,43 +253,53 @@ def simulate(
     outputs = buffers.take("outputs", (*shape[:3], weights.W_out.shape[1]), inputs)
     totals = compiled.forward(
         equation, weights, inputs, noise.scales, noise.keys, noise.simulation,
-        noise.first_trial, noise.given,
-        statistics, states, arguments, outputs,
+        noise.first_trial, noise.given, asked, states, arguments, outputs,
     )  # fmt: skip
     values = torch.from_numpy(totals.values).to(states.dtype)
     return Simulation(
-        equation, weights, inputs, states, arguments, outputs, values, back_end,
-        tuple(statistics), totals,
-    )  # fmt: skip
-
-
-def _drawn(noise: RecurrentNoise, shape: tuple[int, int, int, int], like: Tensor) -> Tensor:
-    if noise.given is not None:
-        return noise.given
-    rows = [
-        _normals(shape[1:], key, noise, like) * scale
-        for key, scale in zip(noise.keys, noise.scales, strict=True)
-    ]
-    return torch.stack(rows)
-
-
-def _normals(
-    shape: tuple[int, int, int], key: tuple[int, int], noise: RecurrentNoise, like: Tensor
-) -> Tensor:
-    return philox.normals(
-        shape, key, noise.simulation, "rec", like.device, like.dtype, first_trial=noise.first_trial
+        equation, weights, inputs, states, arguments, outputs, values, "compiled", asked, totals
     )
 
 
+def _run_fused(
+    equation: Equation, weights: Weights, inputs: Tensor, noise: RecurrentNoise
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    scales = torch.tensor(list(noise.scales), dtype=inputs.dtype, device=inputs.device)
+    keys = torch.tensor(list(noise.keys), dtype=torch.int64, device=inputs.device)
+    w = weights
+    return fused.forward(
+        equation, w.W_rec, w.W_inp, w.W_out, w.b_rec, w.x_init, inputs,
+        None if not any(noise.scales) else scales, keys,
+        noise.simulation, noise.first_trial, noise.given,
+    )  # fmt: skip
+
+
+def _drawn(noise: RecurrentNoise, like: Tensor, n_units: int) -> Tensor:
+    if noise.given is not None:
+        return noise.given
+    shape = (like.shape[1], like.shape[2], n_units)
+    draws = philox.normals(
+        shape, noise.keys, noise.simulation, "rec", like.device, like.dtype,
+        first_trial=noise.first_trial,
+    )  # fmt: skip
+    scales = torch.tensor(list(noise.scales), dtype=like.dtype, device=like.device)
+    return draws * scales[:, None, None, None]
+
+
 def draw(
-    shape: tuple[int, int, int], key: tuple[int, int], simulation: int, part: str, like: Tensor
+    shape: tuple[int, int, int],
+    keys: Sequence[tuple[int, int]],
+    simulation: int,
+    part: str,
+    like: Tensor,
 ) -> Tensor:
-    """Return standard normals (T, B, channels) of one network, by the fastest way there is."""
+    """Return standard normals (K, T, B, channels), by the fastest way there is."""
     if like.device.type == "cpu" and compiled is not None:
-        out = torch.empty(shape, dtype=like.dtype)
-        compiled.normals(shape, key, simulation, part, out)
+        out = torch.empty((len(keys), *shape), dtype=like.dtype)
+        for key, own in zip(keys, out, strict=True):
+            compiled.normals(shape, key, simulation, part, own)
         return out
-    return philox.normals(shape, key, simulation, part, like.device, like.dtype)
+    return philox.normals(shape, keys, simulation, part, like.device, like.dtype)
 
 
 class Buffers:

@@ -5,6 +5,7 @@ it interprets or compiles.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,11 +13,21 @@ import torch
 from triton.runtime.errors import OutOfResources
 
 from models.activations import ACTIVATIONS
-from models.engine import fused, fused_kernels
+from models.engine import (
+    Cotangent,
+    RecurrentNoise,
+    Statistic,
+    Weights,
+    fused,
+    fused_kernels,
+    simulate,
+    simulate_sliced,
+)
 from models.engine.philox import network_key, normals
 from models.equations import Equation
 
 SIMULATION = (5 << 32) + 0xF0000001  # both words count, and the lower one has its highest bit set
+FIRST_TRIAL = 11
 ARGS = {
     "relu": {"slope": 1.3},
     "leaky_relu": {"slope": 1.2, "leak_slope": 0.1},
@@ -59,13 +70,10 @@ def _check(equation, n, n_trials, n_steps, n_adjoints, noise_kind="drawn", m=3, 
     keys = torch.tensor([network_key(np.random.SeedSequence(i)) for i in range(k)])
     scales = torch.tensor([0.5, 0.0])
     shape = (n_steps, n_trials, n)
-    noise = torch.stack(
-        [
-            scale.double()
-            * normals(shape, (int(a), int(b)), SIMULATION, "rec", dtype=torch.float64)
-            for scale, (a, b) in zip(scales, keys, strict=True)
-        ]
+    draws = normals(
+        shape, keys.tolist(), SIMULATION, "rec", dtype=torch.float64, first_trial=FIRST_TRIAL
     )
+    noise = scales.double()[:, None, None, None] * draws
     given = noise.float() if noise_kind == "given" else None
     if noise_kind == "none":
         scales, noise = None, torch.zeros_like(noise)
@@ -75,7 +83,7 @@ def _check(equation, n, n_trials, n_steps, n_adjoints, noise_kind="drawn", m=3, 
     W_rec, W_inp, W_out, b_rec, x_init = (p.detach().float() for p in parameters)
     states, arguments, outputs = fused.forward(
         equation, W_rec, W_inp, W_out, b_rec, x_init, inputs.float(), scales, keys, SIMULATION,
-        given, tile=tile,
+        FIRST_TRIAL, given, tile=tile,
     )  # fmt: skip
     assert (arguments is None) == (equation.equation_type == "h")
     torch.testing.assert_close(states.double(), expected_states, rtol=1e-5, atol=1e-5)
@@ -144,8 +152,44 @@ def test_noise_is_that_of_the_other_engines():
     fused_kernels.noise_kernel[(2,)](
         found, torch.tensor(key), n_trials, 2, low, high, N=n, P=32, ROWS=16
     )
-    expected = normals((8, n_trials, n), key, SIMULATION, "rec", dtype=torch.float64)
+    expected = normals((8, n_trials, n), [key], SIMULATION, "rec", dtype=torch.float64)[0]
     assert (found - expected).abs().max() < 3e-6
+
+
+@pytest.mark.parametrize("sliced", [False, True])
+def test_the_engine_runs_on_it(sliced):
+    """Simulations with statistics, whole and in slices of trials, are those of plain torch."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    weights = Weights(*(random(*s) / 3 for s in ((2, 9, 9), (2, 9, 2), (2, 1, 9), (2, 9), (2, 9))))
+    u, noise = random(2, 6, 7, 2), RecurrentNoise([0.3, 0.1], [(1, 2), (3, 4)], 5)
+    asked = [Statistic("soft_maximum_rate", 0.1), Statistic("mean_abs_state")]
+    equation = Equation("tanh", "h", tau=5.0)
+    plain = simulate(equation, weights, u, noise, asked, "plain")
+    run = partial(simulate_sliced, trials_at_once=3) if sliced else simulate
+    found = run(equation, weights, u, noise, asked, "fused")
+    torch.testing.assert_close(found.outputs, plain.outputs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.statistics, plain.statistics, rtol=1e-4, atol=1e-5)
+    arriving = [Cotangent(random(2, 6, 7, 1), None, random(2, 2, 9)), Cotangent(random(2, 6, 7, 1))]
+    both = zip(found.pull_back(arriving), plain.pull_back(arriving), strict=True)
+    for ours, theirs in both:
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_networks_run_in_plain_torch_where_the_kernels_do_not_fit(monkeypatch):
+    def refuse(*args):
+        raise fused.FusedUnavailableError("too small")
+
+    monkeypatch.setattr(fused, "forward", refuse)
+    weights = Weights(*(torch.ones(*s) for s in ((1, 4, 4), (1, 4, 2), (1, 1, 4), (1, 4), (1, 4))))
+    silent = RecurrentNoise([0.0], [(1, 2)], 0)
+    with pytest.warns(UserWarning, match="too small"):
+        run = simulate(Equation("tanh"), weights, torch.ones(1, 3, 2, 2), silent, (), "fused")
+    assert run.back_end == "plain"
 
 
 def test_a_lost_network_is_seen():

@@ -11,7 +11,6 @@ from scipy import stats
 
 from models import Equation, NetworkConfig, Noise, RNNTorch
 from models.engine import (
-    BACK_ENDS,
     Buffers,
     Cotangent,
     RecurrentNoise,
@@ -26,6 +25,7 @@ from models.engine import (
 from models.engine.statistics import KINDS
 from tests.models.strategies import any_activation, any_network
 
+BACK_ENDS = ("compiled", "plain")  # fused kernels have tests of their own
 KEYS = [(1, 2), (3, 4), (5, 6)]
 SCALES = [0.3, 0.0, 0.1]
 STATISTICS = (
@@ -66,11 +66,8 @@ def noise_of(k, simulation=5):
 
 
 def drawn(noise, shape, like):
-    rows = [
-        draw(shape, key, noise.simulation, "rec", like) * s
-        for key, s in zip(noise.keys, noise.scales, strict=True)
-    ]
-    return torch.stack(rows)
+    draws = draw(shape, noise.keys, noise.simulation, "rec", like)
+    return draws * torch.tensor(noise.scales, dtype=like.dtype)[:, None, None, None]
 
 
 @settings(max_examples=80, deadline=None)
@@ -254,27 +251,30 @@ def test_words_are_those_of_philox():
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-14), (torch.float32, 3e-6)])
 def test_compiled_draws_are_the_reference_draws(part, dtype, bound):
     shape, key, simulation = (10, 7, 5), (0xFFFFFFFF, 17), 2**40 + 3
-    ours = draw(shape, key, simulation, part, torch.empty(0, dtype=dtype))
-    wanted = philox.normals(shape, key, simulation, part, dtype=dtype)
+    keys = [(0, 1), key]
+    ours = draw(shape, keys, simulation, part, torch.empty(0, dtype=dtype))
+    wanted = philox.normals(shape, keys, simulation, part, dtype=dtype)
+    assert torch.equal(wanted[1:], philox.normals(shape, [key], simulation, part, dtype=dtype))
     assert float((ours - wanted).abs().max()) < bound
 
 
 @pytest.mark.parametrize("first", [0, 1, 3, 4, 6])
-def test_steps_can_be_drawn_from_the_middle(first):
-    every = philox.normals((9, 3, 2), (1, 2), 0, "rec")
-    assert torch.equal(
-        every[first:], philox.normals((9 - first, 3, 2), (1, 2), 0, "rec", first_step=first)
-    )
+def test_steps_and_trials_can_be_drawn_from_the_middle(first):
+    every = philox.normals((9, 7, 2), [(1, 2)], 0, "rec")
+    later = philox.normals((9 - first, 7, 2), [(1, 2)], 0, "rec", first_step=first)
+    assert torch.equal(every[:, first:], later)
+    others = philox.normals((9, 7 - first, 2), [(1, 2)], 0, "rec", first_trial=first)
+    assert torch.equal(every[:, :, first:], others)
 
 
 def test_draws_are_standard_normal_and_independent():
     shape = (400, 100, 50)
     like = torch.empty(0)
     named = {
-        "one": draw(shape, (1, 2), 0, "rec", like),
-        "key": draw(shape, (2, 2), 0, "rec", like),
-        "simulation": draw(shape, (1, 2), 1, "rec", like),
-        "part": draw(shape, (1, 2), 0, "inp", like),
+        "one": draw(shape, [(1, 2)], 0, "rec", like)[0],
+        "key": draw(shape, [(2, 2)], 0, "rec", like)[0],
+        "simulation": draw(shape, [(1, 2)], 1, "rec", like)[0],
+        "part": draw(shape, [(1, 2)], 0, "inp", like)[0],
     }
     for z in named.values():
         flat = z.flatten().numpy()
@@ -301,7 +301,7 @@ def test_drawn_noise_is_the_scaled_draws(config, seed):
     assert rnn.n_simulations == 4
     (key,), like = rnn.noise_keys, torch.empty(0, dtype=torch.float64)
     inp, rec = (
-        draw((6, 5, c), key, 3, part, like).movedim(-1, 0).numpy()
+        draw((6, 5, c), [key], 3, part, like)[0].movedim(-1, 0).numpy()
         for part, c in (("inp", 2), ("rec", 7))
     )
     out = np.zeros((7, 6, 5))
