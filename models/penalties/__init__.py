@@ -10,7 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from . import activity, weights  # noqa: F401  (importing them registers their penalties)
-from .registry import Penalty, PenaltyContext, check, get, names, normal_args, register, statistics
+from .registry import (
+    Penalty,
+    PenaltyContext,
+    check,
+    get,
+    names,
+    needs_trajectories,
+    normal_args,
+    register,
+    statistics,
+)
 
 __all__ = [
     "Penalty",
@@ -18,6 +28,7 @@ __all__ = [
     "check",
     "get",
     "names",
+    "needs_trajectories",
     "normal_args",
     "register",
     "statistics",

@@ -17,7 +17,7 @@ from ..engine.statistics import (
     SOFT_MAXIMUM_STATE,
     Statistic,
 )
-from .registry import EXPONENT, NON_NEGATIVE, POSITIVE, PenaltyContext, register
+from .registry import EXPONENT, NON_NEGATIVE, POSITIVE, PenaltyContext, no_statistics, register
 
 AGGREGATIONS = ("mean", "logsumexp")
 INEQUALITIES = ("hhi", "gini")
@@ -30,7 +30,7 @@ def constant(normaliser: Tensor) -> Tensor:
     return normaliser.detach()
 
 
-@register("task")
+@register("task", needs=no_statistics)
 def task(context: PenaltyContext) -> Tensor:
     """Mean squared error of the outputs over the masked steps: the task's own loss.
 
@@ -46,7 +46,7 @@ def metabolic(context: PenaltyContext) -> Tensor:
     return context.statistic(MEAN_SQUARE_RATE).mean()
 
 
-@register("output_var", eps=POSITIVE)
+@register("output_var", needs=no_statistics, eps=POSITIVE)
 def output_var(context: PenaltyContext, eps: float = 1e-12) -> Tensor:
     """Penalise outputs that differ between trials: E[(y - <y>_trials)^2] / E[y^2].
 

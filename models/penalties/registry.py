@@ -22,6 +22,12 @@ Needs = Callable[[dict[str, Any]], Sequence[Statistic]]
 Limit = Mapping[str, float] | tuple[str, ...]
 F = TypeVar("F", bound=Penalty)
 
+
+def no_statistics(args: Mapping[str, Any]) -> Sequence[Statistic]:
+    """Say that a penalty looks at weights or outputs alone."""
+    return ()
+
+
 POSITIVE: Limit = {"exclusive_minimum": 0.0}
 NON_NEGATIVE: Limit = {"minimum": 0.0}
 EXPONENT: Limit = {"minimum": 1.0}  # below 1 the slope of max(0, z)^g is infinite at 0
@@ -128,7 +134,8 @@ def register(
         Given all arguments, defaults filled in; raises `ParameterError` where they disagree.
     needs : callable, optional
         Given all arguments, defaults filled in; returns the statistics that the penalty asks the
-        context for, to be taken while the network runs.
+        context for, to be taken while the network runs, or none where it looks at weights or
+        outputs alone. Without it all trajectories are kept for the penalty.
     **limits
         For an argument: the texts that it may be, as a tuple, or the bounds of a number, as in
         ``tau={"exclusive_minimum": 0.0}`` (also ``minimum``, ``maximum``). The kind of an argument
@@ -171,6 +178,11 @@ def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:
     every = signature(entry.function).parameters.values()
     defaults = {p.name: p.default for p in every if p.default is not Parameter.empty}
     return tuple(entry.needs({**defaults, **args}))
+
+
+def needs_trajectories(name: str) -> bool:
+    """Tell whether a penalty may look at states and rates, and not only at what it names."""
+    return _entry(name).needs is None
 
 
 def check(name: str, args: Mapping[str, Any]) -> dict[str, Any]:

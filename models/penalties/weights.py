@@ -7,7 +7,7 @@ from math import log1p
 import torch
 from torch import Tensor
 
-from .registry import NON_NEGATIVE, POSITIVE, PenaltyContext, register
+from .registry import NON_NEGATIVE, POSITIVE, PenaltyContext, no_statistics, register
 
 
 def _over_cap(weights: Tensor, cap: float, gamma: float, eps: float) -> Tensor:
@@ -21,7 +21,9 @@ def _mean(values: Tensor) -> Tensor:
     return values.sum() / max(values.numel(), 1)
 
 
-@register("inp_weights_magnitude", cap100=POSITIVE, gamma=POSITIVE, eps=NON_NEGATIVE)
+@register(
+    "inp_weights_magnitude", needs=no_statistics, cap100=POSITIVE, gamma=POSITIVE, eps=NON_NEGATIVE
+)
 def inp_weights_magnitude(
     context: PenaltyContext, cap100: float = 0.5, gamma: float = 5.0, eps: float = 1e-12
 ) -> Tensor:
@@ -36,7 +38,9 @@ def inp_weights_magnitude(
     return _mean(_over_cap(context.W_inp, cap, gamma, eps))
 
 
-@register("out_weights_magnitude", cap100=POSITIVE, gamma=POSITIVE, eps=NON_NEGATIVE)
+@register(
+    "out_weights_magnitude", needs=no_statistics, cap100=POSITIVE, gamma=POSITIVE, eps=NON_NEGATIVE
+)
 def out_weights_magnitude(
     context: PenaltyContext, cap100: float = 0.03, gamma: float = 5.0, eps: float = 1e-12
 ) -> Tensor:
@@ -49,6 +53,7 @@ def out_weights_magnitude(
 
 @register(
     "rec_weights_magnitude",
+    needs=no_statistics,
     cap100=POSITIVE,
     N_ref=POSITIVE,
     k_ref=POSITIVE,
@@ -83,7 +88,7 @@ def rec_weights_magnitude(
     return factor * (over_e + over_i)
 
 
-@register("rec_weights_sparsity", tg_deg=POSITIVE, eps=NON_NEGATIVE)
+@register("rec_weights_sparsity", needs=no_statistics, tg_deg=POSITIVE, eps=NON_NEGATIVE)
 def rec_weights_sparsity(
     context: PenaltyContext, tg_deg: float = 20.0, eps: float = 1e-12
 ) -> Tensor:
@@ -97,7 +102,7 @@ def rec_weights_sparsity(
     return (torch.relu(support - tg_deg) / tg_deg).square().mean()
 
 
-@register("channel_overlap", eps=POSITIVE)
+@register("channel_overlap", needs=no_statistics, eps=POSITIVE)
 def channel_overlap(
     context: PenaltyContext, orth_input_only: bool = True, eps: float = 1e-8
 ) -> Tensor:

@@ -1,0 +1,118 @@
+"""Estimates of memory, and trainings that are divided because they do not fit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import NetworkConfig, TrainingConfig
+from models.memory import SHARE, MemoryPlan, TrainingSize, _allowed_by_control_group, plan_memory
+from tasks_lib import ParameterError
+
+PENALTIES = {"fr_magnitude": {"weight": 0.2}, "rec_weights_sparsity": {"weight": 0.05}}
+DENSE = {"clustering": {"weight": 0.1}}
+
+
+def size_of(n_units=100, n_trials=200, n_steps=300, form="s", **training):
+    return TrainingSize(
+        network=NetworkConfig(n_units=n_units, equation_type=form, sigma_rec=0.05),
+        training=TrainingConfig(**training),
+        n_inputs=6,
+        n_outputs=2,
+        n_steps=n_steps,
+        n_trials=n_trials,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
+
+
+MEASURE = """
+import resource, sys, torch
+from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig
+from tests.models.test_memory import size_of, task_of
+form, safe, penalties = sys.argv[1], sys.argv[2] == "safe", eval(sys.argv[3])
+def train(size):
+    rnn = RNNTorch.from_config(size.network, 6, 2, [0])
+    Trainer(rnn, task_of(size), size.training).run_training()
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+settings = dict(form=form, max_iter=2, task_safe_gradients=safe, penalties=penalties)
+train(size_of(n_units=20, n_trials=8, n_steps=8, **settings))
+before = peak()
+size = size_of(n_units=200, n_trials=300, n_steps=400, **settings)
+train(size)
+print((peak() - before) / size.bytes_needed(1))
+"""
+
+
+def task_of(size):
+    from tasks_lib import CDDM
+
+    class Batch(CDDM):
+        """As many trials as are asked for."""
+
+        def get_batch(self):
+            inputs, targets, conditions = super().get_batch()
+            return (
+                inputs[..., : size.n_trials],
+                targets[..., : size.n_trials],
+                conditions[: size.n_trials],
+            )
+
+    t = size.n_steps
+    return Batch(n_steps=t, cue_off=t, stim_on=t // 3, stim_off=t, dec_on=t // 2, dec_off=t, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("form", "safe", "penalties"),
+    [("h", "plain", {}), ("s", "plain", {}), ("s", "safe", PENALTIES), ("h", "safe", DENSE)],
+)
+def test_the_estimate_is_what_a_training_takes(form, safe, penalties):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, form, safe, repr(penalties)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # Above 1 / SHARE a training could outgrow its plan; far below, machines would stay empty.
+    assert 0.4 < float(done.stdout) < 1.0 / SHARE
+
+
+def test_networks_are_divided_first():
+    size = size_of()
+    for k in (1, 3, 10):
+        free = int(1.01 * size.bytes_needed(k) / SHARE)
+        assert plan_memory(size, 64, free) == MemoryPlan(k)
+    assert plan_memory(size, 5, 10**12) == MemoryPlan(5)
+
+
+def test_trials_are_divided_where_one_network_does_not_fit():
+    size = size_of(penalties=PENALTIES)
+    plan = plan_memory(size, 64, int(0.4 * size.bytes_needed(1) / SHARE))
+    assert plan.networks_at_once == 1
+    assert plan.trials_at_once == 50
+    assert size.bytes_needed(1, 50) < 0.4 * size.bytes_needed(1) < size.bytes_needed(1, 100)
+
+
+def test_what_cannot_fit_is_refused_with_what_would():
+    size = size_of(n_units=500)
+    with pytest.raises(ParameterError, match=r"n_units = 500.*takes about 0\.3 GiB.*fewer units"):
+        plan_memory(size, 1, 2**20)
+    dense = size_of(penalties=DENSE)
+    wanted = r"leave out the penalty clustering, which need.* batches of at most \d+ trials"
+    with pytest.raises(ParameterError, match=wanted):
+        plan_memory(dense, 1, int(0.5 * dense.bytes_needed(1) / SHARE))
+
+
+def test_limits_of_control_groups_count(tmp_path, monkeypatch):
+    own = tmp_path / "job" / "step"
+    own.mkdir(parents=True)
+    for folder, limit, used in ((own, "max", 5), (own.parent, "1000", 300)):
+        (folder / "memory.max").write_text(limit)
+        (folder / "memory.current").write_text(str(used))
+    read = Path.read_text
+    own_group = {"/proc/self/cgroup": "0::/job/step"}
+    monkeypatch.setattr(Path, "read_text", lambda self: own_group.get(str(self)) or read(self))
+    assert _allowed_by_control_group(tmp_path) == [700]
