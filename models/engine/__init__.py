@@ -12,6 +12,7 @@ from .simulation import (
     simulate,
 )
 from .statistics import Statistic
+from .threads import torch_on_one
 from .weights import Weights
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "draw",
     "philox",
     "simulate",
+    "torch_on_one",
 ]
