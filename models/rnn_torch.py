@@ -17,25 +17,14 @@ from .config import NetworkConfig
 from .connectivity import dale_signs, initial_connectivity, stream
 from .engine import Buffers, Cotangent, Statistic, Weights
 from .engine.philox import network_key
-from .equations import Equation
+from .equations import SIGMAS, Equation
 from .noise import Noise
 from .rnn_numpy import RNNNumpy, as_weights, initial_state
 from .run import Run, run_networks
-from .sweep import check_alike, one_for_each
+from .sweep import check_networks, one_for_each
 
 BLOCKS = ("W_rec", "W_inp", "W_out")
 WEIGHTS = (*BLOCKS, "b_rec", "x_init")
-SIGMAS = ("sigma_rec", "sigma_inp", "sigma_out")
-# What configurations of networks of one batch may differ in.
-MAY_DIFFER = (
-    *SIGMAS,
-    "spectral_radius",
-    "density",
-    "self_connections",
-    "nonnegative_inp",
-    "nonnegative_out",
-    "bias_init",
-)
 # Violators of a sign are set to this, not to 0, so that the sign of the connection stays known.
 NEARLY_ZERO = 1e-12
 
@@ -219,14 +208,14 @@ class RNNTorch(nn.Module):
         """Draw networks whose configurations may differ, one seed for each.
 
         They may differ in noise levels and in what decides the initial weights and their
-        constraints (`MAY_DIFFER`). Other differences are refused: they would make arrays of other
-        shapes or another equation.
+        constraints (`models.sweep.NETWORKS_DIFFER_IN`). Other differences are refused: they would
+        make arrays of other shapes or another equation.
         """
         if not configs or len(configs) != len(seeds):
             raise ParameterError(
                 "seeds", list(seeds), f"there are {len(configs)} configs", "give one seed for each"
             )
-        check_alike(configs, but_for=MAY_DIFFER)
+        check_networks(configs)
         config = configs[0]
         pairs = list(zip(configs, (int(s) for s in seeds), strict=True))
         drawn = [initial_connectivity(c, n_inputs, n_outputs, s) for c, s in pairs]

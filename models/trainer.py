@@ -25,14 +25,12 @@ from .engine import Buffers, torch_on_one
 from .losses import LossFunction
 from .rnn_torch import RNNTorch
 from .scores import r2_pooled
-from .sweep import check_alike, joint_penalties, one_for_each
+from .sweep import joint_penalties, one_for_each
 from .training_config import TrainingConfig
 from .training_record import TrainedNetwork, TrainingRecord
 from .training_state import TrainingState, training_identity
 
 Progress = Callable[[int, int, float], None]  # iteration, of how many, mean loss
-# What trainings of networks of one batch may differ in.
-MAY_DIFFER = ("lr", "weight_decay", "max_grad_norm", "penalties")
 
 
 class Trainer:
@@ -45,8 +43,8 @@ class Trainer:
     task : Task or sequence of K Tasks
         The task. With ``same_batch=False`` every network draws its batches from its own copy.
     config : TrainingConfig or sequence of K TrainingConfigs, optional
-        How to train: all networks alike, or each its own way. Those may differ in the learning
-        rate, weight decay, largest norm of the gradient and weights of penalties.
+        How to train: all networks alike, or each in its own way. Those ways may differ in the
+        learning rate, weight decay, largest norm of the gradient and weights of penalties.
 
     Attributes
     ----------
@@ -69,8 +67,7 @@ class Trainer:
         self.configs = one_for_each(
             "config", TrainingConfig() if config is None else config, rnn.n_networks
         )
-        check_alike(self.configs, but_for=MAY_DIFFER)
-        penalties = joint_penalties([c.penalties for c in self.configs])
+        penalties = joint_penalties(self.configs)
         self.config = self.configs[0]
         self.batches = Batches(rnn, task, self.config.same_batch)
         rnn.enforce_constraints()
