@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, penalties
 from models.adam import Adam
+from models.by_network import inner, means, orthonormal_rows, products
 from models.cohort import groups, train_cohort
 from models.connectivity import initial_connectivity
-from models.engine import torch_on_one
+from models.dropout import UnitDropout
+from models.engine import Buffers, torch_on_one
 from models.engine.threads import n_threads
 from tasks_lib import NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
@@ -139,6 +141,44 @@ def test_torch_threads_change_no_bit_of_larger_networks():
     together = train([network] * 2, training, [0, 1], threads=2, batch_size=64)
     for i in range(2):
         assert_same(together[i], train([network], training, [i], 1, 64)[0])
+
+
+@pytest.mark.parametrize("shape", [(2, 480, 2), (7, 126, 7), (5, 33, 11), (50, 700, 50)])
+def test_sums_of_a_network_do_not_depend_on_its_place_in_the_batch(shape):
+    g = torch.Generator().manual_seed(0)
+    m, k, n = shape
+    a, b = torch.randn(5, m, k, generator=g), torch.randn(5, k, n, generator=g)
+    left, right = products(a, b), products(a.transpose(1, 2), a)
+    for i in range(5):
+        own, other = a[i : i + 1].clone(), b[i : i + 1].clone()
+        assert torch.equal(products(own, other)[0], left[i])
+        assert torch.equal(products(own.transpose(1, 2), own)[0], right[i])
+        assert torch.equal(means(own)[0], means(a)[i])
+        assert torch.equal(inner([own], [own])[0], inner([a], [a])[i])
+        assert torch.equal(orthonormal_rows(own)[0], orthonormal_rows(a)[i])
+
+
+def test_participation_of_a_network_does_not_depend_on_its_place_in_the_batch():
+    network = replace(NETWORK, activation="sigmoid", activation_args={}, n_units=7)
+    config = TrainingConfig(dropout_rate=0.2, dropout_sampling="participation")
+    states = torch.randn(5, 3, 11, 7, generator=torch.Generator().manual_seed(0))
+
+    def participation(seeds, own):
+        dropout = UnitDropout(RNNTorch.from_config(network, 2, 2, seeds), config)
+        dropout.observe(own)
+        return dropout.participation
+
+    together = participation(list(range(5)), states)
+    for i in range(5):
+        assert torch.equal(participation([i], states[i : i + 1].clone())[0], together[i])
+
+
+def test_states_of_every_network_begin_on_a_cache_line():
+    taken = Buffers().take("states", (5, 3, 11, 7), torch.zeros(1))
+    assert taken.shape == (5, 3, 11, 7)
+    for own in taken:
+        assert own.data_ptr() % 64 == 0
+        assert own.is_contiguous()
 
 
 def sweep():
@@ -283,15 +323,18 @@ def test_the_state_of_a_sweep_goes_on_and_is_its_own(tmp_path):
     for a, b in zip(trainer().run_training(checkpoint=path), whole, strict=True):
         assert_same(a, b)
     run_cut(trainer(), path, 3)
-    penalised = [trainings[0], trainings[1], trainings[0]]
+    weights = (0.2, 0.0, 0.0)
+    penalised = [
+        replace(t, penalties={**t.penalties, "metabolic": {"weight": w}})
+        for t, w in zip(trainings, weights, strict=True)
+    ]
     for nets, ways, named in (
         (networks, [replace(t, lr=0.01) for t in trainings], "lr"),
         (networks, [replace(t, weight_decay=0.01) for t in trainings], "weight_decay"),
         (networks, [replace(t, max_grad_norm=1.0) for t in trainings], "max_grad_norm"),
         (networks, [*reversed(trainings)], "lr"),
         (networks, [replace(t, penalties={}) for t in trainings], "penalties"),
-        (networks, [replace(t, penalties=p.penalties) for t, p in zip(trainings, penalised, strict=True)],
-         "penalties"),
+        (networks, penalised, "penalties"),
         ([replace(n, sigma_rec=0.2) for n in networks], trainings, "sigma_rec"),
         ([replace(n, density=0.5) for n in networks], trainings, "initial_weights"),
     ):  # fmt: skip
