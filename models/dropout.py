@@ -67,10 +67,12 @@ class UnitDropout:
         if sampling == "participation":
             preference = self.participation
         elif sampling == "output_weights":
-            preference = self.rnn.effective("W_out").abs().sum(dim=1)
+            w_out = self.rnn.effective("W_out").abs()
+            preference = torch.cat([own.sum(dim=1) for own in self._parts(w_out)])
         else:
             preference = torch.ones_like(self.participation)
-        share = torch.softmax(self.config.dropout_beta * preference, dim=1)
+        scaled = self._parts(self.config.dropout_beta * preference)
+        share = torch.cat([torch.softmax(own, dim=1) for own in scaled])
         return (self.config.dropout_rate * self.rnn.n_units * share).clamp(max=MAX_PROBABILITY)
 
     @torch.no_grad()
@@ -84,15 +86,23 @@ class UnitDropout:
         return kept / stay if self.config.dropout_rescale else kept
 
     @torch.no_grad()
-    def observe(self, rates: Tensor) -> None:
-        """Update the participation from the rates (K, T, B, N) of an iteration."""
+    def observe(self, states: Tensor) -> None:
+        """Update the participation from the states (K, T, B, N) of an iteration."""
         if self.config.dropout_sampling != "participation":
             return
-        magnitude = rates.abs().flatten(1, 2)
+        activity = torch.cat([self._activity(own) for own in self._parts(states)])
+        self.participation += self.config.participation_rate * (activity - self.participation)
+
+    def _activity(self, states: Tensor) -> Tensor:
+        magnitude = self.rnn.equation.rates(states).abs().flatten(1, 2)
         rank = self.config.participation_quantile * (magnitude.shape[1] - 1)
         # torch.quantile takes no more than 16 million values; a k-th value does.
         low, high = int(rank), min(int(rank) + 1, magnitude.shape[1] - 1)
         below = magnitude.kthvalue(low + 1, dim=1).values
         above = magnitude.kthvalue(high + 1, dim=1).values
-        activity = torch.lerp(below, above, rank - low) + magnitude.std(dim=1, correction=0)
-        self.participation.lerp_(activity, self.config.participation_rate)
+        return torch.lerp(below, above, rank - low) + magnitude.std(dim=1, correction=0)
+
+    @staticmethod
+    def _parts(each: Tensor) -> tuple[Tensor, ...]:
+        """Return what is worked on together; on a CPU each network by itself (`by_network`)."""
+        return torch.split(each, 1 if each.device.type == "cpu" else len(each))

@@ -11,6 +11,7 @@ from tasks_lib.errors import ParameterError, check_choice, check_float
 from .activations import Activation, Array, get_activation
 
 EQUATION_TYPES = ("s", "h")
+SIGMAS = ("sigma_rec", "sigma_inp", "sigma_out")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Equation:
             raise ParameterError(
                 "dt", self.dt, f"is larger than tau = {self.tau}", "choose dt <= tau"
             )
-        for name in ("gamma", "sigma_rec", "sigma_inp", "sigma_out"):
+        for name in ("gamma", *SIGMAS):
             put(self, name, check_float(name, getattr(self, name), minimum=0.0))
         if self.noise_inside and self.equation_type != "s":
             raise ParameterError(

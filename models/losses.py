@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from . import penalties as penalty_registry
+from .by_network import inner, means
 from .engine import Buffers, Cotangent, Statistic, Weights
-from .rnn_torch import RNNTorch
+from .rnn_torch import WEIGHTS, RNNTorch
 from .run import Run
 
 TASK = "task"
@@ -73,6 +74,7 @@ class _Term:
     args: dict[str, Any]
     weights: Tensor  # (K,)
     statistics: tuple[Statistic, ...]
+    belongs: tuple[bool, ...]  # (K,): whether it is a term of this network
 
 
 class LossFunction:
@@ -98,6 +100,7 @@ class LossFunction:
                 spec["args"],
                 weights,
                 penalty_registry.statistics(name, spec["args"]),
+                tuple((weights != 0).tolist()),
             )
             for name, spec in penalties.items()
             if (weights := self._per_network(spec["weight"])).any()
@@ -109,6 +112,10 @@ class LossFunction:
         """Names of all terms."""
         return (TASK, *(term.name for term in self.terms))
 
+    def names_of(self, index: int) -> tuple[str, ...]:
+        """Return the names of the terms of one network, those without weight left out."""
+        return (TASK, *(term.name for term in self.terms if term.belongs[index]))
+
     def _per_network(self, weight: float | Sequence[float]) -> Tensor:
         values = torch.as_tensor(weight, dtype=self.rnn.dtype, device=self.rnn.device)
         return values.expand(self.rnn.n_networks)
@@ -119,15 +126,18 @@ class LossFunction:
         states, outputs = rnn.simulate(u, noise, level)
         error = (outputs - t)[:, self.mask]
         by_trial = error.square().mean(dim=(1, 3))
-        task_loss = by_trial.mean(dim=1)
+        task_loss = means(error.square())
         inputs, targets = u.expand(len(states), *u.shape[-3:]), t.expand_as(outputs)
         weights = rnn.effective_weights()
         rows = [torch.zeros_like(task_loss[0])] * len(states)
-        for i in range(len(states)) if self.terms else ():
+        for i in range(len(states)):
+            own = [term for term in self.terms if term.belongs[i]]
+            if not own:
+                continue
             context = self._context(
                 states[i], outputs[i], inputs[i], targets[i], Weights(*(w[i] for w in weights))
             )
-            terms = [term.weights[i] * term.function(context, **term.args) for term in self.terms]
+            terms = [term.weights[i] * term.function(context, **term.args) for term in own]
             rows[i] = torch.stack(terms).sum()
         return Losses(task_loss, torch.stack(rows), by_trial)
 
@@ -161,7 +171,7 @@ class LossFunction:
         run = self.rnn.run(u, True, level, kept, dead, asked, buffers)
         outputs = run.outputs
         error = (outputs - t)[:, self.mask]
-        losses = {TASK: error.square().mean(dim=(1, 2, 3))}
+        losses = {TASK: means(error.square())}
         on_outputs = torch.zeros_like(outputs)
         on_outputs[:, self.mask] = error * (2.0 / error[0].numel())
         separate = [[term] for term in self.terms] if with_norms else [self.terms]
@@ -176,7 +186,7 @@ class LossFunction:
 
         task = Cotangent(on_outputs)
         active = [c for c, _ in groups if c is not None]
-        if not (groups and (task_safe or with_norms)):
+        if not (with_norms or (groups and task_safe)):
             # One adjoint for all.
             found = run.effective_gradients([_added(task, *active)])
             parts = [self._raw(found[0], *(by_weights for _, by_weights in groups))]
@@ -190,7 +200,12 @@ class LossFunction:
         if with_norms:
             every = zip(self.names, (wrt_task, *by_group), strict=True)
             norms = {name: inner(g, g).sqrt() for name, g in every}
-        wrt_penalty = [torch.stack(block).sum(0) for block in zip(*by_group, strict=True)]
+        if not by_group:
+            return Descent(total, losses, wrt_task, norms, run)
+        # One after the other: terms of its companions, 0 in a network, then change nothing.
+        wrt_penalty = by_group[0]
+        for more in by_group[1:]:
+            wrt_penalty = [a + b for a, b in zip(wrt_penalty, more, strict=True)]
         if task_safe:
             wrt_penalty = remove_conflict(wrt_task, wrt_penalty)
         both = [g_task + g for g_task, g in zip(wrt_task, wrt_penalty, strict=True)]
@@ -216,25 +231,32 @@ class LossFunction:
     ) -> tuple[Cotangent | None, Weights]:
         """Take terms of every network; return what they send to its activity and its weights.
 
-        The losses are put into ``losses``, without their weights.
+        The losses are put into ``losses``, without their weights; 0 where a term has no weight.
         """
         rnn, k = self.rnn, self.rnn.n_networks
         inputs, targets = u.expand(k, *u.shape[-3:]), t.expand_as(run.outputs)
         weights = rnn.effective_weights()
-        values, pulled = [], []
+        values = run.outputs.new_zeros((len(terms), k))
+        pulled: list[tuple[Tensor | None, ...]] = []
         for i in range(k):
+            chosen = [j for j, term in enumerate(terms) if term.belongs[i]]
+            if not chosen:
+                pulled.append((None,) * (3 + len(WEIGHTS)))
+                continue
+            # All but the states, which begin on a cache line, are put into memory of their own:
+            # BLAS rounds by where an array lies.
             states = run.states[i].detach().requires_grad_()
-            outputs = run.outputs[i].detach().requires_grad_()
+            outputs = run.outputs[i].detach().clone().requires_grad_()
             statistics = run.simulation.statistics[:, i].clone().requires_grad_()
             own = Weights(*(w[i].detach().clone().requires_grad_() for w in weights))
             with torch.enable_grad():
                 context = self._context(
-                    states, outputs, inputs[i], targets[i], own,
+                    states, outputs, inputs[i].clone(), targets[i].clone(), own,
                     None if silenced is None else silenced[i] > 0,
                     dict(zip(asked, statistics.unbind(0), strict=True)),
                 )  # fmt: skip
-                found = [term.function(context, **term.args) for term in terms]
-                scaled = [term.weights[i] * v for term, v in zip(terms, found, strict=True)]
+                found = [terms[j].function(context, **terms[j].args) for j in chosen]
+                scaled = [terms[j].weights[i] * v for j, v in zip(chosen, found, strict=True)]
                 total = torch.stack(scaled).sum()
                 leaves = (outputs, states, statistics, *own)
                 # A penalty may depend on any of them, or on none (then it is a constant).
@@ -243,8 +265,8 @@ class LossFunction:
                     if total.requires_grad
                     else (None,) * len(leaves)
                 )
-            values.append(torch.stack([v.detach() for v in found]))
-        for term, row in zip(terms, torch.stack(values, dim=1), strict=True):
+            values[chosen, i] = torch.stack([v.detach() for v in found])
+        for term, row in zip(terms, values, strict=True):
             losses[term.name] = row
         columns = list(zip(*pulled, strict=True))
         on_outputs, on_states = _stacked(columns[0]), _stacked(columns[1])
@@ -319,21 +341,6 @@ def _added(first: Cotangent, *others: Cotangent) -> Cotangent:
             more = other.statistics
             statistics = more if statistics is None else statistics + more
     return Cotangent(outputs, states, statistics)
-
-
-def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Return the inner product (K,) of each network's gradients, over all blocks.
-
-    On a CPU each network's is summed by itself, so that its companions do not change how the sum
-    is cut into parts, and so its rounding.
-    """
-    pairs = list(zip(a, b, strict=True))
-    if a[0].device.type == "cpu":
-        rows = [
-            torch.stack([(x[i] * y[i]).sum() for x, y in pairs]).sum() for i in range(len(a[0]))
-        ]
-        return torch.stack(rows)
-    return torch.stack([(x * y).flatten(1).sum(1) for x, y in pairs]).sum(0)
 
 
 def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[Tensor]:

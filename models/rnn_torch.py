@@ -17,10 +17,11 @@ from .config import NetworkConfig
 from .connectivity import dale_signs, initial_connectivity, stream
 from .engine import Buffers, Cotangent, Statistic, Weights
 from .engine.philox import network_key
-from .equations import Equation
+from .equations import SIGMAS, Equation
 from .noise import Noise
 from .rnn_numpy import RNNNumpy, as_weights, initial_state
 from .run import Run, run_networks
+from .sweep import check_networks, one_for_each
 
 BLOCKS = ("W_rec", "W_inp", "W_out")
 WEIGHTS = (*BLOCKS, "b_rec", "x_init")
@@ -83,8 +84,17 @@ class RNNTorch(nn.Module):
         One seed for each network, for its noise; 0 ... K-1 by default.
     device, dtype
         Where and in which precision; CPU and float32 by default.
-    activation, equation_type, tau, dt, gamma, sigma_rec, sigma_inp, sigma_out, noise_inside
+    sigma_rec, sigma_inp, sigma_out : float or sequence of float (K,)
+        Noise levels of all networks, or of each.
+    activation, equation_type, tau, dt, gamma, noise_inside
         See `models.equations.Equation`.
+
+    Attributes
+    ----------
+    equations : tuple of Equation (K,)
+        The equation of each network; they differ in their noise levels alone.
+    equation : Equation
+        That of the first, for what all have in common.
     """
 
     def __init__(
@@ -110,7 +120,6 @@ class RNNTorch(nn.Module):
         **equation: Any,
     ) -> None:
         super().__init__()
-        self.equation = Equation(activation=activation, **equation)
         self.device, self.dtype = torch.device(device), dtype
         self.constraint_method = constraint_method
         self.bias_range = bias_range
@@ -122,6 +131,16 @@ class RNNTorch(nn.Module):
         self.n_units, self.n_inputs = w_inp.shape[-2:]
         k = (w_inp.shape[0],) if self.is_batched else ()
         self.n_networks = k[0] if k else 1
+        sigmas = {
+            name: one_for_each(name, equation.pop(name), self.n_networks)
+            for name in SIGMAS
+            if name in equation
+        }
+        self.equations = tuple(
+            Equation(activation, **equation, **{name: each[i] for name, each in sigmas.items()})
+            for i in range(self.n_networks)
+        )
+        self.equation = self.equations[0]
         w_out = as_weights("W_out", W_out, (*k, None, self.n_units))
         self.n_outputs = w_out.shape[-2]
         zeros = np.zeros((*k, self.n_units))
@@ -170,28 +189,51 @@ class RNNTorch(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> RNNTorch:
         """Draw one network (``seed`` a number) or K networks (``seed`` a sequence)."""
-        single = not isinstance(seed, Sequence)
-        seeds = [int(s) for s in (seed if isinstance(seed, Sequence) else [seed])]
-        drawn = [initial_connectivity(config, n_inputs, n_outputs, s) for s in seeds]
-        pick = (lambda rows: rows[0]) if single else np.stack
-        eq = config.equation
+        seeds = seed if isinstance(seed, Sequence) else [seed]
+        configs = [config] * len(seeds)
+        rnn = cls.from_configs(configs, n_inputs, n_outputs, seeds, device, dtype)
+        rnn.is_batched = isinstance(seed, Sequence)
+        return rnn
+
+    @classmethod
+    def from_configs(
+        cls,
+        configs: Sequence[NetworkConfig],
+        n_inputs: int,
+        n_outputs: int,
+        seeds: Sequence[int],
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> RNNTorch:
+        """Draw networks whose configurations may differ, one seed for each.
+
+        They may differ in noise levels and in what decides the initial weights and their
+        constraints (`models.sweep.NETWORKS_DIFFER_IN`). Other differences are refused: they would
+        make arrays of other shapes or another equation.
+        """
+        if not configs or len(configs) != len(seeds):
+            raise ParameterError(
+                "seeds", list(seeds), f"there are {len(configs)} configs", "give one seed for each"
+            )
+        check_networks(configs)
+        config = configs[0]
+        pairs = list(zip(configs, (int(s) for s in seeds), strict=True))
+        drawn = [initial_connectivity(c, n_inputs, n_outputs, s) for c, s in pairs]
+        shared = {k: v for k, v in vars(config.equation).items() if k not in SIGMAS}
         return cls(
-            W_rec=pick([c.W_rec for c in drawn]),
-            W_inp=pick([c.W_inp for c in drawn]),
-            W_out=pick([c.W_out for c in drawn]),
-            b_rec=pick([c.b_rec for c in drawn]),
-            masks={name: pick([c.masks[name] for c in drawn]) for name in BLOCKS},
-            signs={name: pick([c.signs[name] for c in drawn]) for name in BLOCKS},
+            **{k: np.stack([getattr(c, k) for c in drawn]) for k in (*BLOCKS, "b_rec")},
+            masks={name: np.stack([c.masks[name] for c in drawn]) for name in BLOCKS},
+            signs={name: np.stack([c.signs[name] for c in drawn]) for name in BLOCKS},
             constraint_method=config.constraint_method,
             bias_range=(config.bias_min, config.bias_max),
             train_x_init=config.train_x_init,
             dale=dale_signs(config),
             exc_to_inh_ratio=config.exc_to_inh_ratio,
-            seeds=seeds,
+            seeds=[seed for _, seed in pairs],
             device=device,
             dtype=dtype,
-            activation=eq.activation,
-            **{name: getattr(eq, name) for name in eq.__dataclass_fields__ if name != "activation"},
+            **shared,
+            **{name: [getattr(c, name) for c in configs] for name in SIGMAS},
         )
 
     def _tensor(self, value: Any) -> Tensor:
@@ -232,6 +274,10 @@ class RNNTorch(nn.Module):
     def x_init(self) -> Tensor:
         """Initial states (N,) or (K, N)."""
         return self._public(self.effective("x_init"))
+
+    def noise_scales(self, part: str) -> list[float]:
+        """Return the standard deviation of one step's noise ``inp``, ``rec`` or ``out``, (K,)."""
+        return [eq.noise_scale(getattr(eq, f"sigma_{part}")) for eq in self.equations]
 
     def effective_weights(self) -> Weights:
         """Return all weights that the networks run with."""
@@ -367,6 +413,5 @@ class RNNTorch(nn.Module):
 
     def to_numpy(self, index: int = 0) -> RNNNumpy:
         """Return one network for analysis."""
-        eq = self.equation
-        fields = {name: getattr(eq, name) for name in eq.__dataclass_fields__}
-        return RNNNumpy(**self.weights(index), **fields, seed=self.seeds[index])
+        equation = vars(self.equations[index])
+        return RNNNumpy(**self.weights(index), **equation, seed=self.seeds[index])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .by_network import orthonormal_rows, products
 from .engine import (
     Buffers,
     Cotangent,
@@ -46,15 +47,15 @@ class ReadoutNoise:
 
     def reaches(self, w_out: Tensor) -> Tensor:
         """Return what reaches the outputs, (K, T, B, O)."""
-        read = w_out if self.basis is None else w_out @ self.basis
+        read = w_out if self.basis is None else products(w_out, self.basis)
         k, n_steps, n_trials, _ = self.draws.shape
-        onto = torch.bmm(self.draws.flatten(1, 2), read.transpose(1, 2))
+        onto = products(self.draws.flatten(1, 2), read.transpose(1, 2))
         return onto.view(k, n_steps, n_trials, -1)
 
     def gradient(self, on_outputs: Tensor) -> Tensor:
         """Return what the noise adds to the gradient by W_out, (K, O, N)."""
-        part = torch.bmm(on_outputs.flatten(1, 2).transpose(1, 2), self.draws.flatten(1, 2))
-        return part if self.basis is None else part @ self.basis.transpose(1, 2)
+        part = products(on_outputs.flatten(1, 2).transpose(1, 2), self.draws.flatten(1, 2))
+        return part if self.basis is None else products(part, self.basis.transpose(1, 2))
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def run_networks(
     buffers: Buffers | None,
 ) -> Run:
     """Run the networks; see `RNNTorch.run`."""
-    k, eq = rnn.n_networks, rnn.equation
+    k = rnn.n_networks
     inputs = u.expand(k, *u.shape[-3:])
     n_steps, n_trials = inputs.shape[1:3]
     weights = Weights(*(w.detach() for w in rnn.effective_weights()))
@@ -128,38 +129,41 @@ def run_networks(
             W_rec=weights.W_rec * kept[:, None] if dead else weights.W_rec,
         )
     number = rnn.n_simulations
-    sigmas = {"inp": eq.sigma_inp, "rec": eq.sigma_rec, "out": eq.sigma_out}
-    scales = {part: eq.noise_scale(sigma) * level for part, sigma in sigmas.items()}
+    scales = {part: [s * level for s in rnn.noise_scales(part)] for part in ("inp", "rec", "out")}
 
     def given(part: str, n_channels: int) -> Tensor:
         assert isinstance(noise, Noise)
-        draws = noise.part(part, (n_channels, n_steps, n_trials))
-        return rnn.to_internal(draws).expand(k, n_steps, n_trials, n_channels) * scales[part]
+        draws = rnn.to_internal(noise.part(part, (n_channels, n_steps, n_trials)))
+        return torch.stack([draws * scale for scale in scales[part]])
 
     def drawn(part: str, n_channels: int) -> Tensor:
-        shape = (n_steps, n_trials, n_channels)
-        return draw(shape, rnn.noise_keys, number, part, weights.W_rec).mul_(scales[part])
+        like, shape = weights.W_rec, (n_steps, n_trials, n_channels)
+        draws = draw(shape, rnn.noise_keys, number, part, like)
+        # A network without noise has exactly none, as alone.
+        for own, scale in zip(draws, scales[part], strict=True):
+            own.mul_(scale) if scale else own.zero_()
+        return draws
 
     make = given if isinstance(noise, Noise) else drawn
     units = RecurrentNoise([0.0] * k, rnn.noise_keys, number)
     readout = None
     if noise:
-        if scales["inp"]:
+        if any(scales["inp"]):
             inputs = inputs + make("inp", rnn.n_inputs)
-        if scales["rec"]:
+        if any(scales["rec"]):
             if isinstance(noise, Noise):
                 units = replace(units, given=given("rec", rnn.n_units))
             else:
-                units = replace(units, scales=[scales["rec"]] * k)
-        if scales["out"]:
+                units = replace(units, scales=scales["rec"])
+        if any(scales["out"]):
             if isinstance(noise, Noise):
                 readout = ReadoutNoise(given("out", rnn.n_units), None)
             else:
-                basis = torch.linalg.qr(weights.W_out.transpose(1, 2)).Q
+                basis = orthonormal_rows(weights.W_out)
                 readout = ReadoutNoise(drawn("out", basis.shape[-1]), basis)
         if not isinstance(noise, Noise):
             rnn.n_simulations += 1
-    simulation = simulate(eq, weights, inputs, units, statistics, buffers=buffers)
+    simulation = simulate(rnn.equation, weights, inputs, units, statistics, buffers=buffers)
     outputs = simulation.outputs
     if readout is not None:
         outputs = outputs + readout.reaches(weights.W_out)

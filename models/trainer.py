@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from tasks_lib.errors import ParameterError, check_int
 
 from .adam import Adam
 from .batches import Batch, Batches
+from .by_network import inner
 from .dropout import UnitDropout
 from .early_stopping import BestWeights
-from .engine import Buffers
-from .losses import LossFunction, inner
+from .engine import Buffers, torch_on_one
+from .losses import LossFunction
 from .rnn_torch import RNNTorch
 from .scores import r2_pooled
+from .sweep import joint_penalties, one_for_each
 from .training_config import TrainingConfig
 from .training_record import TrainedNetwork, TrainingRecord
 from .training_state import TrainingState, training_identity
@@ -39,11 +42,15 @@ class Trainer:
         One network or K networks.
     task : Task or sequence of K Tasks
         The task. With ``same_batch=False`` every network draws its batches from its own copy.
-    config : TrainingConfig, optional
-        How to train.
+    config : TrainingConfig or sequence of K TrainingConfigs, optional
+        How to train: all networks alike, or each in its own way. Those ways may differ in the
+        learning rate, weight decay, largest norm of the gradient and weights of penalties.
 
     Attributes
     ----------
+    config : TrainingConfig
+        That of the first network, for what all have in common.
+    configs : list of TrainingConfig (K,)
     iteration : int
         Optimiser steps done.
     seconds : float
@@ -51,18 +58,31 @@ class Trainer:
     """
 
     def __init__(
-        self, rnn: RNNTorch, task: Task | Sequence[Task], config: TrainingConfig | None = None
+        self,
+        rnn: RNNTorch,
+        task: Task | Sequence[Task],
+        config: TrainingConfig | Sequence[TrainingConfig] | None = None,
     ) -> None:
         self.rnn = rnn
-        self.config = config or TrainingConfig()
+        self.configs = one_for_each(
+            "config", TrainingConfig() if config is None else config, rnn.n_networks
+        )
+        penalties = joint_penalties(self.configs)
+        self.config = self.configs[0]
         self.batches = Batches(rnn, task, self.config.same_batch)
         rnn.enforce_constraints()
-        self.identity = training_identity(rnn, self.batches.tasks, self.config)
+        self.identity = training_identity(rnn, self.batches.tasks, self.configs)
         self.params = dict(rnn.named_parameters())
-        rates = [self.config.learning_rate(rnn.n_units)] * rnn.n_networks
-        self.optimizer = Adam(list(self.params.values()), rates, self.config.weight_decay)
+        self.optimizer = Adam(
+            list(self.params.values()),
+            [c.learning_rate(rnn.n_units) for c in self.configs],
+            [c.weight_decay for c in self.configs],
+        )
+        self._largest_norm = torch.tensor(
+            [c.max_grad_norm for c in self.configs], dtype=rnn.dtype, device=rnn.device
+        )
         mask = torch.as_tensor(self.batches.mask, device=rnn.device)
-        self.losses = LossFunction(rnn, mask, self.config.penalties)
+        self.losses = LossFunction(rnn, mask, penalties)
         self.dropout = UnitDropout(rnn, self.config) if self.config.dropout_rate else None
         self.best = BestWeights(list(self.params.values()), self.config)
         self.record = TrainingRecord(rnn.n_networks, self._curves())
@@ -139,19 +159,20 @@ class Trainer:
                 self.load_state(checkpoint)
             except ParameterError as error:
                 warnings.warn(f"{error}. This training starts over.", stacklevel=2)
-        while self.iteration < self.config.max_iter and self.record.active.any():
-            began = time.perf_counter()
-            counted = self.record.active.copy()
-            loss = self._iterate()
-            self.seconds += time.perf_counter() - began
-            if checkpoint is not None and self.iteration % checkpoint_every == 0:
+        with self._threads():
+            while self.iteration < self.config.max_iter and self.record.active.any():
+                began = time.perf_counter()
+                counted = self.record.active.copy()
+                loss = self._iterate()
+                self.seconds += time.perf_counter() - began
+                if checkpoint is not None and self.iteration % checkpoint_every == 0:
+                    self.save_state(checkpoint)
+                if progress is not None:
+                    mean = float(loss[torch.as_tensor(counted)].mean())
+                    progress(self.iteration, self.config.max_iter, mean)
+            networks = self._networks()
+            if checkpoint is not None:
                 self.save_state(checkpoint)
-            if progress is not None:
-                mean = float(loss[torch.as_tensor(counted)].mean())
-                progress(self.iteration, self.config.max_iter, mean)
-        networks = self._networks()
-        if checkpoint is not None:
-            self.save_state(checkpoint)
         return networks
 
     # State -------------------------------------------------------------------------------------
@@ -218,6 +239,9 @@ class Trainer:
 
     # Inside ------------------------------------------------------------------------------------
 
+    def _threads(self) -> AbstractContextManager[None]:
+        return torch_on_one() if self.rnn.device.type == "cpu" else nullcontext()
+
     def _iterate(self) -> Tensor:
         """Do one optimiser step and what follows from it; return the losses (K,)."""
         inputs, targets = self.batches.next()
@@ -248,7 +272,7 @@ class Trainer:
             self.config.task_safe_gradients, self.config.monitor, self._buffers,
         )  # fmt: skip
         if self.dropout is not None:
-            self.dropout.observe(self.rnn.equation.rates(descent.run.states))
+            self.dropout.observe(descent.run.states)
         loss, slopes = descent.total, descent.gradients
         norms = inner(slopes, slopes).sqrt()
         active = torch.as_tensor(self.record.active, device=self.rnn.device)
@@ -256,7 +280,7 @@ class Trainer:
         newly_diverged = active & ~healthy
         frozen = ~(active & healthy)
         rests = bool(frozen.any())
-        scale = (self.config.max_grad_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
+        scale = (self._largest_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
         if rests:  # a diverged network goes back to the weights of its last finite loss
             self._return(frozen)
         steps = []
@@ -329,7 +353,7 @@ class Trainer:
         scores = self._scores(inputs, targets, outputs)
         networks = []
         for i, seed in enumerate(self.rnn.seeds):
-            curve = self.record.loss_curve(i)
+            curve, terms = self.record.loss_curve(i), self.losses.names_of(i)
             networks.append(
                 TrainedNetwork(
                     seed=seed,
@@ -339,8 +363,8 @@ class Trainer:
                     r2=scores[i],
                     weights=self.rnn.weights(i),
                     loss_curve=curve,
-                    term_curves=self.record.term_curves(i, "loss"),
-                    gradient_curves=self.record.term_curves(i, "gradient"),
+                    term_curves=self.record.term_curves(i, "loss", terms if terms[1:] else ()),
+                    gradient_curves=self.record.term_curves(i, "gradient", terms),
                     stopped_by=self.best.stopped_by(i),
                     score_curve=self.best.score_curve(i),
                 )

@@ -109,10 +109,12 @@ class TrainingRecord:
         """Return the finite losses of one network, in order."""
         return self._curve("loss", index)
 
-    def term_curves(self, index: int, kind: str) -> dict[str, NDArray[np.float32]]:
-        """Return the curves of one network, ``loss`` or ``gradient``, by the names of the terms."""
-        own = [name for name in self.names if name.startswith(f"{kind}.")]
-        return {name.split(".", 1)[1]: self._curve(name, index) for name in own}
+    def term_curves(
+        self, index: int, kind: str, terms: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the curves of one network, ``loss`` or ``gradient``, of those of these terms."""
+        recorded = [term for term in terms if f"{kind}.{term}" in self.names]
+        return {term: self._curve(f"{kind}.{term}", index) for term in recorded}
 
     def _curve(self, name: str, index: int) -> NDArray[np.float32]:
         rows = self._curves()[self.names.index(name), index, : self._n_losses[index]]

@@ -23,6 +23,7 @@ from tasks_lib.errors import ParameterError
 
 from .atomic_file import write_atomically
 from .rnn_torch import BLOCKS, WEIGHTS, RNNTorch
+from .sweep import told
 from .training_config import TrainingConfig
 
 FORMAT = "rnn-training-state"
@@ -143,9 +144,12 @@ def _arrays(value: Any) -> Any:
 
 
 def training_identity(
-    rnn: RNNTorch, tasks: Sequence[Task], config: TrainingConfig
+    rnn: RNNTorch, tasks: Sequence[Task], configs: Sequence[TrainingConfig]
 ) -> dict[str, Any]:
-    """Return what makes a training this one, JSON-able: its parameters, seeds, initial weights."""
+    """Return what makes a training this one, JSON-able: its parameters, seeds, initial weights.
+
+    A parameter that differs between the networks is a list of each network's.
+    """
     digest = hashlib.sha256()
     constraints = [f"{kind}_{block}" for kind in ("mask", "sign") for block in BLOCKS]
     for name in (*WEIGHTS, *constraints):
@@ -162,8 +166,12 @@ def training_identity(
         "constraint_method": rnn.constraint_method,
         "bias_range": list(rnn.bias_range),
         "train_x_init": rnn.train_x_init,
-        **asdict(rnn.equation),
-        **config.to_dict(),
+        **_told_by_name([asdict(equation) for equation in rnn.equations]),
+        **_told_by_name([config.to_dict() for config in configs]),
         "tasks": drawn,
         "initial_weights": digest.hexdigest(),
     }
+
+
+def _told_by_name(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: told([values[name] for values in each]) for name in each[0]}

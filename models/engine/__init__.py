@@ -13,6 +13,7 @@ from .simulation import (
 )
 from .sliced import SlicedSimulation, simulate_sliced
 from .statistics import Statistic
+from .threads import torch_on_one
 from .weights import Weights
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "philox",
     "simulate",
     "simulate_sliced",
+    "torch_on_one",
 ]

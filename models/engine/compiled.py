@@ -19,6 +19,7 @@ from . import loops
 from .elementwise import CODES, draw
 from .philox import PARTS
 from .statistics import KINDS, Statistic
+from .threads import n_threads
 from .weights import Weights
 
 # A product of so many multiplications or fewer takes the short way through OpenBLAS.
@@ -44,8 +45,8 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
 
 
 @cache
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="rnn-engine")
+def _pool(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix="rnn-engine")
 
 
 @cache
@@ -54,19 +55,19 @@ def _blas() -> Any:
 
 
 def _run(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run tasks on as many threads as torch has, each product on one."""
-    n_threads = min(torch.get_num_threads(), len(tasks))
+    """Run tasks on as many threads as there are for them, each product on one."""
+    number = min(n_threads(), len(tasks))
     with _blas().limit(limits=1):
-        if n_threads == 1:
+        if number == 1:
             for task in tasks:
                 task()
             return
 
         def share(i: int) -> None:
-            for task in tasks[i::n_threads]:
+            for task in tasks[i::number]:
                 task()
 
-        list(_pool(n_threads).map(share, range(n_threads)))
+        list(_pool(number).map(share, range(number)))
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

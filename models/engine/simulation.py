@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ except ImportError:  # no numba for this Python or this machine
     compiled = None  # type: ignore[assignment]
 
 BACK_ENDS = ("compiled", "fused", "plain")
+CACHE_LINE = 64  # bytes
 
 
 @dataclass(frozen=True)
@@ -303,7 +305,11 @@ def draw(
 
 
 class Buffers:
-    """Memory that simulations of one shape use again: fresh pages cost as much as a step does."""
+    """Memory that simulations of one shape use again: fresh pages cost as much as a step does.
+
+    What the first axis counts (networks) begins on a cache line each: BLAS rounds by where an
+    array lies, and so a network's products are those that it has alone.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
@@ -312,6 +318,11 @@ class Buffers:
         """Return a tensor of this name and shape, with anything in it."""
         kept = self._kept.get(name)
         if kept is None or kept.shape != shape or kept.dtype != like.dtype:
-            kept = torch.empty(shape, dtype=like.dtype, device=like.device)
+            line = CACHE_LINE // like.element_size()
+            size = prod(shape[1:])
+            rows = torch.empty(
+                (shape[0], -(-size // line) * line), dtype=like.dtype, device=like.device
+            )
+            kept = rows[:, :size].view(shape)
             self._kept[name] = kept
         return kept
