@@ -115,7 +115,7 @@ def test_a_network_that_diverged_at_once_has_empty_curves(database, submission):
 
 def test_terms_go_with_their_training(p):
     watched = {"training_name": "watched"}
-    with pytest.raises(Exception, match="[Dd]elete from .*master"):
+    with pytest.raises(Exception, match=r"[Dd]elete from .*master"):
         (p.Training.Network & watched).delete(prompt=False)
     assert (len(p.Training.Network()), len(p.Training.Term())) == (4, 6)
     (p.Training & watched & {"first_seed": 3}).delete(prompt=False)
