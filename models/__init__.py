@@ -15,6 +15,7 @@ from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
 from .plots_task import plot_task
+from .plots_training import plot_loss_terms
 from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
 from .rnn_numpy import RNNNumpy
 from .rnn_torch import RNNTorch
@@ -53,6 +54,7 @@ __all__ = [
     "penalties",
     "plot_fixed_points",
     "plot_line_attractors",
+    "plot_loss_terms",
     "plot_psychometrics",
     "plot_task",
     "plot_trials",

@@ -190,7 +190,9 @@ class LossFunction:
             # One adjoint for all.
             found = run.effective_gradients([_added(task, *active)])
             parts = [self._raw(found[0], *(by_weights for _, by_weights in groups))]
-            return Descent(total, losses, parts[0], {}, run)
+            # With norms there are no penalties here: the gradient is the task's.
+            alone = {TASK: inner(parts[0], parts[0]).sqrt()} if with_norms else {}
+            return Descent(total, losses, parts[0], alone, run)
         found = run.effective_gradients([task, *active])
         wrt_task, rest = self._raw(found[0]), iter(found[1:])
         by_group = [

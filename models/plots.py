@@ -1,4 +1,4 @@
-"""Figures of trials and training, at the size of a journal's column."""
+"""Figures of trials, at the size of a journal's column."""
 
 from __future__ import annotations
 

@@ -14,14 +14,9 @@ quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
     """Show a bar; yields a function ``report(step, n_steps, loss)`` that moves it."""
-    bar = tqdm(
-        desc=title,
-        unit="it",
-        leave=False,
-        mininterval=0.2,
-        dynamic_ncols=True,
-        disable=quiet.get(),
-    )
+    # Not disable=False: that would override tqdm's own TQDM_DISABLE.
+    silent = {"disable": True} if quiet.get() else {}
+    bar = tqdm(desc=title, unit="it", leave=False, mininterval=0.2, dynamic_ncols=True, **silent)
 
     def report(step: int, n_steps: int, loss: float) -> None:
         bar.total = n_steps

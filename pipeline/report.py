@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .codecs import to_png
 from .dynamics import FixedPointPlot, FixedPoints
 from .performance import TrialPlot, Validation
 from .training import Training
@@ -181,4 +182,11 @@ def export_figures(folder: Path, restriction: Any = None) -> list[Path]:
             path = folder / f"{name}_seed{row['seed']}_{kind}_{tail}.png"
             row["figure"].save(path)
             written.append(path)
+    # Drawn here: the curves are in the rows, so that no table keeps pictures of them.
+    networks = Training.Network & Training.Term.proj()
+    for key in (networks if restriction is None else networks & restriction).keys():
+        name = f"{key['task_name']}_{key['network_name']}_{key['training_name']}"
+        path = folder / f"{name}_seed{key['seed']}_loss_terms.png"
+        path.write_bytes(to_png((Training.Term & key).plot()))
+        written.append(path)
     return written

@@ -6,9 +6,13 @@ from typing import Any
 
 import datajoint as dj
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from models import NetworkConfig, RNNNumpy, TrainingConfig, train_cohort
+from models import NetworkConfig, RNNNumpy, TrainingConfig, plot_loss_terms, train_cohort
+from models.losses import TASK as TASK_TERM
 from models.rnn_torch import WEIGHTS
+from models.training_record import TrainedNetwork
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from . import schemas
@@ -35,6 +39,7 @@ class TrainingParams(ParameterTable, dj.Manual):
     max_grad_norm       : float64        # each network's gradient is scaled down to this norm
     same_batch          : bool           # one fixed batch, or a fresh one each iteration
     task_safe_gradients : bool           # penalties never against the task's gradient
+    monitor             : bool           # whether the gradient of each term of the loss is recorded
     anneal_noise        : bool           # noise level rises along a sigmoid of the iteration
     dropout_rate        : float64        # mean fraction of units dropped at each iteration
     dropout_kind        : enum('mute', 'dead')  # not read, or sending nothing at all
@@ -201,6 +206,48 @@ class Training(dj.Computed):
             config = NetworkParams.build((NetworkParams & row).fetch1())
             return load_network(row, config)
 
+    class Term(dj.Part):
+        # Names of their own: a query of this table is to restrict Network, and one of
+        # TrainingParams.Penalty this table.
+        definition = """
+        # term of a network's loss, where there are penalties or the training was monitored
+        -> Training.Network
+        term : varchar(128)           # task, or a penalty's name
+        ---
+        term_weight         : float64      # lambda; 1: the task
+        final_loss=null     : float64      # of the last finite iteration, before its weight
+        final_gradient=null : float64      # norm of its gradient then; null: not monitored
+        term_curve          : <npy@main>   # loss of each iteration done, before its weight
+        gradient_curve=null : <npy@main>   # norm of its gradient times its weight
+        """
+
+        def plot(self) -> Figure:
+            """Return the figure of the terms that this query selects, of one network.
+
+            Raises
+            ------
+            ParameterError
+                Where the query does not select terms of exactly one network.
+            """
+            rows = self.to_dicts(order_by="KEY")
+            networks = {tuple(row[k] for k in Training.Network.primary_key) for row in rows}
+            if len(networks) != 1:
+                raise ParameterError(
+                    "query",
+                    f"{len(networks)} networks",
+                    "are not one network with terms",
+                    "restrict it to one that has penalties or was monitored",
+                )
+            rows.sort(key=lambda row: row["term"] != TASK_TERM)  # the task first
+            return plot_loss_terms(
+                {row["term"]: np.asarray(row["term_curve"]) for row in rows},
+                {
+                    row["term"]: np.asarray(row["gradient_curve"])
+                    for row in rows
+                    if row["gradient_curve"] is not None
+                },
+            )
+
     class Source(dj.Part):
         definition = """
         # file that an imported network came from
@@ -247,10 +294,13 @@ class Training(dj.Computed):
                 seeds=range(first, first + int(n_networks)),
                 progress=report,
             )
-        return (result, int(training_row["max_iter"]))
+        weights = {row["penalty"]: float(row["weight"]) for row in penalties}
+        return (result, int(training_row["max_iter"]), weights)
 
-    def make_insert(self, key: dict[str, Any], result: Any, max_iter: int) -> None:
-        """Insert the cohort and its networks."""
+    def make_insert(
+        self, key: dict[str, Any], result: Any, max_iter: int, weights: dict[str, float]
+    ) -> None:
+        """Insert the cohort, its networks and the terms of their losses."""
         self.insert1(
             {
                 **key,
@@ -275,6 +325,38 @@ class Training(dj.Computed):
             }
             for network in result.networks
         )
+        self.Term.insert(
+            {**key, "seed": network.seed, **row}
+            for network in result.networks
+            for row in _term_rows(network, weights)
+        )
+
+
+def _term_rows(network: TrainedNetwork, weights: dict[str, float]) -> list[dict[str, Any]]:
+    """Return the rows of a network in `Training.Term`, without its key."""
+    # A network that was monitored without penalties has no curve of its one term: it is the loss.
+    losses = network.term_curves or dict.fromkeys(network.gradient_curves, network.loss_curve)
+    rows = []
+    for term, curve in losses.items():
+        gradient = network.gradient_curves.get(term)
+        rows.append(
+            {
+                "term": term,
+                "term_weight": 1.0 if term == TASK_TERM else weights[term],
+                "final_loss": _last(curve),
+                "final_gradient": _last(gradient),
+                "term_curve": curve,
+                "gradient_curve": gradient,
+            }
+        )
+    return rows
+
+
+def _last(curve: NDArray[Any] | None) -> float | None:
+    """Return the last value; None where there is none or it is not finite (MySQL refuses it)."""
+    if curve is None or not curve.size or not np.isfinite(curve[-1]):
+        return None
+    return float(curve[-1])
 
 
 def load_network(row: dict[str, Any], config: NetworkConfig) -> RNNNumpy:

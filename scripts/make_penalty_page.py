@@ -24,7 +24,19 @@ trainings:
       my_package.my_module:drift: {weight: 0.1}
 ```
 
-The last one is a function of your own, in your own package; it gets a
+Penalties are rows of `TrainingParams.Penalty`, to be asked for by name and weight:
+`Training.Network & (TrainingParams.Penalty & {"penalty": "fr_magnitude"} & "weight > 0.1")`.
+
+What became of each, the task too, is in `Training.Term`: its loss at every iteration before its
+weight and, where the training has `monitor: true`, the norm of its weighted gradient.
+`(Training.Term & key).plot()` draws them for one network, and
+`Training.Network & (Training.Term & {"term": "fr_magnitude"} & "final_loss < 0.01")` are the
+networks in which that loss ended below 0.01. Monitoring takes time: each penalty on activity is
+then propagated by itself.
+
+## A penalty of your own
+
+The last penalty above is a function in your own package; it gets a
 `models.penalties.PenaltyContext` and returns a number:
 
 ```python
@@ -33,11 +45,35 @@ def drift(context):
     return (context.states[:, 1:] - context.states[:, :-1]).square().mean()
 ```
 
-Penalties are rows of `TrainingParams.Penalty`, to be asked for by name and weight:
-`Training.Network & (TrainingParams.Penalty & {"penalty": "fr_magnitude"} & "weight > 0.1")`.
+Where all that a penalty wants of the activity is one number for each unit, it can have it without
+a pass over the trajectories: it asks for it with `context.statistic`, and names it in `needs`, so
+that it is taken while the network runs.
 
-Below, states x, rates r (x in form s, f(x) in form h) and net inputs are (N, T, B); E and I units
-are those of Dale's law.
+```python
+from models.penalties import Statistic, register
+
+
+@register(
+    "rate_spread",
+    needs=lambda args: [Statistic("soft_maximum_rate", args["tau"])],
+    tau={"exclusive_minimum": 0.0},
+)
+def rate_spread(context, tau=0.1):
+    \"\"\"Penalise units whose largest rates differ.\"\"\"
+    return context.statistic("soft_maximum_rate", tau).var()
+```
+
+`needs` is given all arguments, defaults filled in. The statistics of a unit over steps and trials
+are `mean_square_rate` (mean r^2), `mean_abs_state` (mean |x|), and `soft_maximum_rate` and
+`soft_maximum_state` (tau (logsumexp(z / tau) - ln TB), z being r or |x|). Without `needs` the
+penalty has the same value, more slowly. `register` also gives limits to arguments, which a
+submission is checked against. There, call it `my_package.my_module:rate_spread`: a worker knows the
+short name only once the module has been imported.
+
+## The penalties here
+
+States x, rates r (x in form s, f(x) in form h) and net inputs are (N, T, B); E and I units are
+those of Dale's law.
 """
 
 
@@ -49,7 +85,7 @@ def page() -> str:
         if not function.__module__.startswith("models."):
             continue
         arguments = list(inspect.signature(function).parameters.values())[1:]
-        parts.append(f"## `{name}`\n\n{inspect.getdoc(function)}\n")
+        parts.append(f"### `{name}`\n\n{inspect.getdoc(function)}\n")
         if arguments:
             shown = ", ".join(f"`{a.name}` = {a.default}" for a in arguments)
             parts.append(f"Arguments: {shown}.\n")

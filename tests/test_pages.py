@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models import TrainingConfig, penalties
-from tasks_lib import TASKS, create_task
+from models import NetworkConfig, TrainingConfig, penalties, train_cohort
+from models.engine import Statistic
+from models.penalties import registry
+from tasks_lib import TASKS, NBitFlipFlop, ParameterError, create_task
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,7 +57,7 @@ def test_the_page_of_penalties_is_up_to_date():
     stored = (ROOT / "docs" / "penalties.md").read_text(encoding="utf-8")
     assert stored == penalty_script.page(), "run `make docs` and commit what it writes"
     for name in ("task", "clustering", "h_time_variance", "out_weights_magnitude"):
-        assert f"## `{name}`\n" in stored
+        assert f"### `{name}`\n" in stored
 
 
 def test_the_training_of_the_page_of_penalties_is_one():
@@ -66,3 +68,33 @@ def test_the_training_of_the_page_of_penalties_is_one():
     assert config.task_safe_gradients
     assert set(config.penalties) < set(penalties.names())
     assert foreign == {"weight": 0.1}
+
+
+def test_the_penalties_of_the_page_train(tmp_path, monkeypatch):
+    """As a module of the reader's; with `needs` and without it gives the same network."""
+    drift, spread = re.findall(r"```python\n(.*?)```", penalty_script.HEAD, re.DOTALL)
+    plain = re.sub(r"@register\(.*?\n\)\n", "", spread, flags=re.DOTALL)
+    assert plain.count("register") == 1  # imported only
+    for name, text in (("penalty_page", drift + spread), ("penalty_page_plain", plain)):
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+
+    def curves(*terms, max_iter=40):
+        config = TrainingConfig(
+            max_iter=max_iter, lr=0.01, penalties={name: {"weight": 2.0} for name in terms}
+        )
+        task = NBitFlipFlop(n_steps=20, n_inputs=1, n_outputs=1, batch_size=8, seed=0)
+        network = NetworkConfig(n_units=10, equation_type="h", tau=2.0)
+        (trained,) = train_cohort(task, network, config, [0], device="cpu").networks
+        return trained.term_curves
+
+    named, unnamed = "penalty_page:rate_spread", "penalty_page_plain:rate_spread"
+    found = curves("penalty_page:drift", named)
+    assert all(found[name][-1] < found[name][0] for name in ("penalty_page:drift", named))
+    assert penalties.statistics(named, {}) == (Statistic("soft_maximum_rate", 0.1),)
+    assert penalties.statistics(unnamed, {}) == ()
+    with_needs, without = curves(named, max_iter=5)[named], curves(unnamed, max_iter=5)[unnamed]
+    assert with_needs == pytest.approx(without, rel=1e-4)
+    with pytest.raises(ParameterError, match="tau"):
+        TrainingConfig(penalties={named: {"weight": 1.0, "args": {"tau": 0.0}}})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..engine import Statistic
 from . import activity, weights  # noqa: F401  (importing them registers their penalties)
 from .registry import (
     Penalty,
@@ -25,6 +26,7 @@ from .registry import (
 __all__ = [
     "Penalty",
     "PenaltyContext",
+    "Statistic",
     "check",
     "get",
     "names",

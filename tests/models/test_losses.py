@@ -140,6 +140,15 @@ def test_curves_of_every_term_are_kept(monitor):
         assert all(c.shape == (6,) and (c > 0).all() for c in network.gradient_curves.values())
 
 
+def test_the_task_alone_is_monitored_too():
+    rnn = RNNTorch.from_config(NetworkConfig(n_units=8), 2, 2, seed=[0, 1])
+    task = NBitFlipFlop(n_steps=14, n_bits=2, pulse=2, mu=4, batch_size=9, seed=0)
+    for network in Trainer(rnn, task, TrainingConfig(max_iter=3, monitor=True)).run_training():
+        assert network.term_curves == {}  # its loss is the loss
+        (curve,) = network.gradient_curves.values()
+        assert curve.shape == (3,) and (curve > 0).all()
+
+
 def test_monitoring_changes_no_gradient_beyond_rounding():
     config = TrainingConfig(max_iter=5, penalties={"metabolic": {"weight": 0.1}})
     task = NBitFlipFlop(n_steps=14, n_bits=2, pulse=2, mu=4, batch_size=9, seed=0)

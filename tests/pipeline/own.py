@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.penalties import Statistic, register
 from tasks_lib import Task
 
 
@@ -35,3 +36,13 @@ class NotATask:
 def drift(context):
     """Penalise the change of states from step to step."""
     return (context.states[:, 1:] - context.states[:, :-1]).square().mean()
+
+
+@register(
+    "test_spread",
+    needs=lambda args: [Statistic("soft_maximum_rate", args["tau"])],
+    tau={"exclusive_minimum": 0.0},
+)
+def spread(context, tau=0.1):
+    """Penalise units whose largest rates differ."""
+    return context.statistic("soft_maximum_rate", tau).var()
