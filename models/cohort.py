@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tasks_lib.errors import ParameterError
 
 from .config import NetworkConfig
 from .connectivity import stream
+from .memory import TrainingSize, plan_memory
 from .rnn_torch import RNNTorch
 from .sweep import check_networks, joint_penalties, one_for_each
 from .trainer import Progress, Trainer
@@ -91,10 +92,12 @@ def train_cohort(
         # Before anything is trained, and whatever the grouping.
         check_networks(nets)
         joint_penalties(trainings)
-    parts = [range(len(seeds))] if seeds else []
-    if torch.device(chosen).type == "cpu" and len(seeds) > 1:
-        n_values = _trajectory_size(_task_of(task, seeds[0]), nets[0].n_units)
-        parts = groups(len(seeds), n_values, trainings[0])
+    parts: list[range] = []
+    trials_at_once = None
+    if seeds:
+        parts, trials_at_once = _divided(
+            _task_of(task, seeds[0]), nets, trainings, torch.device(chosen), dtype
+        )
     networks: list[TrainedNetwork] = []
     seconds = 0.0
     for number, part in enumerate(parts):
@@ -103,7 +106,7 @@ def train_cohort(
         rnn = RNNTorch.from_configs(
             [nets[i] for i in part], tasks[0].n_inputs, tasks[0].n_outputs, own, chosen, dtype
         )
-        trainer = Trainer(rnn, tasks, [trainings[i] for i in part])
+        trainer = Trainer(rnn, tasks, [trainings[i] for i in part], trials_at_once)
 
         def report(step: int, n_steps: int, loss: float, done: int = number) -> None:
             if progress is not None:
@@ -145,11 +148,41 @@ def groups(n_networks: int, n_values: int, training: TrainingConfig) -> list[ran
     return [range(first, last) for first, last in pairwise(edges)]
 
 
-def _trajectory_size(task: Task, n_units: int) -> int:
+def _divided(
+    task: Task,
+    nets: Sequence[NetworkConfig],
+    trainings: Sequence[TrainingConfig],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[list[range], int | None]:
+    """Return which networks are one batch, and the trials that are in memory at a time."""
     own = copy.copy(task)  # what it draws here, no training misses
     own.reset()
-    inputs, _, _ = own.get_batch()
-    return int(inputs[0].size) * n_units
+    inputs, targets, _ = own.get_batch()
+    _, n_steps, n_trials = inputs.shape
+    # What takes most: the noise and penalties of all of them.
+    penalties = {
+        name: {**spec, "weight": max(spec["weight"])}
+        for name, spec in joint_penalties(trainings).items()
+    }
+    size = TrainingSize(
+        network=max(nets, key=lambda config: config.sigma_rec),
+        training=replace(trainings[0], penalties=penalties),
+        n_inputs=len(inputs),
+        n_outputs=len(targets),
+        n_steps=n_steps,
+        n_trials=n_trials,
+        device=device,
+        dtype=dtype,
+    )
+    plan = plan_memory(size, len(nets))
+    parts = [range(len(nets))]
+    if device.type == "cpu":
+        parts = groups(len(nets), n_steps * n_trials * nets[0].n_units, trainings[0])
+    most = plan.networks_at_once
+    return [
+        part[first : first + most] for part in parts for first in range(0, len(part), most)
+    ], plan.trials_at_once
 
 
 def _task_of(task: Callable[[int], Task] | Task, seed: int) -> Task:

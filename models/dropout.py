@@ -60,6 +60,11 @@ class UnitDropout:
         """Whether dropped units send nothing at all."""
         return self.config.dropout_kind == "dead"
 
+    @property
+    def observes(self) -> bool:
+        """Whether it follows what units do."""
+        return self.config.dropout_sampling == "participation"
+
     @torch.no_grad()
     def probabilities(self) -> Tensor:
         """Return the probability of each unit to be dropped, (K, N)."""
@@ -88,7 +93,7 @@ class UnitDropout:
     @torch.no_grad()
     def observe(self, states: Tensor) -> None:
         """Update the participation from the states (K, T, B, N) of an iteration."""
-        if self.config.dropout_sampling != "participation":
+        if not self.observes:
             return
         activity = torch.cat([self._activity(own) for own in self._parts(states)])
         self.participation += self.config.participation_rate * (activity - self.participation)

@@ -152,12 +152,13 @@ class LossFunction:
         task_safe: bool = False,
         with_norms: bool = False,
         buffers: Buffers | None = None,
+        trials_at_once: int | None = None,
     ) -> Descent:
         """Return the losses, with noise, and their gradients, in one run forward and one back.
 
         Parameters
         ----------
-        u, t, level, kept, dead, buffers
+        u, t, level, kept, dead, buffers, trials_at_once
             As of `RNNTorch.run`.
         task_safe : bool
             Remove from the penalties' gradient its component against the task's.
@@ -168,7 +169,7 @@ class LossFunction:
         # What dead units send is silent to the penalties too, which the statistics do not know.
         silenced = kept if dead else None
         asked = self.statistics if silenced is None else ()
-        run = self.rnn.run(u, True, level, kept, dead, asked, buffers)
+        run = self.rnn.run(u, True, level, kept, dead, asked, buffers, trials_at_once)
         outputs = run.outputs
         error = (outputs - t)[:, self.mask]
         losses = {TASK: means(error.square())}
@@ -191,14 +192,16 @@ class LossFunction:
             found = run.effective_gradients([_added(task, *active)])
             parts = [self._raw(found[0], *(by_weights for _, by_weights in groups))]
             # With norms there are no penalties here: the gradient is the task's.
-            alone = {TASK: inner(parts[0], parts[0]).sqrt()} if with_norms else {}
+            alone: dict[str, Tensor] = (
+                {TASK: inner(parts[0], parts[0]).sqrt()} if with_norms else {}
+            )
             return Descent(total, losses, parts[0], alone, run)
         found = run.effective_gradients([task, *active])
         wrt_task, rest = self._raw(found[0]), iter(found[1:])
         by_group = [
             self._raw(*(() if c is None else (next(rest),)), by_weights) for c, by_weights in groups
         ]
-        norms = {}
+        norms: dict[str, Tensor] = {}
         if with_norms:
             every = zip(self.names, (wrt_task, *by_group), strict=True)
             norms = {name: inner(g, g).sqrt() for name, g in every}
@@ -247,7 +250,9 @@ class LossFunction:
                 continue
             # All but the states, which begin on a cache line, are put into memory of their own:
             # BLAS rounds by where an array lies.
-            states = run.states[i].detach().requires_grad_()
+            # A penalty that names what it needs never asks for states that were not kept.
+            kept_states = run.outputs.new_empty(0, 0, 0) if run.is_sliced else run.states[i]
+            states = kept_states.detach().requires_grad_()
             outputs = run.outputs[i].detach().clone().requires_grad_()
             statistics = run.simulation.statistics[:, i].clone().requires_grad_()
             own = Weights(*(w[i].detach().clone().requires_grad_() for w in weights))

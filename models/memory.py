@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,18 @@ _ARRAYS = {"compiled": 1.0, "fused": 1.0, "plain": 5.0}
 _NOISE_ARRAYS = {"compiled": 0.0, "fused": 0.0, "plain": 8.0}
 # Arrays (T, B, N) of one network that a penalty's own graph holds at its peak.
 _GRAPH_ARRAYS = 6.0
+
+
+def bound_to_trajectories(penalties: Collection[str], training: TrainingConfig) -> list[str]:
+    """Return what in a training needs all trajectories at a time, by name."""
+    named = [
+        f"the penalty {name}" for name in penalties if penalty_registry.needs_trajectories(name)
+    ]
+    if training.dropout_rate and training.dropout_sampling == "participation":
+        named.append("dropout by participation")
+    if penalties and training.dropout_rate and training.dropout_kind == "dead":
+        named.append("penalties with dead units")
+    return named
 
 
 @dataclass(frozen=True)
@@ -56,16 +68,7 @@ class TrainingSize:
     @property
     def bound_to_trajectories(self) -> list[str]:
         """What in the training needs all trajectories at a time, by name."""
-        named = [
-            f"the penalty {name}"
-            for name in self._penalties
-            if penalty_registry.needs_trajectories(name)
-        ]
-        if self.training.dropout_rate and self.training.dropout_sampling == "participation":
-            named.append("dropout by participation")
-        if self._penalties and self.training.dropout_rate and self.training.dropout_kind == "dead":
-            named.append("penalties with dead units")
-        return named
+        return bound_to_trajectories(self._penalties, self.training)
 
     def bytes_needed(self, n_networks: int, trials_at_once: int | None = None) -> int:
         """Estimate the peak of a training of K networks.

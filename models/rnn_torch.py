@@ -292,6 +292,7 @@ class RNNTorch(nn.Module):
         dead: bool = False,
         statistics: Sequence[Statistic] = (),
         buffers: Buffers | None = None,
+        trials_at_once: int | None = None,
     ) -> Run:
         """Run all networks in the internal layout, linked to no graph.
 
@@ -311,8 +312,11 @@ class RNNTorch(nn.Module):
             To be taken on the way.
         buffers : Buffers, optional
             Memory to use; the next run with it overwrites this one's.
+        trials_at_once : int, optional
+            Trials whose trajectories are in memory at a time, where those of all are too many:
+            none are then kept, and gradients run the trials again.
         """
-        return run_networks(self, u, noise, level, kept, dead, statistics, buffers)
+        return run_networks(self, u, noise, level, kept, dead, statistics, buffers, trials_at_once)
 
     def simulate(
         self,

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tasks_lib.errors import ParameterError
+
 from .by_network import orthonormal_rows, products
 from .engine import (
     Buffers,
     Cotangent,
     RecurrentNoise,
     Simulation,
+    SlicedSimulation,
     Statistic,
     Weights,
     draw,
     simulate,
+    simulate_sliced,
 )
 from .noise import Noise
 
@@ -64,8 +68,8 @@ class Run:
 
     Attributes
     ----------
-    simulation : Simulation
-        The trajectories.
+    simulation : Simulation or SlicedSimulation
+        The trajectories, or what is left of those that were too long to keep.
     outputs : Tensor (K, T, B, O)
         With the noise of the readout.
     readout_noise : ReadoutNoise, optional
@@ -75,7 +79,7 @@ class Run:
         Whether it applies to other units too.
     """
 
-    simulation: Simulation
+    simulation: Simulation | SlicedSimulation
     outputs: Tensor
     readout_noise: ReadoutNoise | None
     kept: Tensor | None
@@ -83,8 +87,26 @@ class Run:
 
     @property
     def states(self) -> Tensor:
-        """States (K, T, B, N), before each update."""
+        """States (K, T, B, N), before each update.
+
+        Raises
+        ------
+        ParameterError
+            Where they were not kept, because they are too many.
+        """
+        if isinstance(self.simulation, SlicedSimulation):
+            raise ParameterError(
+                "trials_at_once",
+                self.simulation.trials_at_once,
+                "trajectories were not kept, and something asks for them",
+                "train on smaller batches",
+            )
         return self.simulation.states
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether trajectories were not kept."""
+        return isinstance(self.simulation, SlicedSimulation)
 
     def effective_gradients(self, cotangents: Sequence[Cotangent]) -> list[Weights]:
         """Return the gradients by the effective weights of each loss, in one pass."""
@@ -115,6 +137,7 @@ def run_networks(
     dead: bool,
     statistics: Sequence[Statistic],
     buffers: Buffers | None,
+    trials_at_once: int | None,
 ) -> Run:
     """Run the networks; see `RNNTorch.run`."""
     k = rnn.n_networks
@@ -163,7 +186,14 @@ def run_networks(
                 readout = ReadoutNoise(drawn("out", basis.shape[-1]), basis)
         if not isinstance(noise, Noise):
             rnn.n_simulations += 1
-    simulation = simulate(rnn.equation, weights, inputs, units, statistics, buffers=buffers)
+    simulation: Simulation | SlicedSimulation
+    if trials_at_once is None or trials_at_once >= n_trials:
+        simulation = simulate(rnn.equation, weights, inputs, units, statistics, buffers=buffers)
+    else:
+        simulation = simulate_sliced(
+            rnn.equation, weights, inputs, units, statistics,
+            buffers=buffers, trials_at_once=trials_at_once,
+        )  # fmt: skip
     outputs = simulation.outputs
     if readout is not None:
         outputs = outputs + readout.reaches(weights.W_out)

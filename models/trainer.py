@@ -23,6 +23,7 @@ from .dropout import UnitDropout
 from .early_stopping import BestWeights
 from .engine import Buffers, torch_on_one
 from .losses import LossFunction
+from .memory import bound_to_trajectories
 from .rnn_torch import RNNTorch
 from .scores import r2_pooled
 from .sweep import joint_penalties, one_for_each
@@ -46,6 +47,10 @@ class Trainer:
         How to train: all networks alike, or each in its own way. Those ways may differ in the
         learning rate, weight decay, largest norm of the gradient and weights of penalties.
 
+    trials_at_once : int, optional
+        Trials whose trajectories are in memory at a time, where those of a batch are too many
+        (`models.memory`); they are then run twice.
+
     Attributes
     ----------
     config : TrainingConfig
@@ -62,13 +67,23 @@ class Trainer:
         rnn: RNNTorch,
         task: Task | Sequence[Task],
         config: TrainingConfig | Sequence[TrainingConfig] | None = None,
+        trials_at_once: int | None = None,
     ) -> None:
         self.rnn = rnn
+        self.trials_at_once = trials_at_once
         self.configs = one_for_each(
             "config", TrainingConfig() if config is None else config, rnn.n_networks
         )
         penalties = joint_penalties(self.configs)
         self.config = self.configs[0]
+        bound = bound_to_trajectories(penalties, self.config)
+        if trials_at_once is not None and bound:
+            raise ParameterError(
+                "trials_at_once",
+                trials_at_once,
+                f"{' and '.join(bound)} need all trajectories at a time",
+                "leave it out",
+            )
         self.batches = Batches(rnn, task, self.config.same_batch)
         rnn.enforce_constraints()
         self.identity = training_identity(rnn, self.batches.tasks, self.configs)
@@ -87,10 +102,10 @@ class Trainer:
         self.best = BestWeights(list(self.params.values()), self.config)
         self.record = TrainingRecord(rnn.n_networks, self._curves())
         self.seconds = 0.0
+        self._buffers = Buffers()
         self._validation = self._checked_validation() if self.config.validation_interval else None
         # The weights of the last finite loss, to which a diverged network returns.
         self._previous = [p.detach().clone() for p in self.params.values()]
-        self._buffers = Buffers()
 
     def _curves(self) -> list[str]:
         """Return the names of what is recorded of every iteration beside the loss."""
@@ -269,7 +284,8 @@ class Trainer:
         level = self.config.noise_level(self.iteration)
         descent = self.losses.descent(
             u, t, level, kept, dead,
-            self.config.task_safe_gradients, self.config.monitor, self._buffers,
+            self.config.task_safe_gradients, self.config.monitor,
+            self._buffers, self.trials_at_once,
         )  # fmt: skip
         if self.dropout is not None:
             self.dropout.observe(descent.run.states)
@@ -327,11 +343,15 @@ class Trainer:
             )
         return batch
 
+    def _outputs(self, u: Tensor) -> Tensor:
+        """Return the noise-free outputs; the next run overwrites them."""
+        return self.rnn.run(u, buffers=self._buffers, trials_at_once=self.trials_at_once).outputs
+
     @torch.no_grad()
     def _scores(self, u: Tensor, t: Tensor, outputs: Tensor | None = None) -> list[float | None]:
         """Return the pooled R^2 of each network, noise-free, None where there is none."""
         if outputs is None:
-            _, outputs = self.rnn.simulate(u, noise=False)
+            outputs = self._outputs(u)
         scores = []
         for y, wanted in zip(outputs, t.expand_as(outputs), strict=True):
             predicted, target = (a.movedim(-1, 0).double().cpu().numpy() for a in (y, wanted))
@@ -343,13 +363,13 @@ class Trainer:
         """Return what came out; R^2 is on the batch that fresh tasks draw."""
         inputs, targets = self.batches.first()
         with torch.no_grad():
-            _, outputs = self.rnn.simulate(inputs, noise=False)
+            outputs = self._outputs(inputs)
             # No loss has been taken of the weights that the last step made.
             lost = self.record.active & ~torch.isfinite(outputs).flatten(1).all(dim=1).cpu().numpy()
             if lost.any():
                 self._return(torch.as_tensor(lost, device=self.rnn.device))
                 self.record.lose(lost)
-                _, outputs = self.rnn.simulate(inputs, noise=False)
+                outputs = self._outputs(inputs)
         scores = self._scores(inputs, targets, outputs)
         networks = []
         for i, seed in enumerate(self.rnn.seeds):

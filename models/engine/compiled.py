@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -47,6 +48,10 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
 @cache
 def _pool(number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix="rnn-engine")
+
+
+# The threads of a pool do not follow into a forked process, which makes a pool of its own.
+os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @cache

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from models import NetworkConfig, TrainingConfig
+from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
 from models.memory import SHARE, MemoryPlan, TrainingSize, _allowed_by_control_group, plan_memory
 from tasks_lib import ParameterError
 
@@ -116,3 +117,61 @@ def test_limits_of_control_groups_count(tmp_path, monkeypatch):
     own_group = {"/proc/self/cgroup": "0::/job/step"}
     monkeypatch.setattr(Path, "read_text", lambda self: own_group.get(str(self)) or read(self))
     assert _allowed_by_control_group(tmp_path) == [700]
+
+
+@pytest.mark.parametrize("form", ["s", "h"])
+def test_a_training_in_slices_of_trials_is_the_same_to_rounding(form):
+    """With noise, statistics and task-safe gradients."""
+    size = size_of(
+        n_units=30, n_trials=37, n_steps=30, form=form, max_iter=6, penalties=PENALTIES,
+        task_safe_gradients=True, monitor=True,
+    )  # fmt: skip
+
+    def train(trials_at_once):
+        rnn = RNNTorch.from_config(size.network, 6, 2, [0, 1], dtype=torch.float64)
+        trainer = Trainer(rnn, task_of(size), size.training, trials_at_once)
+        return trainer.run_training()
+
+    for whole, sliced in zip(train(None), train(10), strict=True):
+        assert np.allclose(whole.loss_curve, sliced.loss_curve, rtol=1e-5)
+        assert np.allclose(whole.weights["W_rec"], sliced.weights["W_rec"], atol=1e-8)
+
+
+def test_penalties_on_trajectories_are_refused_in_slices():
+    size = size_of(n_units=10, n_trials=9, n_steps=30, penalties=DENSE)
+    rnn = RNNTorch.from_config(size.network, 6, 2)
+    with pytest.raises(ParameterError, match=r"trials_at_once = 4: the penalty clustering need"):
+        Trainer(rnn, task_of(size), size.training, trials_at_once=4)
+
+
+def test_a_penalty_that_did_not_name_trajectories_cannot_have_them():
+    rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 2, 1)
+    run = rnn.run(torch.ones(5, 9, 2), trials_at_once=4)
+    with pytest.raises(ParameterError, match="trajectories were not kept"):
+        _ = run.states
+
+
+def test_a_cohort_that_does_not_fit_is_divided_by_itself(monkeypatch):
+    size = size_of(n_units=12, n_trials=20, n_steps=30, max_iter=3)
+    task = task_of(size)
+
+    def train(free):
+        monkeypatch.setattr("models.memory.free_bytes", lambda device: free)
+        return train_cohort(task, size.network, size.training, range(5), device="cpu")
+
+    made = []
+    monkeypatch.setattr(
+        "models.cohort.Trainer",
+        lambda rnn, *args: made.append((rnn.n_networks, args[-1])) or Trainer(rnn, *args),
+    )
+    whole = train(10**12)
+    assert made == [(5, None)]
+    made.clear()
+    divided = train(int(2.01 * size.bytes_needed(1) / SHARE))
+    assert made == [(2, None), (2, None), (1, None)]
+    for one, other in zip(whole.networks, divided.networks, strict=True):
+        assert np.array_equal(one.loss_curve, other.loss_curve)
+    made.clear()
+    train(int(1.01 * size.bytes_needed(1, 10) / SHARE))
+    assert {n for n, _ in made} == {1}
+    assert made[0][1] == 10
