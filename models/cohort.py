@@ -123,12 +123,12 @@ def train_cohort(
 def groups(n_networks: int, n_values: int, training: TrainingConfig) -> list[range]:
     """Return which networks a CPU trains as one batch.
 
-    An iteration costs about 1 ms beside the loops, whatever the number of networks. Per network
-    and iteration it took, on one core, alone / with 3 others / with 15 others: 1.7 / 1.0 / 0.85 ms
-    with 20 units, 32 trials and 60 steps; 2.2 / 1.5 / 1.4 ms with 50 units; 4.8 / 4.6 / 4.4 ms with
-    50 units, 64 trials and 140 steps; 10.8 / 10.5 / 10.3 ms with 100. More than 16 bring nothing
-    more, and trajectories of many values nothing but the need of memory for all of them.
-    A network that stops early would rest in a batch, at the cost of one that trains.
+    An iteration costs about 1 ms beside the loops, whatever the number of networks. With two
+    penalties it took a processor, per network alone / with 3 others / with 15 others: 1.7 / 1.0 /
+    0.85 ms with 20 units, 32 trials and 60 steps; 2.2 / 1.5 / 1.4 ms with 50 units; 4.8 / 4.6 / 4.3
+    ms with 50 units, 64 trials and 140 steps; 10.8 / 10.5 / 10.3 ms with 100 units. From 4 to 16
+    little more is won, and with trajectories of many values nothing, but memory for all of them is
+    needed. In a batch a network that stopped early costs as much as one that trains.
 
     It depends on the sizes alone, and not on the machine, so that a training that was cut goes on
     elsewhere.

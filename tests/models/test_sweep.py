@@ -83,7 +83,7 @@ own_network = st.fixed_dictionaries(
 )
 own_training = st.fixed_dictionaries(
     {
-        "lr": st.sampled_from([None, 0.003, 0.05]),
+        "lr": st.sampled_from([None, 0.003, 0.05, 0.5, 1e8]),  # of the last, networks diverge
         "weight_decay": st.sampled_from([0.0, 1e-6, 1e-2]),
         "max_grad_norm": st.sampled_from([50.0, 0.01]),
         "penalties": any_penalties,
@@ -97,6 +97,7 @@ shared_training = st.fixed_dictionaries(
         "monitor": st.booleans(),
         "anneal_noise": st.booleans(),
         "validation_interval": st.sampled_from([1, 2]),
+        "patience": st.just(1),
         "dropout_rate": st.just(0.3),
         "dropout_kind": st.sampled_from(["mute", "dead"]),
         "dropout_sampling": st.sampled_from(["uniform", "participation", "output_weights"]),
@@ -118,6 +119,8 @@ def test_a_network_is_the_same_alone_and_among_others(
     network, n_units, shared, own, threads, batch_size, data
 ):
     networks = [replace(network, n_units=n_units, **mine) for mine, _ in own]
+    if "validation_interval" not in shared:
+        shared.pop("patience", None)
     trainings = [TrainingConfig(**shared, **mine) for _, mine in own]
     seeds = data.draw(st.lists(st.integers(0, 99), min_size=len(own), max_size=len(own)))
     together = train(networks, trainings, seeds, threads, batch_size)
@@ -141,6 +144,14 @@ def test_torch_threads_change_no_bit_of_larger_networks():
     together = train([network] * 2, training, [0, 1], threads=2, batch_size=64)
     for i in range(2):
         assert_same(together[i], train([network], training, [i], 1, 64)[0])
+
+
+def test_a_network_is_the_same_among_sixty_four():
+    network = replace(NETWORK, sigma_rec=0.1, sigma_inp=0.1, sigma_out=0.1)
+    training = TrainingConfig(max_iter=5, penalties={"clustering": {"weight": 0.1}})
+    together = train([network] * 64, training, range(64))
+    for i in (0, 17, 63):
+        assert_same(together[i], train([network], training, [i], threads=2)[0])
 
 
 @pytest.mark.parametrize("shape", [(2, 480, 2), (7, 126, 7), (5, 33, 11), (50, 700, 50)])
