@@ -12,7 +12,7 @@ from torch import Tensor
 from . import penalties as penalty_registry
 from .by_network import inner, means
 from .engine import Buffers, Cotangent, Statistic, Weights
-from .rnn_torch import WEIGHTS, RNNTorch
+from .rnn_torch import RNNTorch
 from .run import Run
 
 TASK = "task"
@@ -75,6 +75,10 @@ class _Term:
     weights: Tensor  # (K,)
     statistics: tuple[Statistic, ...]
     belongs: tuple[bool, ...]  # (K,): whether it is a term of this network
+
+
+# What arrives at the outputs, states, statistics and each block of weights of one network.
+_Pulled = Sequence[Tensor | None]
 
 
 class LossFunction:
@@ -175,12 +179,7 @@ class LossFunction:
         losses = {TASK: means(error.square())}
         on_outputs = torch.zeros_like(outputs)
         on_outputs[:, self.mask] = error * (2.0 / error[0].numel())
-        separate = [[term] for term in self.terms] if with_norms else [self.terms]
-        groups = [
-            self._pull_terms(run, asked, u, t, silenced, group, losses)
-            for group in separate
-            if group
-        ]
+        groups = self._pull_terms(run, asked, u, t, silenced, with_norms, losses)
         total = losses[TASK]
         for term in self.terms:
             total = total + term.weights * losses[term.name]
@@ -231,65 +230,70 @@ class LossFunction:
         u: Tensor,
         t: Tensor,
         silenced: Tensor | None,
-        terms: Sequence[_Term],
+        separately: bool,
         losses: dict[str, Tensor],
-    ) -> tuple[Cotangent | None, Weights]:
-        """Take terms of every network; return what they send to its activity and its weights.
+    ) -> list[tuple[Cotangent | None, Weights]]:
+        """Take the penalties of every network; return what they send to activity and to weights.
 
-        The losses are put into ``losses``, without their weights; 0 where a term has no weight.
+        One pair for all of them, or one for each if ``separately``. The losses are put into
+        ``losses``, without their weights; 0 where a term has no weight.
         """
+        if not self.terms:
+            return []
         rnn, k = self.rnn, self.rnn.n_networks
+        groups = [[term] for term in self.terms] if separately else [self.terms]
         inputs, targets = u.expand(k, *u.shape[-3:]), t.expand_as(run.outputs)
         weights = rnn.effective_weights()
-        values = run.outputs.new_zeros((len(terms), k))
-        pulled: list[tuple[Tensor | None, ...]] = []
+        for term in self.terms:
+            losses[term.name] = run.outputs.new_zeros(k)
+
+        def apart(own: Tensor) -> Tensor:
+            return own.detach().clone() if k > 1 else own.detach()
+
+        pulled: list[list[_Pulled]] = [[] for _ in groups]  # of each group, of each network
         for i in range(k):
-            chosen = [j for j, term in enumerate(terms) if term.belongs[i]]
-            if not chosen:
-                pulled.append((None,) * (3 + len(WEIGHTS)))
-                continue
-            # All but the states, which begin on a cache line, are put into memory of their own:
-            # BLAS rounds by where an array lies.
+            # Of several networks all but the states, which begin on a cache line, are put into
+            # memory of their own: BLAS rounds by where an array lies.
             # A penalty that names what it needs never asks for states that were not kept.
             kept_states = run.outputs.new_empty(0, 0, 0) if run.is_sliced else run.states[i]
             states = kept_states.detach().requires_grad_()
-            outputs = run.outputs[i].detach().clone().requires_grad_()
+            outputs = apart(run.outputs[i]).requires_grad_()
             statistics = run.simulation.statistics[:, i].clone().requires_grad_()
-            own = Weights(*(w[i].detach().clone().requires_grad_() for w in weights))
+            own = Weights(*(apart(w[i]).requires_grad_() for w in weights))
+            leaves = (outputs, states, statistics, *own)
             with torch.enable_grad():
                 context = self._context(
-                    states, outputs, inputs[i].clone(), targets[i].clone(), own,
+                    states, outputs, apart(inputs[i]), apart(targets[i]), own,
                     None if silenced is None else silenced[i] > 0,
                     dict(zip(asked, statistics.unbind(0), strict=True)),
                 )  # fmt: skip
-                found = [terms[j].function(context, **terms[j].args) for j in chosen]
-                scaled = [terms[j].weights[i] * v for j, v in zip(chosen, found, strict=True)]
-                total = torch.stack(scaled).sum()
-                leaves = (outputs, states, statistics, *own)
-                # A penalty may depend on any of them, or on none (then it is a constant).
-                pulled.append(
-                    torch.autograd.grad(total, leaves, allow_unused=True)
-                    if total.requires_grad
-                    else (None,) * len(leaves)
-                )
-            values[chosen, i] = torch.stack([v.detach() for v in found])
-        for term, row in zip(terms, values, strict=True):
-            losses[term.name] = row
-        columns = list(zip(*pulled, strict=True))
-        on_outputs, on_states = _stacked(columns[0]), _stacked(columns[1])
-        on_statistics = _stacked(columns[2])
-        by_weights = [
-            torch.zeros_like(w) if (g := _stacked(c)) is None else g
-            for c, w in zip(columns[3:], weights, strict=True)
-        ]
-        cotangent = None
-        if not (on_outputs is None and on_states is None and on_statistics is None):
-            cotangent = Cotangent(
-                torch.zeros_like(run.outputs) if on_outputs is None else on_outputs,
-                on_states,
-                None if on_statistics is None else on_statistics.transpose(0, 1),
-            )
-        return cotangent, Weights(*by_weights)
+                for group, received in zip(groups, pulled, strict=True):
+                    total = self._add_terms(context, group, i, losses)
+                    # A penalty may depend on any of the leaves, or on none: it is a constant then.
+                    # Penalties share what the context makes once, such as the rates.
+                    received.append(
+                        torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+                        if total is not None and total.requires_grad
+                        else (None,) * len(leaves)
+                    )
+        return [_collected(received, run.outputs, weights) for received in pulled]
+
+    @staticmethod
+    def _add_terms(
+        context: penalty_registry.PenaltyContext,
+        group: Sequence[_Term],
+        network: int,
+        losses: dict[str, Tensor],
+    ) -> Tensor | None:
+        """Return the weighted sum of the terms that a network has, if any, and note each."""
+        total = None
+        for term in group:
+            if term.belongs[network]:
+                value = term.function(context, **term.args)
+                losses[term.name][network] = value.detach()
+                scaled = term.weights[network] * value
+                total = scaled if total is None else total + scaled
+        return total
 
     def _context(
         self,
@@ -327,6 +331,22 @@ class LossFunction:
             mask=self.mask,
             statistics=statistics or {},
         )
+
+
+def _collected(
+    received: Sequence[_Pulled], outputs: Tensor, weights: Weights
+) -> tuple[Cotangent | None, Weights]:
+    """Return what K networks received at outputs, states, statistics, and their weights."""
+    on_outputs, on_states, on_statistics, *by_weights = map(_stacked, zip(*received, strict=True))
+    cotangent = None
+    if not (on_outputs is None and on_states is None and on_statistics is None):
+        cotangent = Cotangent(
+            torch.zeros_like(outputs) if on_outputs is None else on_outputs,
+            on_states,
+            None if on_statistics is None else on_statistics.transpose(0, 1),
+        )
+    blocks = zip(by_weights, weights, strict=True)
+    return cotangent, Weights(*(torch.zeros_like(w) if g is None else g for g, w in blocks))
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -17,7 +17,7 @@ from .problem import BLOCKS, PRODUCTS, Arrays, Problem
 TOLERANCE = 1e-3
 WARM_UPS = 2
 MIN_ROUNDS = 3
-PAUSE = 0.005  # seconds in which the threads of one library go to sleep before another's turn
+PAUSE = 0.05  # seconds in which the threads of one library go to sleep before another's turn
 
 
 class WrongGradient(Exception):

@@ -134,8 +134,9 @@ class Ours(Peer):
         return existing({name: grads[name].cpu() for name in BLOCKS}, self.problem)
 
     def step(self) -> None:
-        """Do one iteration."""
-        self._trainer._iterate()
+        """Do one iteration, on threads as `Trainer.run_training` does."""
+        with self._trainer._threads():
+            self._trainer._iterate()
 
 
 def advance(x: Tensor, drive: Tensor, transposed: Tensor) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ..equations import Equation
 from . import loops
-from .elementwise import CODES, draw
+from .elementwise import CODES, fill
 from .philox import PARTS
 from .statistics import KINDS, Statistic
 from .threads import n_threads
@@ -28,6 +29,9 @@ SMALL_PRODUCT = 1_000_000
 MOST_ROWS = 80  # what of a chunk is at work stays in a second-level cache
 MOST_ROWS_LARGE = 256
 FEWEST_ROWS = 8
+SMALL_UNITS = 128
+TOGETHER_ROWS = 64  # of the products over steps, of small networks
+FEWEST_DRAWS = 20_000  # that are worth a second thread
 
 
 def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
@@ -55,24 +59,39 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @cache
-def _blas() -> Any:
-    return ThreadpoolController().select(user_api="blas")
+def _blas() -> list[Any]:
+    """Return the controllers of the BLAS libraries of this process."""
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+@contextmanager
+def _products_on_one_thread() -> Iterator[None]:
+    before = [library.get_num_threads() for library in _blas()]
+    for library in _blas():
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, number in zip(_blas(), before, strict=True):
+            library.set_num_threads(number)
 
 
 def _run(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run tasks on as many threads as there are for them, each product on one."""
+    """Run tasks on as many threads as there are for them, this one included."""
     number = min(n_threads(), len(tasks))
-    with _blas().limit(limits=1):
-        if number == 1:
-            for task in tasks:
-                task()
-            return
 
-        def share(i: int) -> None:
-            for task in tasks[i::number]:
-                task()
+    def share(i: int) -> None:
+        for task in tasks[i::number]:
+            task()
 
-        list(_pool(number).map(share, range(number)))
+    with _products_on_one_thread():
+        others = [_pool(number - 1).submit(share, i) for i in range(1, number)]
+        try:
+            share(0)
+        finally:  # what the others work on must stay until they are done
+            wait(others)
+        for other in others:
+            other.result()
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -188,7 +207,8 @@ def backward(
         factors = _array(on_statistics) * totals.slopes[:, None, None].astype(dtype)
     shifts = totals.shifts.astype(dtype)
     parts = chunks(n_trials, n, n + m + 1)
-    together = max(1, MOST_ROWS_LARGE // (parts[0][1] - parts[0][0] or 1)) if n > 128 else 1
+    at_once = TOGETHER_ROWS if n <= SMALL_UNITS else MOST_ROWS_LARGE
+    together = max(1, at_once // max(1, parts[0][1] - parts[0][0]))
     gradients = np.empty((k, len(parts), n_adjoints, n + o, n + m + 1), dtype)
     starts = np.empty((k, len(parts), n_adjoints, n), dtype)
 
@@ -210,12 +230,23 @@ def backward(
 
 
 def normals(
-    shape: tuple[int, int, int], key: tuple[int, int], simulation: int, part: str, out: Tensor
-) -> None:
-    """Fill ``out`` (T, B, channels) with what `models.engine.philox.normals` returns."""
-    n_steps = shape[0]
-    z = np.empty((-(-n_steps // 4), 4, shape[1] * shape[2]), out.numpy().dtype)
-    k0, k1 = (np.uint32(word) for word in key)
-    for four, block in enumerate(z):
-        draw(block, 0, z.shape[2], four, simulation, PARTS[part], k0, k1)
-    out.copy_(torch.from_numpy(z).view(-1, shape[1], shape[2])[:n_steps])
+    shape: tuple[int, int, int],
+    keys: Sequence[tuple[int, int]],
+    simulation: int,
+    part: str,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Return what `models.engine.philox.normals` returns."""
+    out = torch.empty((len(keys), *shape), dtype=dtype)
+    arrays = out.view(len(keys), shape[0], -1).numpy()
+    fours = -(-shape[0] // 4)
+    halves = (
+        [(0, fours // 2), (fours // 2, fours)] if arrays[0].size > FEWEST_DRAWS else [(0, fours)]
+    )
+
+    def task(i: int, first: int, last: int) -> Callable[[], None]:
+        k0, k1 = (np.uint32(word) for word in keys[i])
+        return lambda: fill(arrays[i], first, last, simulation, PARTS[part], k0, k1)
+
+    _run([task(i, *half) for i in range(len(keys)) for half in halves])
+    return out

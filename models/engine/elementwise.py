@@ -56,6 +56,25 @@ def _exp32(x):
 
 
 @inline
+def _exp32_below(x):
+    """Return exp(x) of what is 0 or less, or barely more."""
+    x = F(-87.3) if x < F(-87.3) else x
+    t = x * F(1.44269504)
+    whole = I(t - F(0.5))
+    k = F(whole)
+    r = x - k * F(0.693359375)
+    r = r - k * F(-2.12194440e-4)
+    y = F(1.9875691500e-4)
+    y = y * r + F(1.3981999507e-3)
+    y = y * r + F(8.3334519073e-3)
+    y = y * r + F(4.1665795894e-2)
+    y = y * r + F(1.6666665459e-1)
+    y = y * r + F(5.0000001201e-1)
+    y = y * r * r + r + F(1.0)
+    return y * I((whole + I(127)) << I(23)).view(np.float32)
+
+
+@inline
 def _log32(x):
     """Return the logarithm of a positive normal number."""
     bits = F(x).view(np.int32)
@@ -215,13 +234,38 @@ def slope(code, p0, p1, x, d):
 
 
 @compiled
+def activate_and_slope(code, p0, p1, x, f, d):
+    """Put f(x) into ``f`` and f'(x) into ``d``, the derivative from the value where it can be."""
+    kind = x.dtype.type
+    p0, p1, zero, one = kind(p0), kind(p1), kind(0), kind(1)
+    if code == RELU:
+        for i in range(x.size):
+            positive = x[i] > zero
+            f[i] = p0 * x[i] if positive else (zero if x[i] <= zero else x[i])
+            d[i] = p0 if positive else zero
+        return
+    activate(code, p0, p1, x, f)
+    if code == TANH:
+        for i in range(x.size):
+            d[i] = p0 * (one - f[i] * f[i])
+    elif code == SIGMOID:
+        for i in range(x.size):
+            d[i] = p0 * f[i] * (one - f[i])
+    else:
+        slope(code, p0, p1, x, d)
+
+
+@compiled
 def sum_exponentials(x, shift, scale, total):
-    """Add the sum over rows of exp(scale (x - shift_i)) to ``total`` (N,); x is (rows, N)."""
+    """Add the sum over rows of exp(scale (x - shift_i)) to ``total`` (N,).
+
+    ``x`` is (rows, N), and nowhere above the shift.
+    """
     scale = x.dtype.type(scale)
     if x.itemsize == 4:
         for r in range(x.shape[0]):
             for i in range(x.shape[1]):
-                total[i] += _exp32(F(scale * (x[r, i] - shift[i])))
+                total[i] += _exp32_below(F(scale * (x[r, i] - shift[i])))
     else:
         for r in range(x.shape[0]):
             for i in range(x.shape[1]):
@@ -230,12 +274,12 @@ def sum_exponentials(x, shift, scale, total):
 
 @compiled
 def add_exponentials(x, shift, scale, factor, out):
-    """Add factor_i exp(scale (x - shift_i)) to ``out`` (rows, N)."""
+    """Add factor_i exp(scale (x - shift_i)) to ``out`` (rows, N); x is nowhere above the shift."""
     scale = x.dtype.type(scale)
     if x.itemsize == 4:
         for r in range(x.shape[0]):
             for i in range(x.shape[1]):
-                out[r, i] += factor[i] * _exp32(F(scale * (x[r, i] - shift[i])))
+                out[r, i] += factor[i] * _exp32_below(F(scale * (x[r, i] - shift[i])))
     else:
         for r in range(x.shape[0]):
             for i in range(x.shape[1]):
@@ -308,3 +352,16 @@ def draw(z, first, n, four, simulation, part, k0, k1):
             z0[j], z1[j] = x, y
             x, y = _box_muller64(c, d)
             z2[j], z3[j] = x, y
+
+
+@compiled
+def fill(out, first, last, simulation, part, k0, k1):
+    """Put the normals of steps 4 first ... 4 last - 1 into ``out`` (T, trials * channels)."""
+    n_steps, n = out.shape
+    z = np.empty((4, n), out.dtype)
+    for four in range(first, last):
+        draw(z, 0, n, four, simulation, part, k0, k1)
+        for w in range(min(4, n_steps - 4 * four)):
+            step = out[4 * four + w]
+            for i in range(n):
+                step[i] = z[w, i]

@@ -20,7 +20,14 @@ from __future__ import annotations
 import numpy as np
 
 from .compilation import compiled, inline
-from .elementwise import activate, add_exponentials, draw, slope, sum_exponentials
+from .elementwise import (
+    activate,
+    activate_and_slope,
+    add_exponentials,
+    draw,
+    slope,
+    sum_exponentials,
+)
 from .philox import PARTS
 from .products import multiply
 
@@ -258,8 +265,7 @@ def backward(
         x = states_now.reshape(-1)
         r = states_now
         if not form_s:
-            activate(code, p0, p1, x, rate.reshape(-1))
-            slope(code, p0, p1, x, flat_gain)
+            activate_and_slope(code, p0, p1, x, rate.reshape(-1), flat_gain)
             r = rate
         elif t < n_steps - 1:
             slope(code, p0, p1, arguments[t, first:last].reshape(-1), flat_gain)

@@ -297,10 +297,7 @@ def draw(
 ) -> Tensor:
     """Return standard normals (K, T, B, channels), by the fastest way there is."""
     if like.device.type == "cpu" and compiled is not None:
-        out = torch.empty((len(keys), *shape), dtype=like.dtype)
-        for key, own in zip(keys, out, strict=True):
-            compiled.normals(shape, key, simulation, part, own)
-        return out
+        return compiled.normals(shape, keys, simulation, part, like.dtype)
     return philox.normals(shape, keys, simulation, part, like.device, like.dtype)
 
 

@@ -32,7 +32,7 @@ def size_of(n_units=100, n_trials=200, n_steps=300, form="s", **training):
 
 
 MEASURE = """
-import resource, sys, torch
+import sys, torch
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig
 from tests.models.test_memory import size_of, task_of
 form, safe, penalties = sys.argv[1], sys.argv[2] == "safe", eval(sys.argv[3])
@@ -40,7 +40,10 @@ def train(size):
     rnn = RNNTorch.from_config(size.network, 6, 2, [0])
     Trainer(rnn, task_of(size), size.training).run_training()
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss, which starts at what the parent process had.
+    with open("/proc/self/status") as status:
+        (line,) = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 settings = dict(form=form, max_iter=2, task_safe_gradients=safe, penalties=penalties)
 train(size_of(n_units=20, n_trials=8, n_steps=8, **settings))
 before = peak()
