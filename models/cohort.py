@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,6 +14,7 @@ import torch
 from tasks_lib import Task
 from tasks_lib.errors import ParameterError
 
+from .atomic_file import write_atomically
 from .config import NetworkConfig
 from .connectivity import stream
 from .memory import TrainingSize, plan_memory
@@ -25,6 +27,8 @@ from .training_record import TrainedNetwork
 # Of networks that a CPU trains as one batch; see `groups`.
 MOST_NETWORKS = 16
 MOST_VALUES = 2**24
+# File beside the states of trainings that says which networks are one batch.
+DIVISION = "division.json"
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,11 @@ def train_cohort(
     parts: list[range] = []
     trials_at_once = None
     if seeds:
-        parts, trials_at_once = _divided(
+        parts, trials_at_once = _division_of(folder, len(seeds)) or _divided(
             _task_of(task, seeds[0]), nets, trainings, torch.device(chosen), dtype
         )
+        if folder is not None:
+            _keep_division(folder, parts, trials_at_once)
     networks: list[TrainedNetwork] = []
     seconds = 0.0
     for number, part in enumerate(parts):
@@ -130,8 +136,8 @@ def groups(n_networks: int, n_values: int, training: TrainingConfig) -> list[ran
     little more is won, and with trajectories of many values nothing, but memory for all of them is
     needed. In a batch a network that stopped early costs as much as one that trains.
 
-    It depends on the sizes alone, and not on the machine, so that a training that was cut goes on
-    elsewhere.
+    It depends on the sizes alone. Where memory is short the groups are divided further; a training
+    that was cut keeps the division that it began with.
 
     Parameters
     ----------
@@ -146,6 +152,25 @@ def groups(n_networks: int, n_values: int, training: TrainingConfig) -> list[ran
     number = -(-n_networks // most)
     edges = [i * n_networks // number for i in range(number + 1)]
     return [range(first, last) for first, last in pairwise(edges)]
+
+
+def _division_of(folder: Path | None, n_networks: int) -> tuple[list[range], int | None] | None:
+    """Return how an earlier call divided the networks, so that its states are gone on with."""
+    if folder is None or not (folder / DIVISION).exists():
+        return None
+    try:
+        kept = json.loads((folder / DIVISION).read_text())
+        parts = [range(int(first), int(last)) for first, last in kept["parts"]]
+        trials = kept["trials_at_once"]
+        whole = [i for part in parts for i in part] == list(range(n_networks))
+        return (parts, None if trials is None else int(trials)) if whole else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # damaged: the networks are divided anew
+
+
+def _keep_division(folder: Path, parts: Sequence[range], trials_at_once: int | None) -> None:
+    kept = {"parts": [[p.start, p.stop] for p in parts], "trials_at_once": trials_at_once}
+    write_atomically(folder / DIVISION, lambda file: file.write(json.dumps(kept).encode()))
 
 
 def _divided(

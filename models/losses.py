@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+
+from tasks_lib.errors import ParameterError
 
 from . import penalties as penalty_registry
 from .by_network import inner, means
@@ -189,12 +191,8 @@ class LossFunction:
         if not (with_norms or (groups and task_safe)):
             # One adjoint for all.
             found = run.effective_gradients([_added(task, *active)])
-            parts = [self._raw(found[0], *(by_weights for _, by_weights in groups))]
-            # With norms there are no penalties here: the gradient is the task's.
-            alone: dict[str, Tensor] = (
-                {TASK: inner(parts[0], parts[0]).sqrt()} if with_norms else {}
-            )
-            return Descent(total, losses, parts[0], alone, run)
+            gradient = self._raw(found[0], *(by_weights for _, by_weights in groups))
+            return Descent(total, losses, gradient, {}, run)
         found = run.effective_gradients([task, *active])
         wrt_task, rest = self._raw(found[0]), iter(found[1:])
         by_group = [
@@ -267,6 +265,8 @@ class LossFunction:
                     None if silenced is None else silenced[i] > 0,
                     dict(zip(asked, statistics.unbind(0), strict=True)),
                 )  # fmt: skip
+                if run.is_sliced:
+                    context = replace(context, states=cast(Tensor, NotKept()), rates_of=_refuse)
                 for group, received in zip(groups, pulled, strict=True):
                     total = self._add_terms(context, group, i, losses)
                     # A penalty may depend on any of the leaves, or on none: it is a constant then.
@@ -331,6 +331,32 @@ class LossFunction:
             mask=self.mask,
             statistics=statistics or {},
         )
+
+
+class NotKept:
+    """Trajectories that were too many to keep: whoever looks at them is told so."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse."""
+        raise _refusal()
+
+    @classmethod
+    def __torch_function__(cls, *call: Any) -> Any:
+        """Refuse."""
+        raise _refusal()
+
+
+def _refuse() -> Tensor:
+    raise _refusal()
+
+
+def _refusal() -> ParameterError:
+    return ParameterError(
+        "penalties",
+        "states or rates",
+        "were not kept, and a penalty asks for them that named its statistics alone",
+        "register it without `needs`",
+    )
 
 
 def _collected(

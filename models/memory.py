@@ -126,11 +126,17 @@ def _allowed_by_control_group(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
                 break
             limit = group / "memory.max"
             if limit.exists() and (text := limit.read_text().strip()) != "max":
-                used = int((group / "memory.current").read_text())
+                used = int((group / "memory.current").read_text()) - _reclaimable(group)
                 left.append(max(int(text) - used, 0))
     except (OSError, ValueError):
         pass  # no control groups of the second version here
     return left
+
+
+def _reclaimable(group: Path) -> int:
+    """Return what counts as used and is given up when it is needed: cached files."""
+    rows = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return sum(int(n) for name, n in rows if name in ("inactive_file", "slab_reclaimable"))
 
 
 @dataclass(frozen=True)

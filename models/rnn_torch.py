@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from tasks_lib.errors import ParameterError
 
@@ -47,11 +48,15 @@ class _Simulation(torch.autograd.Function):
         *_, u, rnn, noise, level, kept, dead = tensors
         run: Run = rnn.run(u.detach(), noise, level, kept, dead)
         ctx.run, ctx.shape = run, u.shape
-        # The states leave the node; a change in place by the caller would spoil the gradients.
-        return run.states.clone(), run.outputs
+        # Saved so that torch notices where they change before the way back: the run shares them.
+        ctx.save_for_backward(*tensors[: len(WEIGHTS) + 1])
+        # What leaves the node is not the run's own: a change in place would spoil the gradients.
+        return run.states.clone(), run.outputs.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
+        _ = ctx.saved_tensors
         states, outputs = gradients
         (found,) = ctx.run.effective_gradients([Cotangent(outputs.contiguous(), states)])
         onto_inputs = None

@@ -76,7 +76,8 @@ class Trainer:
         )
         penalties = joint_penalties(self.configs)
         self.config = self.configs[0]
-        bound = bound_to_trajectories(penalties, self.config)
+        used = [name for name, spec in penalties.items() if any(spec["weight"])]
+        bound = bound_to_trajectories(used, self.config)
         if trials_at_once is not None and bound:
             raise ParameterError(
                 "trials_at_once",
@@ -86,7 +87,7 @@ class Trainer:
             )
         self.batches = Batches(rnn, task, self.config.same_batch)
         rnn.enforce_constraints()
-        self.identity = training_identity(rnn, self.batches.tasks, self.configs)
+        self.identity = training_identity(rnn, self.batches.tasks, self.configs, trials_at_once)
         self.params = dict(rnn.named_parameters())
         self.optimizer = Adam(
             list(self.params.values()),
@@ -287,7 +288,7 @@ class Trainer:
             self.config.task_safe_gradients, self.config.monitor,
             self._buffers, self.trials_at_once,
         )  # fmt: skip
-        if self.dropout is not None:
+        if self.dropout is not None and self.dropout.observes:
             self.dropout.observe(descent.run.states)
         loss, slopes = descent.total, descent.gradients
         norms = inner(slopes, slopes).sqrt()

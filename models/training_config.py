@@ -162,6 +162,10 @@ def _checked_penalties(penalties: Any) -> dict[str, dict[str, Any]]:
     checked = {}
     for name in sorted(penalties, key=str):
         spec = penalties[name]
+        if name == "task":
+            raise ParameterError(
+                "penalties.task", spec, "is the loss that every training has", "leave it out"
+            )
         if not isinstance(spec, Mapping) or "weight" not in spec or set(spec) - {"weight", "args"}:
             raise ParameterError(
                 f"penalties.{name}", spec, "is not a penalty", 'write {"weight": 0.1, "args": {}}'

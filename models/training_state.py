@@ -144,7 +144,10 @@ def _arrays(value: Any) -> Any:
 
 
 def training_identity(
-    rnn: RNNTorch, tasks: Sequence[Task], configs: Sequence[TrainingConfig]
+    rnn: RNNTorch,
+    tasks: Sequence[Task],
+    configs: Sequence[TrainingConfig],
+    trials_at_once: int | None = None,
 ) -> dict[str, Any]:
     """Return what makes a training this one, JSON-able: its parameters, seeds, initial weights.
 
@@ -166,6 +169,9 @@ def training_identity(
         "constraint_method": rnn.constraint_method,
         "bias_range": list(rnn.bias_range),
         "train_x_init": rnn.train_x_init,
+        "dale": None if rnn.dale is None else rnn.dale.tolist(),
+        "exc_to_inh_ratio": rnn.exc_to_inh_ratio,
+        "trials_at_once": trials_at_once,
         **_told_by_name([asdict(equation) for equation in rnn.equations]),
         **_told_by_name([config.to_dict() for config in configs]),
         "tasks": drawn,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -26,24 +27,34 @@ _OPTIONS: dict[str, Any] = {
 
 
 @cache
-def cache_folder() -> str:
-    """Return the folder of what was compiled from the sources as they are."""
+def cache_folder() -> str | None:
+    """Return the folder of what was compiled from the sources as they are; None if it can't be.
+
+    Numba itself would go on to a folder that does not know of the other files.
+    """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    base = Path(_settings.CACHE_DIR or Path(home) / "rnn-pipeline" / "compiled")
-    return str(base / digest.hexdigest()[:16])
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = Path(_settings.CACHE_DIR or Path(home) / "rnn-pipeline" / "compiled")
+        folder = base / digest.hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return str(folder)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        return None
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function, to be called from Python or from another one, without the GIL."""
+    folder = cache_folder()
+    if folder is None:
+        return njit(nogil=True, **_OPTIONS)(function)
     before = _settings.CACHE_DIR
-    _settings.CACHE_DIR = cache_folder()
+    _settings.CACHE_DIR = folder
     try:
         return njit(nogil=True, cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # nowhere to keep it
-        return njit(nogil=True, **_OPTIONS)(function)
     finally:
         _settings.CACHE_DIR = before
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -21,7 +20,7 @@ from . import loops
 from .elementwise import CODES, fill
 from .philox import PARTS
 from .statistics import KINDS, Statistic
-from .threads import n_threads
+from .threads import Lowered, n_threads
 from .weights import Weights
 
 # A product of so many multiplications or fewer takes the short way through OpenBLAS.
@@ -38,7 +37,7 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
     """Return the first and last + 1 of the trials of each chunk.
 
     They depend on the sizes alone, and not on the number of threads, so that sums are rounded
-    alike on every machine. Their number is even where it can be: two cores share them.
+    alike on any number of them. Their number is even where it can be: two cores share them.
     """
     rows = min(SMALL_PRODUCT // (n_units * n_sent), MOST_ROWS)
     if rows < MOST_ROWS // 2:
@@ -64,16 +63,15 @@ def _blas() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-@contextmanager
-def _products_on_one_thread() -> Iterator[None]:
+def _set_blas_threads(numbers: Sequence[int]) -> list[int]:
+    """Set the threads of each BLAS library, and return what they were."""
     before = [library.get_num_threads() for library in _blas()]
-    for library in _blas():
-        library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        for library, number in zip(_blas(), before, strict=True):
-            library.set_num_threads(number)
+    for library, number in zip(_blas(), numbers, strict=True):
+        library.set_num_threads(number)
+    return before
+
+
+_products_on_one_thread = Lowered(lambda: _set_blas_threads([1] * len(_blas())), _set_blas_threads)
 
 
 def _run(tasks: Sequence[Callable[[], None]]) -> None:
@@ -84,7 +82,7 @@ def _run(tasks: Sequence[Callable[[], None]]) -> None:
         for task in tasks[i::number]:
             task()
 
-    with _products_on_one_thread():
+    with _products_on_one_thread:
         others = [_pool(number - 1).submit(share, i) for i in range(1, number)]
         try:
             share(0)
@@ -185,7 +183,7 @@ def backward(
     weights: Weights,
     inputs: Tensor,
     states: Tensor,
-    arguments: Tensor,
+    arguments: Tensor | None,
     on_outputs: Tensor,
     on_states: Tensor | None,
     totals: Totals,
@@ -195,6 +193,7 @@ def backward(
     n_adjoints = len(on_outputs)
     k, _, n_trials, n = states.shape
     m, o = inputs.shape[-1], on_outputs.shape[-1]
+    assert arguments is not None  # empty in form h
     codes = _codes(equation)
     w = _array(torch.cat((weights.W_rec, weights.W_out), 1))
     u, x, a = _array(inputs), states.numpy(), arguments.numpy()

@@ -1,13 +1,13 @@
 """Compiled time loops of some trials of one network, forward and backward.
 
 A loop runs all steps of so few trials that what it works on stays in the cache. At each step one
-product makes the argument of f and the output together, from rates, input and the constant 1 that
-the bias multiplies; backward, one product makes the adjoint of the rates and one the gradients of
-all weights.
+product makes the argument of f, from rates, input and the constant 1 that the bias multiplies, and
+a small one the output; backward, one product makes the adjoint of the rates and one the gradients
+of all weights.
 
 With r the rates and a the argument of f, λ the adjoint (dL/dx) and e = dL/dy:
 
-    [W_rec r + W_inp u + b, W_out r] = [r, u, 1] [[W_rec, W_out]ᵀ; [W_inp, 0]ᵀ; [b, 0]]
+    W_rec r + W_inp u + b = [r, u, 1] [W_recᵀ; W_inpᵀ; b]
     form s: δ = α f'(a) λ⁺,  λ = (1 - α - 3αγx²) λ⁺ + [δ, e] [W_rec; W_out]
     form h: δ = α λ⁺,        λ = (1 - α - 3αγx²) λ⁺ + f'(x) [δ, e] [W_rec; W_out]
     gradients of [[W_rec, W_inp, b], [W_out, -, -]] = Σ [δ, e]ᵀ [r, u, 1]

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasks_lib.errors import ParameterError
+
 from ..equations import Equation
 from . import fused, philox, plain
 from .statistics import Statistic
@@ -91,7 +93,7 @@ class Simulation:
     states : Tensor (K, T, B, N)
         Before each update.
     arguments : Tensor (K, T, B, N) or None
-        Arguments of f, form s.
+        Arguments of f, form s; none or empty in form h.
     outputs : Tensor (K, T, B, O)
         Without the noise of the readout.
     statistics : Tensor (S, K, N)
@@ -119,7 +121,7 @@ class Simulation:
                 self.weights,
                 self.inputs,
                 self.states,
-                self.states[:0] if self.arguments is None else self.arguments,
+                self.arguments,
                 outputs,
                 self._stacked([c.states for c in cotangents], self.states),
                 self._totals,
@@ -128,11 +130,14 @@ class Simulation:
         onto = self._stacked([self._onto_states(c) for c in cotangents], self.states)
         if self.back_end == "fused":
             w = self.weights
-            blocks = fused.backward(
-                self.equation, w.W_rec, w.W_inp, w.W_out, self.inputs, self.states,
-                self.arguments, outputs, onto,
-            )  # fmt: skip
-            return [Weights(*(block[a] for block in blocks)) for a in range(len(outputs))]
+            try:
+                blocks = fused.backward(
+                    self.equation, w.W_rec, w.W_inp, w.W_out, self.inputs, self.states,
+                    self.arguments, outputs, onto,
+                )  # fmt: skip
+                return [Weights(*(block[a] for block in blocks)) for a in range(len(outputs))]
+            except fused.FusedUnavailableError as error:
+                _remember_misfit(self.states.device, w.n_units, error)
         found, _ = plain.backward(
             self.equation,
             self.weights,
@@ -182,10 +187,26 @@ def _statistics(equation: Equation, states: Tensor, asked: Sequence[Statistic]) 
     return torch.stack([s.of(states, rates, (1, 2)) for s in asked])
 
 
+# Devices and sizes that the GPU kernels turned out not to fit.
+_MISFITS: set[tuple[str, int]] = set()
+
+
+def _misfit(device: torch.device, n_units: int) -> tuple[str, int]:
+    return str(device), n_units
+
+
+def _remember_misfit(device: torch.device, n_units: int, error: Exception) -> None:
+    """Warn once that networks of this size run in plain torch on this device."""
+    if _misfit(device, n_units) not in _MISFITS:
+        _MISFITS.add(_misfit(device, n_units))
+        warnings.warn(f"{error}. Networks run in plain torch, more slowly.", stacklevel=3)
+
+
 def default_back_end(device: torch.device, n_units: int, dtype: torch.dtype) -> str:
     """Return the fastest back end for networks of a size, on a device, in a precision."""
     if device.type == "cpu":
-        return "plain" if compiled is None else "compiled"
+        loops_fit = compiled is not None and dtype in (torch.float32, torch.float64)
+        return "compiled" if loops_fit else "plain"
     return "fused" if fused.is_available(n_units, dtype, device) else "plain"
 
 
@@ -217,15 +238,25 @@ def simulate(
         Where to put the trajectories; a later simulation with the same buffers overwrites them.
     """
     weights = Weights(*(w.detach() for w in weights))
+    for w in weights:
+        if w.dtype != inputs.dtype:
+            raise ParameterError(
+                "u.dtype",
+                str(inputs.dtype),
+                f"the weights are {w.dtype}",
+                "make the network with the dtype that it should have, and inputs alike",
+            )
     back_end = back_end or default_back_end(inputs.device, weights.n_units, inputs.dtype)
     asked = tuple(statistics)
     if back_end == "compiled":
         return _simulate_compiled(equation, weights, inputs, noise, asked, buffers or Buffers())
     if back_end == "fused":
         try:
+            if _misfit(inputs.device, weights.n_units) in _MISFITS:
+                raise fused.FusedUnavailableError("")
             states, arguments, outputs = _run_fused(equation, weights, inputs, noise)
         except fused.FusedUnavailableError as error:
-            warnings.warn(f"{error}. Networks run in plain torch, more slowly.", stacklevel=2)
+            _remember_misfit(inputs.device, weights.n_units, error)
             back_end = "plain"
     if back_end == "plain":
         xi = None if noise.is_silent else _drawn(noise, inputs, weights.n_units)

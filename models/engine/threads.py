@@ -2,32 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from typing import Any
 
 import torch
 
-_n_threads: ContextVar[int | None] = ContextVar("n_threads", default=None)
+
+class Lowered:
+    """A setting of the whole process, lowered while anyone is inside; of any number of threads.
+
+    Parameters
+    ----------
+    lower : callable
+        Lowers it, and returns what it was.
+    restore : callable
+        Given that, puts it back.
+    """
+
+    def __init__(self, lower: Callable[[], Any], restore: Callable[[Any], Any]) -> None:
+        self._lower, self._restore = lower, restore
+        self._lock = threading.Lock()
+        self._inside = 0
+        self.before: Any = None  # what it was, while anyone is inside
+
+    def __enter__(self) -> None:
+        """Lower it, if nobody is inside."""
+        with self._lock:
+            if not self._inside:
+                self.before = self._lower()
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        """Put it back, if nobody is left inside."""
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._restore(self.before)
+                self.before = None
+
+
+def _lower_torch() -> int:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return before
+
+
+_torch_on_one = Lowered(_lower_torch, torch.set_num_threads)
 
 
 def n_threads() -> int:
     """Return the number of threads of the loops: torch's, or what it was before `torch_on_one`."""
-    return _n_threads.get() or torch.get_num_threads()
+    return int(_torch_on_one.before or torch.get_num_threads())
 
 
 @contextmanager
 def torch_on_one() -> Iterator[None]:
     """Run torch's operations on one thread, and the loops on as many as torch had.
 
-    Beside the loops a training has operations that are too short to share. Torch cuts long sums
-    by the number of its threads, so that on one thread the numbers are the same on every machine.
+    Beside the loops a training has operations that are too short to share, and a thread that waits
+    for more of them spins. Torch cuts long sums by the number of its threads: on one they come out
+    the same whatever that number.
     """
-    before = torch.get_num_threads()
-    token = _n_threads.set(n_threads())
-    torch.set_num_threads(1)
-    try:
+    with _torch_on_one:
         yield
-    finally:
-        torch.set_num_threads(before)
-        _n_threads.reset(token)

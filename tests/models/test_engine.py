@@ -16,6 +16,7 @@ from models.engine import (
     RecurrentNoise,
     Statistic,
     Weights,
+    compilation,
     compiled,
     draw,
     philox,
@@ -23,6 +24,8 @@ from models.engine import (
     simulate_sliced,
 )
 from models.engine.statistics import KINDS
+from models.engine.threads import Lowered
+from tasks_lib import ParameterError
 from tests.models.strategies import any_activation, any_network
 
 BACK_ENDS = ("compiled", "plain")  # fused kernels have tests of their own
@@ -323,3 +326,50 @@ def test_readout_noise_has_the_covariance_of_noise_on_every_unit():
     wanted = scale**2 * (rnn.W_out @ rnn.W_out.T).detach()
     found = outputs.T @ outputs / len(outputs)
     assert torch.allclose(found, wanted, rtol=0.05, atol=0.05 * float(wanted.max()))
+
+
+def test_inputs_of_another_precision_are_refused():
+    rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 2, 1)
+    with pytest.raises(ParameterError, match=r"u\.dtype.*float64.*float32"):
+        rnn.run(torch.ones(3, 2, 2, dtype=torch.float64))
+    assert rnn(np.ones((2, 3, 2)))[1].dtype == torch.float32
+
+
+def test_weights_that_change_before_the_way_back_are_noticed():
+    rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 2, 1)
+    _, outputs = rnn(np.ones((2, 3, 2)))
+    with torch.no_grad():
+        rnn._W_rec.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        outputs.sum().backward()
+
+
+def test_settings_of_the_process_are_put_back_when_all_are_outside():
+    numbers = [8]
+
+    def lower():
+        before, numbers[0] = numbers[0], 1
+        return before
+
+    lowered = Lowered(lower, lambda before: numbers.__setitem__(0, before))
+    with lowered:
+        with lowered:
+            assert numbers == [1]
+        assert numbers == [1]
+        assert lowered.before == 8
+    assert numbers == [8]
+
+
+def test_what_is_compiled_is_kept_only_where_it_can_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(compilation._settings, "CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compilation.cache_folder.cache_clear()
+    try:
+        assert str(compilation.cache_folder()).startswith(str(tmp_path))
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+        compilation.cache_folder.cache_clear()
+        assert compilation.cache_folder() is None
+        assert compilation.compiled(lambda x: x + 1)(1) == 2
+    finally:
+        compilation.cache_folder.cache_clear()

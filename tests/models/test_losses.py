@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, penalties
 from models.losses import LossFunction, inner, remove_conflict
-from tasks_lib import NBitFlipFlop
+from tasks_lib import NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 
 # Thresholds at which untrained networks of seven units are charged.
@@ -159,3 +159,27 @@ def test_monitoring_changes_no_gradient_beyond_rounding():
         return Trainer(rnn, task, training).run_training()[0].loss_curve
 
     assert np.allclose(curve(config), curve(replace(config, monitor=True)), rtol=1e-6)
+
+
+def reads_states(context):
+    """Read what it did not name."""
+    return context.statistic("mean_abs_state").mean() + context.states.square().mean()
+
+
+def test_a_penalty_that_named_its_statistics_alone_gets_no_trajectories_in_slices(monkeypatch):
+    name = "reads_states_of_a_test"
+    penalties.register(name, needs=lambda args: [penalties.Statistic("mean_abs_state")])(
+        reads_states
+    )
+    rnn = RNNTorch.from_config(NetworkConfig(n_units=8), 2, 2)
+    (inputs, targets), mask = batch(0)
+    u, t = rnn.to_internal(inputs), rnn.to_internal(targets)
+    losses = LossFunction(rnn, mask, {name: {"weight": 1.0, "args": {}}})
+    assert torch.isfinite(losses.descent(u, t).total).all()
+    with pytest.raises(ParameterError, match="register it without `needs`"):
+        losses.descent(u, t, trials_at_once=3)
+
+
+def test_the_tasks_own_loss_is_no_penalty():
+    with pytest.raises(ParameterError, match=r"penalties\.task.*leave it out"):
+        TrainingConfig(penalties={"task": {"weight": 1.0}})

@@ -116,10 +116,11 @@ def test_limits_of_control_groups_count(tmp_path, monkeypatch):
     for folder, limit, used in ((own, "max", 5), (own.parent, "1000", 300)):
         (folder / "memory.max").write_text(limit)
         (folder / "memory.current").write_text(str(used))
+        (folder / "memory.stat").write_text("anon 7\ninactive_file 40\nslab_reclaimable 10\n")
     read = Path.read_text
     own_group = {"/proc/self/cgroup": "0::/job/step"}
     monkeypatch.setattr(Path, "read_text", lambda self: own_group.get(str(self)) or read(self))
-    assert _allowed_by_control_group(tmp_path) == [700]
+    assert _allowed_by_control_group(tmp_path) == [750]
 
 
 @pytest.mark.parametrize("form", ["s", "h"])
@@ -178,3 +179,40 @@ def test_a_cohort_that_does_not_fit_is_divided_by_itself(monkeypatch):
     train(int(1.01 * size.bytes_needed(1, 10) / SHARE))
     assert {n for n, _ in made} == {1}
     assert made[0][1] == 10
+
+
+def test_a_cut_training_keeps_its_division(tmp_path, monkeypatch):
+    """With less memory free than when it began."""
+    size = size_of(n_units=12, n_trials=20, n_steps=30, max_iter=4)
+
+    def train(free, folder, progress=None):
+        monkeypatch.setattr("models.memory.free_bytes", lambda device: free)
+        return train_cohort(
+            task_of(size), size.network, size.training, range(4), device="cpu",
+            checkpoints=folder, checkpoint_every=1, progress=progress,
+        ).networks  # fmt: skip
+
+    class Cut(Exception):
+        pass
+
+    def cut(step, n_steps, loss):
+        if step == 2:
+            raise Cut
+
+    whole = train(10**12, None)
+    with pytest.raises(Cut):
+        train(10**12, tmp_path, cut)
+    steps = []
+    resumed = train(
+        int(2.01 * size.bytes_needed(1) / SHARE), tmp_path, lambda step, *rest: steps.append(step)
+    )
+    assert steps == [3, 4]
+    for one, other in zip(whole, resumed, strict=True):
+        assert np.array_equal(one.loss_curve, other.loss_curve)
+
+
+def test_dropout_that_follows_no_unit_goes_with_slices():
+    size = size_of(n_units=10, n_trials=9, n_steps=30, max_iter=2, dropout_rate=0.2)
+    rnn = RNNTorch.from_config(size.network, 6, 2)
+    (network,) = Trainer(rnn, task_of(size), size.training, trials_at_once=4).run_training()
+    assert network.status == "finished"
