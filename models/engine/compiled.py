@@ -25,7 +25,8 @@ from .weights import Weights
 
 # A product of so many multiplications or fewer takes the short way through OpenBLAS.
 SMALL_PRODUCT = 1_000_000
-MOST_ROWS = 80  # what of a chunk is at work stays in a second-level cache
+MOST_VALUES = 8_000  # of the units of a chunk: what is at work stays in a second-level cache
+FEWEST_SMALL_ROWS = 40
 MOST_ROWS_LARGE = 256
 FEWEST_ROWS = 8
 SMALL_UNITS = 128
@@ -39,8 +40,8 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
     They depend on the sizes alone, and not on the number of threads, so that sums are rounded
     alike on any number of them. Their number is even where it can be: two cores share them.
     """
-    rows = min(SMALL_PRODUCT // (n_units * n_sent), MOST_ROWS)
-    if rows < MOST_ROWS // 2:
+    rows = min(SMALL_PRODUCT // (n_units * n_sent), max(1, MOST_VALUES // n_units))
+    if rows < FEWEST_SMALL_ROWS:
         rows = MOST_ROWS_LARGE
     number = -(-n_trials // rows)
     number = min(number + number % 2, max(n_trials // FEWEST_ROWS, 1))
