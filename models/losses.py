@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any, cast
 
 import torch
@@ -13,7 +15,7 @@ from tasks_lib.errors import ParameterError
 
 from . import penalties as penalty_registry
 from .by_network import inner, means
-from .engine import Buffers, Cotangent, Statistic, Weights
+from .engine import Buffers, Cotangent, Statistic, Weights, stacked
 from .rnn_torch import RNNTorch
 from .run import Run
 
@@ -215,11 +217,7 @@ class LossFunction:
 
     def _raw(self, *gradients: Weights | None) -> list[Tensor]:
         """Return the sum of gradients by the effective weights as one by the raw parameters."""
-        given = [g for g in gradients if g is not None]
-        total = given[0]
-        for more in given[1:]:
-            total = Weights(*(a + b for a, b in zip(total, more, strict=True)))
-        return self.rnn.raw_gradients(total)
+        return self.rnn.raw_gradients(reduce(add, (g for g in gradients if g is not None)))
 
     def _pull_terms(
         self,
@@ -363,7 +361,7 @@ def _collected(
     received: Sequence[_Pulled], outputs: Tensor, weights: Weights
 ) -> tuple[Cotangent | None, Weights]:
     """Return what K networks received at outputs, states, statistics, and their weights."""
-    on_outputs, on_states, on_statistics, *by_weights = map(_stacked, zip(*received, strict=True))
+    on_outputs, on_states, on_statistics, *by_weights = map(stacked, zip(*received, strict=True))
     cotangent = None
     if not (on_outputs is None and on_states is None and on_statistics is None):
         cotangent = Cotangent(
@@ -373,14 +371,6 @@ def _collected(
         )
     blocks = zip(by_weights, weights, strict=True)
     return cotangent, Weights(*(torch.zeros_like(w) if g is None else g for g, w in blocks))
-
-
-def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Return what K networks have, 0 for those without; None where none has any."""
-    like = next((part for part in parts if part is not None), None)
-    if like is None:
-        return None
-    return torch.stack([torch.zeros_like(like) if part is None else part for part in parts])
 
 
 def _added(first: Cotangent, *others: Cotangent) -> Cotangent:

@@ -2,7 +2,6 @@
 
 from . import philox
 from .simulation import (
-    BACK_ENDS,
     Buffers,
     Cotangent,
     RecurrentNoise,
@@ -10,6 +9,7 @@ from .simulation import (
     default_back_end,
     draw,
     simulate,
+    stacked,
 )
 from .sliced import SlicedSimulation, simulate_sliced
 from .statistics import Statistic
@@ -17,7 +17,6 @@ from .threads import torch_on_one
 from .weights import Weights
 
 __all__ = [
-    "BACK_ENDS",
     "Buffers",
     "Cotangent",
     "RecurrentNoise",
@@ -30,5 +29,6 @@ __all__ = [
     "philox",
     "simulate",
     "simulate_sliced",
+    "stacked",
     "torch_on_one",
 ]

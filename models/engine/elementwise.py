@@ -32,12 +32,8 @@ _SHIFT = np.uint64(32)
 
 
 @inline
-def _exp32(x):
-    # Comparisons that NaN fails: it stays NaN.
-    x = F(-87.3) if x < F(-87.3) else x
-    x = F(88.7) if x > F(88.7) else x
-    t = x * F(1.44269504)
-    whole = I(t + (F(0.5) if t > 0 else F(-0.5)))
+def _exp32_rest(x, whole):
+    """Return exp(x) / 2^whole, which lies about 1."""
     k = F(whole)
     r = x - k * F(0.693359375)
     r = r - k * F(-2.12194440e-4)
@@ -47,7 +43,17 @@ def _exp32(x):
     y = y * r + F(4.1665795894e-2)
     y = y * r + F(1.6666665459e-1)
     y = y * r + F(5.0000001201e-1)
-    y = y * r * r + r + F(1.0)
+    return y * r * r + r + F(1.0)
+
+
+@inline
+def _exp32(x):
+    # Comparisons that NaN fails: it stays NaN.
+    x = F(-87.3) if x < F(-87.3) else x
+    x = F(88.7) if x > F(88.7) else x
+    t = x * F(1.44269504)
+    whole = I(t + (F(0.5) if t > 0 else F(-0.5)))
+    y = _exp32_rest(x, whole)
     # 2^k in two factors: one alone would overflow its exponent at k = 128.
     half = whole >> I(1)
     low = I((half + I(127)) << I(23)).view(np.float32)
@@ -61,16 +67,7 @@ def _exp32_below(x):
     x = F(-87.3) if x < F(-87.3) else x
     t = x * F(1.44269504)
     whole = I(t - F(0.5))
-    k = F(whole)
-    r = x - k * F(0.693359375)
-    r = r - k * F(-2.12194440e-4)
-    y = F(1.9875691500e-4)
-    y = y * r + F(1.3981999507e-3)
-    y = y * r + F(8.3334519073e-3)
-    y = y * r + F(4.1665795894e-2)
-    y = y * r + F(1.6666665459e-1)
-    y = y * r + F(5.0000001201e-1)
-    y = y * r * r + r + F(1.0)
+    y = _exp32_rest(x, whole)
     return y * I((whole + I(127)) << I(23)).view(np.float32)
 
 
@@ -194,11 +191,23 @@ def activate(code, p0, p1, x, f):
 
 
 @compiled
+def _slope_from_value(code, p0, f, d):
+    """Put f'(x) of tanh or sigmoid into ``d``, given f(x); ``d`` may be ``f``."""
+    p0, one = f.dtype.type(p0), f.dtype.type(1)
+    if code == TANH:
+        for i in range(f.size):
+            d[i] = p0 * (one - f[i] * f[i])
+    else:
+        for i in range(f.size):
+            d[i] = p0 * f[i] * (one - f[i])
+
+
+@compiled
 def slope(code, p0, p1, x, d):
     """Put f'(x) into ``d``."""
     p0, p1 = x.dtype.type(p0), x.dtype.type(p1)
     single = x.itemsize == 4
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    zero = x.dtype.type(0)
     n = x.size
     if code == RELU:
         for i in range(n):
@@ -206,14 +215,9 @@ def slope(code, p0, p1, x, d):
     elif code == LEAKY_RELU:
         for i in range(n):
             d[i] = p0 if x[i] > 0 else p1
-    elif code == TANH:
+    elif code in (TANH, SIGMOID):
         activate(code, p0, p1, x, d)
-        for i in range(n):
-            d[i] = p0 * (one - d[i] * d[i])
-    elif code == SIGMOID:
-        activate(code, p0, p1, x, d)
-        for i in range(n):
-            d[i] = p0 * d[i] * (one - d[i])
+        _slope_from_value(code, p0, d, d)
     elif code == SOFTPLUS:
         scale = p0 * p1
         if single:
@@ -237,7 +241,7 @@ def slope(code, p0, p1, x, d):
 def activate_and_slope(code, p0, p1, x, f, d):
     """Put f(x) into ``f`` and f'(x) into ``d``, the derivative from the value where it can be."""
     kind = x.dtype.type
-    p0, p1, zero, one = kind(p0), kind(p1), kind(0), kind(1)
+    p0, p1, zero = kind(p0), kind(p1), kind(0)
     if code == RELU:
         for i in range(x.size):
             positive = x[i] > zero
@@ -245,12 +249,8 @@ def activate_and_slope(code, p0, p1, x, f, d):
             d[i] = p0 if positive else zero
         return
     activate(code, p0, p1, x, f)
-    if code == TANH:
-        for i in range(x.size):
-            d[i] = p0 * (one - f[i] * f[i])
-    elif code == SIGMOID:
-        for i in range(x.size):
-            d[i] = p0 * f[i] * (one - f[i])
+    if code in (TANH, SIGMOID):
+        _slope_from_value(code, p0, f, d)
     else:
         slope(code, p0, p1, x, d)
 

@@ -27,7 +27,6 @@ try:
 except ImportError:  # no numba for this Python or this machine
     compiled = None  # type: ignore[assignment]
 
-BACK_ENDS = ("compiled", "fused", "plain")
 CACHE_LINE = 64  # bytes
 
 
@@ -123,11 +122,11 @@ class Simulation:
                 self.states,
                 self.arguments,
                 outputs,
-                self._stacked([c.states for c in cotangents], self.states),
+                stacked([c.states for c in cotangents]),
                 self._totals,
-                self._stacked([c.statistics for c in cotangents], self.statistics),
+                stacked([c.statistics for c in cotangents]),
             )
-        onto = self._stacked([self._onto_states(c) for c in cotangents], self.states)
+        onto = stacked([self._onto_states(c) for c in cotangents])
         if self.back_end == "fused":
             w = self.weights
             try:
@@ -165,12 +164,6 @@ class Simulation:
         assert onto is not None
         return onto[0]
 
-    @staticmethod
-    def _stacked(parts: Sequence[Tensor | None], like: Tensor) -> Tensor | None:
-        if all(part is None for part in parts):
-            return None
-        return torch.stack([torch.zeros_like(like) if p is None else p for p in parts])
-
     def _onto_states(self, cotangent: Cotangent) -> Tensor | None:
         """Return all that arrives at the states beside what comes through the outputs."""
         if cotangent.statistics is None or not self._asked:
@@ -180,6 +173,14 @@ class Simulation:
             values = _statistics(self.equation, states, self._asked)
             (onto,) = torch.autograd.grad(values, states, cotangent.statistics)
         return onto if cotangent.states is None else onto + cotangent.states
+
+
+def stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Return tensors as one, 0 for those that are None; None where all are."""
+    like = next((part for part in parts if part is not None), None)
+    if like is None:
+        return None
+    return torch.stack([torch.zeros_like(like) if part is None else part for part in parts])
 
 
 def _statistics(equation: Equation, states: Tensor, asked: Sequence[Statistic]) -> Tensor:
@@ -250,10 +251,10 @@ def simulate(
     asked = tuple(statistics)
     if back_end == "compiled":
         return _simulate_compiled(equation, weights, inputs, noise, asked, buffers or Buffers())
+    if back_end == "fused" and _misfit(inputs.device, weights.n_units) in _MISFITS:
+        back_end = "plain"
     if back_end == "fused":
         try:
-            if _misfit(inputs.device, weights.n_units) in _MISFITS:
-                raise fused.FusedUnavailableError("")
             states, arguments, outputs = _run_fused(equation, weights, inputs, noise)
         except fused.FusedUnavailableError as error:
             _remember_misfit(inputs.device, weights.n_units, error)

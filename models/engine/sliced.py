@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import add
 
 import torch
 from torch import Tensor
@@ -54,13 +55,7 @@ class SlicedSimulation:
                 for c, onto in zip(cotangents, onto_parts, strict=True)
             ]
             found = piece.pull_back(arriving)
-            if totals is None:
-                totals = found
-            else:
-                totals = [
-                    Weights(*(a + b for a, b in zip(total, more, strict=True)))
-                    for total, more in zip(totals, found, strict=True)
-                ]
+            totals = found if totals is None else list(map(add, totals, found))
         assert totals is not None
         return totals
 

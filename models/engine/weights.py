@@ -32,6 +32,10 @@ class Weights:
         """Number of units N."""
         return self.W_rec.shape[-1]
 
+    def __add__(self, other: Weights) -> Weights:
+        """Return the sum, block by block."""
+        return Weights(*(a + b for a, b in zip(self, other, strict=True)))
+
     def __iter__(self) -> Iterator[Tensor]:
         """Go through the blocks, in the order of the attributes."""
         return (getattr(self, f.name) for f in fields(self))
