@@ -8,7 +8,7 @@ from .connectivity import Connectivity, initial_connectivity
 from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
 from .exchange import ImportedNetwork, read_network, write_network
-from .fixed_point_set import FixedPointSet
+from .fixed_points import FixedPointSet
 from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
 from .noise import Noise
 from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores

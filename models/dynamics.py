@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_choice, check_float, check_int
 
-from .fixed_point_set import FixedPointSet, format_input
-from .fixed_points import SearchSettings, find_fixed_points
+from .fixed_points import FixedPointSet, SearchSettings, find_fixed_points
+from .fixed_points.point_set import format_input
 from .plots_dynamics import plot_fixed_points
 from .point_analytics import PointAnalytics, analyse_points
 from .rnn_numpy import RNNNumpy

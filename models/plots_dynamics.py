@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_choice
 
-from .fixed_point_set import FixedPointSet, format_input
+from .fixed_points.point_set import FixedPointSet, format_input
 
 Float = NDArray[np.float64]
 # Okabe and Ito's colours, told apart with any colour vision

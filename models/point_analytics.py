@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
-from .fixed_points import sorted_spectrum
+from .fixed_points.spectrum import sorted_spectrum
 from .rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]

@@ -10,8 +10,9 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
     import datajoint as _datajoint  # noqa: F401
 
+from .attractors import LineAttractor
 from .database import DatabaseError, connect, disconnect
-from .dynamics import FixedPointParams, FixedPointPlot, FixedPoints, Linearization, LineAttractor
+from .fixed_points import FixedPointParams, FixedPointPlot, FixedPoints, Linearization
 from .imported import export_network, import_network
 from .network import NetworkParams
 from .performance import Psychometric, TrialPlot, Validation, ValidationParams

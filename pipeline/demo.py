@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .dynamics import FixedPointPlot, FixedPoints, Linearization
+from .fixed_points import FixedPointPlot, FixedPoints, Linearization
 from .performance import TrialPlot, Validation
 from .report import NetworkReport, export_figures, network_reports
 from .submit import read_submission, submit

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from .codecs import to_png
-from .dynamics import FixedPointPlot, FixedPoints
+from .fixed_points import FixedPointPlot, FixedPoints
 from .performance import TrialPlot, Validation
 from .training import Training
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .dynamics import FixedPointPlot, FixedPoints, Linearization, LineAttractor
+from .attractors import LineAttractor
+from .fixed_points import FixedPointPlot, FixedPoints, Linearization
 from .performance import Psychometric, TrialPlot, Validation
 from .training import Training
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.fixed_points import SearchSettings, find_fixed_points, newton_kantorovich
-from models.newton import find_roots, minimise_speed, newton_steps, speed_hessian
+from models.fixed_points import SearchSettings, find_fixed_points
+from models.fixed_points.certificates import largest_curvature, newton_kantorovich
+from models.fixed_points.newton import find_roots, minimise_speed, newton_steps, speed_hessian
 from models.rnn_numpy import RNNNumpy
 from tasks_lib.errors import ParameterError
 
@@ -184,8 +185,6 @@ def test_speed_hessian_is_the_derivative_of_the_gradient(activation, equation_ty
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "gelu"])
 def test_curvature_bound_is_tight(activation):
-    from models.fixed_points import largest_curvature
-
     rnn = network(np.eye(1), activation=activation)
     z = np.linspace(-10, 10, 200_001)
     h = 1e-4
@@ -203,12 +202,12 @@ def test_singular_jacobian_gives_the_shortest_step():
 
 
 def test_solvers_do_not_depend_on_their_neighbours(monkeypatch):
-    import models.newton
+    import models.fixed_points.newton
 
     rnn, starts = cube(), states(3, 40)
     whole = find_roots(rnn, starts, np.zeros(1), 1e-10, 5.0)
     slow = minimise_speed(rnn, starts, np.zeros(1), 5.0)
-    monkeypatch.setattr(models.newton, "MAX_CHUNK_BYTES", 7 * 8 * 9)
+    monkeypatch.setattr(models.fixed_points.newton, "MAX_CHUNK_BYTES", 7 * 8 * 9)
     parts = find_roots(rnn, starts, np.zeros(1), 1e-10, 5.0)
     assert np.allclose(parts.points, whole.points, atol=1e-12)
     assert np.array_equal(parts.converged, whole.converged)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.fixed_points import find_fixed_points
-from models.piecewise_linear import enumerate_fixed_points
+from models.fixed_points.linear_regions import enumerate_fixed_points
 from models.rnn_numpy import RNNNumpy
 from tasks_lib.errors import ParameterError
 

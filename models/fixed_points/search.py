@@ -9,13 +9,14 @@ from math import pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed_point_set import FixedPointSet, good_turing, index_sum
+from ..rnn_numpy import RNNNumpy
+from .certificates import newton_kantorovich
 from .newton import find_roots, minimise_speed
-from .rnn_numpy import RNNNumpy
+from .point_set import FixedPointSet, good_turing, index_sum
+from .spectrum import sorted_spectrum
 
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
-__all__ = ["FixedPointSet", "SearchSettings", "find_fixed_points", "sorted_spectrum"]
 QUIET_ROUNDS = 2  # rounds of starts in a row that must bring nothing new
 MAX_POINTS = 512  # more than this is a continuum, or a job for a larger budget
 
@@ -55,64 +56,6 @@ class SearchSettings:
     eig_cutoff: float = 1e-6
     coverage: float = 0.99
     seed: int = 0
-
-
-def sorted_spectrum(J: Float) -> tuple[Complex, Complex]:
-    """Return eigenvalues (P, N) and right eigenvectors (P, N, N) of Jacobians (P, N, N).
-
-    By real part, descending; the two of a complex pair stay neighbours, positive imaginary part
-    first. Column k of a matrix belongs to eigenvalue k.
-    """
-    values, vectors = np.linalg.eig(J)
-    values, vectors = values.astype(np.complex128), vectors.astype(np.complex128)
-    order = np.lexsort((-values.imag, np.abs(values.imag), -values.real), axis=-1)
-    values = np.take_along_axis(values, order, axis=-1)
-    return values, np.take_along_axis(vectors, order[:, None, :], axis=-1)
-
-
-def largest_curvature(rnn: RNNNumpy) -> float | None:
-    """Return the maximum of |f''|, None where f has kinks."""
-    args = rnn.activation.args
-    slope = args.get("slope", 1.0)
-    bounds = {
-        "tanh": slope**2 * 4.0 / (3.0 * sqrt(3.0)),
-        "sigmoid": slope**2 * sqrt(3.0) / 18.0,
-        "softplus": args.get("beta", 1.0) * slope**2 / 4.0,
-        "gelu": args.get("alpha", 1.0) * 2.0 / sqrt(2.0 * pi),
-    }
-    return bounds.get(rnn.activation.name)
-
-
-def newton_kantorovich(
-    rnn: RNNNumpy, points: Float, residual: Float, jacobian: Float
-) -> tuple[Float, Float]:
-    """Return the existence and uniqueness radii (P,) of roots near ``points`` (P, N).
-
-    With b = |J^-1|, e = b |F| and K a Lipschitz constant of J, a root exists within
-    2 e / (1 + sqrt(1 - 2 b K e)) and is unique within (1 + sqrt(1 - 2 b K e)) / (b K), where
-    2 b K e <= 1. Rounding of F is allowed for; that of |J^-1| is not (it is relative).
-    """
-    nothing = np.full(len(points), np.nan)
-    curvature = largest_curvature(rnn)
-    if curvature is None or not len(points):
-        return nothing, nothing.copy()
-    norm = np.linalg.norm(rnn.W_rec, 2)
-    rows = np.linalg.norm(rnn.W_rec, axis=1).max()
-    lipschitz = np.full(len(points), curvature * norm * (rows if rnn.equation_type == "s" else 1.0))
-    # the cubic term: |6 gamma x| over a ball of radius 1, within which the radii must then stay
-    lipschitz += 6.0 * rnn.gamma * (np.abs(points).max(axis=1) + 1.0)
-    smallest = np.linalg.svd(jacobian, compute_uv=False)[:, -1]
-    rounding = np.finfo(float).eps * rnn.N * (1.0 + np.linalg.norm(points, axis=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1.0 / smallest
-        step = inverse * (residual + rounding)
-        root = np.sqrt(1.0 - 2.0 * inverse * lipschitz * step)
-        exists = 2.0 * step / (1.0 + root)
-        unique = (1.0 + root) / (inverse * lipschitz)
-    if rnn.gamma:
-        unique = np.minimum(unique, 1.0)
-        exists = np.where(exists <= 1.0, exists, np.nan)
-    return exists, np.where(np.isfinite(exists), unique, np.nan)
 
 
 class _Found:

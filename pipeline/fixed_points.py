@@ -1,4 +1,4 @@
-"""The dynamics of trained networks: fixed points, their linearisation, line attractors."""
+"""Fixed points of trained networks, and their linearisation."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import (
-    DynamicSystemAnalyzer,
-    FixedPointSet,
-    get_line_attractor,
-    plot_fixed_points,
-    plot_line_attractors,
-)
+from models import DynamicSystemAnalyzer, FixedPointSet, plot_fixed_points
 
 from . import schemas
 from .network import NetworkParams
-from .performance import VALIDATION_SEED, decision_networks, fetch_network, finished_networks
+from .performance import VALIDATION_SEED, fetch_network, finished_networks
 from .task import Task
 from .training import Training, load_network
 
@@ -279,51 +273,3 @@ class FixedPointPlot(dj.Computed):
         }
         figure = plot_fixed_points(sets, projection="2D", trajectories=states)
         self.insert1({**key, "figure": figure})
-
-
-@schemas.dynamics
-class LineAttractor(dj.Computed):
-    definition = """
-    # line attractors of a context-dependent decision network, one a context
-    -> Training.Network
-    ---
-    figure : <figure@main>  # both lines in 3D, and |F| along them
-    """
-
-    class Context(dj.Part):
-        definition = """
-        # the line of one context
-        -> master
-        context           : varchar(32)  # motion or color
-        ---
-        length            : float64      # of the line; near 0: there is none
-        states            : <npy@main>   # slow points along the line (N, P)
-        speed             : <npy@main>   # |F|^2 at each (P,)
-        eigenvalues       : <npy@main>   # (P, N) complex, by real part, descending
-        selection_vectors : <npy@main>   # left eigenvector l at each, toward the choice axis (P, N)
-        right_vectors     : <npy@main>   # right eigenvector r at each, l.r = 1 (P, N)
-        """
-
-    @property
-    def key_source(self) -> Any:
-        """Finished networks of context-dependent decision making."""
-        return decision_networks().proj()
-
-    def make(self, key: dict[str, Any]) -> None:
-        """Find both lines of one network."""
-        rnn, task = fetch_network(key)
-        lines = [get_line_attractor(rnn, task, context) for context in ("motion", "color")]
-        self.insert1({**key, "figure": plot_line_attractors(lines)})
-        self.Context.insert(
-            {
-                **key,
-                "context": line.context,
-                "length": float(line.length),
-                "states": line.points,
-                "speed": line.speed,
-                "eigenvalues": line.eigenvalues,
-                "selection_vectors": line.left,
-                "right_vectors": line.right,
-            }
-            for line in lines
-        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .rnn_numpy import RNNNumpy
+from ..rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
 MAX_CHUNK_BYTES = 48_000_000  # of one stack of Jacobians; a few such stacks live at a time

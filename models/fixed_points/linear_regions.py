@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
-from .rnn_numpy import RNNNumpy
+from ..rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
 MAX_UNITS = 16
