@@ -5,7 +5,7 @@ from .activations import ACTIVATIONS, Activation, get_activation
 from .cohort import CohortResult, train_cohort
 from .config import NetworkConfig
 from .connectivity import Connectivity, initial_connectivity
-from .dynamics import DynamicSystemAnalyzer
+from .dynamics import DynamicSystemAnalyzer, get_fixed_points_of_many
 from .equations import Equation
 from .exchange import ImportedNetwork, read_network, write_network
 from .fixed_points import FixedPointSet
@@ -47,6 +47,7 @@ __all__ = [
     "ValidationScores",
     "choice_accuracy",
     "get_activation",
+    "get_fixed_points_of_many",
     "get_line_attractor",
     "get_psychometrics",
     "initial_connectivity",

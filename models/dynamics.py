@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from tasks_lib.errors import ParameterError, check_choice, check_float, check_int
+from tasks_lib.errors import ParameterError, check_choice, check_int
 
-from .fixed_points import FixedPointSet, SearchSettings, find_fixed_points
+from .fixed_points import (
+    FixedPointSet,
+    Problem,
+    expected_index,
+    find_fixed_points_of_many,
+    search_settings,
+)
+from .fixed_points.batch import in_parallel
 from .fixed_points.point_set import format_input
 from .plots_dynamics import plot_fixed_points
 from .point_analytics import PointAnalytics, analyse_points
 from .rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
-MODES = ("exact", "approx")
-__all__ = ["DynamicSystemAnalyzer", "FixedPointSet", "PointAnalytics"]
+__all__ = [
+    "DynamicSystemAnalyzer",
+    "FixedPointSet",
+    "PointAnalytics",
+    "get_fixed_points_of_many",
+]
 
 
 class DynamicSystemAnalyzer:
@@ -60,22 +72,18 @@ class DynamicSystemAnalyzer:
         self.seed = check_int("seed", seed, minimum=0)
         self.fixed_points: dict[str, FixedPointSet] = {}
         self._task_states: Float | None = None
+        self._index: int | None = None  # index sum of a complete set
+        self._index_known = False
 
     def get_fixed_points(
         self,
         u: ArrayLike | str,
         mode: str = "exact",
         *,
-        n_starts: int = 512,
-        max_starts: int = 16384,
-        noise: float = 0.1,
-        diff_cutoff: float = 1e-5,
-        fun_tol: float | None = None,
-        eig_cutoff: float = 1e-6,
-        coverage: float = 0.99,
-        seed: int | None = None,
         name: str | None = None,
         trajectories: ArrayLike | None = None,
+        device: str | None = None,
+        **settings: Any,
     ) -> FixedPointSet:
         """Find the fixed points (or slow points) at one constant input.
 
@@ -85,47 +93,35 @@ class DynamicSystemAnalyzer:
             The input, or its name among ``task.analysis_inputs``.
         mode : {"exact", "approx"}
             Roots of F, or local minima of |F|^2 / 2.
-        n_starts, max_starts : int
-            Starts a round, and over all rounds.
-        noise : float
-            Noise on the first starts, in units of the trajectories' own spread.
-        diff_cutoff : float
-            Points nearer than this are one.
-        fun_tol : float, optional
-            Largest |F| (exact, default 1e-10) or |F|^2 / 2 (approx, default 1e-5) of a point.
-        eig_cutoff : float
-            Real parts of eigenvalues within +-eig_cutoff count as zero.
-        coverage : float
-            Good-Turing coverage asked for.
-        seed : int, optional
-            Seed of the starts; the analyser's own by default.
         name : str, optional
             Key under which the set is remembered; by default the name or the values of the input.
         trajectories : array (N, T, B) or (N, M), optional
             States to start from: of trials (their second half is used), or any.
+        device : str, optional
+            A torch device ("cuda") for the solves of ``exact`` mode; the CPU by default.
+        **settings
+            Other fields of `models.fixed_points.SearchSettings`: ``n_starts``, ``max_starts``,
+            ``noise``, ``diff_cutoff``, ``fun_tol``, ``eig_cutoff``, ``coverage``, ``seed`` (by
+            default the analyser's own).
         """
-        key, vector = self._input(u)
-        check_choice("mode", mode, MODES)
-        n_starts = check_int("n_starts", n_starts, minimum=1)
-        states = self._states(vector, trajectories)
-        floor = 8.0 * float(np.finfo(float).eps) * float(np.linalg.norm(states, axis=0).max() + 1.0)
-        default = 1e-10 if mode == "exact" else 1e-5
-        fun_tol = default if fun_tol is None else fun_tol
-        least = floor if mode == "exact" else 0.5 * floor**2
-        settings = SearchSettings(
-            mode=mode,
-            n_starts=n_starts,
-            max_starts=check_int("max_starts", max_starts, minimum=n_starts),
-            noise=check_float("noise", noise, minimum=0.0),
-            diff_cutoff=_reachable("diff_cutoff", diff_cutoff, floor),
-            fun_tol=_reachable("fun_tol", fun_tol, least),
-            eig_cutoff=_reachable("eig_cutoff", eig_cutoff, floor),
-            coverage=check_float("coverage", coverage, minimum=0.0, maximum=1.0),
-            seed=self.seed if seed is None else check_int("seed", seed, minimum=0),
-        )
-        found = find_fixed_points(self.rnn, vector, states, settings)
+        key, problem = self._problem(u, mode, trajectories, **settings)
+        found = find_fixed_points_of_many([problem], device)[0]
         self.fixed_points[name or key] = found
         return found
+
+    def _problem(
+        self, u: ArrayLike | str, mode: str, trajectories: ArrayLike | None = None, **settings: Any
+    ) -> tuple[str, Problem]:
+        """Return the name of an input, and what to search there, after checking all of it."""
+        key, vector = self._input(u)
+        if settings.get("seed") is None:
+            settings["seed"] = self.seed
+        opts = search_settings(mode=mode, **settings)
+        states = self._states(vector, trajectories)
+        opts.check_reachable(states)
+        if mode == "exact" and not self._index_known:  # of the network: the same at every input
+            self._index, self._index_known = expected_index(self.rnn), True
+        return key, Problem(self.rnn, vector, states, opts, self._index)
 
     def compute_point_analytics(self, x: ArrayLike, u: ArrayLike | str) -> PointAnalytics:
         """Linearise at the state ``x`` (N,), or at the rows of ``x`` (P, N), under input ``u``."""
@@ -155,6 +151,14 @@ class DynamicSystemAnalyzer:
             check_choice("names", wanted, tuple(self.fixed_points))
         chosen = {k: v for k, v in self.fixed_points.items() if names is None or k in names}
         return plot_fixed_points(chosen, projection, P=P, trajectories=trajectories)
+
+    def input_names(self) -> list[str]:
+        """Return the names of the task's constant inputs."""
+        if self.task is None:
+            raise ParameterError(
+                "inputs", None, "are not named: there is no task", "pass inputs, or a task"
+            )
+        return list(self.task.analysis_inputs)
 
     def _input(self, u: ArrayLike | str) -> tuple[str, Float]:
         if isinstance(u, str):
@@ -187,8 +191,10 @@ class DynamicSystemAnalyzer:
             pool = _second_half(states) if states.ndim == 3 else states
         elif self.task is not None:
             if self._task_states is None:
+                task = copy(self.task)  # trials of this seed, and the task's own stay as they were
+                task.reset(self.seed)
                 with np.errstate(over="ignore", invalid="ignore"):
-                    self._task_states = _second_half(self.rnn.run(self.task.get_batch()[0])[0])
+                    self._task_states = _second_half(self.rnn.run(task.get_batch()[0])[0])
             pool = self._task_states
         else:
             pool = self._relaxed_states(u)
@@ -215,18 +221,51 @@ class DynamicSystemAnalyzer:
         return np.hstack([starts, _second_half(states)])
 
 
+def get_fixed_points_of_many(
+    analyzers: Sequence[DynamicSystemAnalyzer],
+    inputs: Sequence[ArrayLike | str] | None = None,
+    mode: str = "exact",
+    *,
+    device: str | None = None,
+    n_threads: int | None = None,
+    **settings: Any,
+) -> list[dict[str, FixedPointSet]]:
+    """Find the fixed points of many networks at many inputs in one call.
+
+    Parameters
+    ----------
+    analyzers : sequence of DynamicSystemAnalyzer
+        One a network.
+    inputs : sequence of array (n_inputs,) or str, optional
+        The constant inputs; by default all that each analyser's task names.
+    mode : {"exact", "approx"}
+        Roots of F, or local minima of |F|^2 / 2.
+    device : str, optional
+        A torch device ("cuda") for the solves of ``exact`` mode; the CPU by default.
+    n_threads : int, optional
+        Searches at a time on the CPU; torch's number of threads by default.
+    **settings
+        As of `DynamicSystemAnalyzer.get_fixed_points`; the same for all.
+
+    Returns
+    -------
+    sets : list of dict of str to FixedPointSet
+        One a network: its sets by name of their input. The analysers remember them too. On a CPU
+        each is what ``get_fixed_points`` finds.
+    """
+
+    def prepared(analyzer: DynamicSystemAnalyzer) -> list[tuple[str, Problem]]:
+        wanted: Sequence[Any] = list(inputs) if inputs is not None else analyzer.input_names()
+        return [analyzer._problem(u, mode, **settings) for u in wanted]
+
+    asked = in_parallel(prepared, list(analyzers), n_threads)
+    problems = [problem for of_one in asked for _, problem in of_one]
+    found = iter(find_fixed_points_of_many(problems, device, n_threads))
+    sets = [{key: next(found) for key, _ in of_one} for of_one in asked]
+    for analyzer, own in zip(analyzers, sets, strict=True):
+        analyzer.fixed_points.update(own)
+    return sets
+
+
 def _second_half(states: Float) -> Float:
     return states[:, states.shape[1] // 2 :].reshape(states.shape[0], -1)
-
-
-def _reachable(field: str, value: float, floor: float) -> float:
-    """Return a tolerance after checking that float64 can reach it."""
-    number = check_float(field, value, exclusive_minimum=0.0)
-    if number < floor:
-        raise ParameterError(
-            field,
-            number,
-            f"is below what float64 can tell here (about {floor:.1g})",
-            "choose a larger tolerance",
-        )
-    return number

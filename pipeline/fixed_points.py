@@ -33,9 +33,9 @@ class FixedPointParams(dj.Lookup):
         {
             "search_name": "exact",
             "mode": "exact",
-            "n_starts": 200,
+            "n_starts": 128,
             "fun_tol": 1e-10,
-            "diff_cutoff": 1e-4,
+            "diff_cutoff": 1e-5,
             "eig_cutoff": 1e-6,
         },
     )
@@ -58,6 +58,7 @@ class FixedPoints(dj.Computed):
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
     index_sum=null      : int32  # sum of (-1)^(unstable modes); null: degenerate or slow points
     index_expected=null : int32  # of a complete set; null: not known for this network
+    is_bounded    : bool         # dynamics point inward at infinity: index sum of a complete set +1
     n_starts_used : int32        # starts of the search, all rounds
     n_converged   : int32        # starts that ended in a point
     seconds       : float64      # wall time of the search (s)
@@ -132,6 +133,7 @@ class FixedPoints(dj.Computed):
                 "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
                 "index_sum": found.index_sum,
                 "index_expected": found.index_expected,
+                "is_bounded": found.is_bounded,
                 "n_starts_used": int(found.n_starts),
                 "n_converged": int(found.n_converged),
                 "seconds": float(found.seconds),
@@ -184,6 +186,7 @@ class FixedPoints(dj.Computed):
             coverage=np.nan if row["coverage"] is None else row["coverage"],
             index_sum=row["index_sum"],
             index_expected=row["index_expected"],
+            is_bounded=bool(row["is_bounded"]),
             n_starts=row["n_starts_used"],
             n_converged=row["n_converged"],
             seconds=row["seconds"],

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from ..equations import Equation
@@ -20,7 +19,7 @@ from . import loops
 from .elementwise import CODES, fill
 from .philox import PARTS
 from .statistics import KINDS, Statistic
-from .threads import Lowered, n_threads
+from .threads import blas_on_one, n_threads
 from .weights import Weights
 
 # A product of so many multiplications or fewer takes the short way through OpenBLAS.
@@ -58,23 +57,6 @@ def _pool(number: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-@cache
-def _blas() -> list[Any]:
-    """Return the controllers of the BLAS libraries of this process."""
-    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
-
-
-def _set_blas_threads(numbers: Sequence[int]) -> list[int]:
-    """Set the threads of each BLAS library, and return what they were."""
-    before = [library.get_num_threads() for library in _blas()]
-    for library, number in zip(_blas(), numbers, strict=True):
-        library.set_num_threads(number)
-    return before
-
-
-_products_on_one_thread = Lowered(lambda: _set_blas_threads([1] * len(_blas())), _set_blas_threads)
-
-
 def _run(tasks: Sequence[Callable[[], None]]) -> None:
     """Run tasks on as many threads as there are for them, this one included."""
     number = min(n_threads(), len(tasks))
@@ -83,7 +65,7 @@ def _run(tasks: Sequence[Callable[[], None]]) -> None:
         for task in tasks[i::number]:
             task()
 
-    with _products_on_one_thread:
+    with blas_on_one:
         others = [_pool(number - 1).submit(share, i) for i in range(1, number)]
         try:
             share(0)

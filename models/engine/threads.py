@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 
 class Lowered:
@@ -55,6 +57,24 @@ _torch_on_one = Lowered(_lower_torch, torch.set_num_threads)
 def n_threads() -> int:
     """Return the number of threads of the loops: torch's, or what it was before `torch_on_one`."""
     return int(_torch_on_one.before or torch.get_num_threads())
+
+
+@cache
+def _blas() -> list[Any]:
+    """Return the controllers of the BLAS libraries of this process."""
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set_blas_threads(numbers: Sequence[int]) -> list[int]:
+    """Set the threads of each BLAS library, and return what they were."""
+    before = [library.get_num_threads() for library in _blas()]
+    for library, number in zip(_blas(), numbers, strict=True):
+        library.set_num_threads(number)
+    return before
+
+
+# Small matrices: a product of them is no work for two threads, many products are.
+blas_on_one = Lowered(lambda: _set_blas_threads([1] * len(_blas())), _set_blas_threads)
 
 
 @contextmanager

@@ -1,228 +1,161 @@
-"""Batched solvers in float64: roots of F, and local minima of |F|^2 / 2."""
+"""Damped Newton's method on a batch of states: the roots of F, in float64."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rnn_numpy import RNNNumpy
+from .field import Array, ConstantInputs
 
 Float = NDArray[np.float64]
-MAX_CHUNK_BYTES = 48_000_000  # of one stack of Jacobians; a few such stacks live at a time
+MEMORY = 4  # values of |F| that a step is compared with
+HALVINGS = 7
+# Where the states x (P, N) with field F (P, N) are known to lead: a number of a root, -1: nowhere.
+Recognise = Callable[[Float, Float], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class SolverResult:
+class Roots:
     """Where P starts ended.
 
     Attributes
     ----------
-    points : array (N, P)
+    points : array (P, N)
         End points.
     residual : array (P,)
         |F| there.
     converged : array (P,) of bool
-        Whether the end point is a root (a local minimum) to the tolerance.
+        Whether the end point is a root to the tolerance, or on the way to a known one.
+    known : array (P,) of int
+        Number of the known root that a start was on the way to; -1 for the others.
     """
 
     points: Float
     residual: Float
     converged: NDArray[np.bool_]
+    known: NDArray[np.int64]
 
 
-def _chunks(n_units: int, n_points: int) -> list[slice]:
-    size = max(1, MAX_CHUNK_BYTES // (8 * n_units * n_units))
-    return [slice(i, min(i + size, n_points)) for i in range(0, n_points, size)]
+def _length(rows: Array) -> Array:
+    return (rows * rows).sum(1) ** 0.5
 
 
-def _solve(matrices: Float, rows: Float) -> Float:
-    """Return the solutions (P, N) of stacked systems (P, N, N) with right-hand sides (P, N)."""
-    return np.asarray(np.linalg.solve(matrices, rows[:, :, None])[:, :, 0], dtype=np.float64)
-
-
-def _regularised(J: Float, field: Float) -> Float:
-    """Return the ridge solution of J d = -F for stacks (P, N, N) and (P, N)."""
-    transposed = np.swapaxes(J, 1, 2)
+def _ridge_steps(field: ConstantInputs, J: Array, F: Array) -> Array:
+    """Return the solutions of J d = -F that leave degenerate directions alone."""
+    transposed = J.swapaxes(1, 2)
     normal = transposed @ J
-    n_units = J.shape[1]
-    ridge = 1e-10 * np.einsum("pij,pij->p", J, J) / n_units + 1e-300
-    units = np.arange(n_units)
-    normal[:, units, units] += ridge[:, None]
-    return _solve(normal, -(transposed @ field[:, :, None])[:, :, 0])
+    ridge = 1e-10 * (J * J).sum((1, 2)) / field.N + 1e-300
+    normal[:, field.units, field.units] += ridge[:, None]
+    return field.solve(normal, -(transposed @ F[:, :, None])[:, :, 0])
 
 
-def newton_steps(J: Float, field: Float, max_step: float) -> Float:
-    """Return the Newton steps (N, P) for Jacobians (P, N, N) and right-hand sides (N, P).
+def newton_steps(field: ConstantInputs, J: Array, F: Array, max_step: Array) -> Array:
+    """Return the Newton steps (P, N) for Jacobians (P, N, N) and fields (P, N).
 
-    A step longer than ``max_step`` comes from a nearly singular Jacobian: there the ridge
+    A step longer than ``max_step`` (P,) comes from a nearly singular Jacobian: there the ridge
     solution, which leaves the degenerate directions alone, takes its place.
     """
-    rows = np.ascontiguousarray(field.T)
     try:
-        steps = _solve(J, -rows)
-    except np.linalg.LinAlgError:
-        steps = _regularised(J, rows)
-    length = np.linalg.norm(steps, axis=1)
+        steps = field.solve(J, -F)
+    except (np.linalg.LinAlgError, RuntimeError):  # one singular matrix stops a whole batch
+        steps = _ridge_steps(field, J, F)
+    length = _length(steps)
     wild = ~(length <= max_step)
     if wild.any():
-        steps[wild] = _regularised(J[wild], rows[wild])
-        length[wild] = np.linalg.norm(steps[wild], axis=1)
-        steps *= np.minimum(1.0, max_step / np.maximum(length, 1e-300))[:, None]
-    return steps.T
+        steps[wild] = _ridge_steps(field, J[wild], F[wild])
+        length = _length(steps).clip(1e-300)
+        steps *= (max_step / length).clip(0.0, 1.0)[:, None]
+    return steps
 
 
 def find_roots(
-    rnn: RNNNumpy, starts: Float, u: Float, fun_tol: float, max_step: float, max_iter: int = 60
-) -> SolverResult:
-    """Run damped Newton from every column of ``starts`` (N, P) at the constant input ``u``.
+    field: ConstantInputs,
+    starts: Float,
+    fun_tol: float,
+    max_step: Float,
+    which: NDArray[np.int64] | None = None,
+    recognise: Recognise | None = None,
+    max_iter: int = 60,
+) -> Roots:
+    """Run damped Newton from every row of ``starts`` (P, N).
 
     A step is halved until |F| falls below the largest of its last values (which lets an iterate
-    climb out of the shallow minima of |F| that surround saddles). A root is polished to the
-    rounding floor, so that duplicates agree far better than ``fun_tol`` alone would have them.
+    climb out of the shallow minima of |F| that surround saddles). Beyond the tolerance there are
+    two more steps, to the floor of rounding, so that duplicates agree far better than ``fun_tol``
+    alone would have them.
+
+    Parameters
+    ----------
+    field : ConstantInputs
+        The right-hand sides.
+    starts : array (P, N)
+        Where to start.
+    fun_tol : float
+        Largest |F| of a root.
+    max_step : array (P,)
+        Longest step of each.
+    which : array (P,) of int, optional
+        The problem of each row; the first by default.
+    recognise : callable, optional
+        Says which iterates are on the way to a known root; they go no further.
+    max_iter : int
+        Largest number of steps.
     """
-    points = np.empty_like(starts)
-    residual = np.empty(starts.shape[1])
-    for part in _chunks(rnn.N, starts.shape[1]):
-        points[:, part], residual[part] = _newton_chunk(
-            rnn, starts[:, part], u, fun_tol, max_step, max_iter
-        )
-    return SolverResult(points, residual, residual <= fun_tol)
-
-
-def _newton_chunk(
-    rnn: RNNNumpy, starts: Float, u: Float, fun_tol: float, max_step: float, max_iter: int
-) -> tuple[Float, Float]:
-    memory = 4
-    best = starts.copy()
-    best_size = np.linalg.norm(rnn.rhs(starts, u), axis=0)
-    live = np.arange(starts.shape[1])
-    x = starts.copy()
-    field = rnn.rhs(x, u)
-    size = best_size.copy()
-    history = np.repeat(size[None], memory, axis=0)
-    polish = np.full(live.size, 2)
+    n_starts = len(starts)
+    which = np.zeros(n_starts, dtype=np.int64) if which is None else which
+    known = np.full(n_starts, -1)
+    if not n_starts:
+        return Roots(starts, np.empty(0), np.empty(0, dtype=bool), known)
+    xp = field.xp
+    rows, steps_allowed = field.array(which), field.array(max_step)
+    x = field.array(np.array(starts, dtype=np.float64))
+    F = field.rhs(x, rows)
+    size = _length(F)
+    best, best_size = x + 0.0, size + 0.0
+    live = field.array(np.arange(n_starts))
+    history = xp.stack([size] * MEMORY)
+    polish = live * 0 + 2
     for iteration in range(max_iter):
-        if not live.size:
+        if recognise is not None:
+            names = recognise(x, F)
+            seen = names >= 0
+            if seen.any():
+                known[live[seen]] = names[seen]
+                keep = ~seen
+                live, x, F, size = live[keep], x[keep], F[keep], size[keep]
+                history, polish = history[:, keep], polish[keep]
+        if not len(live):
             break
-        steps = newton_steps(rnn.jacobian(x, u), field, max_step)
-        ceiling = history.max(axis=0)
-        new_x, new_field, new_size = x.copy(), field.copy(), size.copy()
-        pending = np.arange(live.size)
+        of = rows[live]
+        steps = newton_steps(field, field.jacobian(x, of), F, steps_allowed[live])
+        ceiling = xp.amax(history, 0)
+        moved, moved_F, moved_size = x + 0.0, F + 0.0, size + 0.0
+        pending = field.array(np.arange(len(live)))
         scale = 1.0
-        for _ in range(7):
-            trial = x[:, pending] + scale * steps[:, pending]
-            trial_field = rnn.rhs(trial, u)
-            trial_size = np.linalg.norm(trial_field, axis=0)
+        for _ in range(HALVINGS):
+            trial = x[pending] + scale * steps[pending]
+            trial_F = field.rhs(trial, of[pending])
+            trial_size = _length(trial_F)
             good = trial_size <= (1 - 1e-4 * scale) * ceiling[pending]
             chosen = pending[good]
-            new_x[:, chosen] = trial[:, good]
-            new_field[:, chosen] = trial_field[:, good]
-            new_size[chosen] = trial_size[good]
+            moved[chosen], moved_F[chosen] = trial[good], trial_F[good]
+            moved_size[chosen] = trial_size[good]
             pending = pending[~good]
-            if not pending.size:
+            if not len(pending):
                 break
             scale *= 0.5
-        stuck = np.zeros(live.size, dtype=bool)
-        stuck[pending] = True
-        x, field, size = new_x, new_field, new_size
+        free = xp.ones_like(live) > 0
+        free[pending] = False  # no step length would do
+        x, F, size = moved, moved_F, moved_size
         better = size < best_size[live]
-        best[:, live[better]] = x[:, better]
-        best_size[live[better]] = size[better]
-        history[iteration % memory] = size
-        polish = polish - (size <= fun_tol)
-        keep = ~stuck & (polish > 0)
-        live, x, field, size = live[keep], x[:, keep], field[:, keep], size[keep]
+        best[live[better]], best_size[live[better]] = x[better], size[better]
+        history[iteration % MEMORY] = size
+        polish = polish - (size <= fun_tol) * 1
+        keep = free & (polish > 0)
+        live, x, F, size = live[keep], x[keep], F[keep], size[keep]
         history, polish = history[:, keep], polish[keep]
-    return best, best_size
-
-
-def speed_hessian(rnn: RNNNumpy, x: Float, field: Float, J: Float, u: Float) -> Float:
-    """Return the Hessians (P, N, N) of |F|^2 / 2 at states ``x`` (N, P).
-
-    J^T J plus the curvature of F, from a central difference of the analytic f'.
-    """
-    transposed = np.swapaxes(J, 1, 2)
-    hessian = transposed @ J
-    units = np.arange(rnn.N)
-    f = rnn.activation
-    h = 1e-5
-    if f.is_smooth:
-        if rnn.equation_type == "s":
-            z = rnn.W_rec @ x + rnn.drive(u)[:, None]
-            curvature = field * (f.df(z + h) - f.df(z - h)) / (2 * h)
-            hessian += rnn.W_rec.T @ (curvature.T[:, :, None] * rnn.W_rec)
-        else:
-            curvature = (rnn.W_rec.T @ field) * (f.df(x + h) - f.df(x - h)) / (2 * h)
-            hessian[:, units, units] += curvature.T
-    if rnn.gamma:
-        hessian[:, units, units] -= 6.0 * rnn.gamma * (x * field).T
-    return hessian
-
-
-def minimise_speed(
-    rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int = 200
-) -> SolverResult:
-    """Find local minima of q = |F|^2 / 2 from every column of ``starts`` (N, P).
-
-    Levenberg-Marquardt damping of Newton's method on q, with its full Hessian where that gives
-    descent and J^T J where not. An end point counts as converged where the gradient of q has
-    vanished and the Hessian has no negative eigenvalue; for a piecewise-linear f, whose minima may
-    lie on a kink, also where no damping lets q fall.
-    """
-    points = np.empty_like(starts)
-    residual = np.empty(starts.shape[1])
-    converged = np.zeros(starts.shape[1], dtype=bool)
-    for part in _chunks(rnn.N, starts.shape[1]):
-        points[:, part], residual[part], converged[part] = _minimise_chunk(
-            rnn, starts[:, part], u, max_step, max_iter
-        )
-    return SolverResult(points, residual, converged)
-
-
-def _minimise_chunk(
-    rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int
-) -> tuple[Float, Float, NDArray[np.bool_]]:
-    n_units, n_points = starts.shape
-    end = starts.copy()
-    converged = np.zeros(n_points, dtype=bool)
-    live = np.arange(n_points)
-    x = starts.copy()
-    damping: Float = np.full(n_points, 1e-3)
-    units = np.arange(n_units)
-    for _ in range(max_iter):
-        if not live.size:
-            break
-        field = rnn.rhs(x, u)
-        size = np.linalg.norm(field, axis=0)
-        J = rnn.jacobian(x, u)
-        gradient = np.einsum("pij,ip->pj", J, field)
-        scale = np.maximum(np.einsum("pij,pij->p", J, J) / n_units, 1.0)  # of J^T J
-        flat = np.linalg.norm(gradient, axis=1) <= 1e-10 * np.sqrt(scale) * (1e-3 + size)
-        hessian = speed_hessian(rnn, x, field, J, u)
-        hessian[:, units, units] += (damping * scale)[:, None]
-        steps = _solve(hessian, -gradient)
-        uphill = np.einsum("pi,pi->p", steps, gradient) > 0
-        if uphill.any():
-            normal = np.swapaxes(J[uphill], 1, 2) @ J[uphill]
-            normal[:, units, units] += ((damping + 1e-10) * scale)[uphill, None]
-            steps[uphill] = _solve(normal, -gradient[uphill])
-        length = np.linalg.norm(steps, axis=1)
-        steps *= np.minimum(1.0, max_step / np.maximum(length, 1e-300))[:, None]
-        trial = x + steps.T
-        falls = np.linalg.norm(rnn.rhs(trial, u), axis=0) < size
-        moving = falls & ~flat
-        x[:, moving] = trial[:, moving]
-        damping = np.clip(np.where(falls, 0.2 * damping, 10.0 * damping), 1e-14, 1e10)
-        stalled = damping > 1e8
-        done = flat | stalled
-        end[:, live] = x
-        if not rnn.activation.is_smooth:
-            converged[live[done]] = True
-        elif flat.any():
-            plain = speed_hessian(rnn, x[:, flat], field[:, flat], J[flat], u)
-            lowest = np.linalg.eigvalsh(plain)[:, 0]
-            converged[live[flat]] = lowest >= -1e-9 * scale[flat]
-        live, x, damping = live[~done], x[:, ~done], damping[~done]
-    return end, np.linalg.norm(rnn.rhs(end, u), axis=0), converged
+    residual = np.asarray(field.numpy(best_size))
+    return Roots(field.numpy(best), residual, (residual <= fun_tol) | (known >= 0), known)

@@ -45,7 +45,10 @@ class FixedPointSet:
     index_sum : int or None
         Sum of (-1)^n_unstable; None for slow points or where a point is degenerate.
     index_expected : int or None
-        +1 where the dynamics point inward at infinity (f bounded, or gamma > 0); None if unknown.
+        Index sum of a complete set, see `expected_index`; None if unknown.
+    is_bounded : bool
+        Whether the dynamics point inward at infinity (f bounded, or gamma > 0): then a complete
+        set of points that are not degenerate has the index sum +1.
     n_starts, n_converged : int
         Starts used, and those that ended in a reported point.
     seconds : float
@@ -73,6 +76,7 @@ class FixedPointSet:
     coverage: float
     index_sum: int | None
     index_expected: int | None
+    is_bounded: bool
     n_starts: int
     n_converged: int
     seconds: float
@@ -99,16 +103,20 @@ class FixedPointSet:
         """What the search says about completeness, in words."""
         if not len(self):
             return f"no point found from {self.n_starts} starts: widen the starts or use approx"
-        text = f"{len(self)} points, coverage {self.coverage:.3f}"
+        text = f"{len(self)} points, coverage {self.coverage:.3f}; "
         if self.mode == "approx":
-            return text + "; slow points have no index sum"
+            return text + "slow points have no index sum"
         if self.index_sum is None:
-            return text + f"; {int(self.degenerate.sum())} degenerate points: part of a continuum?"
-        if self.index_expected is None:
-            return text + f"; index sum {self.index_sum}, without a known value for unbounded f"
-        if self.index_sum == self.index_expected:
-            return text + f"; index sum {self.index_sum:+d}, as a complete set has"
-        return text + f"; index sum {self.index_sum:+d} instead of +1: points are missing"
+            n = int(self.degenerate.sum())
+            return text + f"no index sum, {n} of them degenerate: part of a continuum?"
+        total = f"index sum {self.index_sum:+d}"
+        wanted = self.index_expected
+        if wanted is None:
+            return text + f"{total}, which says nothing here: f is unbounded"
+        where = "complete sets have with bounded f" if self.is_bounded else "strong inputs have"
+        if self.index_sum == wanted:
+            return text + f"{total}, as {where}"
+        return text + f"{total} instead of the {wanted:+d} that {where}: points are missing"
 
     def by_index(self) -> dict[int, int]:
         """Return how many points have 0, 1, 2, ... unstable modes, by that number."""

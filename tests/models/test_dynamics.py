@@ -132,6 +132,7 @@ def test_starts_come_from_the_task(rnn):
     task = SimpleNamespace(
         n_inputs=3,
         get_batch=lambda: (inputs, None, []),
+        reset=lambda seed: None,
         analysis_inputs={"rest": np.zeros(3)},
     )
     analyser = DynamicSystemAnalyzer(rnn, task)

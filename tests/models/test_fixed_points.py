@@ -7,7 +7,9 @@ import pytest
 
 from models.fixed_points import SearchSettings, find_fixed_points
 from models.fixed_points.certificates import largest_curvature, newton_kantorovich
-from models.fixed_points.newton import find_roots, minimise_speed, newton_steps, speed_hessian
+from models.fixed_points.field import ConstantInputs
+from models.fixed_points.newton import newton_steps
+from models.fixed_points.slow_points import minimise_speed, speed_hessian
 from models.rnn_numpy import RNNNumpy
 from tasks_lib.errors import ParameterError
 
@@ -197,18 +199,17 @@ def test_curvature_bound_is_tight(activation):
 
 def test_singular_jacobian_gives_the_shortest_step():
     J = np.diag([1.0, 0.0, -2.0])[None]
-    step = newton_steps(J, np.array([[1.0], [0.0], [1.0]]), max_step=10.0)
-    assert np.allclose(step[:, 0], [-1.0, 0.0, 0.5], atol=1e-6)
+    field = ConstantInputs([(cube(), np.zeros(1))])
+    step = newton_steps(field, J, np.array([[1.0, 0.0, 1.0]]), np.array([10.0]))
+    assert np.allclose(step[0], [-1.0, 0.0, 0.5], atol=1e-6)
 
 
-def test_solvers_do_not_depend_on_their_neighbours(monkeypatch):
-    import models.fixed_points.newton
+def test_slow_points_do_not_depend_on_their_neighbours(monkeypatch):
+    import models.fixed_points.slow_points as module
 
     rnn, starts = cube(), states(3, 40)
-    whole = find_roots(rnn, starts, np.zeros(1), 1e-10, 5.0)
-    slow = minimise_speed(rnn, starts, np.zeros(1), 5.0)
-    monkeypatch.setattr(models.fixed_points.newton, "MAX_CHUNK_BYTES", 7 * 8 * 9)
-    parts = find_roots(rnn, starts, np.zeros(1), 1e-10, 5.0)
-    assert np.allclose(parts.points, whole.points, atol=1e-12)
+    whole = minimise_speed(rnn, starts, np.zeros(1), 5.0)
+    monkeypatch.setattr(module, "MAX_CHUNK_BYTES", 7 * 8 * 9)
+    parts = minimise_speed(rnn, starts, np.zeros(1), 5.0)
+    assert np.allclose(parts.points, whole.points, atol=1e-9)
     assert np.array_equal(parts.converged, whole.converged)
-    assert np.allclose(minimise_speed(rnn, starts, np.zeros(1), 5.0).points, slow.points, atol=1e-9)

@@ -61,7 +61,7 @@ def test_search_finds_all_winners(seed, equation_type):
     found = find_fixed_points(rnn, np.ones(1), rng.standard_normal((5, 100)))
     assert found.by_index() == {0: 5, 1: 10, 2: 10, 3: 5, 4: 1}
     assert found.status == "complete"
-    assert found.index_expected is None  # f is unbounded
+    assert found.index_expected == found.index_sum == 1  # as at strong inputs
 
 
 def test_a_continuum_is_counted_not_listed():

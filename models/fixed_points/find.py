@@ -1,0 +1,85 @@
+"""Find all fixed points of a network at a constant input, or of many networks at many inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rnn_numpy import RNNNumpy
+from .batch import in_parallel, search_all
+from .index import expected_index
+from .point_set import FixedPointSet
+from .search import Problem
+from .settings import SearchSettings
+
+Float = NDArray[np.float64]
+
+
+def find_fixed_points(
+    rnn: RNNNumpy,
+    u: Float,
+    states: Float,
+    settings: SearchSettings | None = None,
+    index: int | None = None,
+) -> FixedPointSet:
+    """Search for all fixed points at the constant input ``u`` (n_inputs,).
+
+    Rounds of damped Newton: first from ``states`` plus noise, then from what was found
+    (combinations, slow and unstable directions) and from noisier states, until two rounds in a row
+    bring nothing new, the Good-Turing coverage reaches its goal and the index sum is as expected,
+    or the budget is spent.
+
+    Parameters
+    ----------
+    rnn : RNNNumpy
+        The network.
+    u : array (n_inputs,)
+        Constant input.
+    states : array (N, M)
+        States to start from, e.g. of the network's own trajectories.
+    settings : SearchSettings, optional
+        Tolerances, budget and seed.
+    index : int, optional
+        Index sum of a complete set, where it is known; by default what `expected_index` says.
+    """
+    problem = Problem(rnn, u, states, settings or SearchSettings(), index)
+    return find_fixed_points_of_many([problem])[0]
+
+
+def find_fixed_points_of_many(
+    problems: Sequence[Problem], device: str | None = None, n_threads: int | None = None
+) -> list[FixedPointSet]:
+    """Search for all fixed points of many networks and inputs in one call.
+
+    On a CPU each search runs on a core, and comes out as it does alone. On a GPU the starts of all
+    searches of networks of one kind (units, equation, tolerance) are solved in one batch.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        What to search; where a problem has no ``index_expected``, `expected_index` is asked.
+    device : str, optional
+        A torch device for the solves of ``exact`` mode, such as "cuda"; the CPU by default.
+    n_threads : int, optional
+        Searches at a time on the CPU; torch's number of threads by default.
+
+    Returns
+    -------
+    sets : list of FixedPointSet
+        One a problem, in order.
+    """
+    asked = {
+        id(p.rnn): p.rnn
+        for p in problems
+        if p.index_expected is None and p.settings.mode == "exact"
+    }
+    sums = in_parallel(expected_index, list(asked.values()), n_threads)
+    expected = dict(zip(asked, sums, strict=True))
+    known = [
+        replace(p, index_expected=expected[id(p.rnn)]) if id(p.rnn) in expected else p
+        for p in problems
+    ]
+    return search_all(known, device, n_threads)

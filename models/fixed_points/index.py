@@ -1,0 +1,61 @@
+"""The index sum of a complete set: what the dynamics at infinity say about fixed points."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rnn_numpy import RNNNumpy
+from .batch import search_all
+from .search import Problem, is_bounded
+from .settings import SearchSettings
+
+Float = NDArray[np.float64]
+N_AGREE = 3  # inputs at which the index sum must be the same
+MAX_INPUTS = 6
+# Far out the states of all inputs look alike: a small budget does.
+FAR = SearchSettings(n_starts=128, max_starts=1024)
+
+
+def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy:
+    """Return what an unbounded network looks like from far away: f by its slopes at +-infinity.
+
+    It has one input for each unit, which drives that unit alone.
+    """
+    args = rnn.activation.args
+    name = "leaky_relu" if rnn.activation.name == "leaky_relu" else "relu"
+    far = args if name == rnn.activation.name else {"slope": args.get("slope", 1.0)}
+    return RNNNumpy(
+        W_rec=rnn.W_rec,
+        W_inp=np.eye(rnn.N),
+        W_out=np.ones((1, rnn.N)),
+        activation={"name": name, **far},
+        equation_type=rnn.equation_type,
+    )
+
+
+def expected_index(rnn: RNNNumpy) -> int | None:
+    """Return the sum of (-1)^(unstable modes) over all fixed points; None if it is not known.
+
+    +1 where the dynamics point inward at infinity: f bounded, or gamma > 0 (Poincare-Hopf). For
+    other f the sum is the degree of F on a large sphere, and the same at every input (as long as
+    no fixed point lies at infinity). It is counted where that is easy: at large random inputs,
+    with f replaced by its slopes at +-infinity, and believed where the sums of three agree, of at
+    most six. That is evidence and no proof.
+    """
+    if is_bounded(rnn):
+        return 1
+    far = network_at_infinity(rnn)
+    rng = np.random.default_rng(0)
+    sums: list[int] = []
+    for _ in range(MAX_INPUTS):
+        problem = Problem(far, rng.standard_normal(rnn.N), rng.standard_normal((rnn.N, 256)), FAR)
+        found = search_all([problem])[0]
+        if found.status == "none_found":
+            sums.append(0)
+        elif found.status == "complete" and found.index_sum is not None:
+            sums.append(found.index_sum)
+        value = max(set(sums), key=sums.count, default=0)
+        if sums.count(value) == N_AGREE:
+            return value
+    return None

@@ -1,0 +1,273 @@
+"""How a search is run: batches, threads, devices, early recognition, the index at infinity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import DynamicSystemAnalyzer, get_fixed_points_of_many
+from models.fixed_points import (
+    Problem,
+    SearchSettings,
+    expected_index,
+    find_fixed_points,
+    find_fixed_points_of_many,
+    search_settings,
+)
+from models.fixed_points.batch import _run_on_device
+from models.fixed_points.field import ConstantInputs
+from models.fixed_points.found import Found
+from models.fixed_points.linear_regions import enumerate_fixed_points
+from models.fixed_points.newton import find_roots
+from models.rnn_numpy import RNNNumpy
+from tasks_lib import NBitFlipFlop
+from tasks_lib.errors import ParameterError
+
+ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "softplus", "gelu")
+
+
+def random_network(n_units, seed, gain=1.5, n_inputs=2, **equation):
+    rng = np.random.default_rng(seed)
+    return RNNNumpy(
+        W_rec=gain * rng.standard_normal((n_units, n_units)) / n_units**0.5,
+        W_inp=rng.standard_normal((n_units, n_inputs)),
+        W_out=rng.standard_normal((1, n_units)),
+        b_rec=0.3 * rng.standard_normal(n_units),
+        **equation,
+    )
+
+
+def multistable(seed=0, n_units=30, equation_type="s"):
+    """Return a network with a few stored patterns: many fixed points of every kind."""
+    rng = np.random.default_rng(seed)
+    patterns = np.sign(rng.standard_normal((3, n_units)))
+    W_rec = 2.0 * patterns.T @ patterns / n_units + 0.1 * rng.standard_normal((n_units, n_units))
+    return RNNNumpy(
+        W_rec=W_rec, W_inp=np.zeros((n_units, 1)), W_out=np.ones((1, n_units)),
+        activation="tanh", equation_type=equation_type,
+    )  # fmt: skip
+
+
+def pool(n_units, seed=0):
+    return np.random.default_rng(seed).standard_normal((n_units, 100))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.2])
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_field_is_that_of_the_networks(device, activation, equation_type, gamma):
+    kind = {"activation": activation, "equation_type": equation_type, "gamma": gamma}
+    networks = [random_network(7, seed, **kind) for seed in range(3)]
+    rng = np.random.default_rng(1)
+    # network 1 twice, at two inputs
+    problems = [(networks[k], rng.standard_normal(2)) for k in (0, 1, 1, 2)]
+    which = np.array([2, 0, 3, 1, 1, 2])
+    x = rng.standard_normal((6, 7))
+    field = ConstantInputs(problems, device)
+    assert len(field.W) == 3
+    F = field.numpy(field.rhs(field.array(x), field.array(which)))
+    J = field.numpy(field.jacobian(field.array(x), field.array(which)))
+    for row, k in enumerate(which):
+        rnn, u = problems[k]
+        assert np.allclose(F[row], rnn.rhs(x[row], u), atol=1e-13)
+        assert np.allclose(J[row], rnn.jacobian(x[row], u), atol=1e-13)
+        alone = ConstantInputs([problems[k]], device)
+        single = alone.rhs(alone.array(x[row : row + 1]), None)
+        assert np.allclose(alone.numpy(single)[0], F[row], atol=1e-13)
+
+
+def test_networks_of_two_kinds_are_no_batch():
+    networks = [random_network(4, 0, activation=name) for name in ("tanh", "relu")]
+    with pytest.raises(ParameterError, match="one kind"):
+        ConstantInputs([(rnn, np.zeros(2)) for rnn in networks])
+
+
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+def test_roots_on_a_device_are_those_on_the_cpu(equation_type):
+    rnn = multistable(equation_type=equation_type)
+    starts = pool(30).T
+    ends = [
+        find_roots(ConstantInputs([(rnn, np.zeros(1))], device), starts, 1e-10, np.full(100, 20.0))
+        for device in (None, "cpu")
+    ]
+    assert ends[0].converged.mean() > 0.9
+    same = ends[0].converged & ends[1].converged
+    assert same.sum() >= 0.95 * ends[0].converged.sum()
+    # rounding may send a start on a boundary elsewhere
+    assert np.mean(np.linalg.norm(ends[0].points - ends[1].points, axis=1)[same] < 1e-8) > 0.95
+
+
+def test_search_on_a_device_finds_what_the_cpu_finds():
+    problems = [
+        Problem(multistable(seed), np.zeros(1), pool(30), SearchSettings(), 1) for seed in range(3)
+    ]
+    device = _run_on_device(problems, "cpu")
+    cpu = find_fixed_points_of_many(problems)
+    for one, other in zip(device, cpu, strict=True):
+        assert one.status == other.status == "complete"
+        assert one.by_index() == other.by_index()
+        joined = one.merge(other)
+        assert len(joined) == len(one)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), equation_type=st.sampled_from(["s", "h"]))
+def test_recognised_starts_go_where_newton_takes_them(seed, equation_type):
+    rnn, u = multistable(seed, equation_type=equation_type), np.zeros(1)
+    field = ConstantInputs([(rnn, u)])
+    longest = np.full(200, 20.0)
+    rng = np.random.default_rng(seed)
+    known = find_roots(field, 2 * rng.standard_normal((200, 30)), 1e-10, longest)
+    found = Found(rnn, u, 1e-5)
+    found.add(known.points[known.converged], known.residual[known.converged])
+    distance = 10.0 ** rng.uniform(-6, 1, (200, 1)) * rng.standard_normal((200, 30)) / 30**0.5
+    starts = found.points[rng.integers(len(found), size=200)] + distance
+    names = found.recognise(starts, field.rhs(starts, None))
+    seen = names >= 0
+    assert seen.any() and not seen.all()
+    ends = find_roots(field, starts[seen], 1e-10, longest[: seen.sum()])
+    gap = np.linalg.norm(ends.points - found.points[names[seen]], axis=1)
+    assert (gap < 1e-6).all()
+
+
+def test_another_root_is_never_recognised():
+    rnn = RNNNumpy(
+        W_rec=2 * np.eye(3), W_inp=np.zeros((3, 1)), W_out=np.ones((1, 3)), activation="tanh"
+    )
+    full = find_fixed_points(rnn, np.zeros(1), pool(3))
+    found = Found(rnn, np.zeros(1), 1e-5)
+    found.add(full.points[:9], full.residual[:9])
+    F = rnn.rhs(full.points.T, np.zeros(1)).T
+    assert found.recognise(full.points, F).tolist() == [*range(9), *[-1] * 18]
+
+
+def test_together_on_threads_as_alone():
+    problems = [
+        Problem(multistable(seed), np.zeros(1), pool(30, seed), SearchSettings(seed=seed), 1)
+        for seed in range(4)
+    ]
+    runs = [
+        find_fixed_points_of_many(problems, n_threads=1),
+        find_fixed_points_of_many(problems, n_threads=3),
+        [find_fixed_points_of_many([p], n_threads=2)[0] for p in problems],
+    ]
+    for sets in zip(*runs, strict=True):
+        for other in sets[1:]:
+            assert np.array_equal(sets[0].points, other.points)
+            assert np.array_equal(sets[0].hits, other.hits)
+
+
+def test_many_networks_at_their_tasks_inputs():
+    task = NBitFlipFlop(n_steps=30, seed=0)
+    analyzers = [
+        DynamicSystemAnalyzer(random_network(12, seed, n_inputs=3, activation="tanh"), task)
+        for seed in range(3)
+    ]
+    sets = get_fixed_points_of_many(analyzers)
+    assert [list(own) for own in sets] == [list(task.analysis_inputs)] * 3
+    for analyzer, own in zip(analyzers, sets, strict=True):
+        assert analyzer.fixed_points == own
+        name = next(iter(own))
+        alone = DynamicSystemAnalyzer(analyzer.rnn, task).get_fixed_points(name)
+        assert np.array_equal(alone.points, own[name].points)
+    two = get_fixed_points_of_many(analyzers[:1], [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], n_starts=64)
+    assert list(two[0]) == ["[0, 0, 0]", "[1, 0, 0]"]
+    with pytest.raises(ParameterError, match="there is no task"):
+        get_fixed_points_of_many([DynamicSystemAnalyzer(analyzers[0].rnn)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    equation_type=st.sampled_from(["s", "h"]),
+    activation=st.sampled_from(["relu", "leaky_relu", {"name": "relu", "slope": 0.6}]),
+    gain=st.floats(0.5, 2.5),
+)
+def test_index_at_infinity_is_that_of_all_points(seed, equation_type, activation, gain):
+    rnn = random_network(6, seed, gain, activation=activation, equation_type=equation_type)
+    expected = expected_index(rnn)
+    if expected is None:
+        return
+    rng = np.random.default_rng(seed)
+    for strength in (0.3, 3.0):
+        u = strength * rng.standard_normal(2)
+        points = np.asarray(enumerate_fixed_points(rnn, u)[0])
+        J = rnn.jacobian(points.T, u)
+        signs = np.sign(np.linalg.det(-J)) if len(points) else np.zeros(0)
+        assert signs.sum() == expected
+
+
+def test_index_at_infinity_is_not_always_one():
+    # x' = -x + relu(2x + u): none at u > 0, two at u < 0
+    rnn = RNNNumpy(W_rec=[[2.0]], W_inp=[[1.0]], W_out=[[1.0]])
+    assert expected_index(rnn) == 0
+    found = find_fixed_points(rnn, np.array([-1.0]), pool(1))
+    assert (len(found), found.index_sum, found.index_expected) == (2, 0, 0)
+    assert "strong inputs" in found.message
+    none = find_fixed_points(rnn, np.array([1.0]), pool(1))
+    assert none.status == "none_found"
+    assert none.n_starts < 16384
+
+
+def test_index_is_not_known_where_points_lie_at_infinity():
+    v = np.array([0.6, 0.8])
+    rnn = RNNNumpy(W_rec=np.outer(v, v), W_inp=np.ones((2, 1)), W_out=np.ones((1, 2)))
+    assert expected_index(rnn) is None
+
+
+@pytest.mark.parametrize("activation", ["softplus", "gelu"])
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+def test_smooth_unbounded_networks_have_the_index_of_their_slopes(activation, equation_type):
+    known = 0
+    for seed in range(6):
+        rnn = random_network(8, seed, 1.8, activation=activation, equation_type=equation_type)
+        found = find_fixed_points(rnn, np.array([0.5, -0.5]), 3 * pool(8))
+        if found.index_expected is not None and found.status == "complete":
+            assert found.index_sum == found.index_expected
+            known += 1
+    assert known >= 3
+
+
+def test_gamma_bounds_any_network():
+    rnn = random_network(5, 0, activation="relu", gamma=0.1)
+    assert expected_index(rnn) == 1
+    assert find_fixed_points(rnn, np.zeros(2), pool(5)).is_bounded
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"mode": "fast"}, "mode"),
+        ({"n_starts": 0}, "n_starts"),
+        ({"max_starts": 5}, "max_starts"),
+        ({"fun_tol": 0.0}, "fun_tol"),
+        ({"diff_cutoff": -1.0}, "diff_cutoff"),
+        ({"coverage": 1.5}, "coverage"),
+        ({"n_start": 5}, "no setting of a search"),
+    ],
+)
+def test_bad_settings_are_refused(fields, match):
+    with pytest.raises(ParameterError, match=match):
+        search_settings(**fields)
+
+
+def test_tolerance_beyond_float64_is_refused():
+    SearchSettings(fun_tol=1e-14).check_reachable(np.zeros((3, 1)))
+    with pytest.raises(ParameterError, match="float64"):
+        SearchSettings(fun_tol=1e-14).check_reachable(100 * np.ones((3, 1)))
+
+
+def test_default_tolerance_depends_on_the_mode():
+    assert search_settings().tolerance == 1e-10
+    assert search_settings(mode="approx").tolerance == 1e-5
+    assert search_settings(seed=3, mode="approx", fun_tol=1e-3).tolerance == 1e-3
+
+
+def test_torch_has_its_threads_back():
+    before = torch.get_num_threads()
+    find_fixed_points(multistable(), np.zeros(1), pool(30), SearchSettings(max_starts=128))
+    assert torch.get_num_threads() == before
