@@ -1,0 +1,1 @@
+"""Completeness and time of the search for fixed points, beside other ways to search."""
