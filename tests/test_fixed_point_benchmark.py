@@ -92,7 +92,8 @@ def test_polishing_keeps_what_is_near_a_root():
     assert np.allclose(sides.polished(case.rnn, points, np.zeros(1)), [[root, 0.0, 0.0]])
 
 
-def test_a_checkout_that_lacks_is_named(tmp_path):
+def test_a_checkout_that_lacks_is_named(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "FixedPointFinderTorch", raising=False)
     case = networks.cube()
     with pytest.raises(ModuleNotFoundError, match="FixedPointFinderTorch"):
         sides.fixed_point_finder(tmp_path, case.rnn, None, np.zeros(1), 4)
