@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_choice, check_int
 
+from .engine.threads import blas_on_one
 from .fixed_points import (
     FixedPointSet,
     Problem,
@@ -104,7 +105,8 @@ class DynamicSystemAnalyzer:
             ``noise``, ``diff_cutoff``, ``fun_tol``, ``eig_cutoff``, ``coverage``, ``seed`` (by
             default the analyser's own).
         """
-        key, problem = self._problem(u, mode, trajectories, **settings)
+        with blas_on_one:
+            key, problem = self._problem(u, mode, trajectories, **settings)
         found = find_fixed_points_of_many([problem], device)[0]
         self.fixed_points[name or key] = found
         return found

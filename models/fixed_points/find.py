@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.threads import blas_on_one
 from ..rnn_numpy import RNNNumpy
 from .batch import in_parallel, search_all
 from .index import expected_index
@@ -76,10 +77,11 @@ def find_fixed_points_of_many(
         for p in problems
         if p.index_expected is None and p.settings.mode == "exact"
     }
-    sums = in_parallel(expected_index, list(asked.values()), n_threads)
-    expected = dict(zip(asked, sums, strict=True))
-    known = [
-        replace(p, index_expected=expected[id(p.rnn)]) if id(p.rnn) in expected else p
-        for p in problems
-    ]
-    return search_all(known, device, n_threads)
+    with blas_on_one:  # matrices are small: eigenvalues, too, are for one thread each
+        sums = in_parallel(expected_index, list(asked.values()), n_threads)
+        expected = dict(zip(asked, sums, strict=True))
+        known = [
+            replace(p, index_expected=expected[id(p.rnn)]) if id(p.rnn) in expected else p
+            for p in problems
+        ]
+        return search_all(known, device, n_threads)
