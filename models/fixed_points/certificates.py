@@ -50,16 +50,20 @@ def certify(rnn: RNNNumpy, u: ArrayLike, points: Float) -> tuple[Float, Float]:
     With R about J^-1, T(x) = x - R F(x) maps a ball into itself where |R F| plus what the change of
     J over the ball can add is no more than its radius: Brouwer's theorem then gives a root. Two
     roots y, y' would have y - y' = (I - R A)(y - y') with A the mean of J between them, which
-    |I - R A| < 1 excludes (Krawczyk's and Kantorovich's argument; Rump, Acta Numerica 2010, section
-    13). F is -x + B f(z) + ... with z = P x + ...: form s has B = I, P = W, form h B = W, P = I. Its
-    second derivative adds up over units, sum_i R B e_i f''(z_i) (P v)_i (P v')_i, so that its norm
-    is at most max_i |R B e_i| max |f''(z_i)| |P v| |P v'|, f'' over the interval of z_i that
-    the ball allows. Roundings of F, J and every product are bounded (see `verified`). What is
-    assumed: f and f' are computed with an error of at most 8 eps, relative to their value and to
-    their argument. The network proven about is that of the stored weights, taken as exact numbers.
+    |I - R A| < 1 excludes. (Both arguments: Rump, Verification methods, Acta Numerica 2010.)
+
+    F(x) = -x + B f(z) + ... with z = P x + ..., where form s has B = I, P = W and form h B = W,
+    P = I. Its second derivative adds up over units, sum_i R B e_i f''(z_i) (P v)_i (P v')_i, and is
+    at most max_i |R B e_i| |f''(z_i)| |P v| |P v'| in norm, with |f''| bounded over the interval
+    of z_i that the ball allows.
+
+    Roundings of F, J and every product are bounded (see `verified`). Assumed is that f and f' are
+    computed with an error of at most 8 eps, relative to their value and to their argument. The
+    network proven about is that of the stored weights and input, taken as exact numbers.
     """
     points = np.asarray(points, dtype=np.float64)
-    exists, unique = np.full((2, len(points)), np.nan)
+    exists: Float = np.full(len(points), np.nan)
+    unique: Float = exists.copy()
     if not rnn.activation.is_smooth or not len(points):
         return exists, unique
     norm = spectral_norm_bound(rnn.W_rec) if rnn.equation_type == "s" else 1.0
@@ -136,7 +140,7 @@ class _Bounds:
         """Return the largest radius (P,) within which the root of `existence` is the only one."""
         low = near.copy()
         proven = self._contracts(low, near, wide_near)
-        high = np.full(len(near), LONGEST)
+        high: Float = np.full(len(near), LONGEST)
         for _ in range(60):  # to 1 % of a radius, by halving its logarithm
             if not (proven & (high > 1.01 * low)).any():
                 break

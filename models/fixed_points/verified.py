@@ -102,13 +102,15 @@ def enclose_solution(
         solutions = apply(inverse, constants)
         solutions = solutions + apply(inverse, constants - apply(matrices, solutions))
         residual = constants - apply(matrices, solutions)
-        doubt = doubt + apply(error, np.abs(solutions)) + (n_units + 4) * EPS * (
-            np.abs(constants) + apply(np.abs(matrices), np.abs(solutions))
+        doubt = (
+            doubt
+            + apply(error, np.abs(solutions))
+            + (n_units + 4) * EPS * (np.abs(constants) + apply(np.abs(matrices), np.abs(solutions)))
         )
         doubt = doubt + (n_units + 2) * EPS * np.abs(residual) + TINY
         step = np.abs(apply(inverse, residual)) + apply(np.abs(inverse), doubt)
-        worst = rows.max(axis=1)
-        bounds = SAFE * (step + rows * (step.max(axis=1) / (1.0 - worst))[:, None])
+        worst = rows.max(axis=1, initial=0.0)
+        bounds = SAFE * (step + rows * (step.max(axis=1, initial=0.0) / (1.0 - worst))[:, None])
         regular = (worst < 0.9) & np.isfinite(bounds).all(axis=1)
     solutions[~regular] = np.nan
     bounds[~regular] = np.nan
