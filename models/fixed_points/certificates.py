@@ -154,39 +154,82 @@ def _lengths(columns: Float) -> Float:
     return np.sqrt(np.einsum("pij,pij->pj", columns, columns))
 
 
+@dataclass(frozen=True)
+class SlopeBounds:
+    """Arguments of f and f' there, with errors, all (P, N): see `slope_bounds`."""
+
+    argument: Float
+    doubt: Float  # of the argument
+    slope: Float  # upper bound of |f'|
+    slope_doubt: Float  # of f' as computed
+    diagonal: Float  # of J's diagonal, beside what f' adds
+
+    def jacobian_error(self, rnn: RNNNumpy) -> Float:
+        """Return an entrywise bound (P, N, N) on what the computed J is off by."""
+        weights, units = np.abs(rnn.W_rec), np.arange(rnn.N)
+        entry = self.slope_doubt + 8 * EPS * self.slope
+        error = (
+            entry[:, :, None] * weights if rnn.equation_type == "s" else weights * entry[:, None]
+        )
+        error[:, units, units] += self.diagonal
+        return np.asarray(SAFE * error)
+
+
+def slope_bounds(rnn: RNNNumpy, u: Float, points: Float, radius: Float) -> SlopeBounds:
+    """Bound f' and J over balls of ``radius`` (P,) about ``points`` (P, N), roundings included."""
+    f, size = rnn.activation, np.abs(points)
+    if rnn.equation_type == "s":
+        argument = points @ rnn.W_rec.T + rnn.drive(u)
+        doubt = sum_error(rnn) * (size @ np.abs(rnn.W_rec).T + drive_size(rnn, u)) + TINY
+        reach = SAFE * np.linalg.norm(rnn.W_rec, axis=1)
+    else:
+        argument, doubt, reach = points, np.zeros_like(points), np.ones(rnn.N)
+    # twice: the argument that rhs() and jacobian() take may have been rounded in another way
+    half = 2 * doubt + reach * radius[:, None]
+    bend = f.curvature_bound(argument - half, argument + half)
+    shifted = np.abs(argument) + abs(f.args.get("shift", 0.0))
+    slope_doubt = bend * (half + FUNCTION_ERROR * shifted) + 2 * FUNCTION_ERROR * f.largest_slope
+    moved = 6.0 * rnn.gamma * (size + radius[:, None]) * radius[:, None]
+    return SlopeBounds(
+        argument=argument,
+        doubt=doubt,
+        slope=np.abs(f.df(argument)) + slope_doubt,
+        slope_doubt=slope_doubt,
+        diagonal=moved + 8 * EPS * (1.0 + 3.0 * rnn.gamma * size**2),
+    )
+
+
+def sum_error(rnn: RNNNumpy) -> float:
+    """Return the relative error of a sum over units and inputs."""
+    return (rnn.N + rnn.n_inputs + 6) * EPS
+
+
+def drive_size(rnn: RNNNumpy, u: Float) -> Float:
+    """Return |W_inp| |u| + |b|, (N,)."""
+    return np.asarray(np.abs(rnn.W_inp) @ np.abs(u) + np.abs(rnn.b_rec))
+
+
 def _bounds(rnn: RNNNumpy, u: Float, points: Float, norm: float) -> _Bounds:
     """Compute R and every bound that the proof for ``points`` (P, N) rests on."""
     f, W, n = rnn.activation, rnn.W_rec, rnn.N
     rate_form = rnn.equation_type == "s"
-    unit = (n + rnn.n_inputs + 6) * EPS  # of sums over units and inputs
     size = np.abs(points)
     weights = np.abs(W)
-    drive_size = np.abs(rnn.W_inp) @ np.abs(u) + np.abs(rnn.b_rec)
-    if rate_form:
-        argument = points @ W.T + rnn.drive(u)
-        doubt = unit * (size @ weights.T + drive_size) + TINY
-    else:
-        argument, doubt = points, np.zeros_like(points)
-    bend = f.curvature_bound(argument - doubt, argument + doubt)
+    at = slope_bounds(rnn, u, points, np.zeros(len(points)))
+    argument, doubt = at.argument, at.doubt
     shifted = np.abs(argument) + abs(f.args.get("shift", 0.0))
-    slope_doubt = bend * (doubt + FUNCTION_ERROR * shifted) + 2 * FUNCTION_ERROR * f.largest_slope
-    slope = np.abs(f.df(argument)) + slope_doubt
     value = np.abs(f.f(argument))
-    value_doubt = slope * doubt + FUNCTION_ERROR * (value + shifted * slope) + TINY
+    value_doubt = 2 * at.slope * doubt + FUNCTION_ERROR * (value + shifted * at.slope) + TINY
     leaks = size + rnn.gamma * size**3
     if rate_form:
         field_doubt = value_doubt + 8 * EPS * (value + leaks)
     else:
-        field_doubt = unit * (value @ weights.T + drive_size + leaks) + value_doubt @ weights.T
+        sums = value @ weights.T + drive_size(rnn, u) + leaks
+        field_doubt = sum_error(rnn) * sums + value_doubt @ weights.T
     field = rnn.rhs(points.T, u).T
     J = rnn.jacobian(points.T, u)
-    entry = slope_doubt + 8 * EPS * slope
-    error = entry[:, :, None] * weights if rate_form else weights * entry[:, None, :]
-    units = np.arange(n)
-    error[:, units, units] += 8 * EPS * (1.0 + 3.0 * rnn.gamma * size**2)
-
     R = approximate_inverse(J)
-    rows, columns = defect(R, J, error)
+    rows, columns = defect(R, J, at.jacobian_error(rnn))
     field_doubt = SAFE * (field_doubt + (n + 2) * EPS * np.abs(field)) + TINY
     step = np.abs(apply(R, field)) + apply(np.abs(R), field_doubt)
     length = _lengths(R) * SAFE
@@ -206,7 +249,7 @@ def _bounds(rnn: RNNNumpy, u: Float, points: Float, norm: float) -> _Bounds:
         reach=SAFE * np.linalg.norm(W, axis=1) if rate_form else np.ones(n),
         size=size,
         argument=argument,
-        doubt=2 * doubt,  # the argument that rhs() takes may have been rounded in another way
+        doubt=2 * doubt,
         defect=np.sqrt(rows.max(axis=1) * columns.max(axis=1)),
         step=SAFE * np.linalg.norm(step, axis=1),
         wide_step=SAFE * wide,

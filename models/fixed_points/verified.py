@@ -8,6 +8,8 @@ that products are formed in the conventional way (no Strassen) and that nothing 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ Float = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 TINY = 1e-290  # above what underflow can lose
 SAFE = 1.0 + 1e-9
-MAX_CHUNK_BYTES = 24_000_000  # of one stack of matrices; about six such stacks live at a time
+MAX_CHUNK_BYTES = 6_000_000  # of one stack of matrices; about eight such stacks live at a time
 
 
 def chunks(n_units: int, n_points: int) -> list[slice]:
@@ -24,14 +26,14 @@ def chunks(n_units: int, n_points: int) -> list[slice]:
     return [slice(i, min(i + size, n_points)) for i in range(0, n_points, size)]
 
 
-def approximate_inverse(matrices: Float) -> Float:
+def approximate_inverse(matrices: NDArray[Any]) -> NDArray[Any]:
     """Return the inverses of a stack (P, N, N), NaN for those that are exactly singular."""
     try:
-        return np.asarray(np.linalg.inv(matrices), dtype=np.float64)
+        return np.asarray(np.linalg.inv(matrices))
     except np.linalg.LinAlgError:
+        result = np.full(matrices.shape, np.nan, dtype=matrices.dtype)
         if len(matrices) == 1:
-            return np.full(matrices.shape, np.nan)
-        result = np.full(matrices.shape, np.nan)
+            return result
         pivots = np.flatnonzero(np.linalg.slogdet(matrices)[0] != 0)
         if len(pivots) == len(matrices):  # the two factorizations round differently
             half = len(matrices) // 2

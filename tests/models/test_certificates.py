@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import models.fixed_points.verified
 from models.fixed_points.certificates import certify
+from models.fixed_points.index_proof import certify_index
 from models.fixed_points.verified import (
     approximate_inverse,
     enclose_solution,
@@ -294,3 +295,41 @@ def test_singular_matrices_do_not_stop_the_others():
     solution, error = enclose_solution(stack, 0 * stack, np.ones((4, 2)), np.zeros((4, 2)))
     assert np.isnan(solution[:, 0]).tolist() == [False, True, False, True]
     assert np.isnan(error[:, 0]).tolist() == [False, True, False, True]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([*SMOOTH, "relu"]), st.sampled_from(["s", "h"]))
+def test_the_index_is_that_of_every_state_in_the_ball(seed, activation, form):
+    rnn = random_network(seed, 5, gain=2.0, activation=activation, equation_type=form)
+    rng = np.random.default_rng(seed + 1)
+    u, x = rng.standard_normal(2), rng.standard_normal(5)
+    for radius in (0.0, 1e-12, 1e-3, 0.03, 0.3):
+        count, proven = certify_index(rnn, u, x[None], np.array([radius]))
+        steps = rng.standard_normal((5, 200))
+        steps *= radius * rng.random(200) ** 0.1 / np.linalg.norm(steps, axis=0)
+        real = np.linalg.eigvals(rnn.jacobian(x[:, None] + steps, u)).real
+        if proven[0]:
+            assert ((real > 0).sum(axis=1) == count[0]).all()
+        elif radius < 1e-11 and activation != "relu":  # none is proven only near the axis
+            values, vectors = np.linalg.eig(rnn.jacobian(x, u))
+            assert np.abs(values.real).min() < 1e-8 * np.linalg.cond(vectors)
+
+
+@pytest.mark.parametrize("form", ["s", "h"])
+def test_an_index_that_changes_nearby_is_not_proven(form):
+    # the second unit's eigenvalue is w - 1
+    for weight, sure in ((0.99, True), (1.01, True), (1 + 1e-15, False), (1.0, False)):
+        rnn = RNNNumpy(
+            W_rec=np.diag([0.2, weight, 3.0]), W_inp=np.zeros((3, 1)), W_out=np.ones((1, 3)),
+            activation="tanh", equation_type=form,
+        )  # fmt: skip
+        count, proven = certify_index(rnn, np.zeros(1), np.zeros((2, 3)), np.array([1e-9, np.nan]))
+        assert proven.tolist() == [sure, False]
+        if sure:
+            assert count[0] == (2 if weight > 1 else 1)
+    # a ball that reaches where tanh has bent
+    rnn = RNNNumpy(
+        W_rec=[[1.5]], W_inp=[[0.0]], W_out=[[1.0]], activation="tanh", equation_type=form
+    )
+    _, proven = certify_index(rnn, np.zeros(1), np.zeros((2, 1)), np.array([0.1, 2.0]))
+    assert proven.tolist() == [True, False]
