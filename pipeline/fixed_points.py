@@ -55,6 +55,7 @@ class FixedPoints(dj.Computed):
     n_stable      : int32        # largest real part below -eig_cutoff
     n_marginal    : int32        # largest real part within +- eig_cutoff
     n_unstable    : int32        # largest real part above eig_cutoff
+    enumerated    : bool         # all linear regions were solved: there is no other point
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
     index_sum=null      : int32  # sum of (-1)^(unstable modes); null: degenerate or slow points
     index_expected=null : int32  # of a complete set; null: not known for this network
@@ -130,6 +131,7 @@ class FixedPoints(dj.Computed):
                 "message": found.message[:255],
                 "n_points": len(kinds),
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
+                "enumerated": found.enumerated,
                 "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
                 "index_sum": found.index_sum,
                 "index_expected": found.index_expected,
@@ -183,6 +185,7 @@ class FixedPoints(dj.Computed):
             degenerate=column("degenerate", np.bool_),
             existence_radius=column("existence_radius"),
             uniqueness_radius=column("uniqueness_radius"),
+            enumerated=bool(row["enumerated"]),
             coverage=np.nan if row["coverage"] is None else row["coverage"],
             index_sum=row["index_sum"],
             index_expected=row["index_expected"],

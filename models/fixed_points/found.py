@@ -57,7 +57,7 @@ class Found:
         """Return the number of points."""
         return len(self.points)
 
-    def add(self, points: Float, residual: Float) -> int:
+    def add(self, points: Float, residual: Float, hits: int = 1) -> int:
         """Count hits of known points, append new ones, and return the number of those."""
         before = len(self)
         order = np.argsort(residual, kind="stable")  # the best residual represents its group
@@ -66,11 +66,11 @@ class Found:
                 distance = np.linalg.norm(self.points - points[i], axis=1)
                 near = int(distance.argmin())
                 if distance[near] <= self.diff_cutoff:
-                    self.hits[near] += 1
+                    self.hits[near] += hits
                     continue
             self.points = np.vstack([self.points, points[i]])
             self.residual = np.append(self.residual, residual[i])
-            self.hits = np.append(self.hits, 1)
+            self.hits = np.append(self.hits, hits)
         for first in range(before, len(self), 16):
             J = self.rnn.jacobian(self.points[first : first + 16].T, self.u)
             values, vectors = sorted_spectrum(J)

@@ -37,8 +37,11 @@ class FixedPointSet:
     degenerate : array (P,) of bool
         Whether some |eigenvalue| is within ``eig_cutoff``: the point need not be isolated.
     existence_radius, uniqueness_radius : array (P,)
-        Newton-Kantorovich certificate: a true root lies within the first radius and no other
-        within the second; NaN where none could be had.
+        Proof that a true root lies within the first distance, and no other within the second
+        (`certify`; `solve_in_region` for a piecewise-linear f); NaN where none could be had.
+    enumerated : bool
+        Whether all linear regions were solved: then there is no other point, whatever the search
+        says. Points of 0 hits were found so.
     coverage : float
         Good-Turing estimate 1 - singletons / hits of the chance that a further hit is of a known
         point; NaN without hits.
@@ -73,6 +76,7 @@ class FixedPointSet:
     degenerate: NDArray[np.bool_]
     existence_radius: Float
     uniqueness_radius: Float
+    enumerated: bool
     coverage: float
     index_sum: int | None
     index_expected: int | None
@@ -106,6 +110,8 @@ class FixedPointSet:
         text = f"{len(self)} points, coverage {self.coverage:.3f}; "
         if self.mode == "approx":
             return text + "slow points have no index sum"
+        if self.enumerated:
+            return text + "all linear regions were solved"
         if self.index_sum is None:
             n = int(self.degenerate.sum())
             return text + f"no index sum, {n} of them degenerate: part of a continuum?"
@@ -194,7 +200,7 @@ _PER_POINT = (
 
 def good_turing(hits: NDArray[np.int64]) -> float:
     """Return 1 - singletons / hits, NaN without hits."""
-    return float(1.0 - np.sum(hits == 1) / hits.sum()) if hits.size else float("nan")
+    return float(1.0 - np.sum(hits == 1) / hits.sum()) if hits.sum() else float("nan")
 
 
 def index_sum(

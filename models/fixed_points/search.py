@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rnn_numpy import RNNNumpy
-from .certificates import newton_kantorovich
+from .certificates import certify
 from .found import Found
+from .linear_regions import solve_in_region
 from .newton import Roots
 from .point_set import FixedPointSet, good_turing, index_sum
+from .region_enumeration import enumerate_fixed_points
 from .settings import SearchSettings
 from .starts import first_starts, next_starts, scales
 
 Float = NDArray[np.float64]
 QUIET_ROUNDS = 2  # rounds of starts in a row that must bring nothing new
+ENUMERATED_UNITS = 12  # so many or fewer units have few linear regions: all are solved
 NONE_ROUNDS = 16  # without any point end a search that need not find one
 MAX_POINTS = 4096  # no search goes on beyond this number
 
@@ -65,10 +68,12 @@ class Search:
         opts = problem.settings
         self._began = time.perf_counter()
         self._rng = np.random.default_rng(opts.seed)
-        self._spread, self.max_step = scales(problem.rnn, problem.u, problem.states, self._rng)
-        self.found = Found(problem.rnn, problem.u, opts.diff_cutoff)
+        rnn = problem.rnn
+        self._spread, self.max_step = scales(rnn, problem.u, problem.states, self._rng)
+        self.found = Found(rnn, problem.u, opts.diff_cutoff)
         self._used = self._level = self._quiet = self._converged = 0
-        self._complete = False
+        self._complete = self._enumerated = False
+        self._has_regions = not rnn.activation.is_smooth and not rnn.gamma
         self.finished = False
 
     def starts(self) -> Float:
@@ -105,18 +110,39 @@ class Search:
         none = not len(found) and expected != 1 and self._level >= NONE_ROUNDS
         self.finished = self._complete or endless or spent or none
 
+    def _enumerate(self) -> None:
+        """Solve all linear regions, where they are few, and add what the search has missed."""
+        rnn, u = self.problem.rnn, self.problem.u
+        if not (self._has_regions and rnn.N <= ENUMERATED_UNITS and self.finished):
+            return
+        every = enumerate_fixed_points(rnn, u)
+        if len(every.continua) or every.on_boundary.any():
+            return  # points that are not isolated, or that rounding cannot tell from none
+        residual = np.linalg.norm(rnn.rhs(every.points.T, u), axis=0)
+        self.found.add(every.points, residual, hits=0)
+        self._enumerated = self._complete = True
+
     def result(self) -> FixedPointSet:
         """Return the set as it is now."""
         rnn, opts, found = self.problem.rnn, self.problem.settings, self.found
+        if opts.mode == "exact":
+            self._enumerate()
         unstable = found.n_unstable(opts.eig_cutoff)
         order = np.lexsort((-found.hits, unstable))
         points, residual, values = found.points[order], found.residual[order], found.values[order]
         flat = found.is_flat(opts.eig_cutoff)[order]
-        if opts.mode == "exact":
-            jacobian = rnn.jacobian(points.T, self.problem.u)
-            exists, unique = newton_kantorovich(rnn, points, residual, jacobian)
-        else:
-            exists = unique = np.full(len(points), np.nan)
+        exists: Float = np.full(len(points), np.nan)
+        unique: Float = exists.copy()
+        if opts.mode == "exact" and self._has_regions:
+            solved = solve_in_region(rnn, self.problem.u, points)
+            points, exists, unique = (
+                solved.points,
+                solved.existence_radius,
+                solved.uniqueness_radius,
+            )
+            residual = np.linalg.norm(rnn.rhs(points.T, self.problem.u), axis=0)
+        elif opts.mode == "exact":
+            exists, unique = certify(rnn, self.problem.u, points)
         top = values.real[:, 0] if len(values) else np.empty(0)
         above, below = top > opts.eig_cutoff, top < -opts.eig_cutoff
         stability = np.where(above, "unstable", np.where(below, "stable", "marginal"))
@@ -134,6 +160,7 @@ class Search:
             degenerate=flat,
             existence_radius=exists,
             uniqueness_radius=unique,
+            enumerated=self._enumerated,
             coverage=good_turing(found.hits),
             index_sum=index_sum(unstable, flat, opts.mode) if len(points) else None,
             index_expected=self.problem.index_expected,

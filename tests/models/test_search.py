@@ -12,6 +12,7 @@ from models import DynamicSystemAnalyzer, get_fixed_points_of_many
 from models.fixed_points import (
     Problem,
     SearchSettings,
+    enumerate_fixed_points,
     expected_index,
     find_fixed_points,
     find_fixed_points_of_many,
@@ -20,7 +21,6 @@ from models.fixed_points import (
 from models.fixed_points.batch import _run_on_device
 from models.fixed_points.field import ConstantInputs
 from models.fixed_points.found import Found
-from models.fixed_points.linear_regions import enumerate_fixed_points
 from models.fixed_points.newton import find_roots
 from models.rnn_numpy import RNNNumpy
 from tasks_lib import NBitFlipFlop
@@ -195,7 +195,9 @@ def test_index_at_infinity_is_that_of_all_points(seed, equation_type, activation
     rng = np.random.default_rng(seed)
     for strength in (0.3, 3.0):
         u = strength * rng.standard_normal(2)
-        points = np.asarray(enumerate_fixed_points(rnn, u)[0])
+        every = enumerate_fixed_points(rnn, u)
+        assert not len(every.continua)
+        points = every.points
         J = rnn.jacobian(points.T, u)
         signs = np.sign(np.linalg.det(-J)) if len(points) else np.zeros(0)
         assert signs.sum() == expected
@@ -207,7 +209,7 @@ def test_index_at_infinity_is_not_always_one():
     assert expected_index(rnn) == 0
     found = find_fixed_points(rnn, np.array([-1.0]), pool(1))
     assert (len(found), found.index_sum, found.index_expected) == (2, 0, 0)
-    assert "strong inputs" in found.message
+    assert "all linear regions" in found.message
     none = find_fixed_points(rnn, np.array([1.0]), pool(1))
     assert none.status == "none_found"
     assert none.n_starts < 16384
@@ -230,6 +232,29 @@ def test_smooth_unbounded_networks_have_the_index_of_their_slopes(activation, eq
             assert found.index_sum == found.index_expected
             known += 1
     assert known >= 3
+
+
+def test_regions_of_small_networks_are_all_solved():
+    rng = np.random.default_rng(0)
+    W_rec = -1.5 - 0.2 * rng.random((5, 5))
+    np.fill_diagonal(W_rec, 0)
+    rnn = RNNNumpy(W_rec=W_rec, W_inp=np.ones((5, 1)), W_out=np.ones((1, 5)))
+    few = find_fixed_points(rnn, np.ones(1), pool(5), SearchSettings(n_starts=2, max_starts=2))
+    assert few.by_index() == {0: 5, 1: 10, 2: 10, 3: 5, 4: 1}
+    assert few.enumerated
+    assert few.status == "complete"
+    assert few.hits.sum() == few.n_converged <= 2
+    assert (few.existence_radius < few.uniqueness_radius).all()
+
+
+def test_larger_networks_are_compared_with_strong_inputs():
+    W_rec = -1.5 - 0.2 * np.random.default_rng(0).random((14, 14))
+    np.fill_diagonal(W_rec, 0)
+    rnn = RNNNumpy(W_rec=W_rec, W_inp=np.ones((14, 1)), W_out=np.ones((1, 14)))
+    few = find_fixed_points(rnn, np.ones(1), pool(14), SearchSettings(n_starts=9, max_starts=9))
+    assert not few.enumerated
+    assert few.status == "incomplete"
+    assert "that strong inputs have: points are missing" in few.message
 
 
 def test_gamma_bounds_any_network():
