@@ -12,7 +12,7 @@ Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 N_LEADING = 6  # eigenvectors kept of each point, those of the largest real parts
 MAX_INVERSE_BYTES = 256_000_000  # of the inverse Jacobians kept to recognise iterates with
-LARGEST_DEVIATION = 0.25  # from Newton's linear prediction, of an iterate that is surely converging
+LARGEST_DEVIATION = 0.05  # from the linear prediction, of an iterate that is surely on its way
 
 
 class Found:
