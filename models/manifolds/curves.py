@@ -1,4 +1,4 @@
-"""Lines and rings: traced by predictor and corrector, then sampled evenly."""
+"""Lines and rings: followed by predictor and corrector."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from ..rnn_numpy import RNNNumpy
 from .correction import correct, separation
@@ -106,11 +105,13 @@ def _branch(
     step = 0.25 * longest
     shortest = SHORTEST * longest
     smooth = rnn.activation.is_smooth
+    # at a kink the curve on which F points along the slow mode jumps, where it is not zero
+    jump = (0.5 if smooth else 3.0) * longest
     length = 0.0
     taken: list[tuple[Float, Float, float]] = []
     reason = "step"
     while True:
-        new = correct(rnn, u, (x + step * t)[None], t[None, :, None], longest)
+        new = correct(rnn, u, (x + step * t)[None], t[None, :, None], jump)
         tangent, drift = new.tangents[0, :, 0], float(new.drift[0, 0])
         turn = float(tangent @ t)
         bent = turn < (MAX_TURN if smooth and step > 8 * shortest else CORNER)
@@ -166,57 +167,3 @@ def _trimmed(curve: Curve, seed: int, opts: ManifoldSettings) -> Curve | None:
     return Curve(
         curve.points[kept], curve.tangents[kept], curve.drift[kept], False, (ends[0], ends[1])
     )
-
-
-def sample_evenly(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) -> Curve:
-    """Return the curve at states evenly spaced in arc length, each solved anew.
-
-    Tangents are now those of the curve through its samples, so that the solution obeys
-    F = (drift) dx/ds: the curve is invariant under the flow. (The trace takes the tangents of
-    single states, which is exact where F = 0 and errs by drift times curvature elsewhere.) Each
-    round solves for the samples and respaces them; the round whose F has the least part across
-    its curve is returned.
-    """
-    smooth = rnn.activation.is_smooth and len(curve.points) > 3
-    best, least = curve, np.inf
-    current = curve
-    for _ in range(12):
-        predicted, tangents = _even(current, n_samples, smooth)
-        new = correct(rnn, u, predicted, tangents[:, :, None], 0.1 * curve.length)
-        # where a sample cannot be solved (at a kink) the interpolated state stands
-        points = np.where(new.converged[:, None], new.points, predicted)
-        current = Curve(points, tangents, np.zeros(n_samples), curve.closed, curve.ends)
-        points, tangents = _even(current, n_samples, smooth)
-        field = rnn.rhs(points.T, u).T
-        drift = np.einsum("mn,mn->m", tangents, field)
-        across = float(np.linalg.norm(field - drift[:, None] * tangents, axis=1).max())
-        current = Curve(points, tangents, drift, curve.closed, curve.ends)
-        if across < least:
-            best = current
-        if across > 0.5 * least or across < 1e-13 * (1.0 + np.abs(points).max()):
-            break
-        least = across
-    return best
-
-
-def _even(curve: Curve, n_samples: int, smooth: bool) -> tuple[Float, Float]:
-    """Return states (M, N) evenly spaced along the interpolated curve, and its unit tangents."""
-    points, arc = curve.points, curve.arc
-    if curve.closed:
-        points, arc = np.vstack([points, points[:1]]), np.append(arc, curve.length)
-    where = np.linspace(0.0, arc[-1], n_samples, endpoint=not curve.closed)
-    if smooth:
-        spline = CubicSpline(arc, points, bc_type="periodic" if curve.closed else "not-a-knot")
-        # chords are shorter than arcs: measure along the spline itself
-        fine = np.linspace(0.0, arc[-1], 8 * len(arc))
-        slope = np.linalg.norm(spline(fine, 1), axis=1)
-        true = np.concatenate([[0.0], np.cumsum(0.5 * (slope[1:] + slope[:-1]) * np.diff(fine))])
-        at = np.interp(where * true[-1] / arc[-1], true, fine)
-        states, tangents = spline(at), spline(at, 1)
-    else:
-        states = np.stack([np.interp(where, arc, column) for column in points.T], axis=1)
-        if curve.closed:
-            tangents = np.roll(states, -1, axis=0) - np.roll(states, 1, axis=0)
-        else:
-            tangents = np.gradient(states, axis=0)
-    return states, tangents / np.linalg.norm(tangents, axis=1, keepdims=True)

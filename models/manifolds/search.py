@@ -16,8 +16,9 @@ from ..fixed_points.spectrum import sorted_spectrum
 from ..rnn_numpy import RNNNumpy
 from .attractor import ContinuousAttractor, alignment, points_along
 from .correction import slow_directions
-from .curves import Curve, sample_evenly, trace_curve
+from .curves import Curve, trace_curve
 from .membership import lie_on, same
+from .sampling import sample_evenly
 from .settings import ManifoldSettings, Region
 from .sheets import Sheet, cover_sheet, diameter
 
