@@ -15,7 +15,7 @@ from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
 from ..rnn_numpy import RNNNumpy
 from .attractor import ContinuousAttractor, alignment, points_along
-from .correction import slow_directions
+from .correction import correct, slow_directions
 from .curves import Curve, trace_curve
 from .membership import lie_on, same
 from .sampling import sample_evenly
@@ -24,7 +24,8 @@ from .sheets import Sheet, cover_sheet, diameter
 
 Float = NDArray[np.float64]
 RELAXATION = 5.0  # tau that states relax before they are seeds
-SAME = 0.02  # seeds and manifolds nearer than this are one, in units of the scale of the states
+LONGER = 1.25  # of two manifolds that are one, the first stays unless the other is so much longer
+SAME = 0.05  # seeds and manifolds nearer than this are one, in units of the scale of the states
 
 
 def find_manifolds(
@@ -87,10 +88,16 @@ def find_manifolds(
             continue
         done |= lie_on(manifold, seeds, near)
         twins = [other for other in kept if same(manifold, other, near)]
-        if all((manifold.dimension, manifold.length) > (t.dimension, t.length) for t in twins):
+        if all(_better(manifold, other) for other in twins):
             kept = [other for other in kept if other not in twins] + [manifold]
     kept.sort(key=lambda m: (-m.dimension, -m.length))
     return [replace(m, members=np.flatnonzero(lie_on(m, points))) for m in kept]
+
+
+def _better(new: ContinuousAttractor, old: ContinuousAttractor) -> bool:
+    """Return whether a manifold replaces one that was found from a better seed."""
+    more = new.dimension > old.dimension
+    return more or (new.dimension == old.dimension and new.length > LONGER * old.length)
 
 
 def isolated(found: FixedPointSet, manifolds: Sequence[ContinuousAttractor]) -> NDArray[np.bool_]:
@@ -168,7 +175,14 @@ def _seeds(
             pace = float(np.linalg.norm(basis.T @ J @ basis))
             seeds.append((-basis.shape[1], i >= len(points), pace, i, basis))
     seeds.sort(key=lambda s: s[:4])
-    return candidates[[s[3] for s in seeds]], [s[4] for s in seeds]
+    bases = [s[4] for s in seeds]
+    places = candidates[[s[3] for s in seeds]]
+    for k, basis in enumerate(bases):  # relaxed states are near the manifold, not on it
+        if seeds[k][1]:
+            onto = correct(rnn, u, places[k][None], basis[None], 0.1 * region.scale)
+            if onto.converged[0]:
+                places[k] = onto.points[0]
+    return places, bases
 
 
 def _grow(
