@@ -70,7 +70,7 @@ def plot_manifolds(
         along = figure.add_axes((0.58, 0.27, 0.4, 0.69))
         if paths is not None:
             for b in range(paths.shape[2]):
-                space.plot(*(axes_matrix.T @ paths[:, :, b]), color="0.85", lw=0.4, zorder=0)
+                space.plot(*(axes_matrix.T @ paths[:, :, b]), color="0.75", lw=0.4, zorder=0)
         for k, (name, found) in enumerate(shown.items()):
             for manifold in found:
                 _draw_manifold(space, manifold, axes_matrix, COLOURS[k % len(COLOURS)])

@@ -55,7 +55,7 @@ class ManifoldSettings:
     gap: float = 0.5
     n_samples: int = 100
     step: float = 0.02
-    reach: float = 1.5
+    reach: float = 1.0
     max_length: float = 8.0
     min_length: float = 0.1
     max_points: int = 500
