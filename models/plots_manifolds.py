@@ -118,7 +118,7 @@ def _draw_manifold(ax: Any, manifold: ContinuousAttractor, P: Float, colour: str
         ax.scatter(*states[order].T, s=4, c=_shades(colour, manifold, len(order)), linewidths=0)
         return
     segments = _segments(states, manifold.topology == "ring")
-    kind = LineCollection if P.shape[1] == 2 else Line3DCollection
+    kind: Any = LineCollection if P.shape[1] == 2 else Line3DCollection
     shades = _shades(colour, manifold, len(segments))
     ax.add_collection(kind(segments, colors=shades, linewidths=2.0, capstyle="round"))
 
@@ -139,15 +139,13 @@ def _draw_drift(ax: Any, manifold: ContinuousAttractor, colour: str) -> None:
     if manifold.dimension > 1:
         order = manifold.positions[:, 0].argsort()
         shades = _shades(colour, manifold, len(order))
-        ax.scatter(
-            manifold.positions[order, 0], manifold.speed[order], s=4, c=shades, linewidths=0
-        )
+        ax.scatter(manifold.positions[order, 0], manifold.speed[order], s=4, c=shades, linewidths=0)
         return
     closed = manifold.topology == "ring"
     position, drift = manifold.positions[:, 0], manifold.drift[:, 0]
     if closed:  # up to the first sample again
         position, drift = np.append(position, manifold.length), np.append(drift, drift[0])
-    segments = _segments(np.stack([position, drift], axis=1), False)
+    segments: Any = _segments(np.stack([position, drift], axis=1), False)
     shades = _shades(colour, manifold, len(segments))
     ax.add_collection(LineCollection(segments, colors=shades, linewidths=1.4, capstyle="round"))
     for i in np.flatnonzero(drift[:-1] * drift[1:] < 0.0):
@@ -177,7 +175,7 @@ def _style_space(ax: Any, drawn: Float, label: str) -> None:
         for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
             axis.labelpad = -4
     else:
-        ax.set_aspect("equal", adjustable="datalim")
+        ax.set_aspect("equal", adjustable="box", anchor="C")
         ax.spines[["top", "right"]].set_visible(False)
 
 

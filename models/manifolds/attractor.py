@@ -46,11 +46,12 @@ class ContinuousAttractor:
     length : float
         Arc length (of the whole ring); the largest distance between two samples of a sheet.
     n_stable, n_unstable : int
-        Points on a line or ring that the drift leads to, and away from (its changes of sign,
-        an open line's ends apart); 0 on a continuum of fixed points and on sheets.
+        Points on a line or ring that the drift leads to, and away from (its changes of sign, and
+        ends that are stable points); 0 on a continuum of fixed points and on sheets.
     ends : tuple of str
-        Why it was followed no further ("closed", "speed", "gap", "step", "reach", "budget"): at
-        the first and last sample of a line, each reason once for a sheet.
+        Why it was followed no further ("closed", "speed", "gap", "step", "stable", "reach",
+        "budget"; `models.manifolds.curves.Curve` says what they mean): at the first and last sample
+        of a line, each reason once for a sheet.
     members : array (K,) of int
         Which points of the `FixedPointSet` lie on it.
     input : array (n_inputs,)

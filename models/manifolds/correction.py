@@ -53,7 +53,7 @@ def correct(
     max_step : float
         A correction longer than this has left the neighbourhood and counts as failed.
     """
-    n_points, n_units, dim = tangents.shape
+    n_points = len(tangents)
     x = predicted.copy()
     tolerance = 1e-12 * (1.0 + np.linalg.norm(predicted, axis=1))
     across = np.full(n_points, np.inf)
@@ -136,11 +136,16 @@ def slow_directions(J: Float, slow_rate: float, gap: float, max_dimension: int) 
     for dim in range(max(min(n_slow, max_dimension), 1), 0, -1):
         if separated[dim - 1]:
             cutoff = float(np.sqrt(max(modulus[dim - 1], 1e-300) * modulus[dim]))
-            _, basis, found = scipy.linalg.schur(
-                J, output="real", sort=lambda re, im: np.hypot(re, im) <= cutoff
-            )
-            return np.asarray(basis[:, :dim]) if found == dim else None
+            return _invariant_basis(J, cutoff, dim)
     return None
+
+
+def _invariant_basis(J: Float, cutoff: float, dim: int) -> Float | None:
+    """Return a basis (N, d) of the modes of modulus below ``cutoff``, None if these are not d."""
+    _, basis, found = scipy.linalg.schur(
+        J, output="real", sort=lambda re, im: np.hypot(re, im) <= cutoff
+    )
+    return np.asarray(basis[:, :dim]) if found == dim else None
 
 
 def separation(J: Float, T: Float) -> float:

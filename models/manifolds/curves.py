@@ -31,7 +31,8 @@ class Curve:
     ends : tuple of str
         Why tracing stopped at the first and at the last state: "closed", "speed" (|F| above what
         is slow), "gap" (the mode along is no longer apart from those across), "step" (no
-        smooth continuation), "reach" (far from the states) or "budget" (of length).
+        smooth continuation), "stable" (a stable point, of a chain of trajectories), "reach" (far
+        from the states) or "budget" (of length).
     """
 
     points: Float
@@ -43,7 +44,9 @@ class Curve:
     @property
     def arc(self) -> Float:
         """Arc length up to each state (M,)."""
-        return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))])
+        return np.concatenate(
+            [[0.0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))]
+        )
 
     @property
     def length(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
@@ -25,6 +27,12 @@ def sample_evenly(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) -> Curv
     if rnn.activation.is_smooth and len(curve.points) > 3:
         return _solved_smooth(rnn, u, curve, n_samples)
     return _solved_kinked(rnn, u, curve, n_samples)
+
+
+def interpolate_evenly(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) -> Curve:
+    """Return the curve at evenly spaced states on its chords: for one that is invariant already."""
+    points = _even(curve, n_samples, smooth=False)[0]
+    return _measured(rnn, u, points, curve, smooth=False)[0]
 
 
 def _solved_smooth(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) -> Curve:
@@ -69,7 +77,7 @@ def _solved_kinked(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) -> Cur
         # twice around a ring: its first samples have none before them the first time
         forward = np.tile(np.arange(dense), 2 if curve.closed else 1)
         for order, sign in ((forward, 1.0), (forward[::-1], -1.0)):
-            for before, k in zip(order[:-1], order[1:], strict=True):
+            for before, k in pairwise(order):
                 if sign * drift[k] > still and sign * drift[before] > still:
                     points[k] = _downstream(rnn, u, points[k], points[before], normals[k])
         points = _even(_like(curve, points), dense, smooth=False)[0]

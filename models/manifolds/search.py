@@ -15,15 +15,17 @@ from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
 from ..rnn_numpy import RNNNumpy
 from .attractor import ContinuousAttractor, alignment, points_along
+from .connections import chains
 from .correction import correct, slow_directions
 from .curves import Curve, trace_curve
 from .membership import lie_on, same
-from .sampling import sample_evenly
+from .sampling import interpolate_evenly, sample_evenly
 from .settings import ManifoldSettings, Region
 from .sheets import Sheet, cover_sheet, diameter
 
 Float = NDArray[np.float64]
 RELAXATION = 5.0  # tau that states relax before they are seeds
+FARTHEST = 20.0  # reach that points of a continuum may add, in scales of the states
 LONGER = 1.25  # of two manifolds that are one, the first stays unless the other is so much longer
 SAME = 0.05  # seeds and manifolds nearer than this are one, in units of the scale of the states
 
@@ -41,7 +43,8 @@ def find_manifolds(
     states that have relaxed for 5 tau at this input (an attracting manifold may hold no fixed
     point). From each seed that lies on no manifold yet, the curve (or sheet) on which F
     points along it is followed by predictor and corrector for as long as it is slow and separated,
-    and then sampled evenly. See `ManifoldSettings` for what counts as slow.
+    and then sampled evenly. Rings and lines of stable points and saddles whose flow joins them are
+    put together from that flow. See `ManifoldSettings` for what counts as slow.
 
     Parameters
     ----------
@@ -73,7 +76,8 @@ def find_manifolds(
     if isinstance(found, FixedPointSet) and found.degenerate.any():
         # a continuum that was sampled is followed as far as the samples go
         far = np.linalg.norm(points[found.degenerate] - region.centre, axis=1).max()
-        opts = replace(opts, reach=max(opts.reach, 1.01 * float(far) / region.scale))
+        reach = min(max(opts.reach, 1.01 * float(far) / region.scale), max(opts.reach, FARTHEST))
+        opts = replace(opts, reach=reach, max_length=max(opts.max_length, 4.0 * reach))
     seeds, bases = _seeds(rnn, vector, points, pool, region, opts)
     near = SAME * region.scale
     kept: list[ContinuousAttractor] = []
@@ -82,16 +86,43 @@ def find_manifolds(
         if done[i]:
             continue
         manifold = _grow(rnn, vector, seeds[i], bases[i], region, opts)
-        if manifold is None or manifold.length < opts.min_length * region.scale:
+        if manifold is None or not _kept_by_the_flow(manifold, region, opts):
             # those beside it would come to nothing too
             done |= np.linalg.norm(seeds - seeds[i], axis=1) < near
+            if manifold is not None:
+                done |= lie_on(manifold, seeds, near)
             continue
         done |= lie_on(manifold, seeds, near)
-        twins = [other for other in kept if same(manifold, other, near)]
-        if all(_better(manifold, other) for other in twins):
-            kept = [other for other in kept if other not in twins] + [manifold]
+        kept = _with(kept, manifold, near)
+    for chain in chains(rnn, vector, points, region, opts):
+        manifold = _from_curve(rnn, vector, interpolate_evenly(rnn, vector, chain, opts.n_samples))
+        if _kept_by_the_flow(manifold, region, opts):
+            kept = _with(kept, manifold, near)
     kept.sort(key=lambda m: (-m.dimension, -m.length))
     return [replace(m, members=np.flatnonzero(lie_on(m, points))) for m in kept]
+
+
+def _kept_by_the_flow(
+    manifold: ContinuousAttractor, region: Region, opts: ManifoldSettings
+) -> bool:
+    """Return whether a manifold is no mere point, is slow, and holds the states that drift."""
+    if manifold.length < opts.min_length * region.scale or manifold.relative_speed > opts.slow:
+        return False
+    size = float(np.abs(manifold.points).max())
+    if manifold.speed.max() <= 1e-9 * (1.0 + size):  # fixed points all along
+        return True
+    leak, speed = (float(np.sqrt(np.mean(v**2))) for v in (manifold.across, manifold.speed))
+    return leak <= opts.leak * speed
+
+
+def _with(
+    kept: list[ContinuousAttractor], new: ContinuousAttractor, near: float
+) -> list[ContinuousAttractor]:
+    """Return the manifolds with one more, where it is another or the better of two that are one."""
+    twins = [other for other in kept if same(new, other, near)]
+    if all(_better(new, other) for other in twins):
+        return [other for other in kept if other not in twins] + [new]
+    return kept
 
 
 def _better(new: ContinuousAttractor, old: ContinuousAttractor) -> bool:
@@ -194,15 +225,13 @@ def _grow(
     curve = trace_curve(rnn, u, seed, basis[:, 0], region, opts)
     if curve is None or len(curve.points) < 4:
         return None
-    even = sample_evenly(rnn, u, curve, opts.n_samples)
-    if np.abs(even.drift).max() > 2.0 * opts.slow * even.length:
-        return None
-    return _from_curve(rnn, u, even)
+    return _from_curve(rnn, u, sample_evenly(rnn, u, curve, opts.n_samples))
 
 
 def _from_curve(rnn: RNNNumpy, u: Float, curve: Curve) -> ContinuousAttractor:
     floor = 1e-9 * max(curve.length, float(np.abs(curve.points).max()))
     n_stable, n_unstable = points_along(curve.drift, curve.closed, floor)
+    n_stable += 0 if curve.closed else curve.ends.count("stable")
     return _described(
         rnn,
         u,

@@ -29,6 +29,10 @@ class ManifoldSettings:
         Largest ratio of the rates along a manifold to those across it (moduli of eigenvalues,
         Re < 0 or not). Below 1 the manifold is normally hyperbolic: it exists apart from
         what one starts from, and survives small changes of the weights (Fenichel 1979).
+    leak : float
+        Largest part of F that points across a manifold, as a fraction of F (root mean squares over
+        the samples). What the flow does not keep is no manifold: where the rates across it are
+        hardly larger than those along it, states that drift along it leave it.
     n_samples : int
         Samples along a line or ring, evenly spaced.
     step : float
@@ -53,6 +57,7 @@ class ManifoldSettings:
 
     slow: float = 0.05
     gap: float = 0.5
+    leak: float = 0.2
     n_samples: int = 100
     step: float = 0.02
     reach: float = 1.0
@@ -66,7 +71,7 @@ class ManifoldSettings:
     def __post_init__(self) -> None:
         """Check every field."""
         put = object.__setattr__
-        for name, largest in (("slow", 1.0), ("gap", 1.0), ("step", 0.25)):
+        for name, largest in (("slow", 1.0), ("gap", 1.0), ("leak", 1.0), ("step", 0.25)):
             value = check_float(name, getattr(self, name), exclusive_minimum=0.0, maximum=largest)
             put(self, name, value)
         put(self, "reach", check_float("reach", self.reach, exclusive_minimum=0.0))

@@ -11,8 +11,10 @@ from models import DynamicSystemAnalyzer
 from models.fixed_points import SearchSettings, find_fixed_points
 from models.manifolds import ManifoldSettings, explain, find_manifolds, isolated
 from models.manifolds.attractor import null_space_fraction, points_along
+from models.manifolds.connections import chains
 from models.manifolds.correction import correct, separation, slow_directions
 from models.manifolds.membership import lie_on
+from models.manifolds.settings import Region
 from models.plots_manifolds import plot_manifolds
 from models.rnn_numpy import RNNNumpy
 from tasks_lib import MemoryNumber
@@ -232,6 +234,49 @@ def test_a_kinked_line_obeys_the_flow():
     assert (curve.n_stable, curve.n_unstable) == (1, 0)
 
 
+def chained(rnn, points, pool, **keywords):
+    region = Region.of(pool.T)
+    return chains(rnn, NO_INPUT, points, region, ManifoldSettings(**keywords))
+
+
+def test_flow_from_saddles_to_stable_points_is_a_line_or_a_ring():
+    # one bistable unit beside fast ones: from one stable point over the saddle to the other
+    pair = network(np.diag([1.1, 0.2, 0.1]), activation="tanh")
+    found = search(pair, states(3))
+    assert found.by_index() == {0: 2, 1: 1}
+    (curve,) = chained(pair, found.points, states(3))
+    assert (curve.closed, curve.ends) == (False, ("stable", "stable"))
+    root = np.abs(found.points[:, 0]).max()
+    assert curve.length == pytest.approx(2 * root, rel=1e-6)
+    assert np.abs(curve.points[:, 1:]).max() < 1e-6
+    # a ring of saddles and stable points, as the continuation finds it
+    few, pool = cosine_ring(n_units=8), around_ring(8)
+    found = search(few, pool)
+    (ring,) = chained(few, found.points, pool)
+    (traced,) = find_manifolds(few, NO_INPUT, found, pool)
+    assert ring.closed
+    assert points_along(ring.drift, True, 1e-9) == (8, 8)
+    assert lie_on(traced, ring.points, 1e-3 * traced.length).all()
+    assert ring.length == pytest.approx(traced.length, rel=2e-3)
+
+
+def test_memories_that_are_no_line_are_not_chained():
+    # bistable units with modes alike: a square's and a cube's edges
+    for n_units in (2, 3):
+        rnn = network(1.1 * np.eye(n_units), activation="tanh")
+        found = search(rnn, states(n_units))
+        assert len(found) == 3**n_units
+        assert chained(rnn, found.points, states(n_units), gap=1.0) == [] or n_units == 2
+        assert chained(rnn, found.points, states(n_units)) == []
+    # no saddle, no chain
+    assert chained(rnn, found.points[found.stability == "stable"], states(3)) == []
+    # what winds into a focus is no line: a pair of fast turning modes beside the bistable one
+    turn = np.array([[1.1, 0, 0], [0, 0.9, 0.9], [0, -0.9, 0.9]])
+    spiral = network(turn, activation="tanh", equation_type="h")
+    x = search(spiral, 0.3 * states(3))
+    assert chained(spiral, x.points, states(3)) == []
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.permutations(range(12)))
 def test_order_of_units_does_not_matter(order):
@@ -331,7 +376,7 @@ def test_null_space_in_form_h_is_of_rates():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("slow", 0.0), ("slow", 2.0), ("gap", 1.5), ("n_samples", 3), ("max_dimension", 0),
+    [("slow", 0.0), ("slow", 2.0), ("leak", 0.0), ("gap", 1.5), ("n_samples", 3), ("max_dimension", 0),
      ("min_length", -1.0), ("max_length", 0.01), ("reach", float("nan")), ("n_relaxed", 1.5)],
 )  # fmt: skip
 def test_bad_settings_are_named(field, value):
