@@ -107,7 +107,7 @@ def _flow(
     x = points[saddle] + FIRST * region.scale * direction
     states = [x]
     spacing = 2e-3 * region.scale
-    dt = 0.1
+    dt = 0.2
     for _ in range(int(LONGEST / dt)):
         k1 = rnn.rhs(x, u)
         k2 = rnn.rhs(x + 0.5 * dt * k1, u)

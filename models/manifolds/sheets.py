@@ -70,7 +70,8 @@ def cover_sheet(
     dim = tangents.shape[1]
     spacing = 0.15 * region.scale
     first = _front(rnn, u, start, tangents, region, opts, spacing, opts.max_points)
-    if first is None:
+    # what is fast or leaks at a few samples need not be looked at closely
+    if first is None or _trimmed(first, opts) is None or _leaks(rnn, u, first, opts):
         return None
     # samples grow with spacing^-d; aim below the budget, so that it does not cut the sheet
     wanted = spacing * (len(first.points) / (0.6 * opts.max_points)) ** (1.0 / dim)
@@ -134,6 +135,16 @@ def _front(
 
 def _slow(rnn: RNNNumpy, u: Float, x: Float, T: Float, opts: ManifoldSettings) -> bool:
     return separation(rnn.jacobian(x, u), T) <= opts.gap
+
+
+def _leaks(rnn: RNNNumpy, u: Float, sheet: Sheet, opts: ManifoldSettings) -> bool:
+    """Return whether clearly more of F points across the sheet than may."""
+    field = rnn.rhs(sheet.points.T, u).T
+    speed = float(np.mean(field**2))
+    along = np.einsum("mnd,mn->md", sheet.tangents, field)
+    across = float(np.mean((field - np.einsum("mnd,md->mn", sheet.tangents, along)) ** 2))
+    rounding = 1e-9 * (1.0 + float(np.abs(sheet.points).max()))
+    return speed > rounding**2 and across > (1.5 * opts.leak) ** 2 * speed
 
 
 def _trimmed(sheet: Sheet, opts: ManifoldSettings) -> Sheet | None:
