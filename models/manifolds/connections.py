@@ -18,6 +18,7 @@ ARRIVED = 1e-3  # distance from a stable point that counts as its own, in the sa
 TURNING = float(
     np.pi
 )  # |Im| / |Re| of a stable point's slowest mode: a turn shrinks by e^2 or more
+SLOWEST = 0.005  # rate of a saddle or stable point, per tau, below which it is left out
 LONGEST = 2000.0  # tau that one branch is followed for
 
 
@@ -52,6 +53,8 @@ def chains(
     values = np.linalg.eigvals(J)
     speed = np.linalg.norm(rnn.rhs(points.T, u), axis=0)
     still = speed < 1e-6 * region.scale
+    # points of a continuum have no branches; those of a slower saddle take too long to follow
+    still &= np.abs(values.real).min(axis=1) > SLOWEST
     n_unstable = np.sum(values.real > 0.0, axis=1)
     # what winds around a focus many times is no curve that a memory lies on
     leading = values[np.arange(len(points)), values.real.argmax(axis=1)]

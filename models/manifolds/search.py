@@ -94,7 +94,10 @@ def find_manifolds(
             continue
         done |= lie_on(manifold, seeds, near)
         kept = _with(kept, manifold, near)
-    for chain in chains(rnn, vector, points, region, opts):
+    on_ring = np.zeros(len(points), dtype=bool)
+    for ring in (m for m in kept if m.topology == "ring"):
+        on_ring |= lie_on(ring, points)
+    for chain in chains(rnn, vector, points[~on_ring], region, opts):
         manifold = _from_curve(rnn, vector, interpolate_evenly(rnn, vector, chain, opts.n_samples))
         if _kept_by_the_flow(manifold, region, opts):
             kept = _with(kept, manifold, near)
