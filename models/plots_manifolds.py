@@ -71,15 +71,19 @@ def plot_manifolds(
         if paths is not None:
             for b in range(paths.shape[2]):
                 space.plot(*(axes_matrix.T @ paths[:, :, b]), color="0.75", lw=0.4, zorder=0)
+        every = [m for found in shown.values() for m in found]
+        # the drift on a sheet has no sign: its |F| is drawn only where there is no curve
+        plain = [m for m in every if m.dimension == 1] or every
         for k, (name, found) in enumerate(shown.items()):
             for manifold in found:
                 _draw_manifold(space, manifold, axes_matrix, COLOURS[k % len(COLOURS)])
+            for manifold in (m for m in found if m in plain):
                 _draw_drift(along, manifold, COLOURS[k % len(COLOURS)])
             if points is not None and name in points:
                 _draw_points(space, points[name], axes_matrix, COLOURS[k % len(COLOURS)])
         drawn = samples if paths is None else np.hstack([samples, paths.reshape(n_units, -1)])
         _style_space(space, axes_matrix.T @ drawn, "PC" if P is None else "Axis")
-        _style_drift(along, [m for found in shown.values() for m in found])
+        _style_drift(along, plain)
         _legend(figure, shown, points is not None)
     return figure
 
@@ -213,6 +217,11 @@ def _legend(
                 Line2D([], [], ls="", marker="o", ms=4, mec="0.2", mfc=colour, label=label)
             )
     figure.legend(
-        handles=handles, loc="lower center", ncols=2, frameon=False, handletextpad=0.5,
-        columnspacing=1.5, bbox_to_anchor=(0.5, 0.0),
-    )  # fmt: skip
+        handles=handles,
+        loc="lower center",
+        ncols=2 if len(handles) > 3 else len(handles),
+        frameon=False,
+        handletextpad=0.5,
+        columnspacing=1.5,
+        bbox_to_anchor=(0.5, 0.0),
+    )

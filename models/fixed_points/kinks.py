@@ -94,10 +94,7 @@ def _step(
 ) -> Float | None:
     """Return a state where q is smaller, None where there is none in the directions tried."""
     rows = _rows(rnn)
-    if rnn.equation_type == "s":
-        J = slopes[:, None] * rnn.W_rec
-    else:
-        J = rnn.W_rec * slopes
+    J = slopes[:, None] * rnn.W_rec if rnn.equation_type == "s" else rnn.W_rec * slopes
     J = J + np.diag(np.broadcast_to(rnn.equation.leak(x), rnn.N))
     within = np.eye(rnn.N)
     if pinned.any():
