@@ -33,7 +33,8 @@ def plot_manifolds(
     """Plot manifolds in two or three dimensions, and the drift along them.
 
     Colour says which input, and runs from light to full along a manifold (there and back on a
-    ring), the same in both panels. Fixed points are filled where stable and open where not.
+    ring), the same in both panels. Fixed points are filled where stable and open where not. The
+    legend says what share of the variance W_out does not read.
 
     Parameters
     ----------
@@ -185,11 +186,12 @@ def _style_space(ax: Any, drawn: Float, label: str) -> None:
 
 def _style_drift(ax: Any, manifolds: Sequence[ContinuousAttractor]) -> None:
     ax.axhline(0.0, color="0.6", lw=0.6, zorder=0)
-    largest = max(float(m.speed.max()) for m in manifolds)
-    # a continuum's drift is rounding: show it as flat
-    top = 1.1 * max(largest, 1e-6)
     curves = [m for m in manifolds if m.dimension == 1]
-    ax.set_ylim(-top if curves else -0.05 * top, top)
+    shown = [m.drift for m in curves] if curves else [m.speed for m in manifolds]
+    low, high = min(float(v.min()) for v in shown), max(float(v.max()) for v in shown)
+    # a continuum's drift is rounding: show it as flat
+    margin = max(0.08 * (max(high, 0.0) - min(low, 0.0)), 1e-6)
+    ax.set_ylim(min(low, 0.0) - margin, max(high, 0.0) + margin)
     start = min(float(m.positions[:, 0].min()) for m in manifolds)
     stop = max(m.length if m.dimension == 1 else float(m.positions[:, 0].max()) for m in manifolds)
     ax.set_xlim(start - 0.02 * (stop - start), stop + 0.02 * (stop - start))
@@ -204,11 +206,11 @@ def _legend(
 ) -> None:
     handles = []
     for k, (name, found) in enumerate(manifolds.items()):
-        kinds = ", ".join(sorted({m.topology for m in found}))
-        share = " / ".join(f"{m.null_space_fraction:.0%}" for m in found[:3])
+        kinds = [f"{m.topology} ({m.null_space_fraction:.0%} unread)" for m in found[:2]]
+        more = f" and {len(found) - 2} more" if len(found) > 2 else ""
         handles.append(
             Line2D([], [], lw=2.0, color=COLOURS[k % len(COLOURS)],
-                   label=f"input {name}: {kinds}, {share} of variance unread")
+                   label=f"input {name}: {', '.join(kinds)}{more}")
         )  # fmt: skip
     points = any(m.n_stable or m.n_unstable for found in manifolds.values() for m in found)
     if points or has_points:

@@ -97,7 +97,7 @@ class ManifoldParams(dj.Lookup):
             "gap": 0.5,
             "leak": 0.2,
             "n_samples": 100,
-            "reach": 1.0,
+            "reach": 1.5,
             "max_dimension": 2,
         },
     )

@@ -60,7 +60,7 @@ class ManifoldSettings:
     leak: float = 0.2
     n_samples: int = 100
     step: float = 0.02
-    reach: float = 1.0
+    reach: float = 1.5
     max_length: float = 8.0
     min_length: float = 0.1
     max_points: int = 500
