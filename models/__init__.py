@@ -10,10 +10,12 @@ from .equations import Equation
 from .exchange import ImportedNetwork, read_network, write_network
 from .fixed_points import FixedPointSet
 from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
+from .manifolds import ContinuousAttractor, ManifoldSettings, explain, find_manifolds, isolated
 from .noise import Noise
 from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
+from .plots_manifolds import plot_manifolds
 from .plots_task import plot_task
 from .plots_training import plot_loss_terms
 from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
@@ -30,11 +32,13 @@ __all__ = [
     "CohortResult",
     "ConditionScores",
     "Connectivity",
+    "ContinuousAttractor",
     "DynamicSystemAnalyzer",
     "Equation",
     "FixedPointSet",
     "ImportedNetwork",
     "LineAttractor",
+    "ManifoldSettings",
     "NetworkConfig",
     "Noise",
     "PerformanceAnalyzer",
@@ -46,16 +50,20 @@ __all__ = [
     "TrainingConfig",
     "ValidationScores",
     "choice_accuracy",
+    "explain",
+    "find_manifolds",
     "get_activation",
     "get_fixed_points_of_many",
     "get_line_attractor",
     "get_psychometrics",
     "initial_connectivity",
+    "isolated",
     "mean_squared_error",
     "penalties",
     "plot_fixed_points",
     "plot_line_attractors",
     "plot_loss_terms",
+    "plot_manifolds",
     "plot_psychometrics",
     "plot_task",
     "plot_trials",

@@ -22,6 +22,7 @@ from .fixed_points import (
 )
 from .fixed_points.batch import in_parallel
 from .fixed_points.point_set import format_input
+from .manifolds import ContinuousAttractor, ManifoldSettings, find_manifolds
 from .plots_dynamics import plot_fixed_points
 from .point_analytics import PointAnalytics, analyse_points
 from .rnn_numpy import RNNNumpy
@@ -52,6 +53,8 @@ class DynamicSystemAnalyzer:
     ----------
     fixed_points : dict of str to FixedPointSet
         Sets found so far, by name of their input.
+    manifolds : dict of str to list of ContinuousAttractor
+        Slow manifolds found so far, by name of their input.
     """
 
     def __init__(self, rnn: RNNNumpy, task: Any = None, seed: int = 0) -> None:
@@ -72,6 +75,7 @@ class DynamicSystemAnalyzer:
         self.task = task
         self.seed = check_int("seed", seed, minimum=0)
         self.fixed_points: dict[str, FixedPointSet] = {}
+        self.manifolds: dict[str, list[ContinuousAttractor]] = {}
         self._task_states: Float | None = None
         self._index: int | None = None  # index sum of a complete set
         self._index_known = False
@@ -110,6 +114,40 @@ class DynamicSystemAnalyzer:
         found = find_fixed_points_of_many([problem], device)[0]
         self.fixed_points[name or key] = found
         return found
+
+    def get_manifolds(
+        self,
+        u: ArrayLike | str,
+        found: FixedPointSet | None = None,
+        settings: ManifoldSettings | None = None,
+        *,
+        name: str | None = None,
+        trajectories: ArrayLike | None = None,
+    ) -> list[ContinuousAttractor]:
+        """Find the continuous attractors at one constant input: slow lines, rings and sheets.
+
+        Parameters
+        ----------
+        u : array (n_inputs,) or str
+            The input, or its name among ``task.analysis_inputs``.
+        found : FixedPointSet, optional
+            Points at this input; those remembered, or a search with its defaults, without it.
+        settings : ManifoldSettings, optional
+            What counts as slow, and how finely and how far manifolds are followed.
+        name : str, optional
+            Key under which the list is remembered; by default the name or values of the input.
+        trajectories : array (N, T, B) or (N, M), optional
+            States of the network, as for `get_fixed_points`.
+        """
+        key, vector = self._input(u)
+        if found is None:
+            found = self.fixed_points.get(name or key)
+        if found is None:
+            found = self.get_fixed_points(vector, name=name or key, trajectories=trajectories)
+        states = self._states(vector, trajectories)
+        manifolds = find_manifolds(self.rnn, vector, found, states, settings)
+        self.manifolds[name or key] = manifolds
+        return manifolds
 
     def _problem(
         self, u: ArrayLike | str, mode: str, trajectories: ArrayLike | None = None, **settings: Any

@@ -10,7 +10,12 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
     import datajoint as _datajoint  # noqa: F401
 
-from .attractors import LineAttractor
+from .attractors import (
+    ContinuousAttractor,
+    ContinuousAttractorPlot,
+    LineAttractor,
+    ManifoldParams,
+)
 from .database import DatabaseError, connect, disconnect
 from .fixed_points import FixedPointParams, FixedPointPlot, FixedPoints, Linearization
 from .imported import export_network, import_network
@@ -23,12 +28,15 @@ from .worker import fill
 
 __all__ = [
     "Cohort",
+    "ContinuousAttractor",
+    "ContinuousAttractorPlot",
     "DatabaseError",
     "FixedPointParams",
     "FixedPointPlot",
     "FixedPoints",
     "LineAttractor",
     "Linearization",
+    "ManifoldParams",
     "NetworkParams",
     "Psychometric",
     "Task",

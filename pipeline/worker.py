@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .attractors import LineAttractor
+from .attractors import ContinuousAttractor, ContinuousAttractorPlot, LineAttractor
 from .fixed_points import FixedPointPlot, FixedPoints, Linearization
 from .performance import Psychometric, TrialPlot, Validation
 from .training import Training
@@ -20,6 +20,8 @@ COMPUTED: tuple[Any, ...] = (
     FixedPoints,
     Linearization,
     FixedPointPlot,
+    ContinuousAttractor,
+    ContinuousAttractorPlot,
     LineAttractor,
 )
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rnn_numpy import RNNNumpy
+from .kinks import finish_on_kinks
 
 Float = NDArray[np.float64]
 MAX_CHUNK_BYTES = 8_000_000  # of one stack of Jacobians; a few such stacks live at a time
@@ -72,8 +73,8 @@ def minimise_speed(
 
     Levenberg-Marquardt damping of Newton's method on q, with its full Hessian where that gives
     descent and J^T J where not. An end point counts as converged where the gradient of q has
-    vanished and the Hessian has no negative eigenvalue; for a piecewise-linear f, whose minima may
-    lie on a kink, also where no damping lets q fall.
+    vanished and the Hessian has no negative eigenvalue. For a piecewise-linear f, whose minima lie
+    on kinks as a rule, `finish_on_kinks` goes on from there, and zero must be a subgradient.
     """
     points = np.empty_like(starts)
     residual = np.empty(starts.shape[1])
@@ -123,7 +124,9 @@ def _minimise_chunk(
         done = flat | stalled
         end[:, live] = x
         if not rnn.activation.is_smooth:
-            converged[live[done]] = True
+            # the gradient of one side says nothing at a kink
+            for i in np.flatnonzero(done):
+                end[:, live[i]], converged[live[i]] = finish_on_kinks(rnn, x[:, i], u)
         elif flat.any():
             plain = speed_hessian(rnn, x[:, flat], field[:, flat], J[flat], u)
             lowest = np.linalg.eigvalsh(plain)[:, 0]

@@ -1,0 +1,102 @@
+"""The tables of continuous attractors, for a network whose manifolds are known."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from models import (
+    ContinuousAttractor,
+    DynamicSystemAnalyzer,
+    ManifoldSettings,
+    NetworkConfig,
+    RNNNumpy,
+    write_network,
+)
+from pipeline.performance import fetch_network
+from tasks_lib import ParameterError
+
+TASK = {"class": "MemoryAntiNumber", "params": {"batch_size": 16}}
+
+
+@pytest.fixture
+def networks(database, tmp_path):
+    """A network with two rays of fixed points: one in the delay, one in the recall.
+
+    The bias silences the second group of units, the recall cue lifts it and silences the first.
+    Only the second is read out.
+    """
+    p = database
+    first, second = np.zeros(8), np.zeros(8)
+    first[:2], second[3:5] = [0.6, 0.8], [0.8, 0.6]
+    silenced = 5.0 * (second > 0)
+    config = NetworkConfig(n_units=8, activation="relu", tau=10.0)
+    rnn = RNNNumpy(
+        W_rec=np.outer(first, first) + np.outer(second, second),
+        W_inp=np.stack([first, -first, silenced - 5.0 * (first > 0)], axis=1),
+        W_out=np.stack([second, -second]),
+        b_rec=-silenced,
+        activation="relu",
+        tau=10.0,
+        **{name: getattr(config, name) for name in ("sigma_rec", "sigma_inp", "sigma_out")},
+    )
+    path = write_network(tmp_path / "two_rays.npz", rnn, config)
+    p.submit({"tasks": {"memory": TASK}})
+    p.import_network(path, "memory")
+    assert p.fill((p.FixedPoints, p.ContinuousAttractor, p.ContinuousAttractorPlot)).errors == []
+    return p
+
+
+def test_manifolds_are_rows_and_come_back(networks):
+    p = networks
+    rows = {r["input_name"]: r for r in p.ContinuousAttractor.to_dicts()}
+    assert set(rows) == {"stimulus", "delay", "recall"}
+    for name in ("delay", "recall"):
+        here = {"input_name": name}
+        assert rows[name]["n_manifolds"] == 1
+        assert rows[name]["n_isolated"] == 0
+        assert rows[name]["n_explained"] == (p.FixedPoints & here).fetch1("n_points") > 0
+        assert "on an open line" in rows[name]["explanation"]
+        (stored,) = (p.ContinuousAttractor & here).load()
+        found = (p.FixedPoints & here).load()
+        # the table says what the library says of the stored network
+        rnn, task = fetch_network((p.ContinuousAttractor & here).fetch1("KEY"))
+        (direct,) = DynamicSystemAnalyzer(rnn, task).get_manifolds(found.input, found)
+        assert isinstance(stored, ContinuousAttractor)
+        assert stored.topology == "open line"
+        assert stored.speed.max() < 1e-10
+        assert len(stored) == ManifoldSettings().n_samples
+        for field in fields(ContinuousAttractor):
+            mine, other = getattr(stored, field.name), getattr(direct, field.name)
+            assert type(mine) is type(other), field.name
+            assert np.array_equal(mine, other), field.name
+
+
+def test_what_is_read_in_which_period_is_a_query(networks):
+    p = networks
+    lines = p.ContinuousAttractor.Manifold & {"topology": "open line"} & "relative_speed < 0.001"
+    unread = lines & "null_space_fraction > 0.99"
+    assert unread.to_arrays("input_name").tolist() == ["delay"]
+    assert (lines & "null_space_fraction < 0.01").to_arrays("input_name").tolist() == ["recall"]
+    # columns join with those of the points and of the network without a clash
+    joined = p.ContinuousAttractor.Manifold * p.ContinuousAttractor * p.FixedPoints
+    assert len(joined & "n_stable_along = 0" & "dimension = 1") == len(lines) == 2
+    assert len(p.ContinuousAttractor.Manifold * p.Training.Network) == 2
+    assert len(p.ContinuousAttractor.Manifold * p.FixedPoints.Point) > len(lines)
+    (figure,) = p.ContinuousAttractorPlot.to_arrays("figure")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert p.fill((p.ContinuousAttractor, p.ContinuousAttractorPlot)).made == 0
+
+
+def test_settings_are_rows_that_are_checked(networks):
+    p = networks
+    row = {**p.ManifoldParams.fetch1(), "manifold_search": "coarse", "n_samples": 10}
+    with pytest.raises(ParameterError, match="slow"):
+        p.ManifoldParams.insert1({**row, "slow": -1.0})
+    p.ManifoldParams.insert1(row)
+    assert p.fill((p.ContinuousAttractor,)).errors == []
+    coarse = p.ContinuousAttractor.Manifold & {"manifold_search": "coarse"}
+    assert len(coarse) > 0
+    assert all(np.asarray(samples).shape[0] == 10 for samples in coarse.to_arrays("samples"))
