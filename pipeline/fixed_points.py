@@ -8,6 +8,7 @@ import datajoint as dj
 import numpy as np
 
 from models import DynamicSystemAnalyzer, FixedPointSet, plot_fixed_points
+from models.point_analytics import PointAnalytics, iterate_analytics
 
 from . import schemas
 from .network import NetworkParams
@@ -50,7 +51,7 @@ class FixedPoints(dj.Computed):
     -> FixedPointParams
     ---
     status        : varchar(32)  # complete, incomplete or none_found
-    message       : varchar(255) # what the search says about completeness
+    message       : varchar(1000) # what the search says about completeness, in words
     n_points      : int32        # points found
     n_stable      : int32        # largest real part below -eig_cutoff
     n_marginal    : int32        # largest real part within +- eig_cutoff
@@ -76,6 +77,7 @@ class FixedPoints(dj.Computed):
         stability        : enum('stable', 'unstable', 'marginal')
         degenerate       : bool        # some eigenvalue is zero: need not be isolated
         max_eigenvalue   : float64     # largest real part, per tau
+        time_constant=null : float64   # of the slowest mode, 1 / min |real part|, in tau; null: infinite
         eigenvalues      : <npy@main>  # (N,) complex, by real part, descending, per tau
         direction        : <npy@main>  # real part of the first eigenvector (N,), unit length
         existence_radius=null  : float64  # certificate: a true root lies within; null: none
@@ -122,11 +124,12 @@ class FixedPoints(dj.Computed):
     def make_insert(self, key: dict[str, Any], found: Any) -> None:
         """Insert the set and its points."""
         kinds = list(found.stability)
+        time_constants = found.time_constants
         self.insert1(
             {
                 **key,
                 "status": found.status,
-                "message": found.message[:255],
+                "message": found.message,
                 "n_points": len(kinds),
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
                 "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
@@ -148,6 +151,7 @@ class FixedPoints(dj.Computed):
                 "stability": str(kinds[i]),
                 "degenerate": bool(found.degenerate[i]),
                 "max_eigenvalue": float(found.eigenvalues[i].real.max()),
+                "time_constant": _finite(time_constants[i]),
                 "eigenvalues": found.eigenvalues[i],
                 "direction": found.directions[i],
                 "existence_radius": _finite(found.existence_radius[i]),
@@ -208,40 +212,62 @@ class Linearization(dj.Computed):
 
     class Point(dj.Part):
         definition = """
-        # linearisation at one fixed point, in units of 1 / tau
+        # linearisation at one fixed point, in units of 1 / tau; modes by real part, descending
         -> master
         -> FixedPoints.Point
         ---
-        jacobian     : <npy@main>  # dF/dx (N, N)
-        eigenvalues  : <npy@main>  # (N,) complex, by real part, descending
-        right_vector : <npy@main>  # principal right eigenvector r (N,) complex
-        left_vector  : <npy@main>  # principal left eigenvector l (N,) complex, l.r = 1
-        henrici=null : float64     # departure from normality: 0 normal; null: undefined
-        speed        : float64     # |F|^2
+        speed                : float64     # |F|^2
+        henrici=null         : float64     # departure from normality: 0 normal; null: undefined
+        leading_real         : float64     # real part of the first eigenvalue, per tau
+        leading_imag         : float64     # its imaginary part, 0 or above: radians per tau
+        leading_frequency    : float64     # leading_imag / 2 pi: cycles per tau
+        leading_condition=null : float64   # |l||r| of the first mode, 1 normal; null: no such l
+        max_condition=null   : float64     # the largest of all modes; null: some mode has no l
+        defective            : bool        # eigenvectors are no basis in float64: see condition
+        jacobian             : <npy@main>  # dF/dx (N, N)
+        modes                : <npy@main>  # eigenvalues (N,) complex
+        right_vectors        : <npy@main>  # (N, N) complex, one a column, of unit length
+        left_vectors         : <npy@main>  # (N, N) complex, one a row, l_k . r_k = 1; NaN: none
+        right_vector         : <npy@main>  # r of the first mode (N,) complex
+        left_vector          : <npy@main>  # l of the first mode (N,) complex
+        condition            : <npy@main>  # |l_k||r_k| of each mode (N,)
+        input_participation  : <npy@main>  # |l_k . dF/du_i| (N, n_inputs)
+        output_participation : <npy@main>  # |dy_o/dx . r_k| (N, n_outputs)
         """
 
     def make(self, key: dict[str, Any]) -> None:
-        """Linearise the points of one set."""
+        """Linearise the points of one set, a few at a time: eigenvectors take memory."""
         found = (FixedPoints & key).load()
         self.insert1({**key, "n_points": len(found)})
         if not len(found):
             return
-        rnn, task = fetch_network(key)
-        analyzer = DynamicSystemAnalyzer(rnn, task)
-        analytics = analyzer.compute_point_analytics(found.points, found.input)
-        self.Point.insert(
-            {
-                **key,
-                "point": i,
-                "jacobian": analytics.jacobian[i],
-                "eigenvalues": analytics.eigenvalues[i],
-                "right_vector": analytics.right[i],
-                "left_vector": analytics.left[i],
-                "henrici": _finite(analytics.henrici[i]),
-                "speed": float(analytics.fun_val[i]),
-            }
-            for i in range(len(found))
-        )
+        rnn, _ = fetch_network(key)
+        point = 0
+        for piece in iterate_analytics(rnn, found.points, found.input):
+            rows = [self._row(piece, i) for i in range(len(piece.jacobian))]
+            self.Point.insert({**key, "point": point + i, **row} for i, row in enumerate(rows))
+            point += len(rows)
+
+    @staticmethod
+    def _row(piece: PointAnalytics, i: int) -> dict[str, Any]:
+        leading = piece.eigenvalues[i, 0]
+        condition = piece.condition[i]
+        arrays = ("jacobian", "right_vectors", "left_vectors", "condition")
+        arrays += ("input_participation", "output_participation")
+        return {
+            "speed": float(piece.fun_val[i]),
+            "henrici": _finite(piece.henrici[i]),
+            "leading_real": float(leading.real),
+            "leading_imag": float(leading.imag),
+            "leading_frequency": float(leading.imag / (2 * np.pi)),
+            "leading_condition": _finite(condition[0]),
+            "max_condition": _finite(condition.max()),
+            "defective": bool(piece.defective[i]),
+            "modes": piece.eigenvalues[i],
+            "right_vector": piece.right[i],
+            "left_vector": piece.left[i],
+            **{name: getattr(piece, name)[i] for name in arrays},
+        }
 
 
 @schemas.dynamics
