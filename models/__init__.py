@@ -9,13 +9,15 @@ from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
 from .exchange import ImportedNetwork, read_network, write_network
 from .fixed_points import FixedPointSet
-from .line_attractors import LineAttractor, get_line_attractor, plot_line_attractors
+from .line_attractors import LineAttractor, get_line_attractor
 from .noise import Noise
 from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
 from .plots import plot_trials
 from .plots_dynamics import plot_fixed_points
+from .plots_line_attractors import plot_line_attractors
 from .plots_task import plot_task
 from .plots_training import plot_loss_terms
+from .projection import Projection
 from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
 from .rnn_numpy import RNNNumpy
 from .rnn_torch import RNNTorch
@@ -38,6 +40,7 @@ __all__ = [
     "NetworkConfig",
     "Noise",
     "PerformanceAnalyzer",
+    "Projection",
     "Psychometrics",
     "RNNNumpy",
     "RNNTorch",

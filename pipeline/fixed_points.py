@@ -77,7 +77,7 @@ class FixedPoints(dj.Computed):
         stability        : enum('stable', 'unstable', 'marginal')
         degenerate       : bool        # some eigenvalue is zero: need not be isolated
         max_eigenvalue   : float64     # largest real part, per tau
-        time_constant=null : float64   # of the slowest mode, 1 / min |real part|, in tau; null: infinite
+        time_constant=null : float64   # 1 / smallest |real part|, in tau; null: infinite
         eigenvalues      : <npy@main>  # (N,) complex, by real part, descending, per tau
         direction        : <npy@main>  # real part of the first eigenvector (N,), unit length
         existence_radius=null  : float64  # certificate: a true root lies within; null: none
