@@ -4,6 +4,7 @@ from . import penalties
 from .activations import ACTIVATIONS, Activation, get_activation
 from .cohort import CohortResult, train_cohort
 from .config import NetworkConfig
+from .connections import saddle_connections
 from .connectivity import Connectivity, initial_connectivity
 from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
@@ -64,6 +65,7 @@ __all__ = [
     "r2_by_trial",
     "r2_pooled",
     "read_network",
+    "saddle_connections",
     "train_cohort",
     "write_network",
 ]

@@ -112,7 +112,7 @@ class LineAttractor:
 
     @property
     def stimulus_gains(self) -> Float:
-        """l . (dF/du_+ - dF/du_-) of motion and color: (P, 2).
+        """Gain l . (dF/du_+ - dF/du_-) of motion and color: (P, 2).
 
         How fast, per unit of evidence and tau, a stimulus moves the state along r. Beside the
         angle it counts how long both vectors are.

@@ -22,7 +22,7 @@ Float = NDArray[np.float64]
 # Okabe and Ito's colours, told apart with any colour vision
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 UNSTABLE_MARKERS = ("X", "P", "^", "*")  # for 1, 2, 3 and more unstable modes
-MARKER_SIZE = {"o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 40.0}  # points^2
+MARKER_SIZE = {"o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0}  # points^2
 STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -34,7 +34,7 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.4,
     "grid.color": "0.85",
 }
-MAX_TRAJECTORIES = 60
+MAX_TRAJECTORIES = 40
 MAX_ARROW_MODES = 3  # with more unstable modes than this one direction says little
 ARROW_LENGTH = 0.09  # of the picture
 
@@ -53,14 +53,34 @@ class Scene:
         """All points, projected (n_axes, P)."""
         return self.frame(np.vstack([found.points for found in self.sets.values()]).T)
 
-    @property
-    def everything(self) -> Float:
-        """All that is drawn, projected (n_axes, M)."""
-        lines = [
-            line for line in (self.trajectories, *self.connections.values()) if line is not None
-        ]
-        shown = [self.frame(line).reshape(len(self.frame.names), -1) for line in lines]
-        return np.hstack([self.points, *shown])
+    def near(self) -> NDArray[np.bool_]:
+        """Whether a point is near the trajectories: within twice their extent (P,)."""
+        points = self.points
+        if self.trajectories is None:
+            return np.ones(points.shape[1], dtype=bool)
+        paths = self.frame(self.trajectories).reshape(len(points), -1)
+        low, high = paths.min(axis=1), paths.max(axis=1)
+        reach = 0.5 * (high + low), float((high - low).max())
+        near = (np.abs(points - reach[0][:, None]) <= reach[1]).all(axis=0)
+        return near if near.any() else np.ones_like(near)
+
+    def window(self) -> tuple[Float, Float]:
+        """Return the corners (n_axes,) of what is shown: the points, and what goes on around them.
+
+        Trajectories that swing far out, or a point far from all of them, would leave the rest too
+        small to read.
+        """
+        points = self.points[:, self.near()]
+        n_axes = len(points)
+        paths = points if self.trajectories is None else self.frame(self.trajectories)
+        paths = np.hstack([points, paths.reshape(n_axes, -1)])
+        flow = [self.frame(line).reshape(n_axes, -1) for line in self.connections.values()]
+        whole = np.hstack([paths, *flow])
+        extent = max(np.ptp(points, axis=1).max(), 0.35 * np.ptp(paths, axis=1).max())
+        low = np.maximum(whole.min(axis=1), points.min(axis=1) - 0.35 * extent)
+        high = np.minimum(whole.max(axis=1), points.max(axis=1) + 0.35 * extent)
+        edge = 0.06 * (float((high - low).max()) or 1.0)
+        return low - edge, high + edge
 
 
 def make_scene(
@@ -138,7 +158,7 @@ def plot_fixed_points(
         which are used without a centre. By default the principal components of the trajectories,
         or of the points without any.
     trajectories : array (N, T, B) or (N, T), optional
-        States drawn underneath in grey, 60 of them at most.
+        States drawn underneath in grey, 40 of them at most.
     connections : mapping of str to array (N, T, B), optional
         Lines drawn in the colour of an input, by its name: `saddle_connections`, say.
     """
@@ -154,27 +174,28 @@ def _draw(scene: Scene) -> Figure:
     figure = Figure(figsize=(3.5, 3.6), dpi=300)
     # Fixed places: layout engines do not see the labels of 3D axes.
     legend, kinds = _legend(scene)
-    n_rows = -(-len(legend) // 2)
-    foot = 0.01 + 0.047 * n_rows
+    foot = 0.01 + 0.047 * -(-len(legend) // 2)
     if flat:
-        ax: Any = figure.add_axes((0.16, foot + 0.12, 0.81, 0.86 - foot))
+        ax: Any = figure.add_axes((0.18, foot + 0.12, 0.79, 0.86 - foot))
     else:
-        ax = figure.add_axes((0.01, foot + 0.02, 0.90, 0.96 - foot), projection="3d")
+        ax = figure.add_axes((0.0, foot, 0.94, 1.02 - foot), projection="3d")
+    low, high = scene.window()
     if scene.trajectories is not None:
         for path in np.moveaxis(scene.frame(scene.trajectories), 2, 0):
-            ax.plot(*path, color="0.8", linewidth=0.35, zorder=0)
-    shown = scene.everything
-    length = ARROW_LENGTH * (float(np.ptp(shown, axis=1).max()) or 1.0)
-    length = min(length, 0.5 * (float(np.ptp(scene.points, axis=1).max()) or 1.0))
+            ax.plot(*_inside(path, low, high), color="0.82", linewidth=0.3, zorder=0)
+    length = ARROW_LENGTH * float((high - low).max())
+    unit = max(float(np.linalg.norm(scene.frame.directions, axis=0).max()), 1e-300)
     for k, (name, points) in enumerate(scene.sets.items()):
         colour = COLOURS[k % len(COLOURS)]
         if name in scene.connections:
             for path in np.moveaxis(scene.frame(scene.connections[name]), 2, 0):
+                path = _inside(path, low, high)
                 ax.plot(*path, color=colour, linewidth=0.8, alpha=0.55, zorder=1)
-        places, arrows = scene.frame(points.points.T), scene.frame.vectors(points.directions.T)
-        arrows = arrows / np.maximum(np.linalg.norm(scene.frame.directions, axis=0).max(), 1e-300)
+        places = _inside(scene.frame(points.points.T), low, high)
+        arrows = scene.frame.vectors(points.directions.T) / unit
         for i in np.flatnonzero((points.n_unstable > 0) & (points.n_unstable <= MAX_ARROW_MODES)):
-            _arrows(ax, places[:, i], arrows[:, i], length, colour)
+            if np.isfinite(places[:, i]).all():
+                _arrows(ax, places[:, i], arrows[:, i], length, colour)
         for text, marker in kinds.items():
             chosen = [i for i in range(len(points)) if describe(points, i)[1] == text]
             if chosen:
@@ -192,10 +213,13 @@ def _draw(scene: Scene) -> Figure:
     ax.set_xlabel(names[0])
     ax.set_ylabel(names[1])
     if flat:
-        ax.set_aspect("equal", adjustable="datalim")
+        _fill(figure, ax, low, high)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.spines[["top", "right"]].set_visible(False)
     else:
-        _style_space(ax, names[2], shown, scene.points)
+        _style_space(ax, names[2], low, high)
+        ax.view_init(*_best_view(scene))
     figure.legend(
         handles=legend, loc="lower center", ncols=2, frameon=False, handletextpad=0.3,
         columnspacing=1.0, borderaxespad=0.1,
@@ -203,43 +227,74 @@ def _draw(scene: Scene) -> Figure:
     return figure
 
 
-def _style_space(ax: Any, name: str, shown: Float, points: Float) -> None:
-    """Fit the box of 3D axes to what is in it, to scale, and look from a good side."""
+def _inside(path: Float, low: Float, high: Float) -> Float:
+    """Return projected states (n_axes, M) with NaN outside the window: 3D axes do not clip."""
+    outside = (path < low[:, None]) | (path > high[:, None])
+    return np.where(outside.any(axis=0), np.nan, path)
+
+
+def _fill(figure: Figure, ax: Any, low: Float, high: Float) -> None:
+    """Set limits that hold the window and give both axes one scale."""
+    box = np.array(ax.get_position().size) * figure.get_size_inches()
+    scale = float(((high - low) / box).max())
+    middle = (low + high) / 2
+    ax.set_xlim(middle[0] - scale * box[0] / 2, middle[0] + scale * box[0] / 2)
+    ax.set_ylim(middle[1] - scale * box[1] / 2, middle[1] + scale * box[1] / 2)
+
+
+def _style_space(ax: Any, name: str, low: Float, high: Float) -> None:
+    """Give 3D axes a box to scale that is filled, with labels that do not touch."""
     ax.set_zlabel(name)
     ax.tick_params(pad=-2)
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.labelpad = -4
-    low, high = shown.min(axis=1), shown.max(axis=1)
     # a box as flat as a sheet is hard to look into
-    size = np.maximum(high - low, 0.35 * (float((high - low).max()) or 1.0))
+    size = np.maximum(high - low, 0.35 * float((high - low).max()))
     middle = (low + high) / 2
     for set_limits, m, s in zip((ax.set_xlim, ax.set_ylim, ax.set_zlim), middle, size, strict=True):
-        set_limits(m - 0.52 * s, m + 0.52 * s)
+        set_limits(m - 0.5 * s, m + 0.5 * s)
     ax.set_box_aspect(size, zoom=0.9)
-    ax.view_init(*_best_view(points))
 
 
-def _best_view(points: Float) -> tuple[float, float]:
-    """Return elevation and azimuth (degrees) from which points (3, P) overlap least.
+def _best_view(scene: Scene) -> tuple[float, float]:
+    """Return elevation and azimuth (degrees) from which the picture overlaps least.
 
-    Least: the mean distance to the nearest neighbour in the picture is largest, each counted up to
-    a twelfth of the picture, beyond which two markers are told apart in any case.
+    Least: the mean distance of points to the nearest other point, and of each input's points and
+    lines to those of the others, is largest. Distances count up to a twelfth of the picture, beyond
+    which two markers are told apart in any case.
     """
     usual = (24.0, -60.0)
+    points = scene.points[:, scene.near()]
     if points.shape[1] < 2 or points.shape[1] > 300:
         return usual
-    best = (-np.inf, usual)
     span = float(np.ptp(points, axis=1).max()) or 1.0
-    for elevation in (24.0, 16.0, 32.0, 40.0):
-        for azimuth in (-60.0, *np.arange(-85.0, -4.0, 5.0)):
-            e, a = np.radians((elevation, azimuth))
-            right = np.array([-np.sin(a), np.cos(a), 0.0])
-            up = np.array([-np.sin(e) * np.cos(a), -np.sin(e) * np.sin(a), np.cos(e)])
-            seen = np.stack([right, up]) @ points
-            distance = np.linalg.norm(seen[:, :, None] - seen[:, None], axis=0)
+    inputs = []
+    for name, found in scene.sets.items():
+        parts = [scene.frame(found.points.T)]
+        if name in scene.connections:
+            parts.append(scene.frame(scene.connections[name][:, ::10]).reshape(3, -1))
+        inputs.append(np.hstack(parts)[:, :300])
+
+    def separation(one: Float, other: Float) -> float:
+        distance = np.linalg.norm(one[:, :, None] - other[:, None], axis=0)
+        if one is other:
             np.fill_diagonal(distance, np.inf)
-            score = float(np.minimum(distance.min(axis=0) / span, 1 / 12).mean())
+        return float(np.minimum(distance.min(axis=1) / span, 1 / 12).mean())
+
+    best = (-np.inf, usual)
+    for elevation in (24.0, 16.0, 32.0):
+        for azimuth in np.arange(-70.0, -19.0, 5.0):
+            e, a = np.radians(elevation), np.radians(azimuth)
+            right = [-np.sin(a), np.cos(a), 0.0]
+            up = [-np.sin(e) * np.cos(a), -np.sin(e) * np.sin(a), np.cos(e)]
+            eye = np.array([right, up])
+            seen = eye @ points
+            score = separation(seen, seen)
+            for k, one in enumerate(inputs):
+                others = inputs[:k] + inputs[k + 1 :]
+                if others:
+                    score += separation(eye @ one, eye @ np.hstack(others)) / len(inputs)
             if score > best[0] + 1e-9:
                 best = (score, (elevation, float(azimuth)))
     return best[1]
@@ -262,6 +317,10 @@ def _legend(scene: Scene) -> tuple[list[Line2D], dict[str, str]]:
                markeredgewidth=0, label=text)
         for text in ranked
     ]  # fmt: skip
+    outside = int(np.sum(~scene.near()))
+    if outside:
+        text = f"({outside} far from the trajectories)"
+        handles.append(Line2D([], [], linestyle="", label=text))
     return handles, {text: kinds[text] for text in ranked}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError
@@ -42,7 +42,7 @@ def plot_line_attractors(lines: Sequence[LineAttractor]) -> Figure:
         # Fixed places: layout engines do not know how far the labels of 3D axes reach.
         figure = Figure(figsize=(7.2, 2.9), dpi=300)
         space: Any = figure.add_axes((-0.01, 0.09, 0.36, 0.84), projection="3d")
-        speeds = figure.add_axes((0.475, 0.16, 0.2, 0.64))
+        speeds = figure.add_axes((0.485, 0.16, 0.2, 0.64))
         angles = figure.add_axes((0.79, 0.16, 0.2, 0.64))
         for i, line in enumerate(lines):
             colour = COLOURS[i % len(COLOURS)]
@@ -90,6 +90,7 @@ def _style(
     space.set_ylabel(labels[1], labelpad=-4)
     space.set_zlabel(labels[2], labelpad=-2)
     space.tick_params(labelsize=6, pad=-3)
+    space.zaxis.set_tick_params(pad=0)
     for part in (space.xaxis, space.yaxis, space.zaxis):
         part.set_major_locator(MaxNLocator(4))
     speeds.set_xlabel("position (− to + choice)")
@@ -97,6 +98,7 @@ def _style(
     drawn = np.concatenate([entry.get_ydata() for entry in speeds.lines])
     if drawn.max() < 100 * drawn.min():  # few decades: name more than their bounds
         speeds.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        speeds.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         speeds.yaxis.set_minor_formatter(NullFormatter())
     angles.set_xlabel("position (− to + choice)")
     angles.set_ylabel("angle of l to input (°)")

@@ -12,8 +12,10 @@ with warnings.catch_warnings():
 
 from .attractors import LineAttractor
 from .database import DatabaseError, connect, disconnect
-from .fixed_points import FixedPointParams, FixedPointPlot, FixedPoints, Linearization
+from .fixed_point_plots import FixedPointPlot
+from .fixed_points import FixedPointParams, FixedPoints
 from .imported import export_network, import_network
+from .linearization import Linearization
 from .network import NetworkParams
 from .performance import Psychometric, TrialPlot, Validation, ValidationParams
 from .submit import read_submission, submit

@@ -35,10 +35,10 @@ class LineAttractor(dj.Computed):
         n_stable_fixed_points : int32       # those of them that are stable
         leading_real          : float64     # median real part of the first eigenvalue, per tau
         second_real           : float64     # and of the second: well below 0 where there is a line
-        time_constant=null    : float64     # median 1 / |real part of the first|, tau; null: infinite
-        relevant_angle=null   : float64     # median angle of l to the stimulus that counts: below 90
+        time_constant=null    : float64     # median 1 / |real part of first|, tau; null: infinite
+        relevant_angle=null   : float64     # median angle of l to the relevant stimulus: below 90
         irrelevant_angle=null : float64     # and to the one that does not: 90 where it is ignored
-        relevant_gain=null    : float64     # median l . b of the stimulus that counts, per tau
+        relevant_gain=null    : float64     # median l . b of the relevant stimulus, per tau
         irrelevant_gain=null  : float64     # and of the one that does not: 0 where it is ignored
         choice_angle=null     : float64     # median angle of r to the choice axis, 0 to 90
         other_line_angle=null : float64     # median angle of r to the other context's chord

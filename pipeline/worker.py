@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .attractors import LineAttractor
-from .fixed_points import FixedPointPlot, FixedPoints, Linearization
+from .fixed_point_plots import FixedPointPlot
+from .fixed_points import FixedPoints
+from .linearization import Linearization
 from .performance import Psychometric, TrialPlot, Validation
 from .training import Training
 
