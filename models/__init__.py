@@ -10,6 +10,7 @@ from .dynamics import DynamicSystemAnalyzer
 from .equations import Equation
 from .exchange import ImportedNetwork, read_network, write_network
 from .fixed_points import FixedPointSet
+from .interactive import view_fixed_points
 from .line_attractors import LineAttractor, get_line_attractor
 from .noise import Noise
 from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
@@ -67,5 +68,6 @@ __all__ = [
     "read_network",
     "saddle_connections",
     "train_cohort",
+    "view_fixed_points",
     "write_network",
 ]

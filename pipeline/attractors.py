@@ -12,6 +12,7 @@ from models import get_line_attractor, plot_line_attractors
 
 from . import schemas
 from .performance import decision_networks, fetch_network
+from .training import Training  # noqa: F401  (the definition names it)
 
 
 @schemas.dynamics
