@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .fixed_points.point_set import FixedPointSet
-from .plots_dynamics import COLOURS, Scene, describe, make_scene
+from .plots_dynamics import COLOURS
 from .projection import Projection
+from .scene import Scene, describe, make_scene
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -53,15 +53,17 @@ def fixed_points_along(rnn: RNNNumpy, points: Float, along: Float, u: Float) -> 
     """
     F = rnn.rhs(points, u)
     speed = np.linalg.norm(F, axis=0)
+    fixed = speed < ROOT_TOLERANCE
     flow = along @ F
     padded = np.pad(speed, 1, constant_values=np.inf)
-    starts = [points[:, i] for i in np.flatnonzero((speed <= padded[:-2]) & (speed <= padded[2:]))]
-    for i in np.flatnonzero(flow[:-1] * flow[1:] < 0):
+    slowest = (speed <= padded[:-2]) & (speed <= padded[2:]) & ~fixed
+    starts = [points[:, i] for i in np.flatnonzero(slowest)]
+    for i in np.flatnonzero((flow[:-1] * flow[1:] < 0) & ~fixed[:-1] & ~fixed[1:]):
         share = flow[i] / (flow[i] - flow[i + 1])
         starts.append(points[:, i] + share * (points[:, i + 1] - points[:, i]))
     gaps = np.linalg.norm(np.diff(points, axis=1), axis=0)
     reach = 2.0 * float(gaps.max()) + 1e-6
-    found = [points[:, i] for i in np.flatnonzero(speed < ROOT_TOLERANCE)]
+    found = [points[:, i] for i in np.flatnonzero(fixed)]
     for start in starts:
         solution = root(
             lambda x: rnn.rhs(x, u), start, jac=lambda x: rnn.jacobian(x, u), method="hybr"

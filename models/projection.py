@@ -53,7 +53,7 @@ class Projection:
 
     @classmethod
     def principal(cls, states: ArrayLike, n_axes: int = 3) -> Projection:
-        """Principal components of states (N, ...), centred at their mean.
+        """Principal components of states (N, ...), centred at their mean; NaN ones do not count.
 
         Parameters
         ----------
@@ -63,11 +63,12 @@ class Projection:
             Number of axes.
         """
         x = np.asarray(states, dtype=np.float64)
-        if x.ndim < 2 or not x.size or not np.isfinite(x).all():
+        x = x.reshape(len(x), -1) if x.ndim > 1 else np.empty((1, 0))
+        x = x[:, np.isfinite(x).all(axis=0)]
+        if not x.size:
             raise ParameterError(
-                "states", x.shape, "is empty, flat or not finite", "pass (N, ...) finite states"
+                "states", np.shape(states), "holds no finite state (N, ...)", "put the units first"
             )
-        x = x.reshape(len(x), -1)
         names = tuple(f"PC {i + 1}" for i in range(n_axes))
         return cls(principal_directions(x, n_axes), x.mean(axis=1), names)
 
