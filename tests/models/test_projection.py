@@ -103,17 +103,17 @@ def test_saddles_are_joined_to_the_attractors_on_their_sides():
 
 
 def test_runs_to_infinity_and_sets_without_saddles_have_no_lines():
-    # dx/dt = -x + 2 relu(x) - 1/2: unstable at 1/2, from where one side leads to -1/2
+    # dx/dt = -x + relu(2 x - 1/2): unstable at 1/2, from where one side leads to 0
     runaway = RNNNumpy(
         W_rec=[[2.0, 0.0], [0.0, 0.0]], W_inp=np.zeros((2, 1)), W_out=np.ones((1, 2)),
         b_rec=[-0.5, 0.0], activation="relu",
     )  # fmt: skip
     states = np.random.default_rng(0).normal(size=(2, 50))
     found = DynamicSystemAnalyzer(runaway).get_fixed_points([0.0], trajectories=states)
-    assert np.allclose(np.sort(found.points[:, 0]), [-0.5, 0.5])
+    assert np.allclose(np.sort(found.points[:, 0]), [0.0, 0.5])
     lines = saddle_connections(runaway, found)
     assert lines.shape == (2, 120, 1)
-    assert np.allclose(lines[:, -1, 0], [-0.5, 0.0], atol=1e-3)
+    assert np.allclose(lines[:, -1, 0], 0.0, atol=1e-3)
     stable = DynamicSystemAnalyzer(cube(0.5)).get_fixed_points(np.zeros(3))
     assert saddle_connections(cube(0.5), stable, n_samples=9).shape == (3, 9, 0)
     with pytest.raises(ParameterError, match="push"):
