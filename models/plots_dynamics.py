@@ -85,7 +85,11 @@ def _draw(scene: Scene) -> Figure:
         for path in np.moveaxis(scene.frame(scene.trajectories), 2, 0):
             ax.plot(*_inside(path, low, high), color="0.82", linewidth=0.3, zorder=0)
     length = ARROW_LENGTH * float((high - low).max())
-    unit = max(float(np.linalg.norm(scene.frame.directions, axis=0).max()), 1e-300)
+    seen = np.linalg.norm(
+        scene.frame.vectors(np.vstack([found.directions for found in scene.sets.values()]).T),
+        axis=0,
+    )
+    unit = max(float(seen.max()), 1e-300)
     for k, (name, points) in enumerate(scene.sets.items()):
         colour = COLOURS[k % len(COLOURS)]
         if name in scene.connections:
@@ -226,7 +230,7 @@ def _legend(scene: Scene) -> tuple[list[Line2D], dict[str, str]]:
 
 
 def _arrows(ax: Any, place: Float, direction: Float, length: float, colour: str) -> None:
-    """Draw both ways along a unit vector, as long as the projection shows of it."""
+    """Draw both ways along a direction: the more the projection shows of it, the longer."""
     for sign in (1.0, -1.0):
         step = sign * length * direction
         if len(place) == 3:

@@ -90,7 +90,7 @@ class Projection:
             raise ParameterError(
                 "n_axes", n, f"the network has {rnn.n_outputs} outputs", "ask for fewer axes"
             )
-        names = tuple(f"W_out {i + 1}" for i in range(n))
+        names = tuple(f"output axis {i + 1}" for i in range(n))
         return cls(np.asarray(rnn.W_out[:n].T, dtype=np.float64), np.zeros(rnn.N), names)
 
     @classmethod

@@ -46,7 +46,7 @@ def test_the_readout_is_the_same_axis_in_every_network():
     frame = Projection.readout(rnn)
     x = np.random.default_rng(1).normal(size=(3, 7))
     assert np.allclose(frame(x), rnn.readout(x))
-    assert frame.names == ("W_out 1", "W_out 2")
+    assert frame.names == ("output axis 1", "output axis 2")
     assert Projection.readout(rnn, 1).directions.shape == (3, 1)
     with pytest.raises(ParameterError, match="2 outputs"):
         Projection.readout(rnn, 3)
