@@ -81,7 +81,7 @@ def make_scene(
     if trajectories is not None:
         paths = _lines("trajectories", trajectories, n_units)
         paths = paths[:, :, np.isfinite(paths).all(axis=(0, 1))]
-        paths = paths[:, :, :: -(-paths.shape[2] // MAX_TRAJECTORIES)]
+        paths = paths[:, :, :: max(1, -(-paths.shape[2] // MAX_TRAJECTORIES))]
         paths = paths if paths.size else None
     joined = {
         name: _lines("connections", lines, n_units) for name, lines in (connections or {}).items()
