@@ -77,7 +77,7 @@ def _draw(scene: Scene) -> Figure:
     legend, kinds = _legend(scene)
     foot = 0.01 + 0.047 * -(-len(legend) // 2)
     if flat:
-        ax: Any = figure.add_axes((0.18, foot + 0.12, 0.79, 0.86 - foot))
+        ax: Any = figure.add_axes((0.18, foot + 0.12, 0.79, 0.83 - foot))
     else:
         ax = figure.add_axes((0.0, foot, 0.94, 1.02 - foot), projection="3d")
     low, high = scene.window()
@@ -119,8 +119,9 @@ def _draw(scene: Scene) -> Figure:
     ax.set_ylabel(names[1])
     if flat:
         _fill(figure, ax, low, high)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.yaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.ticklabel_format(scilimits=(-1, 3), useMathText=True)  # long ones would push labels out
         ax.spines[["top", "right"]].set_visible(False)
     else:
         _style_space(ax, names[2], low, high)
@@ -151,9 +152,11 @@ def _style_space(ax: Any, name: str, low: Float, high: Float) -> None:
     """Give 3D axes a box to scale that is filled, with labels that do not touch."""
     ax.set_zlabel(name)
     ax.tick_params(pad=-2)
+    ax.zaxis.set_tick_params(pad=1)
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.labelpad = -4
+    ax.zaxis.labelpad = -2
     # a box as flat as a sheet is hard to look into
     size = np.maximum(high - low, 0.35 * float((high - low).max()))
     middle = (low + high) / 2
