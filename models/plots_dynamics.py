@@ -83,7 +83,8 @@ def _draw(scene: Scene) -> Figure:
     low, high = scene.window()
     if scene.trajectories is not None:
         for path in np.moveaxis(scene.frame(scene.trajectories), 2, 0):
-            ax.plot(*_inside(path, low, high), color="0.82", linewidth=0.3, zorder=0)
+            path = path if flat else _inside(path, low, high)
+            ax.plot(*path, color="0.82", linewidth=0.3, zorder=0)
     length = ARROW_LENGTH * float((high - low).max())
     seen = np.linalg.norm(
         scene.frame.vectors(np.vstack([found.directions for found in scene.sets.values()]).T),
@@ -94,7 +95,7 @@ def _draw(scene: Scene) -> Figure:
         colour = COLOURS[k % len(COLOURS)]
         if name in scene.connections:
             for path in np.moveaxis(scene.frame(scene.connections[name]), 2, 0):
-                path = _inside(path, low, high)
+                path = path if flat else _inside(path, low, high)
                 ax.plot(*path, color=colour, linewidth=0.8, alpha=0.55, zorder=1)
         places = _inside(scene.frame(points.points.T), low, high)
         arrows = scene.frame.vectors(points.directions.T) / unit

@@ -88,6 +88,7 @@ def make_scene(
     }
     for name in joined:
         check_choice("connections", name, tuple(sets))
+    joined = {name: lines for name, lines in joined.items() if lines.size}
     if P is None:
         frame = Projection.principal(everything if paths is None else paths, n_axes)
     else:

@@ -172,3 +172,11 @@ def test_labels_stay_within_the_figure(rnn, cube, projection):
     assert legend.y0 >= 0
     for axis in shown:
         assert not legend.overlaps(axis.label.get_window_extent(renderer))
+
+
+def test_an_input_without_connections_has_no_line_in_the_legend(rnn, cube):
+    none = np.empty((3, 20, 0))
+    some = saddle_connections(rnn, cube)
+    figure = plot_fixed_points({"a": cube, "b": cube}, connections={"a": some, "b": none})
+    styles = [handle.get_linestyle() for handle in figure.legends[0].legend_handles[:2]]
+    assert styles == ["-", "None"]
