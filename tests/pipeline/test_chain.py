@@ -64,6 +64,7 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         loaded = (p.FixedPoints & key).load()
         assert isinstance(loaded, FixedPointSet)
         assert len(loaded) == (p.FixedPoints & key).fetch1("n_points")
+        assert loaded.message == (p.FixedPoints & key).fetch1("message")  # whole, not cut
         rnn = (p.Training.Network & key).load()
         if len(loaded):
             assert np.abs(rnn.rhs(loaded.points.T, loaded.input)).max() < 1e-9
