@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_choice, check_int
 
+from .connections import saddle_connections
 from .engine.threads import blas_on_one
 from .fixed_points import (
     FixedPointSet,
@@ -25,6 +26,7 @@ from .fixed_points.point_set import format_input
 from .manifolds import ContinuousAttractor, ManifoldSettings, find_manifolds
 from .plots_dynamics import plot_fixed_points
 from .point_analytics import PointAnalytics, analyse_points
+from .projection import Projection
 from .rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
@@ -170,9 +172,10 @@ class DynamicSystemAnalyzer:
     def plot_fixed_points(
         self,
         projection: str = "2D",
-        P: ArrayLike | None = None,
+        P: ArrayLike | Projection | None = None,
         trajectories: ArrayLike | None = None,
         names: Sequence[str] | None = None,
+        connections: bool = False,
     ) -> Figure:
         """Plot the remembered sets (all, or those named) in two or three dimensions.
 
@@ -180,17 +183,20 @@ class DynamicSystemAnalyzer:
         ----------
         projection : {"2D", "3D"}
             Number of axes.
-        P : array (N, 2) or (N, 3), optional
-            Directions to project on, one a column; principal components by default.
+        P : Projection, array (N, 2) or array (N, 3), optional
+            The frame, or its directions, one a column; principal components by default.
         trajectories : array (N, T, B), optional
             States drawn underneath.
         names : sequence of str, optional
             Which sets to draw.
+        connections : bool
+            Whether to draw where the flow goes from each saddle with one unstable mode.
         """
         for wanted in names or ():
             check_choice("names", wanted, tuple(self.fixed_points))
         chosen = {k: v for k, v in self.fixed_points.items() if names is None or k in names}
-        return plot_fixed_points(chosen, projection, P=P, trajectories=trajectories)
+        flow = {k: saddle_connections(self.rnn, v) for k, v in chosen.items() if connections}
+        return plot_fixed_points(chosen, projection, P, trajectories, flow)
 
     def input_names(self) -> list[str]:
         """Return the names of the task's constant inputs."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
@@ -16,12 +13,13 @@ from tasks_lib import CDDM
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_choice, check_float, check_int
 
-from .plots import FONT_SIZE, style_axes
-from .plots_dynamics import COLOURS, principal_directions
+from .line_geometry import angle_between, fixed_points_along, real_or_nan
 from .point_analytics import analyse_points
 from .rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
+STIMULUS_CHANNELS = {"motion": 2, "color": 4}  # the channel +; the channel - is the next
+NO_LINE = 1e-9  # length of a chord below which both ends are one point
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +41,8 @@ class LineAttractor:
         Distance along the chord between the end points, 0 to 1.
     length : float
         Length of that chord, in units of state. Near 0 both ends are one point: there is no line.
+    direction : array (N,)
+        Unit vector along that chord; the choice axis where there is no line.
     eigenvalues : array (P, N), complex
         By real part, descending.
     left : array (P, N), complex
@@ -51,6 +51,16 @@ class LineAttractor:
         Principal right eigenvector r, turned toward the choice axis.
     choice_axis : array (N,)
         W_out row 0 - row 1, of unit length.
+    input_directions : array (P, N, n_inputs)
+        dF/du at each point, per tau.
+    fixed_points : array (N, Q)
+        Fixed points on the line, from the choice - to the choice +. As many as slow points where
+        the whole line is fixed.
+    fixed_point_stable : array (Q,) of bool
+        Whether the largest real part of a fixed point's eigenvalues is negative.
+
+    Angles are in degrees. Where the leading eigenvalue is one of a complex pair, no single
+    direction is selected, and they are NaN.
     """
 
     context: str
@@ -63,6 +73,75 @@ class LineAttractor:
     left: NDArray[np.complex128]
     right: NDArray[np.complex128]
     choice_axis: Float
+    direction: Float
+    input_directions: Float
+    fixed_points: Float
+    fixed_point_stable: NDArray[np.bool_]
+
+    @property
+    def selection_vectors(self) -> Float:
+        """Real selection vectors (P, N): l, or NaN where the leading eigenvalue is complex."""
+        return real_or_nan(self.left, self.eigenvalues[:, 0])
+
+    @property
+    def stimulus_directions(self) -> Float:
+        """Where motion and color push the state, per unit of evidence for + and tau: (P, N, 2).
+
+        dF/du of the channel + minus that of the channel -, which a stimulus moves against each
+        other.
+        """
+        B = self.input_directions
+        return np.stack([B[:, :, i] - B[:, :, i + 1] for i in STIMULUS_CHANNELS.values()], axis=2)
+
+    @property
+    def input_angles(self) -> Float:
+        """Angle of l to each input's direction dF/du_i, 0 to 180: (P, n_inputs)."""
+        return angle_between(
+            self.selection_vectors[:, None], np.swapaxes(self.input_directions, 1, 2)
+        )
+
+    @property
+    def stimulus_angles(self) -> Float:
+        """Angle of l to what motion and what color push toward, 0 to 180: (P, 2).
+
+        Below 90 evidence moves the state toward the choice +; at 90 it is ignored.
+        """
+        return angle_between(
+            self.selection_vectors[:, None], np.swapaxes(self.stimulus_directions, 1, 2)
+        )
+
+    @property
+    def stimulus_gains(self) -> Float:
+        """Gain l . (dF/du_+ - dF/du_-) of motion and color: (P, 2).
+
+        How fast, per unit of evidence and tau, a stimulus moves the state along r. Beside the
+        angle it counts how long both vectors are.
+        """
+        return np.einsum("pn,pns->ps", self.selection_vectors, self.stimulus_directions)
+
+    @property
+    def relevant(self) -> int:
+        """Column of this context's own stimulus among (motion, color)."""
+        return CONTEXTS.index(self.context)
+
+    @property
+    def choice_angles(self) -> Float:
+        """Angle of r to the choice axis, 0 to 90: (P,)."""
+        return angle_between(real_or_nan(self.right, self.eigenvalues[:, 0]), self.choice_axis)
+
+    @property
+    def time_constants(self) -> Float:
+        """Time constant of the first mode, 1 / |Re eigenvalue|, in tau: (P,)."""
+        with np.errstate(divide="ignore"):
+            return 1.0 / np.abs(self.eigenvalues[:, 0].real)
+
+    def angles_to(self, other: LineAttractor) -> Float:
+        """Angle of r at each point to the chord of another context's line, 0 to 180: (P,).
+
+        NaN where the other is no line.
+        """
+        chord = other.direction if other.length > NO_LINE else np.full_like(self.direction, np.nan)
+        return angle_between(real_or_nan(self.right, self.eigenvalues[:, 0]), chord)
 
 
 def _relaxed(rnn: RNNNumpy, x: Float, u: Float, n_steps: int) -> Float:
@@ -164,7 +243,7 @@ def get_line_attractor(
         )
     )
     neutral = task.analysis_inputs[context]
-    channel = 2 if context == "motion" else 4
+    channel = STIMULUS_CHANNELS[context]
     ends = []
     for sign in (-1.0, 1.0):
         nudged = neutral.copy()
@@ -184,12 +263,14 @@ def get_line_attractor(
     axis = rnn.W_out[0] - rnn.W_out[1] if rnn.n_outputs > 1 else rnn.W_out[0]
     axis = axis / max(float(np.linalg.norm(axis)), 1e-300)
     # Both nudges may lead to one point: then there is no line, and the choice axis stands in.
-    along = chord / length if length > 1e-9 else axis
+    along = chord / length if length > NO_LINE else axis
     position = np.linspace(0.0, 1.0, n_points, dtype=np.float64)
     points = _follow(rnn, ends, along, neutral, n_points)
     analytics = analyse_points(rnn, points.T, neutral)
     turn = np.sign((analytics.right @ axis).real)
     turn = np.where(turn == 0, 1.0, turn)[:, None]
+    roots = fixed_points_along(rnn, points, along, neutral)
+    spectra = [np.linalg.eigvals(rnn.jacobian(x, neutral)) for x in roots.T]
     return LineAttractor(
         context=context,
         input=neutral,
@@ -201,60 +282,8 @@ def get_line_attractor(
         left=analytics.left * turn,
         right=analytics.right * turn,
         choice_axis=axis,
+        direction=along,
+        input_directions=analytics.input_directions,
+        fixed_points=roots,
+        fixed_point_stable=np.array([v.real.max() < 0 for v in spectra], dtype=bool),
     )
-
-
-def plot_line_attractors(lines: Sequence[LineAttractor]) -> Figure:
-    """Plot the lines in 3D (choice axis, two principal components) and |F| along them.
-
-    Filled points are stable to first order, open ones are not. Components are of what is left
-    after the choice axis.
-    """
-    if not lines:
-        raise ParameterError("lines", lines, "is empty", "pass the line of a context at least")
-    axis = lines[0].choice_axis
-    everything = np.concatenate([line.points for line in lines], axis=1)
-    centre = everything.mean(axis=1, keepdims=True)
-    rest = everything - centre
-    frame = np.vstack([axis, principal_directions(rest - np.outer(axis, axis @ rest), 2).T])
-    figure = Figure(figsize=(7.0, 3.2))
-    # Fixed places: layout engines do not know how far the labels of 3D axes reach.
-    space: Any = figure.add_axes((0.0, 0.1, 0.46, 0.8), projection="3d")
-    speeds = figure.add_axes((0.62, 0.17, 0.36, 0.66))
-    for i, line in enumerate(lines):
-        color = COLOURS[i % len(COLOURS)]
-        x = frame @ (line.points - centre)
-        unstable = line.eigenvalues[:, 0].real > 0
-        space.plot(*x, color=color, lw=1)
-        space.scatter(
-            *x, s=10, edgecolors=color, depthshade=False, linewidths=0.8,
-            facecolors=["none" if open_ else color for open_ in unstable],
-        )  # fmt: skip
-        # |F| of exactly 0 has no logarithm: drawn at the rounding error of a state of order 1
-        speeds.semilogy(
-            line.position,
-            np.maximum(np.sqrt(line.speed), 1e-16),
-            "o-",
-            ms=2.5,
-            lw=1,
-            color=color,
-            label=f"{line.context} context, length {line.length:.2g}",
-        )
-    for set_label, text in (
-        (space.set_xlabel, "choice axis (a.u.)"),
-        (space.set_ylabel, "PC 1 (a.u.)"),
-        (space.set_zlabel, "PC 2 (a.u.)"),
-    ):
-        set_label(text, fontsize=FONT_SIZE, labelpad=0)
-    space.tick_params(labelsize=FONT_SIZE - 2, pad=0)
-    for part in (space.xaxis, space.yaxis, space.zaxis):
-        part.set_major_locator(MaxNLocator(4))
-    space.set_title("filled: stable, open: unstable", fontsize=FONT_SIZE - 1)
-    speeds.set_xlabel("position along the line (− to + choice)")
-    speeds.set_ylabel("|F| (a.u. per τ)")
-    figure.legend(
-        *speeds.get_legend_handles_labels(), loc="upper right", frameon=False,
-        fontsize=FONT_SIZE - 1, bbox_to_anchor=(0.99, 0.99),
-    )  # fmt: skip
-    style_axes(speeds)
-    return figure

@@ -18,7 +18,9 @@ from tasks_lib.errors import ParameterError, check_choice
 
 from .fixed_points.point_set import FixedPointSet
 from .manifolds import ContinuousAttractor
-from .plots_dynamics import COLOURS, MAX_TRAJECTORIES, STYLE, principal_directions
+from .plots_dynamics import COLOURS, STYLE
+from .projection import Projection
+from .scene import as_lines, some_of
 
 Float = NDArray[np.float64]
 
@@ -26,7 +28,7 @@ Float = NDArray[np.float64]
 def plot_manifolds(
     manifolds: Mapping[str, Sequence[ContinuousAttractor]],
     projection: str = "2D",
-    P: ArrayLike | None = None,
+    P: ArrayLike | Projection | None = None,
     points: Mapping[str, FixedPointSet] | None = None,
     trajectories: ArrayLike | None = None,
 ) -> Figure:
@@ -42,8 +44,9 @@ def plot_manifolds(
         By name of their input.
     projection : {"2D", "3D"}
         Number of axes.
-    P : array (N, 2) or (N, 3), optional
-        Directions to project on, one a column; principal components of all samples by default.
+    P : Projection, array (N, 2) or array (N, 3), optional
+        The frame, or directions to project on, one a column; principal components of all samples
+        by default.
     points : mapping of str to FixedPointSet, optional
         Fixed points at the same inputs.
     trajectories : array (N, T, B) or (N, T), optional
@@ -56,12 +59,13 @@ def plot_manifolds(
         raise ParameterError("manifolds", list(manifolds), "holds none to plot", "find some first")
     samples = np.vstack([m.points for found in shown.values() for m in found]).T
     n_units = samples.shape[0]
-    axes_matrix = principal_directions(samples, n_axes) if P is None else np.asarray(P, dtype=float)
-    if axes_matrix.shape != (n_units, n_axes):
-        raise ParameterError(
-            "P.shape", axes_matrix.shape, f"is not ({n_units}, {n_axes})", "one axis a column"
-        )
-    paths = None if trajectories is None else _paths(trajectories, n_units)
+    if P is None:
+        frame = Projection.principal(samples, n_axes)
+    else:
+        frame = Projection.of(P, n_units, n_axes)
+    paths = None
+    if trajectories is not None:
+        paths = some_of(as_lines("trajectories", trajectories, n_units))
     with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 3.1), dpi=300)
         if n_axes == 2:
@@ -71,32 +75,22 @@ def plot_manifolds(
         along = figure.add_axes((0.58, 0.27, 0.4, 0.69))
         if paths is not None:
             for b in range(paths.shape[2]):
-                space.plot(*(axes_matrix.T @ paths[:, :, b]), color="0.75", lw=0.4, zorder=0)
+                space.plot(*frame(paths[:, :, b]), color="0.75", lw=0.4, zorder=0)
         every = [m for found in shown.values() for m in found]
         # the drift on a sheet has no sign: its |F| is drawn only where there is no curve
         plain = [m for m in every if m.dimension == 1] or every
         for k, (name, found) in enumerate(shown.items()):
             for manifold in found:
-                _draw_manifold(space, manifold, axes_matrix, COLOURS[k % len(COLOURS)])
+                _draw_manifold(space, manifold, frame, COLOURS[k % len(COLOURS)])
             for manifold in (m for m in found if m in plain):
                 _draw_drift(along, manifold, COLOURS[k % len(COLOURS)])
             if points is not None and name in points:
-                _draw_points(space, points[name], axes_matrix, COLOURS[k % len(COLOURS)])
+                _draw_points(space, points[name], frame, COLOURS[k % len(COLOURS)])
         drawn = samples if paths is None else np.hstack([samples, paths.reshape(n_units, -1)])
-        _style_space(space, axes_matrix.T @ drawn, "PC" if P is None else "Axis")
+        _style_space(space, frame(drawn), frame.names)
         _style_drift(along, plain)
         _legend(figure, shown, points is not None)
     return figure
-
-
-def _paths(trajectories: ArrayLike, n_units: int) -> Float:
-    paths = np.asarray(trajectories, dtype=np.float64)
-    paths = paths[:, :, None] if paths.ndim == 2 else paths
-    if paths.ndim != 3 or paths.shape[0] != n_units:
-        raise ParameterError(
-            "trajectories.shape", paths.shape, f"is not ({n_units}, T, B)", "put units first"
-        )
-    return paths[:, :, :: -(-paths.shape[2] // MAX_TRAJECTORIES)]
 
 
 def _shades(colour: str, manifold: ContinuousAttractor, n: int) -> NDArray[np.float64]:
@@ -116,27 +110,27 @@ def _segments(states: Float, closed: bool) -> Float:
     return segments if closed else segments[:-1]
 
 
-def _draw_manifold(ax: Any, manifold: ContinuousAttractor, P: Float, colour: str) -> None:
-    states = manifold.points @ P
+def _draw_manifold(ax: Any, manifold: ContinuousAttractor, frame: Projection, colour: str) -> None:
+    states = frame(manifold.points.T).T
     if manifold.dimension > 1:
         order = manifold.positions[:, 0].argsort()
         ax.scatter(*states[order].T, s=4, c=_shades(colour, manifold, len(order)), linewidths=0)
         return
     segments = _segments(states, manifold.topology == "ring")
-    kind: Any = LineCollection if P.shape[1] == 2 else Line3DCollection
+    kind: Any = LineCollection if states.shape[1] == 2 else Line3DCollection
     shades = _shades(colour, manifold, len(segments))
     ax.add_collection(kind(segments, colors=shades, linewidths=2.0, capstyle="round"))
 
 
-def _draw_points(ax: Any, found: FixedPointSet, P: Float, colour: str) -> None:
+def _draw_points(ax: Any, found: FixedPointSet, frame: Projection, colour: str) -> None:
     for stable in (True, False):
         chosen = (found.stability == "stable") == stable
         if not chosen.any() or found.degenerate.all():  # a continuum is the line itself
             continue
         ax.scatter(
-            *(found.points[chosen] @ P).T, s=16, linewidths=0.9, edgecolors="black" if stable
+            *frame(found.points[chosen].T), s=16, linewidths=0.9, edgecolors="black" if stable
             else colour, facecolors=colour if stable else "white", zorder=5,
-            **({"depthshade": False} if P.shape[1] == 3 else {}),
+            **({"depthshade": False} if len(frame.names) == 3 else {}),
         )  # fmt: skip
 
 
@@ -164,8 +158,8 @@ def _draw_drift(ax: Any, manifold: ContinuousAttractor, colour: str) -> None:
         )  # fmt: skip
 
 
-def _style_space(ax: Any, drawn: Float, label: str) -> None:
-    names = [f"{label} {i + 1} (a.u.)" for i in range(len(drawn))]
+def _style_space(ax: Any, drawn: Float, axes: Sequence[str]) -> None:
+    names = [f"{name} (a.u.)" for name in axes]
     low, high = drawn.min(axis=1), drawn.max(axis=1)
     margin = 0.05 * float((high - low).max()) or 1.0
     ax.set_xlim(low[0] - margin, high[0] + margin)

@@ -10,15 +10,17 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
     import datajoint as _datajoint  # noqa: F401
 
-from .attractors import (
+from .continuous_attractors import (
     ContinuousAttractor,
     ContinuousAttractorPlot,
-    LineAttractor,
     ManifoldParams,
 )
 from .database import DatabaseError, connect, disconnect
-from .fixed_points import FixedPointParams, FixedPointPlot, FixedPoints, Linearization
+from .fixed_point_plots import FixedPointPlot
+from .fixed_points import FixedPointParams, FixedPoints
 from .imported import export_network, import_network
+from .line_attractors import LineAttractor
+from .linearization import Linearization
 from .network import NetworkParams
 from .performance import Psychometric, TrialPlot, Validation, ValidationParams
 from .submit import read_submission, submit

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .fixed_points import FixedPointPlot, FixedPoints, Linearization
+from .fixed_point_plots import FixedPointPlot
+from .fixed_points import FixedPoints
+from .linearization import Linearization
 from .performance import TrialPlot, Validation
 from .report import NetworkReport, export_figures, network_reports
 from .submit import read_submission, submit

@@ -1,4 +1,4 @@
-"""Fixed points of trained networks, and their linearisation."""
+"""Fixed points of trained networks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import DynamicSystemAnalyzer, FixedPointSet, plot_fixed_points
+from models import DynamicSystemAnalyzer, FixedPointSet
 
 from . import schemas
 from .network import NetworkParams
-from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .performance import VALIDATION_SEED, finished_networks
 from .task import Task
 from .training import Training, load_network
 
@@ -50,7 +50,7 @@ class FixedPoints(dj.Computed):
     -> FixedPointParams
     ---
     status        : varchar(32)  # complete, incomplete or none_found
-    message       : varchar(255) # what the search says about completeness
+    message       : varchar(1000) # what the search says about completeness, in words
     n_points      : int32        # points found
     n_stable      : int32        # largest real part below -eig_cutoff
     n_marginal    : int32        # largest real part within +- eig_cutoff
@@ -78,6 +78,7 @@ class FixedPoints(dj.Computed):
         stability        : enum('stable', 'unstable', 'marginal')
         degenerate       : bool        # some eigenvalue is zero: need not be isolated
         max_eigenvalue   : float64     # largest real part, per tau
+        time_constant=null : float64   # 1 / smallest |real part|, in tau; null: infinite
         eigenvalues      : <npy@main>  # (N,) complex, by real part, descending, per tau
         direction        : <npy@main>  # real part of the first eigenvector (N,), unit length
         existence_radius=null  : float64  # certificate: a true root lies within; null: none
@@ -124,11 +125,12 @@ class FixedPoints(dj.Computed):
     def make_insert(self, key: dict[str, Any], found: Any) -> None:
         """Insert the set and its points."""
         kinds = list(found.stability)
+        time_constants = found.time_constants
         self.insert1(
             {
                 **key,
                 "status": found.status,
-                "message": found.message[:255],
+                "message": found.message,
                 "n_points": len(kinds),
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
                 "enumerated": found.enumerated,
@@ -152,10 +154,11 @@ class FixedPoints(dj.Computed):
                 "stability": str(kinds[i]),
                 "degenerate": bool(found.degenerate[i]),
                 "max_eigenvalue": float(found.eigenvalues[i].real.max()),
+                "time_constant": finite_or_null(time_constants[i]),
                 "eigenvalues": found.eigenvalues[i],
                 "direction": found.directions[i],
-                "existence_radius": _finite(found.existence_radius[i]),
-                "uniqueness_radius": _finite(found.uniqueness_radius[i]),
+                "existence_radius": finite_or_null(found.existence_radius[i]),
+                "uniqueness_radius": finite_or_null(found.uniqueness_radius[i]),
             }
             for i in range(len(kinds))
         )
@@ -199,83 +202,6 @@ class FixedPoints(dj.Computed):
         )
 
 
-def _finite(value: float) -> float | None:
+def finite_or_null(value: float) -> float | None:
+    """Return what a column of numbers keeps: null for NaN and infinities."""
     return float(value) if np.isfinite(value) else None
-
-
-@schemas.dynamics
-class Linearization(dj.Computed):
-    definition = """
-    # linearisation at every point of a set
-    -> FixedPoints
-    ---
-    n_points : int32  # points linearised
-    """
-
-    class Point(dj.Part):
-        definition = """
-        # linearisation at one fixed point, in units of 1 / tau
-        -> master
-        -> FixedPoints.Point
-        ---
-        jacobian     : <npy@main>  # dF/dx (N, N)
-        eigenvalues  : <npy@main>  # (N,) complex, by real part, descending
-        right_vector : <npy@main>  # principal right eigenvector r (N,) complex
-        left_vector  : <npy@main>  # principal left eigenvector l (N,) complex, l.r = 1
-        henrici=null : float64     # departure from normality: 0 normal; null: undefined
-        speed        : float64     # |F|^2
-        """
-
-    def make(self, key: dict[str, Any]) -> None:
-        """Linearise the points of one set."""
-        found = (FixedPoints & key).load()
-        self.insert1({**key, "n_points": len(found)})
-        if not len(found):
-            return
-        rnn, task = fetch_network(key)
-        analyzer = DynamicSystemAnalyzer(rnn, task)
-        analytics = analyzer.compute_point_analytics(found.points, found.input)
-        self.Point.insert(
-            {
-                **key,
-                "point": i,
-                "jacobian": analytics.jacobian[i],
-                "eigenvalues": analytics.eigenvalues[i],
-                "right_vector": analytics.right[i],
-                "left_vector": analytics.left[i],
-                "henrici": _finite(analytics.henrici[i]),
-                "speed": float(analytics.fun_val[i]),
-            }
-            for i in range(len(found))
-        )
-
-
-@schemas.dynamics
-class FixedPointPlot(dj.Computed):
-    definition = """
-    # picture of a network's fixed points at all inputs of its task, on principal components
-    -> Training.Network
-    -> FixedPointParams
-    ---
-    figure : <figure@main>
-    """
-
-    @property
-    def key_source(self) -> Any:
-        """Networks searched at every input of their task, with a point at one of them at least."""
-        wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
-        sets = (Training.Network.proj() * FixedPointParams.proj()).aggr(
-            FixedPoints.proj(), n_done="count(*)"
-        )
-        return (sets * wanted & "n_done = n_wanted").proj() & FixedPoints.Point.proj()
-
-    def make(self, key: dict[str, Any]) -> None:
-        """Plot the points of one network."""
-        rnn, task = fetch_network(key)
-        states, _ = rnn.run(task.get_batch()[0])
-        sets = {
-            name: (FixedPoints & key & {"input_name": name}).load()
-            for name in (FixedPoints & key).to_arrays("input_name", order_by="input_name")
-        }
-        figure = plot_fixed_points(sets, projection="2D", trajectories=states)
-        self.insert1({**key, "figure": figure})

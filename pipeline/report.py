@@ -10,7 +10,8 @@ from statistics import median
 from typing import Any
 
 from .codecs import to_png
-from .fixed_points import FixedPointPlot, FixedPoints
+from .fixed_point_plots import FixedPointPlot
+from .fixed_points import FixedPoints
 from .performance import TrialPlot, Validation
 from .training import Training
 
@@ -182,6 +183,8 @@ def export_figures(folder: Path, restriction: Any = None) -> list[Path]:
             path = folder / f"{name}_seed{row['seed']}_{kind}_{tail}.png"
             row["figure"].save(path)
             written.append(path)
+            if "figure_3d" in row:
+                written.append(row["figure_3d"].save(path.with_stem(path.stem + "_3d")))
     # Drawn here: the curves are in the rows, so that no table keeps pictures of them.
     networks = Training.Network & Training.Term.proj()
     for key in (networks if restriction is None else networks & restriction).keys():

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .attractors import ContinuousAttractor, ContinuousAttractorPlot, LineAttractor
-from .fixed_points import FixedPointPlot, FixedPoints, Linearization
+from .continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
+from .fixed_point_plots import FixedPointPlot
+from .fixed_points import FixedPoints
+from .line_attractors import LineAttractor
+from .linearization import Linearization
 from .performance import Psychometric, TrialPlot, Validation
 from .training import Training
 

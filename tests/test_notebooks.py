@@ -39,4 +39,5 @@ def test_notebook_runs_and_is_committed_with_its_outputs(path, short_folder):
 
 
 def test_there_are_notebooks():
-    assert [p.name for p in NOTEBOOKS] == ["01_quickstart.ipynb"]
+    names = [p.name for p in NOTEBOOKS]
+    assert names == ["01_quickstart.ipynb", "02_fixed_points.ipynb"]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from models.dynamics import DynamicSystemAnalyzer
-from models.plots_dynamics import plot_fixed_points, principal_directions
+from models.plots_dynamics import plot_fixed_points
+from models.projection import principal_directions
 from models.rnn_numpy import RNNNumpy
 from tasks_lib.errors import ParameterError
 
@@ -95,26 +96,6 @@ def test_point_analytics(equation_type):
                           for e in np.eye(7)], axis=1) / (2 * h)  # fmt: skip
         shown = np.abs(moved @ one.right_vectors).T
         assert np.allclose(one.output_participation, shown, rtol=1e-5, atol=1e-8)
-
-
-def test_complex_pairs_stay_together():
-    rotation = np.kron(np.eye(3), np.array([[1.0, -2.0], [2.0, 1.0]]))
-    rnn = RNNNumpy(W_rec=rotation, W_inp=np.zeros((6, 1)), W_out=np.ones((1, 6)), activation="tanh")
-    values = DynamicSystemAnalyzer(rnn).compute_point_analytics(np.zeros(6), [0.0]).eigenvalues
-    assert np.allclose(values.real, 0)
-    assert np.allclose(np.abs(values.imag), 2)
-
-
-def test_normal_and_defective_jacobians(rnn):
-    assert DynamicSystemAnalyzer(rnn).compute_point_analytics(np.zeros(3), np.zeros(3)).henrici == 0
-    chain = RNNNumpy(
-        W_rec=[[0.0, 1.0], [0.0, 0.0]], W_inp=np.zeros((2, 1)), W_out=np.ones((1, 2)),
-        activation="tanh",
-    )  # fmt: skip
-    analytics = DynamicSystemAnalyzer(chain).compute_point_analytics(np.zeros(2), [0.0])
-    # no left vector with l . r = 1 exists, and the length of what rounding leaves of it says so
-    assert not np.linalg.norm(analytics.left) < 1e7
-    assert analytics.henrici > 0.5
 
 
 def test_analyser_finds_and_remembers(rnn):

@@ -6,8 +6,11 @@ import io
 
 import numpy as np
 import pytest
+import scipy.optimize
 
-from models.line_attractors import get_line_attractor, plot_line_attractors
+from models.line_attractors import get_line_attractor
+from models.line_geometry import angle_between, fixed_points_along
+from models.plots_line_attractors import plot_line_attractors
 from models.rnn_numpy import RNNNumpy
 from tasks_lib import CDDM, NBitFlipFlop
 from tasks_lib.errors import ParameterError
@@ -63,6 +66,106 @@ def test_known_line(equation_type, n_outputs):
         assert np.allclose(line.left[:, :2], LEFT[:2], atol=1e-6)
     assert np.array_equal(line.input, [1, 0, 0.5, 0.5, 0.5, 0.5])
     assert np.allclose(line.choice_axis, RIGHT)
+
+
+@pytest.mark.parametrize("equation_type", ["s", "h"])
+def test_selection_on_a_known_line(equation_type):
+    # color pushes across the selection vector, to which the state then returns
+    W_inp = integrator().W_inp.copy()
+    across = np.cross(LEFT, [1.0, 2.0, 0.5])
+    W_inp[:, 4], W_inp[:, 5] = 0.5 * across, -across
+    rnn = integrator(equation_type, W_inp=W_inp, x_init=3 * np.array([0.5, 0.5, 0.5]))
+    # every unit is active along this line, so that f' = 1 and dF/du = W_inp
+    rnn.W_rec = np.outer(np.full(3, 1.0) / LEFT.sum(), LEFT)
+    motion, color = (
+        get_line_attractor(rnn, TASK, c, n_points=5, n_steps=30, relax_steps=300)
+        for c in ("motion", "color")
+    )
+    assert motion.length > 0.1
+    assert np.allclose(motion.input_directions, W_inp)
+    cosine = LEFT @ (2 * RIGHT) / np.linalg.norm(LEFT) / 2
+    assert np.allclose(motion.stimulus_angles[:, 0], np.degrees(np.arccos(cosine)), atol=1e-4)
+    assert np.allclose(motion.stimulus_angles[:, 1], 90, atol=1e-4)
+    assert motion.input_angles.shape == (5, 6)
+    expected = [np.degrees(np.arccos(s * cosine)) for s in (1, -1)]
+    assert np.allclose(motion.input_angles[:, 2:4], expected, atol=1e-4)
+    assert np.isnan(motion.input_angles[:, :2]).all()  # no cue has weights: no direction
+    # l . r = 1, whatever the lengths: per unit of evidence the state moves 2 l . RIGHT along r
+    unit = np.full(3, 1 / np.sqrt(3))
+    gain = 2 * LEFT @ RIGHT / (LEFT @ unit)
+    assert np.allclose(motion.stimulus_gains, [gain, 0], atol=1e-6)
+    choice = np.degrees(np.arccos(unit @ RIGHT))
+    assert np.allclose(motion.choice_angles, choice, atol=1e-4)
+    assert motion.relevant == 0
+    assert color.relevant == 1
+    # color's line has no length, so there is nothing to have an angle to; motion's has one
+    assert color.length < 1e-9
+    assert np.isnan(motion.angles_to(color)).all()
+    assert np.allclose(color.angles_to(motion), 0, atol=1e-3)
+    assert np.allclose(motion.direction, unit, atol=1e-6)
+    # the whole line is fixed, and says so
+    assert motion.fixed_points.shape == (3, 5)
+    assert (motion.time_constants > 1e6).all()
+
+
+def test_the_gain_is_the_speed_at_which_a_stimulus_moves_the_state():
+    rnn = random_network("tanh", "s", seed=1)
+    line = get_line_attractor(rnn, TASK, "motion", n_points=5)
+    for s, channel in enumerate((2, 4)):
+        h = 1e-6 * (np.arange(6) == channel) - 1e-6 * (np.arange(6) == channel + 1)
+        for i, x in enumerate(line.points.T):
+            push = (rnn.rhs(x, line.input + h) - rnn.rhs(x, line.input - h)) / 2e-6
+            if line.eigenvalues[i, 0].imag == 0:
+                along = (line.left[i] @ push).real
+                assert line.stimulus_gains[i, s] == pytest.approx(along, rel=1e-6, abs=1e-9)
+            else:
+                assert np.isnan(line.stimulus_gains[i, s])
+
+
+def test_fixed_points_along_a_bistable_line():
+    # dx/dt = -x + tanh(2 x) along r, fast decay across: roots at 0 and +-0.9575
+    r = np.array([0.6, 0.8, 0.0])
+    W_inp = np.zeros((3, 6))
+    W_inp[:, 2], W_inp[:, 3] = r, -r
+
+    class Along(RNNNumpy):
+        """tanh acts along r only."""
+
+        def rhs(self, x, u):
+            x = np.asarray(x)
+            drive = np.asarray(W_inp @ np.asarray(u))
+            along = np.multiply.outer(r, np.tanh(2 * (r @ x)))
+            return -x + along + (drive[:, None] if x.ndim == 2 else drive)
+
+        def jacobian(self, x, u):
+            x = np.asarray(x)
+            slope = 2 / np.cosh(2 * (r @ x)) ** 2
+            return -np.eye(3) + np.multiply.outer(slope, np.outer(r, r))
+
+    rnn = Along(W_rec=np.zeros((3, 3)), W_inp=W_inp, W_out=np.outer([1, -1], r), activation="tanh")
+    points = np.outer(r, np.linspace(-1, 1, 12))
+    found = fixed_points_along(rnn, points, r, np.array([1, 0, 0.5, 0.5, 0.5, 0.5]))
+    root = scipy.optimize.brentq(lambda z: np.tanh(2 * z) - z, 0.5, 1.5)
+    assert found.shape == (3, 3)
+    assert np.allclose(r @ found, [-root, 0, root], atol=1e-8)
+    # a piece of the line without a root has none
+    piece = np.outer(r, [0.4, 0.45, 0.5])
+    assert fixed_points_along(rnn, piece, r, np.full(6, 0.5)).shape == (3, 0)
+
+
+def test_angles():
+    assert angle_between([1, 0], [[0, 2], [3, 3], [-1, 0]]).tolist() == pytest.approx([90, 45, 180])
+    assert np.isnan(angle_between([0, 0], [1, 0]))
+    assert np.isnan(angle_between([np.nan, 0], [1, 0]))
+
+
+def test_a_complex_mode_selects_no_direction():
+    rotation = np.array([[0.9, -0.5, 0], [0.5, 0.9, 0], [0, 0, 0]])
+    rnn = integrator(W_rec=rotation, activation="tanh", x_init=np.zeros(3))
+    line = get_line_attractor(rnn, TASK, "color", n_points=3, n_steps=30)
+    assert line.eigenvalues[0, 0].imag > 0
+    for angles in (line.stimulus_angles, line.choice_angles, line.stimulus_gains):
+        assert np.isnan(angles).all()
 
 
 def test_vectors_turn_with_the_choice_axis():
@@ -165,10 +268,18 @@ def test_figure():
     rnn = random_network("tanh", "s", seed=1)
     lines = [get_line_attractor(rnn, TASK, c, n_points=5) for c in ("motion", "color", "motion")]
     figure = plot_line_attractors(lines)
-    space, speeds = figure.axes
+    space, speeds, angles = figure.axes
     assert space.get_xlabel() == "choice axis (a.u.)"
     assert len(speeds.lines) == 3  # none is dropped
     assert np.allclose(speeds.lines[0].get_ydata(), np.sqrt(lines[0].speed))
+    shown = [line.get_ydata() for line in angles.lines]
+    assert len(shown) == 7  # a relevant and an irrelevant stimulus of each line, and 90 degrees
+    for i, line in enumerate(lines):
+        styles = [angles.lines[2 * i + k].get_linestyle() for k in range(2)]
+        assert styles[line.relevant] == "-"
+        assert styles[1 - line.relevant] == "--"
+        for k in range(2):
+            assert np.array_equal(shown[2 * i + k], line.stimulus_angles[:, k], equal_nan=True)
     drawn = np.asarray(space.lines[0].get_data_3d()[0])
     choice = lines[0].choice_axis @ lines[0].points
     assert np.allclose(drawn - drawn[0], choice - choice[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import FixedPointSet, NetworkConfig, TrainingConfig, train_cohort
+from models import FixedPointSet, NetworkConfig, TrainingConfig, plot_fixed_points, train_cohort
 from tasks_lib import ParameterError, create_task
 
 
@@ -64,21 +64,24 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         loaded = (p.FixedPoints & key).load()
         assert isinstance(loaded, FixedPointSet)
         assert len(loaded) == (p.FixedPoints & key).fetch1("n_points")
+        assert loaded.message == (p.FixedPoints & key).fetch1("message")  # whole, not cut
         rnn = (p.Training.Network & key).load()
         if len(loaded):
             assert np.abs(rnn.rhs(loaded.points.T, loaded.input)).max() < 1e-9
     assert len(p.Linearization.Point()) == len(p.FixedPoints.Point()) > 0
-    for point in (p.Linearization.Point * p.FixedPoints.Point.proj("max_eigenvalue")).to_dicts():
-        values = np.asarray(point["eigenvalues"])
-        assert values[0].real == pytest.approx(point["max_eigenvalue"], abs=1e-8)
-        left, right = np.asarray(point["left_vector"]), np.asarray(point["right_vector"])
-        assert np.isclose(left @ right, 1.0)
+    # Everything about a point is one join.
+    for point in (p.FixedPoints.Point * p.Linearization.Point).to_dicts():
+        check_linearisation((p.Training.Network & point).load(), p.Task.Input, point)
     for table in (p.TrialPlot, p.FixedPointPlot, p.Psychometric, p.LineAttractor):
         figures = table.to_arrays("figure")
         assert len(figures) > 0
         assert all(f._repr_png_().startswith(b"\x89PNG") for f in figures)
     assert len(p.Psychometric.Fit()) == 4 * len(p.Psychometric())
     assert len(p.LineAttractor.Context()) == 4
+    for row in p.LineAttractor.Context.to_dicts():
+        check_line(row)
+    for key in p.FixedPointPlot.keys():
+        check_pictures(p.FixedPointPlot & key, p.FixedPoints & key)
 
     # A second pass and a second submission find nothing to do.
     assert p.fill(reserve_jobs=True).made == 0
@@ -88,6 +91,69 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     solved = p.Training.Network & "r2 > -100" & (p.TrainingParams.Penalty & "weight < 0.1")
     unstable = p.FixedPoints.Point & solved & {"stability": "stable"}
     assert len(unstable.to_pandas()) == len(unstable)
+
+
+def check_linearisation(rnn, inputs, point):
+    u = np.asarray((inputs & point).fetch1("input_vector"))
+    J = rnn.jacobian(np.asarray(point["state"]), u)
+    values = np.asarray(point["modes"])
+    assert np.array_equal(np.asarray(point["jacobian"]), J)
+    assert np.allclose(values, np.asarray(point["eigenvalues"]), atol=1e-8)
+    assert point["leading_real"] == values[0].real
+    assert point["leading_real"] == pytest.approx(point["max_eigenvalue"], abs=1e-8)
+    assert point["leading_imag"] == values[0].imag >= 0
+    assert point["leading_frequency"] == pytest.approx(values[0].imag / 2 / np.pi)
+    assert point["time_constant"] == pytest.approx(1 / np.abs(values.real).min(), rel=1e-4)
+    assert point["speed"] == pytest.approx(point["residual"] ** 2, abs=1e-18)
+    right, left = np.asarray(point["right_vectors"]), np.asarray(point["left_vectors"])
+    assert np.allclose(J @ right, values * right, atol=1e-9)
+    assert np.array_equal(np.asarray(point["right_vector"]), right[:, 0])
+    assert np.array_equal(np.asarray(point["left_vector"]), left[0], equal_nan=True)
+    condition = np.asarray(point["condition"])
+    assert np.allclose(condition, np.linalg.norm(left, axis=1), equal_nan=True)
+    if not point["defective"]:
+        assert np.allclose(left @ right, np.eye(rnn.N), atol=1e-6)
+        assert point["max_condition"] == condition.max() < 1e7
+        assert point["leading_condition"] == condition[0] >= 1 - 1e-12
+    assert 0 <= point["henrici"] < 1
+    assert np.asarray(point["input_participation"]).shape == (rnn.N, rnn.n_inputs)
+    shown = np.asarray(point["output_participation"])
+    assert shown.shape == (rnn.N, rnn.n_outputs)
+    if rnn.equation_type == "s":
+        assert np.allclose(shown, np.abs(rnn.W_out @ right).T)
+
+
+def check_line(row):
+    n_points = len(np.asarray(row["speed"]))
+    own = ("motion", "color").index(row["context"])
+    angles, gains = np.asarray(row["stimulus_angles"]), np.asarray(row["stimulus_gains"])
+    assert angles.shape == gains.shape == (n_points, 2)
+    assert np.asarray(row["input_angles"]).shape == (n_points, 6)
+    for name, column in (("relevant", own), ("irrelevant", 1 - own)):
+        for kind, values in (("angle", angles), ("gain", gains)):
+            known = values[~np.isnan(values[:, column]), column]
+            expected = np.median(known) if known.size else None
+            assert row[f"{name}_{kind}"] == expected
+    assert row["max_drift"] ** 2 == pytest.approx(np.asarray(row["speed"]).max())
+    assert np.asarray(row["fixed_points"]).shape[1] == row["n_fixed_points"]
+    assert 0 <= row["n_stable_fixed_points"] <= row["n_fixed_points"]
+    assert row["leading_real"] >= row["second_real"]
+    assert np.linalg.norm(np.asarray(row["direction"])) == pytest.approx(1)
+    if row["choice_angle"] is not None:
+        assert 0 <= row["choice_angle"] <= 90
+    if row["length"] > 1e-6 and row["other_line_angle"] is not None:
+        assert 0 <= row["other_line_angle"] <= 180
+
+
+def check_pictures(picture, sets):
+    assert picture.fetch1("figure_3d")._repr_png_() != picture.fetch1("figure")._repr_png_()
+    frame = picture.projection()
+    assert frame.names == ("PC 1", "PC 2", "PC 3")
+    assert np.allclose(frame.directions.T @ frame.directions, np.eye(3))
+    # the stored frame draws the sets of the row again
+    found = {key["input_name"]: (sets & key).load() for key in sets.keys()}
+    figure = plot_fixed_points(found, "3D", frame)
+    assert figure.axes[0].get_zlabel() == "PC 3 (a.u.)"
 
 
 def test_populate_as_datajoint_users_do(database, submission):
