@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_int
 
+from .fixed_points.spectrum import sorted_spectrum
 from .rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
@@ -171,13 +172,7 @@ def _linearise(rnn: RNNNumpy, rows: Float, u: Float) -> PointAnalytics:
 
 def _spectrum(J: Float) -> tuple[Complex, Complex]:
     """Return eigenvalues (P, N) and right eigenvectors (P, N, N) in the order documented above."""
-    values, right = np.linalg.eig(J)
-    values, right = values.astype(np.complex128), right.astype(np.complex128)
-    # LAPACK gives pairs as neighbours, positive imaginary part first. The order is stable, and
-    # without the sign of the imaginary part among its keys equal pairs are not torn apart.
-    order = np.lexsort((np.abs(values.imag), -values.real), axis=-1)
-    values = np.take_along_axis(values, order, axis=-1)
-    right = np.take_along_axis(right, order[:, None, :], axis=-1)
+    values, right = sorted_spectrum(J)
     # A fixed phase makes vectors comparable.
     peak = np.abs(right).argmax(axis=1)[:, None, :]
     phase = np.take_along_axis(right, peak, axis=1)
@@ -207,7 +202,8 @@ def _left_vectors(values: Complex, right: Complex) -> Complex:
     missing = ~(np.abs(product - 1.0) < 1e-6)
     scale = np.where(values.imag == 0, product.real, product)  # real rows stay real
     scale[missing] = np.nan
-    left = left / scale[:, None]
+    with np.errstate(invalid="ignore"):
+        left = left / scale[:, None]
     left[missing] = complex(np.nan, np.nan)
     left[first + 1] = left[first].conj()
     return left

@@ -7,6 +7,7 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
+from models.fixed_points import certify_index
 from models.point_analytics import PointAnalytics, iterate_analytics
 
 from . import schemas
@@ -37,6 +38,7 @@ class Linearization(dj.Computed):
         leading_condition=null : float64   # |l||r| of the first mode, 1 normal; null: no such l
         max_condition=null   : float64     # the largest of all modes; null: some mode has no l
         defective            : bool        # eigenvectors are no basis in float64: see condition
+        index_proven         : bool        # proof that n_unstable_modes is that of the true point
         jacobian             : <npy@main>  # dF/dx (N, N)
         modes                : <npy@main>  # eigenvalues (N,) complex
         right_vectors        : <npy@main>  # (N, N) complex, one a column, of unit length
@@ -55,10 +57,15 @@ class Linearization(dj.Computed):
         if not len(found):
             return
         rnn, _ = fetch_network(key)
+        n_unstable, proven = certify_index(rnn, found.input, found.points, found.existence_radius)
+        proven &= n_unstable == found.n_unstable
         point = 0
         for piece in iterate_analytics(rnn, found.points, found.input):
             rows = [self._row(piece, i) for i in range(len(piece.jacobian))]
-            self.Point.insert({**key, "point": point + i, **row} for i, row in enumerate(rows))
+            self.Point.insert(
+                {**key, "point": point + i, "index_proven": bool(proven[point + i]), **row}
+                for i, row in enumerate(rows)
+            )
             point += len(rows)
 
     @staticmethod

@@ -17,6 +17,8 @@ def sorted_spectrum(J: Float) -> tuple[Complex, Complex]:
     """
     values, vectors = np.linalg.eig(J)
     values, vectors = values.astype(np.complex128), vectors.astype(np.complex128)
-    order = np.lexsort((-values.imag, np.abs(values.imag), -values.real), axis=-1)
+    # LAPACK gives pairs as neighbours, positive imaginary part first. The order is stable, and
+    # without the sign of the imaginary part among its keys equal pairs are not torn apart.
+    order = np.lexsort((np.abs(values.imag), -values.real), axis=-1)
     values = np.take_along_axis(values, order, axis=-1)
     return values, np.take_along_axis(vectors, order[:, None, :], axis=-1)
