@@ -13,10 +13,10 @@ from .search import Problem, is_bounded
 from .settings import SearchSettings
 
 Float = NDArray[np.float64]
-LEAD = 3  # inputs that agree on an index sum, beyond those for any other
-MAX_PAIRS = 4
+LEAD = 3  # inputs that agree on an index sum, beyond those for another
+MAX_DISSENT = 1
 # Far out the states of all inputs look alike: a small budget does.
-FAR = SearchSettings(n_starts=128, max_starts=1024)
+FAR = SearchSettings(n_starts=64, max_starts=320)
 
 
 def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy:
@@ -42,24 +42,24 @@ def expected_index(rnn: RNNNumpy) -> int | None:
     +1 where the dynamics point inward at infinity: f bounded, or gamma > 0 (Poincare-Hopf). For
     other f the sum is the degree of F on a large sphere, and the same at every input (as long as
     no fixed point lies at infinity). It is counted where that is easy: at large random inputs,
-    with f replaced by its slopes at +-infinity, and believed where a sum leads by three, of at most
-    eight inputs. They come as pairs d, -d: where points lie at infinity these two differ. That is
-    evidence and no proof.
+    with f replaced by its slopes at +-infinity, and believed where a sum leads by three and one
+    input at most dissents. They come as pairs d, -d: where points lie at infinity these two
+    differ. That is evidence and no proof.
     """
     if is_bounded(rnn):
         return 1
     far = network_at_infinity(rnn)
     rng = np.random.default_rng(0)
-    votes: Counter[int] = Counter()
-    for _ in range(MAX_PAIRS):
+    votes: Counter[int | None] = Counter()  # None: a search that was not complete
+    while True:
         direction = rng.standard_normal(rnn.N)
         for u in (direction, -direction):
             found = search_all([Problem(far, u, rng.standard_normal((rnn.N, 256)), FAR)])[0]
-            if found.status == "none_found":
-                votes[0] += 1
-            elif found.status == "complete" and found.index_sum is not None:
-                votes[found.index_sum] += 1
-            (best, most), *others = [*votes.most_common(2), (0, 0)]
-            if most - others[0][1] >= LEAD:
-                return best
-    return None
+            complete = found.status == "complete" and found.index_sum is not None
+            votes[found.index_sum if complete else 0 if not len(found) else None] += 1
+            value, most = votes.most_common(1)[0]
+            dissent = votes.total() - most
+            if dissent > MAX_DISSENT:
+                return None
+            if most - dissent >= LEAD:
+                return value

@@ -13,6 +13,7 @@ from .field import Array, ConstantInputs
 Float = NDArray[np.float64]
 MEMORY = 4  # values of |F| that a step is compared with
 HALVINGS = 7
+PATIENCE = 30  # steps without a lower |F| that end a start: it circles
 # Where the states x (P, N) with field F (P, N) are known to lead: a number of a root, -1: nowhere.
 Recognise = Callable[[Float, Float], NDArray[np.int64]]
 
@@ -118,6 +119,7 @@ def find_roots(
     live = field.array(np.arange(n_starts))
     history = xp.stack([size] * MEMORY)
     polish = live * 0 + 2
+    idle = live * 0
     for iteration in range(max_iter):
         if recognise is not None:
             names = recognise(x, F)
@@ -126,7 +128,7 @@ def find_roots(
                 known[live[seen]] = names[seen]
                 keep = ~seen
                 live, x, F, size = live[keep], x[keep], F[keep], size[keep]
-                history, polish = history[:, keep], polish[keep]
+                history, polish, idle = history[:, keep], polish[keep], idle[keep]
         if not len(live):
             break
         of = rows[live]
@@ -151,11 +153,12 @@ def find_roots(
         free[pending] = False  # no step length would do
         x, F, size = moved, moved_F, moved_size
         better = size < best_size[live]
+        idle = (idle + 1) * (size > 0.9 * best_size[live])
         best[live[better]], best_size[live[better]] = x[better], size[better]
         history[iteration % MEMORY] = size
         polish = polish - (size <= fun_tol) * 1
-        keep = free & (polish > 0)
+        keep = free & (polish > 0) & (idle < PATIENCE)
         live, x, F, size = live[keep], x[keep], F[keep], size[keep]
-        history, polish = history[:, keep], polish[keep]
+        history, polish, idle = history[:, keep], polish[keep], idle[keep]
     residual = np.asarray(field.numpy(best_size))
     return Roots(field.numpy(best), residual, (residual <= fun_tol) | (known >= 0), known)
