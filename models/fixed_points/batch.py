@@ -46,7 +46,7 @@ def _one_by_one(solve: Callable[[slice], Roots], slices: Sequence[slice]) -> lis
 
 
 def _slices(n_rows: int, n_units: int, stack: int) -> list[slice]:
-    size = max(1, min(64 if stack == CACHE_BYTES else n_rows, stack // (8 * n_units**2)))
+    size = max(1, min(256 if stack == CACHE_BYTES else n_rows, stack // (8 * n_units**2)))
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
 
 

@@ -12,7 +12,7 @@ from .field import Array, ConstantInputs
 
 Float = NDArray[np.float64]
 MEMORY = 4  # values of |F| that a step is compared with
-HALVINGS = 7
+HALVINGS = 5
 PATIENCE = 30  # steps without a lower |F| that end a start: it circles
 # Where the states x (P, N) with field F (P, N) are known to lead: a number of a root, -1: nowhere.
 Recognise = Callable[[Float, Float], NDArray[np.int64]]
