@@ -81,7 +81,7 @@ class DynamicSystemAnalyzer:
         self.manifolds: dict[str, list[ContinuousAttractor]] = {}
         self._task_states: Float | None = None
         self._index: int | None = None  # index sum of a complete set
-        self._index_known = False
+        self._index_asked = False
 
     def get_fixed_points(
         self,
@@ -162,9 +162,11 @@ class DynamicSystemAnalyzer:
         opts = search_settings(mode=mode, **settings)
         states = self._states(vector, trajectories)
         opts.check_reachable(states)
-        if mode == "exact" and not self._index_known:  # of the network: the same at every input
-            self._index, self._index_known = expected_index(self.rnn), True
-        return key, Problem(self.rnn, vector, states, opts, self._index)
+        if mode != "exact":
+            return key, Problem(self.rnn, vector, states, opts)
+        if not self._index_asked:  # of the network: the same at every input
+            self._index, self._index_asked = expected_index(self.rnn), True
+        return key, Problem(self.rnn, vector, states, opts, self._index, True)
 
     def compute_point_analytics(self, x: ArrayLike, u: ArrayLike | str) -> PointAnalytics:
         """Linearise at the state ``x`` (N,), or at the rows of ``x`` (P, N), under input ``u``."""

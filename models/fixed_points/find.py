@@ -75,7 +75,7 @@ def find_fixed_points_of_many(
     asked = {
         id(p.rnn): p.rnn
         for p in problems
-        if p.index_expected is None and p.settings.mode == "exact"
+        if p.index_expected is None and not p.index_asked and p.settings.mode == "exact"
     }
     with blas_on_one:  # matrices are small: eigenvalues, too, are for one thread each
         sums = in_parallel(expected_index, list(asked.values()), n_threads)

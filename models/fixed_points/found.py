@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..rnn_numpy import RNNNumpy
 from .spectrum import sorted_spectrum
+from .verified import approximate_inverse
 
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -57,20 +58,21 @@ class Found:
         """Return the number of points."""
         return len(self.points)
 
-    def add(self, points: Float, residual: Float, hits: int = 1) -> int:
+    def add(self, points: Float, residual: Float, hits: NDArray[np.int64] | None = None) -> int:
         """Count hits of known points, append new ones, and return the number of those."""
         before = len(self)
+        each = np.ones(len(points), dtype=np.int64) if hits is None else hits
         order = np.argsort(residual, kind="stable")  # the best residual represents its group
         for i in order:
             if len(self):
                 distance = np.linalg.norm(self.points - points[i], axis=1)
                 near = int(distance.argmin())
                 if distance[near] <= self.diff_cutoff:
-                    self.hits[near] += hits
+                    self.hits[near] += each[i]
                     continue
             self.points = np.vstack([self.points, points[i]])
             self.residual = np.append(self.residual, residual[i])
-            self.hits = np.append(self.hits, hits)
+            self.hits = np.append(self.hits, each[i])
         for first in range(before, len(self), 16):
             J = self.rnn.jacobian(self.points[first : first + 16].T, self.u)
             values, vectors = sorted_spectrum(J)
@@ -94,12 +96,11 @@ class Found:
         return np.asarray((self.values.real > eig_cutoff).sum(axis=1), dtype=np.int64)
 
     def _keep_inverses(self, first: int, J: Float, values: Complex) -> None:
-        room = MAX_INVERSE_BYTES // (8 * self.rnn.N**2)
-        regular = np.flatnonzero(np.abs(values).min(axis=1) > 1e-8)[
-            : max(0, room - len(self._inverse))
-        ]
-        inverses = np.linalg.inv(J[regular])
-        self._inverse.update(zip((first + regular).tolist(), inverses, strict=True))
+        room = max(0, MAX_INVERSE_BYTES // (8 * self.rnn.N**2) - len(self._inverse))
+        regular = np.flatnonzero(np.abs(values).min(axis=1) > 1e-8)[:room]
+        for number, inverse in zip(regular, approximate_inverse(J[regular]), strict=True):
+            if np.isfinite(inverse).all():
+                self._inverse[first + int(number)] = inverse
 
     def _measure_gaps(self) -> None:
         self._numbers = np.array(list(self._inverse), dtype=np.int64)

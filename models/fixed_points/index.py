@@ -16,7 +16,7 @@ Float = NDArray[np.float64]
 LEAD = 3  # inputs that agree on an index sum, beyond those for another
 MAX_DISSENT = 1
 # Far out the states of all inputs look alike: a small budget does.
-FAR = SearchSettings(n_starts=64, max_starts=320)
+FAR = SearchSettings(n_starts=64, max_starts=384, coverage=0.97)
 
 
 def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy:
@@ -54,7 +54,8 @@ def expected_index(rnn: RNNNumpy) -> int | None:
     while True:
         direction = rng.standard_normal(rnn.N)
         for u in (direction, -direction):
-            found = search_all([Problem(far, u, rng.standard_normal((rnn.N, 256)), FAR)])[0]
+            problem = Problem(far, u, rng.standard_normal((rnn.N, 256)), FAR)
+            found = search_all([problem], n_threads=1)[0]
             complete = found.status == "complete" and found.index_sum is not None
             votes[found.index_sum if complete else 0 if not len(found) else None] += 1
             value, most = votes.most_common(1)[0]

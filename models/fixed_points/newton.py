@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from .field import Array, ConstantInputs
 
 Float = NDArray[np.float64]
+SINGULAR: Any = (np.linalg.LinAlgError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 MEMORY = 4  # values of |F| that a step is compared with
 HALVINGS = 5
 PATIENCE = 30  # steps without a lower |F| that end a start: it circles
@@ -61,7 +64,7 @@ def newton_steps(field: ConstantInputs, J: Array, F: Array, max_step: Array) -> 
     """
     try:
         steps = field.solve(J, -F)
-    except (np.linalg.LinAlgError, RuntimeError):  # one singular matrix stops a whole batch
+    except SINGULAR:  # one singular matrix stops a whole batch
         steps = _ridge_steps(field, J, F)
     length = _length(steps)
     wild = ~(length <= max_step)

@@ -106,23 +106,38 @@ class FixedPointSet:
     def message(self) -> str:
         """What the search says about completeness, in words."""
         if not len(self):
-            return f"no point found from {self.n_starts} starts: widen the starts or use approx"
+            if self.enumerated:
+                return "there is no point: all linear regions were solved"
+            text = f"no point found from {self.n_starts} starts: widen the starts or use approx"
+            if self.index_expected:
+                text += f"; there is one, as the index sum should be {self.index_expected:+d}"
+            return text
+        if self.enumerated:
+            reached = int((self.hits > 0).sum())
+            return (
+                f"{len(self)} points; all linear regions were solved, there are no others "
+                f"(starts led to {reached} of them)"
+            )
         text = f"{len(self)} points, coverage {self.coverage:.3f}; "
         if self.mode == "approx":
             return text + "slow points have no index sum"
-        if self.enumerated:
-            return text + "all linear regions were solved"
         if self.index_sum is None:
             n = int(self.degenerate.sum())
-            return text + f"no index sum, {n} of them degenerate: part of a continuum?"
+            kind = "bounded" if self.is_bounded else "unbounded"
+            return text + (
+                f"no index sum (dynamics are {kind}), as {n} are degenerate: part of a continuum?"
+            )
         total = f"index sum {self.index_sum:+d}"
         wanted = self.index_expected
         if wanted is None:
             return text + f"{total}, which says nothing here: f is unbounded"
-        where = "complete sets have with bounded f" if self.is_bounded else "strong inputs have"
+        if self.is_bounded:
+            where, missing = "complete sets have where dynamics are bounded", "points are missing"
+        else:
+            where, missing = "was counted at strong inputs", "points are probably missing"
         if self.index_sum == wanted:
             return text + f"{total}, as {where}"
-        return text + f"{total} instead of the {wanted:+d} that {where}: points are missing"
+        return text + f"{total} instead of the {wanted:+d} that {where}: {missing}"
 
     def by_index(self) -> dict[int, int]:
         """Return how many points have 0, 1, 2, ... unstable modes, by that number."""
@@ -140,10 +155,11 @@ class FixedPointSet:
             )
         per_point: dict[str, Any] = {name: getattr(self, name)[chosen] for name in _PER_POINT}
         part = replace(self, **per_point)
-        if len(part) == len(self):
+        if len(np.unique(np.arange(len(self))[chosen])) == len(part) == len(self):
             return part
         return replace(
             part,
+            enumerated=False,
             status="incomplete" if len(part) else "none_found",
             index_sum=index_sum(part.n_unstable, part.degenerate, part.mode),
         )
@@ -170,13 +186,19 @@ class FixedPointSet:
         joined["hits"] = np.concatenate([hits, other.hits[~shared]])
         total = index_sum(joined["n_unstable"], joined["degenerate"], self.mode)
         status = "complete" if "complete" in (self.status, other.status) else "incomplete"
-        if self.index_expected is not None and total != self.index_expected:
+        expected = other.index_expected if self.index_expected is None else self.index_expected
+        enumerated = self.enumerated or other.enumerated
+        if enumerated:
+            status = "complete"
+        elif None not in (expected, total) and total != expected:
             status = "incomplete"
         return replace(
             self,
             **joined,
             coverage=good_turing(joined["hits"]),
             index_sum=total,
+            index_expected=expected,
+            enumerated=enumerated,
             n_starts=self.n_starts + other.n_starts,
             n_converged=self.n_converged + other.n_converged,
             seconds=self.seconds + other.seconds,
@@ -214,4 +236,6 @@ def index_sum(
 
 def format_input(u: Float) -> str:
     """Return a constant input as short text."""
-    return "[" + ", ".join(f"{value:g}" for value in u) + "]"
+    short = [f"{value:g}" for value in u]
+    exact = [s if float(s) == v else repr(float(v)) for s, v in zip(short, u, strict=True)]
+    return "[" + ", ".join(exact) + "]"

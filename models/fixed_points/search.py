@@ -19,7 +19,7 @@ from .settings import SearchSettings
 from .starts import first_starts, next_starts, scales
 
 Float = NDArray[np.float64]
-QUIET_ROUNDS = 2  # rounds of starts in a row that must bring nothing new
+RULE_OF_THREE = 3.0  # after n hits without it, an event is rarer than 3 / n with 95 % confidence
 ENUMERATED_UNITS = 12  # so many or fewer units have few linear regions: all are solved
 NONE_ROUNDS = 16  # without any point end a search that need not find one
 MAX_POINTS = 4096  # no search goes on beyond this number
@@ -41,6 +41,8 @@ class Problem:
         Tolerances, budget and seed.
     index_expected : int or None
         Index sum of a complete set, where it is known.
+    index_asked : bool
+        Whether `expected_index` has been asked: None then means that there is no answer.
     """
 
     rnn: RNNNumpy
@@ -48,6 +50,7 @@ class Problem:
     states: Float
     settings: SearchSettings
     index_expected: int | None = None
+    index_asked: bool = False
 
 
 def is_bounded(rnn: RNNNumpy) -> bool:
@@ -95,38 +98,53 @@ class Search:
         found.count(ends.known[ends.known >= 0])
         fresh = ends.converged & (ends.known < 0)
         new = found.add(ends.points[fresh], ends.residual[fresh])
-        self._quiet = 0 if new or not len(found) else self._quiet + 1
+        self._quiet = 0 if new else self._quiet + int(ends.converged.sum())
         flat = found.is_flat(opts.eig_cutoff)
         total = index_sum(found.n_unstable(opts.eig_cutoff), flat, opts.mode)
         expected = self.problem.index_expected
         agrees = expected is None or total is None or total == expected
-        self._complete = (
-            agrees and self._quiet >= QUIET_ROUNDS and good_turing(found.hits) >= opts.coverage
-        )
+        unseen = max(1.0 - opts.coverage, 1e-4)  # share of further hits that may be of new points
+        quiet = self._quiet * unseen >= RULE_OF_THREE
+        self._complete = agrees and quiet and good_turing(found.hits) >= opts.coverage
         # a continuum gives new points for ever: stop sampling it
         endless = self._level > 1 and new > 0 and flat.sum() > 0.5 * len(flat)
         spent = self._used >= opts.max_starts or len(found) > MAX_POINTS
         # unbounded dynamics may have none at all
-        none = not len(found) and expected != 1 and self._level >= NONE_ROUNDS
+        none = not len(found) and expected in (None, 0) and self._level >= NONE_ROUNDS
         self.finished = self._complete or endless or spent or none
 
     def _enumerate(self) -> None:
-        """Solve all linear regions, where they are few, and add what the search has missed."""
+        """Solve all linear regions: their points are the set, whatever the search has found."""
         rnn, u = self.problem.rnn, self.problem.u
-        if not (self._has_regions and rnn.N <= ENUMERATED_UNITS and self.finished):
-            return
         every = enumerate_fixed_points(rnn, u)
-        if len(every.continua) or every.on_boundary.any():
-            return  # points that are not isolated, or that rounding cannot tell from none
-        residual = np.linalg.norm(rnn.rhs(every.points.T, u), axis=0)
-        self.found.add(every.points, residual, hits=0)
+        if every.n_singular or every.on_boundary.any():
+            return  # points that need not be isolated, or that rounding cannot tell from none
+        searched = self.found
+        self._replace(every.points, np.zeros(len(every.points), dtype=np.int64))
+        for point, hits in zip(searched.points, searched.hits, strict=True):
+            distance = np.linalg.norm(self.found.points - point, axis=1)
+            near = np.flatnonzero(distance <= searched.diff_cutoff)
+            self.found.hits[near[:1]] += hits
         self._enumerated = self._complete = True
+
+    def _polish(self) -> None:
+        """Move points to the exact solutions of their regions; what becomes one point is one."""
+        solved = solve_in_region(self.problem.rnn, self.problem.u, self.found.points)
+        self._replace(solved.points + 0.0, self.found.hits)  # no -0
+
+    def _replace(self, points: Float, hits: NDArray[np.int64]) -> None:
+        rnn, u = self.problem.rnn, self.problem.u
+        self.found = Found(rnn, u, self.found.diff_cutoff)
+        self.found.add(points, np.linalg.norm(rnn.rhs(points.T, u), axis=0), hits)
 
     def result(self) -> FixedPointSet:
         """Return the set as it is now."""
-        rnn, opts, found = self.problem.rnn, self.problem.settings, self.found
-        if opts.mode == "exact":
-            self._enumerate()
+        rnn, opts = self.problem.rnn, self.problem.settings
+        if opts.mode == "exact" and self._has_regions:
+            self._polish()
+            if rnn.N <= ENUMERATED_UNITS:
+                self._enumerate()
+        found = self.found
         unstable = found.n_unstable(opts.eig_cutoff)
         order = np.lexsort((-found.hits, unstable))
         points, residual, values = found.points[order], found.residual[order], found.values[order]
@@ -135,12 +153,7 @@ class Search:
         unique: Float = exists.copy()
         if opts.mode == "exact" and self._has_regions:
             solved = solve_in_region(rnn, self.problem.u, points)
-            points, exists, unique = (
-                solved.points,
-                solved.existence_radius,
-                solved.uniqueness_radius,
-            )
-            residual = np.linalg.norm(rnn.rhs(points.T, self.problem.u), axis=0)
+            exists, unique = solved.existence_radius, solved.uniqueness_radius
         elif opts.mode == "exact":
             exists, unique = certify(rnn, self.problem.u, points)
         top = values.real[:, 0] if len(values) else np.empty(0)

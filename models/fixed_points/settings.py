@@ -26,7 +26,8 @@ class SearchSettings:
     max_starts : int
         Budget of starts over all rounds.
     noise : float
-        Spread added to starts, in units of the states' own spread (root mean square per unit).
+        Spread added to starts, in units of the states' own spread (root mean square per unit);
+        every second start of the first round has up to ten times as much.
     diff_cutoff : float
         Points nearer than this are one.
     fun_tol : float, optional
@@ -34,7 +35,8 @@ class SearchSettings:
     eig_cutoff : float
         Real parts within +-eig_cutoff count as zero.
     coverage : float
-        Good-Turing coverage that counts as complete.
+        Good-Turing coverage that counts as complete; also, 3 / (1 - coverage) hits in a row must
+        be of known points.
     seed : int
         Seed of the starts.
     """
@@ -92,7 +94,7 @@ def search_settings(seed: int = 0, **fields: object) -> SearchSettings:
     """Make settings from keywords; an unknown one is named in the error."""
     defaults = SearchSettings(seed=seed)
     for name, value in fields.items():
-        if not hasattr(defaults, name) or name == "tolerance":
+        if name not in SearchSettings.__dataclass_fields__:
             known = ", ".join(SearchSettings.__dataclass_fields__)
             raise ParameterError(name, value, "is no setting of a search", f"use {known}")
     return replace(defaults, **{"fun_tol": None, **fields})  # type: ignore[arg-type]

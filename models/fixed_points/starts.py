@@ -16,9 +16,10 @@ Float = NDArray[np.float64]
 def first_starts(
     states: Float, spread: float, noise: float, n_starts: int, rng: np.random.Generator
 ) -> Float:
-    """Return starts (n_starts, N): some of the ``states`` (N, M), and noise."""
+    """Return starts (n_starts, N): some of the ``states`` (N, M), half with more noise."""
     starts = states[:, rng.integers(states.shape[1], size=n_starts)].T
-    return np.asarray(starts + noise * spread * rng.standard_normal(starts.shape))
+    level = noise * 10.0 ** np.where(np.arange(n_starts) % 2, rng.uniform(0, 1, n_starts), 0.0)
+    return np.asarray(starts + level[:, None] * spread * rng.standard_normal(starts.shape))
 
 
 def next_starts(
@@ -51,14 +52,13 @@ def next_starts(
         # means of 2 to 8 points lie near the saddles between them; the differences p + q - r
         # complete parallelograms, the shape of memories that combine independent bits
         means = np.empty((n_combined // 2, n_units))
-        for i in range(len(means)):
+        halves = len(means) // 2
+        means[:halves] = points[rng.integers(known, size=(2, halves))].mean(axis=0)
+        for i in range(halves, len(means)):
             members = rng.integers(known, size=int(rng.integers(2, 9)))
             means[i] = rng.dirichlet(np.ones(len(members))) @ points[members]
         p, q, r = points[rng.integers(known, size=(3, n_combined - len(means)))]
         even = rng.random(len(p)) < 0.5
-        means[: len(means) // 2] = 0.5 * np.sum(
-            points[rng.integers(known, size=(2, len(means) // 2))], axis=0
-        )
         parallel = np.where(even[:, None], p + q - r, 2.0 * p - q)
         parts += [means, parallel]
         # along the slow and unstable directions of a point, both ways

@@ -78,7 +78,7 @@ def test_line_of_points_in_a_relu_network(equation_type):
     along = found.points @ v
     assert np.abs(found.points - np.outer(along, v)).max() < 1e-10
     on_line = along > 1e-6
-    assert on_line.sum() > 100
+    assert on_line.sum() > 50
     assert (found.stability[on_line] == "marginal").all()
     assert np.allclose(found.eigenvalues[on_line, 0], 0, atol=1e-12)
     assert np.allclose(found.eigenvalues[on_line, 1:], -1, atol=1e-6)
@@ -108,7 +108,7 @@ def test_no_fixed_point_is_said():
     assert (len(found), found.status) == (0, "none_found")
     assert np.isnan(found.coverage)
     assert found.index_sum is None
-    assert "no point found" in found.message
+    assert found.message == "there is no point: all linear regions were solved"
     assert found.points.shape == (0, 1)
     assert found.by_index() == {}
 

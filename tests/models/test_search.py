@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from models import DynamicSystemAnalyzer, get_fixed_points_of_many
 from models.fixed_points import (
@@ -247,14 +247,76 @@ def test_regions_of_small_networks_are_all_solved():
     assert (few.existence_radius < few.uniqueness_radius).all()
 
 
+def fold(n_units=14):
+    """Return a network whose first unit has two points or none, its others one each."""
+    W_rec = np.zeros((n_units, n_units))
+    W_rec[0, 0] = 2.0
+    return RNNNumpy(
+        W_rec=W_rec, W_inp=np.eye(n_units)[:, :1], W_out=np.ones((1, n_units)),
+        b_rec=np.r_[0.0, np.ones(n_units - 1)],
+    )  # fmt: skip
+
+
 def test_larger_networks_are_compared_with_strong_inputs():
-    W_rec = -1.5 - 0.2 * np.random.default_rng(0).random((14, 14))
-    np.fill_diagonal(W_rec, 0)
-    rnn = RNNNumpy(W_rec=W_rec, W_inp=np.ones((14, 1)), W_out=np.ones((1, 14)))
-    few = find_fixed_points(rnn, np.ones(1), pool(14), SearchSettings(n_starts=9, max_starts=9))
+    one = SearchSettings(n_starts=1, max_starts=1)
+    few = find_fixed_points(fold(), np.array([-1.0]), pool(14), one)
     assert not few.enumerated
-    assert few.status == "incomplete"
-    assert "that strong inputs have: points are missing" in few.message
+    assert (len(few), few.status, few.index_expected) == (1, "incomplete", 0)
+    assert "instead of the +0 that was counted at strong inputs" in few.message
+    assert "probably missing" in few.message
+    whole = find_fixed_points(fold(), np.array([-1.0]), pool(14))
+    assert (len(whole), whole.status, whole.index_sum) == (2, "complete", 0)
+    none = find_fixed_points(fold(), np.array([1.0]), pool(14))
+    assert (len(none), none.status) == (0, "none_found")
+    assert "widen the starts" in none.message
+
+
+def test_few_hits_are_no_completeness():
+    # two starts a round keep meeting the point they know
+    settings = SearchSettings(n_starts=2, max_starts=12)
+    assert find_fixed_points(multistable(), np.zeros(1), pool(30), settings).status == "incomplete"
+
+
+def test_what_regions_rule_out_is_no_point():
+    # |F| is 5e-12 at -5e-12, and nowhere 0
+    rnn = RNNNumpy(W_rec=[[2.0]], W_inp=[[1.0]], W_out=[[1.0]], b_rec=[1e-11])
+    found = find_fixed_points(rnn, np.zeros(1), 1e-11 * pool(1))
+    assert (len(found), found.enumerated, found.status) == (0, True, "none_found")
+    assert "there is no point" in found.message
+
+
+def test_parts_and_unions_know_whether_all_regions_were_solved():
+    rnn = RNNNumpy(W_rec=[[2.0]], W_inp=[[1.0]], W_out=[[1.0]])
+    found = find_fixed_points(rnn, np.array([-1.0]), pool(1))
+    assert found.enumerated
+    part = found.filter([True, False])
+    assert (part.enumerated, part.status) == (False, "incomplete")
+    twice = found.filter([0, 0])
+    assert (twice.enumerated, twice.status) == (False, "incomplete")
+    union = part.merge(found)
+    assert (union.enumerated, union.status, len(union)) == (True, "complete", 2)
+
+
+def test_slow_points_do_not_ask_for_the_index():
+    analyzer = DynamicSystemAnalyzer(fold())
+    before = analyzer.get_fixed_points([1.0], "approx", max_starts=256, trajectories=pool(14))
+    analyzer.get_fixed_points([1.0], trajectories=pool(14))
+    after = analyzer.get_fixed_points([1.0], "approx", max_starts=256, trajectories=pool(14))
+    assert before.index_expected is after.index_expected is None
+    assert (before.n_starts, len(before)) == (after.n_starts, len(after))
+
+
+def test_inputs_that_print_alike_are_two():
+    analyzer = DynamicSystemAnalyzer(multistable())
+    sets = get_fixed_points_of_many([analyzer], [[-1.0], [-1.0 - 1e-9]], max_starts=128)
+    assert list(sets[0]) == ["[-1]", "[-1.000000001]"]
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(ParameterError, match="device"):
+        DynamicSystemAnalyzer(multistable()).get_fixed_points([0.0], device="cuda:77")
+    with pytest.raises(ParameterError, match="device"):
+        DynamicSystemAnalyzer(multistable()).get_fixed_points([0.0], device="gpu")
 
 
 def test_gamma_bounds_any_network():
@@ -292,7 +354,10 @@ def test_default_tolerance_depends_on_the_mode():
     assert search_settings(seed=3, mode="approx", fun_tol=1e-3).tolerance == 1e-3
 
 
-def test_torch_has_its_threads_back():
-    before = torch.get_num_threads()
+def test_blas_has_its_threads_back():
+    def threads():
+        return [library["num_threads"] for library in threadpool_info()]
+
+    before = threads()
     find_fixed_points(multistable(), np.zeros(1), pool(30), SearchSettings(max_starts=128))
-    assert torch.get_num_threads() == before
+    assert threads() == before
