@@ -11,6 +11,7 @@ from ..rnn_numpy import RNNNumpy
 from .found import Found
 
 Float = NDArray[np.float64]
+MANY = 12  # points, from which on half of the starts are combinations
 
 
 def first_starts(
@@ -44,7 +45,9 @@ def next_starts(
     rnn, points = found.rnn, found.points
     n_units = rnn.N
     known = len(points)
-    n_combined, n_modes = (n_starts // 2, n_starts // 5) if known else (0, 0)
+    # few points have few combinations, and leave more to be found elsewhere
+    n_combined = n_starts * min(known, MANY) // (2 * MANY)
+    n_modes = n_starts // 5 if known else 0
     n_box = n_starts // 8
     n_noisy = n_starts - n_combined - n_modes - n_box
     parts = []
