@@ -26,7 +26,7 @@ def _row(row: dict[str, Any]) -> str:
     ours = ", ".join(str(n) for n in row["ours"])
     cells = [
         row["network"], row["input"], str(row["union"]), ours, f"{kinds} ({modes})",
-        f"{row['coverage']:.3f}", f"{total} ({expected})", f"{row['seconds']:.2f}",
+        f"{row['coverage']:.3f}", f"{total} ({expected})", ", ".join(row["status"]), f"{row['seconds']:.2f}",
         *(_other(row, side) for side in SIDES),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
@@ -35,7 +35,7 @@ def _row(row: dict[str, Any]) -> str:
 def table(data: dict[str, Any]) -> str:
     """Return the completeness table."""
     head = ["network", "input", "all", "ours, by seed", "by index (unstable modes)", "coverage",
-            "index sum (expected)", "ours (s)", *SIDES]  # fmt: skip
+            "index sum (expected)", "status", "ours (s)", *SIDES]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + [_row(row) for row in data["rows"]])
 
@@ -79,15 +79,17 @@ def batch_text(batch: dict[str, Any]) -> str:
 def write_page(path: Path, data: dict[str, Any], threads: int) -> None:
     """Write the page and, beside it, its data."""
     batch = batch_text(data["batch"]) if "batch" in data else "Not measured."
+    used = ["cpu", *(d for d in data.get("batch", {}).get("seconds", {}) if d != "cpu")]
+    devices = " and ".join(device_name(device) for device in used)
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     text = f"""# Fixed points: how many of them, and how fast
 
-Printed by `python benchmarks/fixed_points.py --write {path}`. "All" are the distinct points that
+Printed by `python benchmarks/fixed_points.py --write {path.name}`. "All" are the distinct points that
 any side found. Ours is searched from {data["seeds"]} seeds with default settings; the others have
 {data["starts"]} starts from the same trajectories (trainRNNbrain: its own patience). Seconds are
 those of one search on {threads} threads, eigenvalues of the points included, and for ours the
-trajectories and the index at infinity too. All of a row's seeds are "complete" unless stated in
-the data.
+trajectories and the index at infinity too. The class of trainRNNbrain cannot be imported as it
+stands: the names that its module asks for and its other modules lack are given to it.
 
 {summary(data)}
 
@@ -97,7 +99,7 @@ the data.
 
 {batch}
 
-On {device_name("cpu")}, {threads} threads; {known}; code {code_version()}.
+On {devices}, {threads} threads; {known}; code {code_version()}.
 """
     path.write_text(text)
     path.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
