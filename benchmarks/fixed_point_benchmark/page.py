@@ -26,7 +26,8 @@ def _row(row: dict[str, Any]) -> str:
     ours = ", ".join(str(n) for n in row["ours"])
     cells = [
         row["network"], row["input"], str(row["union"]), ours, f"{kinds} ({modes})",
-        f"{row['coverage']:.3f}", f"{total} ({expected})", ", ".join(row["status"]), f"{row['seconds']:.2f}",
+        f"{row['coverage']:.3f}", f"{total} ({expected})", ", ".join(row["status"]),
+        f"{row['seconds']:.2f}",
         *(_other(row, side) for side in SIDES),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
@@ -84,8 +85,8 @@ def write_page(path: Path, data: dict[str, Any], threads: int) -> None:
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     text = f"""# Fixed points: how many of them, and how fast
 
-Printed by `python benchmarks/fixed_points.py --write {path.name}`. "All" are the distinct points that
-any side found. Ours is searched from {data["seeds"]} seeds with default settings; the others have
+Printed by `python benchmarks/fixed_points.py --write {path.name}`. "All" are the distinct
+points that any side found. Ours is searched from {data["seeds"]} seeds with default settings; the others have
 {data["starts"]} starts from the same trajectories (trainRNNbrain: its own patience). Seconds are
 those of one search on {threads} threads, eigenvalues of the points included, and for ours the
 trajectories and the index at infinity too. The class of trainRNNbrain cannot be imported as it
