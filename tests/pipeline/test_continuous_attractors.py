@@ -100,3 +100,16 @@ def test_settings_are_rows_that_are_checked(networks):
     coarse = p.ContinuousAttractor.Manifold & {"manifold_search": "coarse"}
     assert len(coarse) > 0
     assert all(np.asarray(samples).shape[0] == 10 for samples in coarse.to_arrays("samples"))
+
+
+def test_a_search_is_what_its_row_says(networks):
+    p = networks
+    row = {**p.FixedPointParams.fetch1(), "search_name": "short", "n_starts": 8, "max_starts": 8}
+    p.FixedPointParams.insert1({**row, "start_noise": 0.0})
+    assert p.fill((p.FixedPoints,)).errors == []
+    short = p.FixedPoints & {"search_name": "short", "input_name": "delay"}
+    assert short.fetch1("n_starts_used") == 8
+    rnn, task = fetch_network(short.fetch1("KEY"))
+    analyzer = DynamicSystemAnalyzer(rnn, task, seed=short.fetch1("seed"))
+    direct = analyzer.get_fixed_points("delay", n_starts=8, max_starts=8, noise=0.0)
+    assert np.array_equal(short.load().points, direct.points)
