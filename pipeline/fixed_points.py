@@ -17,7 +17,6 @@ from .performance import VALIDATION_SEED, finished_networks
 from .task import Task
 from .training import Training, load_network
 
-
 # Settings under other names in the table: it must join with the tables of sets and of validations.
 _FIELDS = {"start_noise": "noise", "coverage_goal": "coverage"}
 
@@ -193,13 +192,14 @@ class FixedPoints(dj.Computed):
         key = {name: row[name] for name in self.primary_key}
         points = (FixedPoints.Point & key).to_dicts(order_by="point")
         search = (FixedPointParams & key).fetch1()
+        n_units = (NetworkParams & key).fetch1("n_units")
 
         def column(name: str, dtype: Any = np.float64) -> np.ndarray:
             return np.array([np.nan if p[name] is None else p[name] for p in points], dtype=dtype)
 
         def rows(name: str, dtype: Any = np.float64) -> np.ndarray:
             arrays = [np.asarray(p[name]) for p in points]
-            return np.stack(arrays) if arrays else np.empty((0, 0), dtype=dtype)
+            return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
 
         return FixedPointSet(
             points=rows("state"),

@@ -113,3 +113,17 @@ def test_a_search_is_what_its_row_says(networks):
     analyzer = DynamicSystemAnalyzer(rnn, task, seed=short.fetch1("seed"))
     direct = analyzer.get_fixed_points("delay", n_starts=8, max_starts=8, noise=0.0)
     assert np.array_equal(short.load().points, direct.points)
+
+
+def test_an_empty_set_has_the_shapes_of_a_full_one(networks):
+    p = networks
+    full = p.FixedPoints & {"input_name": "delay", "search_name": "exact"}
+    p.FixedPointParams.insert1({**p.FixedPointParams.fetch1(), "search_name": "none"})
+    none = {**full.fetch1(), "search_name": "none", "status": "none_found", "n_points": 0}
+    p.FixedPoints.insert1(none, allow_direct_insert=True)
+    empty, found = (p.FixedPoints & {"search_name": "none"}).load(), full.load()
+    for name in ("points", "eigenvalues", "directions"):
+        assert getattr(empty, name).shape == (0, 8)
+        assert getattr(empty, name).dtype == getattr(found, name).dtype
+    assert np.array_equal(empty.merge(found).points, found.points)
+    assert np.array_equal(found.merge(empty).eigenvalues, found.eigenvalues)
