@@ -11,7 +11,7 @@ from models import ContinuousAttractor as Manifold
 from models import DynamicSystemAnalyzer, ManifoldSettings, explain, isolated, plot_manifolds
 
 from . import schemas
-from .fixed_points import FixedPointParams, FixedPoints
+from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
 from .performance import VALIDATION_SEED, fetch_network
 from .task import Task
@@ -64,10 +64,10 @@ class ContinuousAttractor(dj.Computed):
     -> FixedPoints
     -> ManifoldParams
     ---
-    n_manifolds : int32         # lines, rings and sheets found
-    n_explained : int32         # fixed points that lie on one of them
-    n_isolated  : int32         # and that lie on none
-    explanation : varchar(255)  # the same in words
+    n_manifolds : int32          # lines, rings and sheets found
+    n_explained : int32          # fixed points that lie on one of them
+    n_isolated  : int32          # and that lie on none
+    explanation : varchar(1000)  # the same in words
     """
 
     class Manifold(dj.Part):
@@ -135,7 +135,7 @@ class ContinuousAttractor(dj.Computed):
                 "n_manifolds": len(manifolds),
                 "n_explained": len(found) - alone,
                 "n_isolated": alone,
-                "explanation": explain(found, manifolds)[:255],
+                "explanation": explain(found, manifolds),
             }
         )
         self.Manifold.insert(
@@ -180,7 +180,7 @@ def _row(manifold: Manifold) -> dict[str, Any]:
     fractions = {name: getattr(manifold, name) for name in _FRACTIONS}
     return {
         **{column: getattr(manifold, name) for name, column in _NUMBERS.items()},
-        **{name: float(v) if np.isfinite(v) else None for name, v in fractions.items()},
+        **{name: finite_or_null(v) for name, v in fractions.items()},
         **{column: getattr(manifold, name) for name, column in _ARRAYS.items()},
         "max_speed": float(manifold.speed.max()),
         "relative_speed": manifold.relative_speed,
@@ -194,7 +194,7 @@ def _manifold(row: dict[str, Any], vector: np.ndarray) -> Manifold:
         **{name: row[column] for name, column in _NUMBERS.items()},
         **{name: np.nan if row[name] is None else row[name] for name in _FRACTIONS},
         **{name: np.asarray(row[column]) for name, column in _ARRAYS.items()},
-        ends=tuple(row["ends"].split(",")),
+        ends=tuple(filter(None, row["ends"].split(","))),  # a closed surface has none
         input=vector,
     )
 

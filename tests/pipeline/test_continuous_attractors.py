@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from models import (
     RNNNumpy,
     write_network,
 )
+from pipeline import continuous_attractors
 from pipeline.performance import fetch_network
 from tasks_lib import ParameterError
 
@@ -127,3 +128,17 @@ def test_an_empty_set_has_the_shapes_of_a_full_one(networks):
         assert getattr(empty, name).dtype == getattr(found, name).dtype
     assert np.array_equal(empty.merge(found).points, found.points)
     assert np.array_equal(found.merge(empty).eigenvalues, found.eigenvalues)
+
+
+def test_closed_surfaces_and_long_explanations_come_back_whole(networks, monkeypatch):
+    p = networks
+    here = p.ContinuousAttractor & {"input_name": "delay"}
+    (line,) = here.load()
+    surface = replace(line, topology="closed surface", ends=())
+    monkeypatch.setattr(DynamicSystemAnalyzer, "get_manifolds", lambda *_: [surface])
+    monkeypatch.setattr(continuous_attractors, "explain", lambda *_: "9 on a ring, " * 75)
+    here.delete(prompt=False)
+    assert p.fill((p.ContinuousAttractor,)).errors == []
+    assert here.fetch1("explanation") == "9 on a ring, " * 75
+    (stored,) = here.load()
+    assert stored.ends == ()
