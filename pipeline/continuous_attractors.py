@@ -101,9 +101,13 @@ class ContinuousAttractor(dj.Computed):
         """
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch the points, the parameters, and references to the weights."""
+        """Fetch parameters and references to the weights; of the points the row of their set.
+
+        What is fetched is compared before and after the search, number by number: the counts and
+        the time of the search are another set's wherever the points are.
+        """
         return (
-            (FixedPoints & key).load(),
+            (FixedPoints & key).fetch1(),
             (Training.Network & key).fetch1(),
             (NetworkParams & key).fetch1(),
             (Task & key).fetch1(),
@@ -113,13 +117,14 @@ class ContinuousAttractor(dj.Computed):
     def make_compute(
         self,
         key: dict[str, Any],
-        found: Any,
+        set_row: dict[str, Any],
         network_row: dict[str, Any],
         params_row: dict[str, Any],
         task_row: dict[str, Any],
         settings_row: dict[str, Any],
     ) -> tuple[Any, ...]:
         """Follow the manifolds of one network at one input."""
+        found = (FixedPoints & {name: set_row[name] for name in FixedPoints.primary_key}).load()
         rnn = load_network(network_row, NetworkParams.build(params_row))
         task = Task.build(task_row, seed=VALIDATION_SEED)
         analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))

@@ -142,3 +142,17 @@ def test_closed_surfaces_and_long_explanations_come_back_whole(networks, monkeyp
     assert here.fetch1("explanation") == "9 on a ring, " * 75
     (stored,) = here.load()
     assert stored.ends == ()
+
+
+def test_what_is_fetched_is_small_and_tells_one_set_from_another(networks):
+    p = networks
+    key = (p.ContinuousAttractor & {"input_name": "delay"}).fetch1("KEY")
+    fetched = p.ContinuousAttractor().make_fetch(key)
+    assert all(isinstance(row, dict) for row in fetched)  # no arrays
+    assert fetched[0] == p.ContinuousAttractor().make_fetch(key)[0]
+    for name in ("n_points", "n_converged", "seconds"):
+        row = (p.FixedPoints & key).fetch1()
+        point_set = {k: row[k] for k in p.FixedPoints.primary_key}
+        p.FixedPoints.update1({**point_set, name: row[name] + 1})
+        assert fetched[0] != p.ContinuousAttractor().make_fetch(key)[0]
+        p.FixedPoints.update1({**point_set, name: row[name]})
