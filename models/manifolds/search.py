@@ -64,15 +64,18 @@ def find_manifolds(
     Raises
     ------
     ParameterError
-        Where shapes disagree, or the points are of another input.
+        Where shapes disagree, the points are of another input, or there are neither points nor
+        states.
     """
     opts = settings or ManifoldSettings()
     vector = np.array(u, dtype=np.float64)
     points = _points(rnn, vector, found)
     pool = np.empty((0, rnn.N)) if states is None else _states(rnn, states)
     if not len(points) + len(pool):
-        return []
-    region = Region.of(pool if len(pool) > 1 else points)
+        raise ParameterError(
+            "found", 0, "has no points, and there are no states", "pass points, states or both"
+        )
+    region = Region.of(pool if len(pool) > 1 or not len(points) else points)
     if isinstance(found, FixedPointSet) and found.degenerate.any():
         # a continuum that was sampled is followed as far as the samples go
         far = np.linalg.norm(points[found.degenerate] - region.centre, axis=1).max()

@@ -213,7 +213,9 @@ def test_a_slow_passage_without_fixed_points_is_found_from_states():
     assert (np.abs(passage.drift[1:, 0]) > 0.0099).all()
     assert (passage.n_stable, passage.n_unstable) == (0, 0)
     assert np.abs(passage.points[:, 1:]).max() < 1e-9
-    assert find_manifolds(rnn, NO_INPUT, np.empty((0, 3))) == []
+    # one state that is no fixed point is a seed too
+    (alone,) = find_manifolds(rnn, NO_INPUT, np.empty((0, 3)), pool[:, :1])
+    assert np.abs(alone.points[:, 1:]).max() < 1e-9
 
 
 def test_a_kinked_line_obeys_the_flow():
@@ -395,6 +397,8 @@ def test_bad_input_is_named():
         find_manifolds(rnn, NO_INPUT, found, np.ones((5, 12)))
     with pytest.raises(ParameterError, match="u"):
         find_manifolds(rnn, np.ones(2), found)
+    with pytest.raises(ParameterError, match="no states"):
+        find_manifolds(rnn, NO_INPUT, np.empty((0, 12)))
 
 
 def test_analyzer_remembers_manifolds_by_input():
