@@ -14,7 +14,7 @@ from tasks_lib.errors import ParameterError
 from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
 from ..rnn_numpy import RNNNumpy
-from .attractor import ContinuousAttractor, alignment, points_along
+from .attractor import ContinuousAttractor, alignment, points_along, rounding_floor
 from .connections import chains
 from .correction import correct, slow_directions
 from .curves import Curve, trace_curve
@@ -235,7 +235,7 @@ def _grow(
 
 
 def _from_curve(rnn: RNNNumpy, u: Float, curve: Curve) -> ContinuousAttractor:
-    floor = 1e-9 * max(curve.length, float(np.abs(curve.points).max()))
+    floor = rounding_floor(curve.points, curve.length)
     n_stable, n_unstable = points_along(curve.drift, curve.closed, floor)
     n_stable += 0 if curve.closed else curve.ends.count("stable")
     return _described(
