@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
+from ..engine.threads import blas_on_one
 from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
 from ..rnn_numpy import RNNNumpy
@@ -75,6 +76,19 @@ def find_manifolds(
         raise ParameterError(
             "found", 0, "has no points, and there are no states", "pass points, states or both"
         )
+    with blas_on_one:  # two threads would wait for each other over small matrices
+        return _search(rnn, vector, found, points, pool, opts)
+
+
+def _search(
+    rnn: RNNNumpy,
+    vector: Float,
+    found: FixedPointSet | ArrayLike,
+    points: Float,
+    pool: Float,
+    opts: ManifoldSettings,
+) -> list[ContinuousAttractor]:
+    """Find the manifolds, given checked points (P, N) and states (M, N)."""
     region = Region.of(pool if len(pool) > 1 or not len(points) else points)
     if isinstance(found, FixedPointSet) and found.degenerate.any():
         # a continuum that was sampled is followed as far as the samples go
