@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from tasks_lib.errors import check_float, check_int
 
 from .fixed_points import FixedPointSet
+from .manifolds.sampling import evenly
 from .rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
+BLOCK = 20.0  # time constants that are run before it is seen whether all runs rest
+MEMORY = 150_000_000  # bytes of the runs held at once (or what one run needs)
 
 
 def saddle_connections(
@@ -45,31 +48,68 @@ def saddle_connections(
     saddles = np.flatnonzero(points.n_unstable == 1)
     if not saddles.size:
         return np.empty((rnn.N, n_samples, 0))
-    distance = np.linalg.norm(points.points[saddles, None] - points.points[None], axis=2)
-    distance[np.arange(len(saddles)), saddles] = np.inf
-    nearest = distance.min(axis=1)
+    nearest = np.empty(len(saddles))
+    for k, saddle in enumerate(saddles):  # all at once would take S P N numbers
+        distance = np.linalg.norm(points.points[saddle] - points.points, axis=1)
+        distance[saddle] = np.inf
+        nearest[k] = distance.min()
     step = push * np.where(np.isfinite(nearest), nearest, 1.0)[:, None] * points.directions[saddles]
     places = np.repeat(points.points[saddles], 2, axis=0).T
     states = places + np.stack([step, -step], axis=1).reshape(-1, rnn.N).T
-    n_steps = int(np.ceil(20.0 / rnn.alpha))  # a block of twenty time constants
-    inputs = np.broadcast_to(points.input[:, None, None], (rnn.n_inputs, n_steps, states.shape[1]))
-    # every step of a block, so that fast turns are kept
-    blocks = [places[:, None], states[:, None]]
+    n_steps = int(np.ceil(BLOCK / rnn.alpha))
+    n_blocks = int(np.ceil(duration / BLOCK))
+    # every step of a run, so that fast turns are kept: its blocks, all joined, and room to work
+    per_run = 8 * rnn.N * n_steps * (2 * n_blocks + 5)
+    at_once = max(1, MEMORY // per_run)
+    parts = [slice(i, i + at_once) for i in range(0, states.shape[1], at_once)]
+    lines: list[Float] = []
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(int(np.ceil(duration / 20.0))):
-            block = rnn.run(inputs, x_init=blocks[-1][:, -1])[0][:, 1:]
-            blocks.append(block)
-            moved = np.linalg.norm(block[:, -1] - block[:, 0], axis=0)
-            if not (moved > 1e-3 * np.linalg.norm(block[:, -1] - places, axis=0)).any():
-                break
-    runs = np.concatenate(blocks, axis=1)
-    bounded = np.abs(runs).max(axis=(0, 1)) < 1e6
-    lines = [_evenly(run, n_samples) for run in np.moveaxis(runs, 2, 0)[bounded]]
+        if (
+            len(parts) > 1
+        ):  # runs end together: first see when, and keep no more than where they are
+            n_blocks = _time_to_rest(rnn, points.input, states, places, parts, n_steps, n_blocks)
+        for part in parts:
+            blocks = [places[:, None, part], states[:, None, part]]
+            for _ in range(n_blocks):
+                blocks.append(_advance(rnn, points.input, blocks[-1][:, -1], n_steps))
+                if len(parts) == 1 and _rests(blocks[-1], places):
+                    break
+            runs = np.concatenate(blocks, axis=1)
+            for run in np.moveaxis(runs, 2, 0):
+                if np.abs(run).max() < 1e6:
+                    lines.append(evenly(run.T, n_samples).T)
     return np.stack(lines, axis=2) if lines else np.empty((rnn.N, n_samples, 0))
 
 
-def _evenly(run: Float, n: int) -> Float:
-    """Return n states evenly spaced along the length of a run (N, T)."""
-    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(run, axis=1), axis=0))])
-    wanted = np.linspace(0.0, travelled[-1], n)
-    return np.stack([np.interp(wanted, travelled, row) for row in run])
+def _time_to_rest(
+    rnn: RNNNumpy,
+    u: Float,
+    states: Float,
+    places: Float,
+    parts: list[slice],
+    n_steps: int,
+    n_blocks: int,
+) -> int:
+    """Return the blocks of time after which all runs rest, at most ``n_blocks``."""
+    ends = states.copy()
+    for n in range(1, n_blocks + 1):
+        resting = True
+        for part in parts:
+            block = _advance(rnn, u, ends[:, part], n_steps)
+            resting &= _rests(block, places[:, part])
+            ends[:, part] = block[:, -1]
+        if resting:
+            return n
+    return n_blocks
+
+
+def _advance(rnn: RNNNumpy, u: Float, states: Float, n_steps: int) -> Float:
+    """Return the states (N, n_steps - 1, B) that follow ``states`` (N, B)."""
+    inputs = np.broadcast_to(u[:, None, None], (rnn.n_inputs, n_steps, states.shape[1]))
+    return rnn.run(inputs, x_init=states)[0][:, 1:]
+
+
+def _rests(block: Float, places: Float) -> bool:
+    """Return whether no run moved in a block, for its distance from the saddle it left."""
+    moved = np.linalg.norm(block[:, -1] - block[:, 0], axis=0)
+    return not (moved > 1e-3 * np.linalg.norm(block[:, -1] - places, axis=0)).any()

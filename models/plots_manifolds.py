@@ -18,6 +18,7 @@ from tasks_lib.errors import ParameterError, check_choice
 
 from .fixed_points.point_set import FixedPointSet
 from .manifolds import ContinuousAttractor
+from .manifolds.attractor import rounding_floor, sign_changes
 from .plots_dynamics import COLOURS, STYLE
 from .projection import Projection
 from .scene import as_lines, some_of
@@ -147,12 +148,13 @@ def _draw_drift(ax: Any, manifold: ContinuousAttractor, colour: str) -> None:
     segments: Any = _segments(np.stack([position, drift], axis=1), False)
     shades = _shades(colour, manifold, len(segments))
     ax.add_collection(LineCollection(segments, colors=shades, linewidths=1.4, capstyle="round"))
-    for i in np.flatnonzero(drift[:-1] * drift[1:] < 0.0):
-        share = drift[i] / (drift[i] - drift[i + 1])
-        if np.abs(drift[i : i + 2]).max() <= 1e-9 * manifold.length:
-            continue  # rounding has no sign
+    # the dots are the points that the manifold counts
+    floor = rounding_floor(manifold.points, manifold.length)
+    for i, k in zip(*sign_changes(manifold.drift[:, 0], closed, floor), strict=True):
+        gap = position[k] - position[i] + (manifold.length if k < i else 0.0)
+        place = position[i] + gap * drift[i] / (drift[i] - drift[k])
         ax.plot(
-            position[i] + share * (position[i + 1] - position[i]), 0.0, "o", ms=3.5, mew=0.9,
+            place % manifold.length if closed else place, 0.0, "o", ms=3.5, mew=0.9,
             mec="black" if drift[i] > 0 else colour, mfc=colour if drift[i] > 0 else "white",
             zorder=5,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_int
 
+from .engine.threads import blas_on_one
 from .fixed_points.spectrum import sorted_spectrum
 from .rnn_numpy import RNNNumpy
 
@@ -120,7 +121,9 @@ def iterate_analytics(
         chunk = max(1, CHUNK_BYTES // (120 * rnn.N**2))
     check_int("chunk", chunk, minimum=1)
     for start in range(0, len(states), chunk):
-        yield _linearise(rnn, states[start : start + chunk], u)
+        with blas_on_one:  # not around the yield: the threads are the caller's in between
+            piece = _linearise(rnn, states[start : start + chunk], u)
+        yield piece
 
 
 def _checked_states(rnn: RNNNumpy, x: ArrayLike) -> Float:

@@ -11,7 +11,7 @@ from models import ContinuousAttractor as Manifold
 from models import DynamicSystemAnalyzer, ManifoldSettings, explain, isolated, plot_manifolds
 
 from . import schemas
-from .fixed_points import FixedPointParams, FixedPoints
+from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
 from .performance import VALIDATION_SEED, fetch_network
 from .task import Task
@@ -64,10 +64,10 @@ class ContinuousAttractor(dj.Computed):
     -> FixedPoints
     -> ManifoldParams
     ---
-    n_manifolds : int32         # lines, rings and sheets found
-    n_explained : int32         # fixed points that lie on one of them
-    n_isolated  : int32         # and that lie on none
-    explanation : varchar(255)  # the same in words
+    n_manifolds : int32          # lines, rings and sheets found
+    n_explained : int32          # fixed points that lie on one of them
+    n_isolated  : int32          # and that lie on none
+    explanation : varchar(1000)  # the same in words
     """
 
     class Manifold(dj.Part):
@@ -101,9 +101,13 @@ class ContinuousAttractor(dj.Computed):
         """
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch the points, the parameters, and references to the weights."""
+        """Fetch parameters and references to the weights; of the points the row of their set.
+
+        What is fetched is compared before and after the search, number by number: the counts and
+        the time of the search are another set's wherever the points are.
+        """
         return (
-            (FixedPoints & key).load(),
+            (FixedPoints & key).fetch1(),
             (Training.Network & key).fetch1(),
             (NetworkParams & key).fetch1(),
             (Task & key).fetch1(),
@@ -113,13 +117,14 @@ class ContinuousAttractor(dj.Computed):
     def make_compute(
         self,
         key: dict[str, Any],
-        found: Any,
+        set_row: dict[str, Any],
         network_row: dict[str, Any],
         params_row: dict[str, Any],
         task_row: dict[str, Any],
         settings_row: dict[str, Any],
     ) -> tuple[Any, ...]:
         """Follow the manifolds of one network at one input."""
+        found = (FixedPoints & {name: set_row[name] for name in FixedPoints.primary_key}).load()
         rnn = load_network(network_row, NetworkParams.build(params_row))
         task = Task.build(task_row, seed=VALIDATION_SEED)
         analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
@@ -135,7 +140,7 @@ class ContinuousAttractor(dj.Computed):
                 "n_manifolds": len(manifolds),
                 "n_explained": len(found) - alone,
                 "n_isolated": alone,
-                "explanation": explain(found, manifolds)[:255],
+                "explanation": explain(found, manifolds),
             }
         )
         self.Manifold.insert(
@@ -180,7 +185,7 @@ def _row(manifold: Manifold) -> dict[str, Any]:
     fractions = {name: getattr(manifold, name) for name in _FRACTIONS}
     return {
         **{column: getattr(manifold, name) for name, column in _NUMBERS.items()},
-        **{name: float(v) if np.isfinite(v) else None for name, v in fractions.items()},
+        **{name: finite_or_null(v) for name, v in fractions.items()},
         **{column: getattr(manifold, name) for name, column in _ARRAYS.items()},
         "max_speed": float(manifold.speed.max()),
         "relative_speed": manifold.relative_speed,
@@ -194,7 +199,7 @@ def _manifold(row: dict[str, Any], vector: np.ndarray) -> Manifold:
         **{name: row[column] for name, column in _NUMBERS.items()},
         **{name: np.nan if row[name] is None else row[name] for name in _FRACTIONS},
         **{name: np.asarray(row[column]) for name, column in _ARRAYS.items()},
-        ends=tuple(row["ends"].split(",")),
+        ends=tuple(filter(None, row["ends"].split(","))),  # a closed surface has none
         input=vector,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import datajoint as dj
 import numpy as np
 
 from models import DynamicSystemAnalyzer, FixedPointSet
+from models.fixed_points import SearchSettings, search_settings
 
 from . import schemas
 from .network import NetworkParams
@@ -15,18 +17,24 @@ from .performance import VALIDATION_SEED, finished_networks
 from .task import Task
 from .training import Training, load_network
 
+# Settings under other names in the table: it must join with the tables of sets and of validations.
+_FIELDS = {"start_noise": "noise", "coverage_goal": "coverage"}
+
 
 @schemas.dynamics
 class FixedPointParams(dj.Lookup):
     definition = """
     # how fixed points are searched
-    search_name : varchar(64)             # readable name
+    search_name   : varchar(64)             # readable name
     ---
-    mode        : enum('exact', 'approx')  # roots of F, or local minima of |F|^2 / 2
-    n_starts    : int32                   # starts from the network's own trajectories
-    fun_tol     : float64                 # exact: largest |F|; approx: largest |F|^2 / 2
-    diff_cutoff : float64                 # points closer than this are one
-    eig_cutoff  : float64                 # largest real part within +- this: marginal
+    mode          : enum('exact', 'approx')  # roots of F, or local minima of |F|^2 / 2
+    n_starts      : int32    # starts of each round; the first from the network's own trajectories
+    max_starts    : int32    # budget of starts over all rounds
+    start_noise   : float64  # spread added to starts, in units of the states' own spread
+    coverage_goal : float64  # Good-Turing coverage that counts as complete
+    fun_tol       : float64  # exact: largest |F|; approx: largest |F|^2 / 2
+    diff_cutoff   : float64  # points closer than this are one
+    eig_cutoff    : float64  # largest real part within +- this: marginal
     """
 
     contents = (
@@ -34,11 +42,28 @@ class FixedPointParams(dj.Lookup):
             "search_name": "exact",
             "mode": "exact",
             "n_starts": 128,
+            "max_starts": 16384,
+            "start_noise": 0.1,
+            "coverage_goal": 0.99,
             "fun_tol": 1e-10,
             "diff_cutoff": 1e-5,
             "eig_cutoff": 1e-6,
         },
     )
+
+    @classmethod
+    def build(cls, row: dict[str, Any]) -> SearchSettings:
+        """Return the settings that a row describes; their seed is the network's."""
+        return search_settings(
+            **{_FIELDS.get(k, k): v for k, v in row.items() if k not in cls().primary_key}
+        )
+
+    def insert(self, rows: Any, **kwargs: Any) -> None:
+        """Insert settings; their values are checked first."""
+        rows = [dict(row) for row in rows]
+        for row in rows:
+            self.build(row)
+        super().insert(rows, **kwargs)
 
 
 @schemas.dynamics
@@ -113,12 +138,10 @@ class FixedPoints(dj.Computed):
         rnn = load_network(network_row, NetworkParams.build(params_row))
         task = Task.build(task_row, seed=VALIDATION_SEED)
         analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
-        names = ("n_starts", "fun_tol", "diff_cutoff", "eig_cutoff")
+        settings = asdict(FixedPointParams.build(search))
+        del settings["seed"]  # the analyser's own
         found = analyzer.get_fixed_points(
-            np.asarray(input_vector),
-            mode=search["mode"],
-            name=key["input_name"],
-            **{name: search[name] for name in names},
+            np.asarray(input_vector), name=key["input_name"], **settings
         )
         return (found,)
 
@@ -169,13 +192,14 @@ class FixedPoints(dj.Computed):
         key = {name: row[name] for name in self.primary_key}
         points = (FixedPoints.Point & key).to_dicts(order_by="point")
         search = (FixedPointParams & key).fetch1()
+        n_units = (NetworkParams & key).fetch1("n_units")
 
         def column(name: str, dtype: Any = np.float64) -> np.ndarray:
             return np.array([np.nan if p[name] is None else p[name] for p in points], dtype=dtype)
 
         def rows(name: str, dtype: Any = np.float64) -> np.ndarray:
             arrays = [np.asarray(p[name]) for p in points]
-            return np.stack(arrays) if arrays else np.empty((0, 0), dtype=dtype)
+            return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
 
         return FixedPointSet(
             points=rows("state"),

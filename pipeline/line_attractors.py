@@ -11,6 +11,7 @@ from models import LineAttractor as Line
 from models import get_line_attractor, plot_line_attractors
 
 from . import schemas
+from .fixed_points import finite_or_null
 from .performance import decision_networks, fetch_network
 from .training import Training  # noqa: F401  (the definition names it)
 
@@ -110,5 +111,4 @@ def _context_row(line: Line, other: Line) -> dict[str, Any]:
 def _median(values: np.ndarray) -> float | None:
     """Return the median of what is a number, None where nothing is or where it is infinite."""
     known = values[~np.isnan(values)]
-    middle = float(np.median(known)) if known.size else np.nan
-    return middle if np.isfinite(middle) else None
+    return finite_or_null(np.median(known) if known.size else np.nan)

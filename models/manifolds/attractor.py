@@ -164,16 +164,29 @@ def alignment(rnn: RNNNumpy, points: Float, tangents: Float) -> tuple[float, flo
     return variance, null_space_fraction(rnn, flat), chance
 
 
+def sign_changes(
+    drift: Float, closed: bool, floor: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the samples before and after each change of sign of the drift (M,) along a curve.
+
+    Drift within +-``floor`` is rounding, and has no sign: changes are looked for across it.
+    """
+    signed = np.flatnonzero(np.abs(drift) > floor)
+    before, after = (signed, np.roll(signed, -1)) if closed else (signed[:-1], signed[1:])
+    changed = (drift[before] > 0) != (drift[after] > 0)
+    return before[changed], after[changed]
+
+
 def points_along(drift: Float, closed: bool, floor: float) -> tuple[int, int]:
     """Return how many stable and unstable points the drift (M,) along a curve shows.
 
-    A change from + to - between samples is a stable point, one from - to + an unstable one; drift
-    within +-``floor`` is rounding, and has no sign.
+    A change from + to - between samples is a stable point, one from - to + an unstable one, see
+    `sign_changes`.
     """
-    signs = np.sign(np.where(np.abs(drift) <= floor, 0.0, drift))
-    signs = signs[signs != 0]
-    if signs.size < 2:
-        return 0, 0
-    after = np.roll(signs, -1) if closed else signs[1:]
-    before = signs if closed else signs[:-1]
-    return int(np.sum((before > 0) & (after < 0))), int(np.sum((before < 0) & (after > 0)))
+    before, _ = sign_changes(drift, closed, floor)
+    return int(np.sum(drift[before] > 0)), int(np.sum(drift[before] < 0))
+
+
+def rounding_floor(points: Float, length: float) -> float:
+    """Return the drift along a curve (M, N) of this length that may be rounding."""
+    return 1e-9 * max(length, float(np.abs(points).max()))

@@ -71,7 +71,7 @@ def correct(
         live, T, left = live[~done], T[~done], left[~done]
         if not live.size:
             break
-        steps = _bordered_solve(rnn.jacobian(x[live].T, u), T, left)[0][:, :, 0]
+        steps = _bordered_solve(rnn.jacobian(x[live].T, u), T, left[:, :, None])[:, :, 0]
         x[live] -= steps
         lost = np.linalg.norm(x[live] - predicted[live], axis=1) > max_step
         across[live[lost]] = np.inf
@@ -94,8 +94,7 @@ def next_tangents(rnn: RNNNumpy, u: Float, points: Float, tangents: Float) -> Fl
     dim = tangents.shape[2]
     # with V = T + W, T' W = 0: the bordered system for W has -J T on the right
     J = rnn.jacobian(points.T, u)
-    moved, _ = _bordered_solve(J, tangents, J @ tangents)
-    V = tangents - moved
+    V = tangents - _bordered_solve(J, tangents, J @ tangents)
     if dim == 1:
         return V / np.linalg.norm(V, axis=1, keepdims=True)
     # the polar factor is the orthonormal frame nearest to V
@@ -103,10 +102,9 @@ def next_tangents(rnn: RNNNumpy, u: Float, points: Float, tangents: Float) -> Fl
     return np.asarray(left @ right)
 
 
-def _bordered_solve(J: Float, T: Float, right: Float) -> tuple[Float, Float]:
-    """Solve [J, -T; T', 0] [x; a] = [right; 0] for stacks; ``right`` (P, N) or (P, N, k)."""
+def _bordered_solve(J: Float, T: Float, right: Float) -> Float:
+    """Return x (P, N, k) of [J, -T; T', 0] [x; a] = [right; 0] for stacks; ``right`` (P, N, k)."""
     n_points, n_units, dim = T.shape
-    right = right[:, :, None] if right.ndim == 2 else right
     matrix = np.zeros((n_points, n_units + dim, n_units + dim))
     matrix[:, :n_units, :n_units] = J
     matrix[:, :n_units, n_units:] = -T
@@ -116,7 +114,7 @@ def _bordered_solve(J: Float, T: Float, right: Float) -> tuple[Float, Float]:
         solution = np.linalg.solve(matrix, full)
     except np.linalg.LinAlgError:  # one singular matrix fails the stack
         solution = np.linalg.pinv(matrix) @ full
-    return solution[:, :n_units], solution[:, n_units:]
+    return np.asarray(solution[:, :n_units])
 
 
 def slow_directions(J: Float, slow_rate: float, gap: float, max_dimension: int) -> Float | None:

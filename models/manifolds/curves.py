@@ -44,15 +44,18 @@ class Curve:
     @property
     def arc(self) -> Float:
         """Arc length up to each state (M,)."""
-        return np.concatenate(
-            [[0.0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))]
-        )
+        return arc_length(self.points)
 
     @property
     def length(self) -> float:
         """Arc length, with the segment that closes a ring."""
         closing = np.linalg.norm(self.points[0] - self.points[-1]) if self.closed else 0.0
         return float(self.arc[-1] + closing)
+
+
+def arc_length(points: Float) -> Float:
+    """Return the length of the chords between states (M, N) up to each (M,)."""
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
 
 
 def trace_curve(

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from ..rnn_numpy import RNNNumpy
 from .correction import correct
-from .curves import Curve
+from .curves import Curve, arc_length
 
 Float = NDArray[np.float64]
 ROUNDS = 12
@@ -112,6 +112,13 @@ def _downstream(rnn: RNNNumpy, u: Float, start: Float, before: Float, normal: Fl
     return x if pace > 0.0 and near else start
 
 
+def evenly(points: Float, n_samples: int, endpoint: bool = True) -> Float:
+    """Return states (n_samples, N) evenly spaced along the chords between states (M, N)."""
+    arc = arc_length(points)
+    where = np.linspace(0.0, arc[-1], n_samples, endpoint=endpoint)
+    return np.stack([np.interp(where, arc, column) for column in points.T], axis=1)
+
+
 def _like(curve: Curve, points: Float) -> Curve:
     return Curve(points, points, np.zeros(len(points)), curve.closed, curve.ends)
 
@@ -140,11 +147,10 @@ def _chords(points: Float, closed: bool, reach: int) -> Float:
 
 def _even(curve: Curve, n_samples: int, smooth: bool) -> tuple[Float, Float]:
     """Return states (M, N) evenly spaced along the interpolated curve, and its unit tangents."""
-    points, arc = curve.points, curve.arc
-    if curve.closed:
-        points, arc = np.vstack([points, points[:1]]), np.append(arc, curve.length)
-    where = np.linspace(0.0, arc[-1], n_samples, endpoint=not curve.closed)
+    points = np.vstack([curve.points, curve.points[:1]]) if curve.closed else curve.points
     if smooth:
+        arc = arc_length(points)
+        where = np.linspace(0.0, arc[-1], n_samples, endpoint=not curve.closed)
         spline = CubicSpline(arc, points, bc_type="periodic" if curve.closed else "not-a-knot")
         # chords are shorter than arcs: measure along the spline itself
         fine = np.linspace(0.0, arc[-1], 8 * len(arc))
@@ -153,6 +159,6 @@ def _even(curve: Curve, n_samples: int, smooth: bool) -> tuple[Float, Float]:
         at = np.interp(where * true[-1] / arc[-1], true, fine)
         states, tangents = spline(at), spline(at, 1)
     else:
-        states = np.stack([np.interp(where, arc, column) for column in points.T], axis=1)
+        states = evenly(points, n_samples, endpoint=not curve.closed)
         tangents = _chords(states, curve.closed, 1)
     return states, tangents / np.linalg.norm(tangents, axis=1, keepdims=True)

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
+from ..engine.threads import blas_on_one
 from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
 from ..rnn_numpy import RNNNumpy
-from .attractor import ContinuousAttractor, alignment, points_along
+from .attractor import ContinuousAttractor, alignment, points_along, rounding_floor
 from .connections import chains
 from .correction import correct, slow_directions
 from .curves import Curve, trace_curve
@@ -64,15 +65,31 @@ def find_manifolds(
     Raises
     ------
     ParameterError
-        Where shapes disagree, or the points are of another input.
+        Where shapes disagree, the points are of another input, or there are neither points nor
+        states.
     """
     opts = settings or ManifoldSettings()
     vector = np.array(u, dtype=np.float64)
     points = _points(rnn, vector, found)
     pool = np.empty((0, rnn.N)) if states is None else _states(rnn, states)
     if not len(points) + len(pool):
-        return []
-    region = Region.of(pool if len(pool) > 1 else points)
+        raise ParameterError(
+            "found", 0, "has no points, and there are no states", "pass points, states or both"
+        )
+    with blas_on_one:  # two threads would wait for each other over small matrices
+        return _search(rnn, vector, found, points, pool, opts)
+
+
+def _search(
+    rnn: RNNNumpy,
+    vector: Float,
+    found: FixedPointSet | ArrayLike,
+    points: Float,
+    pool: Float,
+    opts: ManifoldSettings,
+) -> list[ContinuousAttractor]:
+    """Find the manifolds, given checked points (P, N) and states (M, N)."""
+    region = Region.of(pool if len(pool) > 1 or not len(points) else points)
     if isinstance(found, FixedPointSet) and found.degenerate.any():
         # a continuum that was sampled is followed as far as the samples go
         far = np.linalg.norm(points[found.degenerate] - region.centre, axis=1).max()
@@ -232,7 +249,7 @@ def _grow(
 
 
 def _from_curve(rnn: RNNNumpy, u: Float, curve: Curve) -> ContinuousAttractor:
-    floor = 1e-9 * max(curve.length, float(np.abs(curve.points).max()))
+    floor = rounding_floor(curve.points, curve.length)
     n_stable, n_unstable = points_along(curve.drift, curve.closed, floor)
     n_stable += 0 if curve.closed else curve.ends.count("stable")
     return _described(

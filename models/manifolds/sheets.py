@@ -29,8 +29,6 @@ class Sheet:
         Whether it ends somewhere; closed surfaces do not.
     ends : tuple of str
         Why it was not followed further, each reason once: see `Curve`.
-    spacing : float
-        Distance that the front aimed at.
     """
 
     points: Float
@@ -38,7 +36,6 @@ class Sheet:
     drift: Float
     has_edge: bool
     ends: tuple[str, ...]
-    spacing: float
 
 
 def directions(dim: int) -> Float:
@@ -129,7 +126,6 @@ def _front(
         np.array(drifts),
         bool(reasons),
         tuple(sorted(reasons)),
-        spacing,
     )
 
 
@@ -161,7 +157,6 @@ def _trimmed(sheet: Sheet, opts: ManifoldSettings) -> Sheet | None:
                 sheet.drift[keep],
                 sheet.has_edge or lost,
                 tuple(sorted({*sheet.ends, "speed"})) if lost else sheet.ends,
-                sheet.spacing,
             )
         keep &= ~fast
     return None

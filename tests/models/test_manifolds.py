@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from models import DynamicSystemAnalyzer
 from models.fixed_points import SearchSettings, find_fixed_points
 from models.manifolds import ManifoldSettings, explain, find_manifolds, isolated
-from models.manifolds.attractor import null_space_fraction, points_along
+from models.manifolds.attractor import null_space_fraction, points_along, sign_changes
 from models.manifolds.connections import chains
 from models.manifolds.correction import correct, separation, slow_directions
 from models.manifolds.membership import lie_on
@@ -213,7 +215,9 @@ def test_a_slow_passage_without_fixed_points_is_found_from_states():
     assert (np.abs(passage.drift[1:, 0]) > 0.0099).all()
     assert (passage.n_stable, passage.n_unstable) == (0, 0)
     assert np.abs(passage.points[:, 1:]).max() < 1e-9
-    assert find_manifolds(rnn, NO_INPUT, np.empty((0, 3))) == []
+    # one state that is no fixed point is a seed too
+    (alone,) = find_manifolds(rnn, NO_INPUT, np.empty((0, 3)), pool[:, :1])
+    assert np.abs(alone.points[:, 1:]).max() < 1e-9
 
 
 def test_a_kinked_line_obeys_the_flow():
@@ -352,6 +356,22 @@ def test_sign_changes_of_the_drift():
     assert points_along(np.array([1.0, -1, 1, -1]), False, 0.0) == (2, 1)
     assert points_along(np.array([1e-12, -1e-12, 1e-12]), True, 1e-9) == (0, 0)
     assert points_along(np.array([1.0, 0.0, -1.0]), False, 1e-9) == (1, 0)
+    before, after = sign_changes(np.array([0.0, 1.0, 0.0, -1.0, 0.0]), True, 0.0)
+    assert (before.tolist(), after.tolist()) == ([1, 3], [3, 1])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_point_that_falls_on_a_sample_is_drawn(closed):
+    rnn, _ = line()
+    pool = np.abs(states(12))
+    (ray,) = find_manifolds(rnn, NO_INPUT, pool.T, pool, ManifoldSettings(n_samples=9))
+    drift = np.array([0.0, 1, 1, 1, 0, -1, -1, -1, -1])[:, None]
+    drawn = replace(ray, drift=drift, topology="ring" if closed else "open line")
+    dots = [x for x in plot_manifolds({"": [drawn]}).axes[1].lines if x.get_marker() == "o"]
+    places = [float(dot.get_xdata()[0]) for dot in dots]
+    step = ray.length / 8
+    # the ring is as long as the line here: its last sample and its first are one
+    assert np.allclose(places, [4 * step, 0.5 * step][: 1 + closed])
 
 
 def test_null_space_in_form_h_is_of_rates():
@@ -395,6 +415,8 @@ def test_bad_input_is_named():
         find_manifolds(rnn, NO_INPUT, found, np.ones((5, 12)))
     with pytest.raises(ParameterError, match="u"):
         find_manifolds(rnn, np.ones(2), found)
+    with pytest.raises(ParameterError, match="no states"):
+        find_manifolds(rnn, NO_INPUT, np.empty((0, 12)))
 
 
 def test_analyzer_remembers_manifolds_by_input():

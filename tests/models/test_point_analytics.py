@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import DynamicSystemAnalyzer, RNNNumpy
+from models import DynamicSystemAnalyzer, RNNNumpy, point_analytics
+from models.engine.threads import blas_on_one
+from models.fixed_points.spectrum import sorted_spectrum
+from models.manifolds import find_manifolds
+from models.manifolds import search as manifold_search
 from models.point_analytics import PointAnalytics, analyse_points, iterate_analytics
 from tasks_lib.errors import ParameterError
 
@@ -150,3 +154,23 @@ def test_bad_states_are_refused(x):
     assert caught.value.field == "x.shape"
     with pytest.raises(ParameterError, match="chunk"):
         list(iterate_analytics(random_network(), np.zeros((2, 12)), np.zeros(2), chunk=0))
+
+
+def test_small_matrices_are_for_one_thread(monkeypatch):
+    inside = []
+
+    def watched(J):
+        inside.append(blas_on_one.before is not None)
+        return sorted_spectrum(J)
+
+    monkeypatch.setattr(point_analytics, "sorted_spectrum", watched)
+    monkeypatch.setattr(manifold_search, "sorted_spectrum", watched)
+    rnn = random_network()
+    for _ in iterate_analytics(rnn, np.zeros((3, 12)), np.zeros(2), chunk=2):
+        assert blas_on_one.before is None  # the caller's own work
+    analyse_points(rnn, np.zeros(12), np.zeros(2))
+    v = np.ones(4) / 2.0
+    ray, pool = network(np.outer(v, v), "relu"), np.random.default_rng(0).random((4, 50))
+    assert len(find_manifolds(ray, np.zeros(1), pool.T, pool)) == 1
+    assert len(inside) == 4
+    assert all(inside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import DynamicSystemAnalyzer, Projection, RNNNumpy, saddle_connections
+from models import DynamicSystemAnalyzer, Projection, RNNNumpy, connections, saddle_connections
 from models.projection import principal_directions
 from tasks_lib.errors import ParameterError
 
@@ -118,3 +118,23 @@ def test_runs_to_infinity_and_sets_without_saddles_have_no_lines():
     assert saddle_connections(cube(0.5), stable, n_samples=9).shape == (3, 9, 0)
     with pytest.raises(ParameterError, match="push"):
         saddle_connections(cube(), stable, push=0.0)
+
+
+def test_runs_are_held_a_few_at_a_time(monkeypatch):
+    rnn = cube()
+    found = DynamicSystemAnalyzer(rnn).get_fixed_points(np.zeros(3))
+    whole = saddle_connections(rnn, found)
+    n_steps = int(np.ceil(20.0 / rnn.alpha))
+    one_run = 8 * 3 * n_steps * 55  # 25 blocks twice, and room to work
+    for n_at_once in (1, 5):
+        monkeypatch.setattr(connections, "MEMORY", n_at_once * one_run)
+        widest = []
+
+        def watched(u, run=rnn.run, widest=widest, **keywords):
+            widest.append(u.shape[2])
+            return run(u, **keywords)
+
+        monkeypatch.setattr(rnn, "run", watched)
+        assert np.allclose(saddle_connections(rnn, found), whole, rtol=0.0, atol=1e-9)
+        assert max(widest) == n_at_once
+        monkeypatch.undo()

@@ -113,6 +113,29 @@ def test_insert_of_several_is_all_or_nothing(database):
     assert len(p.NetworkParams()) == 0
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "named"),
+    [
+        ("mode", "fast", "mode"),
+        ("n_starts", 0, "n_starts"),
+        ("max_starts", 7, "max_starts"),  # below n_starts
+        ("start_noise", -0.1, "noise"),
+        ("coverage_goal", 1.5, "coverage"),
+        ("fun_tol", 0.0, "fun_tol"),
+        ("colour", 1, "colour"),
+    ],
+)
+def test_searches_are_rows_that_are_checked(database, column, value, named):
+    p = database
+    row = {**p.FixedPointParams.fetch1(), "search_name": "good"}
+    with pytest.raises(ParameterError, match=named):
+        p.FixedPointParams.insert([row, {**row, "search_name": "bad", column: value}])
+    assert p.FixedPointParams.to_arrays("search_name").tolist() == ["exact"]
+    # no column is one of a table that it is joined with
+    assert len(p.FixedPoints * p.FixedPointParams) == 0
+    assert len(p.ValidationParams * p.FixedPointParams) == 2
+
+
 def test_no_seed_is_trained_in_two_cohorts(database, submission):
     p = database
     p.submit(submission)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from models import (
     RNNNumpy,
     write_network,
 )
+from pipeline import continuous_attractors
 from pipeline.performance import fetch_network
 from tasks_lib import ParameterError
 
@@ -100,3 +101,58 @@ def test_settings_are_rows_that_are_checked(networks):
     coarse = p.ContinuousAttractor.Manifold & {"manifold_search": "coarse"}
     assert len(coarse) > 0
     assert all(np.asarray(samples).shape[0] == 10 for samples in coarse.to_arrays("samples"))
+
+
+def test_a_search_is_what_its_row_says(networks):
+    p = networks
+    row = {**p.FixedPointParams.fetch1(), "search_name": "short", "n_starts": 8, "max_starts": 8}
+    p.FixedPointParams.insert1({**row, "start_noise": 0.0})
+    assert p.fill((p.FixedPoints,)).errors == []
+    short = p.FixedPoints & {"search_name": "short", "input_name": "delay"}
+    assert short.fetch1("n_starts_used") == 8
+    rnn, task = fetch_network(short.fetch1("KEY"))
+    analyzer = DynamicSystemAnalyzer(rnn, task, seed=short.fetch1("seed"))
+    direct = analyzer.get_fixed_points("delay", n_starts=8, max_starts=8, noise=0.0)
+    assert np.array_equal(short.load().points, direct.points)
+
+
+def test_an_empty_set_has_the_shapes_of_a_full_one(networks):
+    p = networks
+    full = p.FixedPoints & {"input_name": "delay", "search_name": "exact"}
+    p.FixedPointParams.insert1({**p.FixedPointParams.fetch1(), "search_name": "none"})
+    none = {**full.fetch1(), "search_name": "none", "status": "none_found", "n_points": 0}
+    p.FixedPoints.insert1(none, allow_direct_insert=True)
+    empty, found = (p.FixedPoints & {"search_name": "none"}).load(), full.load()
+    for name in ("points", "eigenvalues", "directions"):
+        assert getattr(empty, name).shape == (0, 8)
+        assert getattr(empty, name).dtype == getattr(found, name).dtype
+    assert np.array_equal(empty.merge(found).points, found.points)
+    assert np.array_equal(found.merge(empty).eigenvalues, found.eigenvalues)
+
+
+def test_closed_surfaces_and_long_explanations_come_back_whole(networks, monkeypatch):
+    p = networks
+    here = p.ContinuousAttractor & {"input_name": "delay"}
+    (line,) = here.load()
+    surface = replace(line, topology="closed surface", ends=())
+    monkeypatch.setattr(DynamicSystemAnalyzer, "get_manifolds", lambda *_: [surface])
+    monkeypatch.setattr(continuous_attractors, "explain", lambda *_: "9 on a ring, " * 75)
+    here.delete(prompt=False)
+    assert p.fill((p.ContinuousAttractor,)).errors == []
+    assert here.fetch1("explanation") == "9 on a ring, " * 75
+    (stored,) = here.load()
+    assert stored.ends == ()
+
+
+def test_what_is_fetched_is_small_and_tells_one_set_from_another(networks):
+    p = networks
+    key = (p.ContinuousAttractor & {"input_name": "delay"}).fetch1("KEY")
+    fetched = p.ContinuousAttractor().make_fetch(key)
+    assert all(isinstance(row, dict) for row in fetched)  # no arrays
+    assert fetched[0] == p.ContinuousAttractor().make_fetch(key)[0]
+    for name in ("n_points", "n_converged", "seconds"):
+        row = (p.FixedPoints & key).fetch1()
+        point_set = {k: row[k] for k in p.FixedPoints.primary_key}
+        p.FixedPoints.update1({**point_set, name: row[name] + 1})
+        assert fetched[0] != p.ContinuousAttractor().make_fetch(key)[0]
+        p.FixedPoints.update1({**point_set, name: row[name]})
