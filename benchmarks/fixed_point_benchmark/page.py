@@ -86,11 +86,12 @@ def write_page(path: Path, data: dict[str, Any], threads: int) -> None:
     text = f"""# Fixed points: how many of them, and how fast
 
 Printed by `python benchmarks/fixed_points.py --write {path.name}`. "All" are the distinct
-points that any side found. Ours is searched from {data["seeds"]} seeds with default settings; the
-others have {data["starts"]} starts from the same trajectories (trainRNNbrain: its own patience).
-Seconds are those of one search on {threads} threads, eigenvalues of the points included, and for
-ours the trajectories and the index at infinity too. The class of trainRNNbrain cannot be imported as it
-stands: the names that its module asks for and its other modules lack are given to it.
+points that any side found. Ours is searched from {data["seeds"]} seeds with default settings,
+the others have {data["starts"]} starts from the same trajectories (trainRNNbrain: its own
+patience). Seconds are those of one search on {threads} threads, eigenvalues of the points
+included, and for ours the trajectories and the index at infinity too. The class of
+trainRNNbrain cannot be imported as it stands: the names that its module asks for and its
+other modules lack are given to it.
 
 {summary(data)}
 
