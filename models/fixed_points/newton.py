@@ -16,7 +16,8 @@ Float = NDArray[np.float64]
 SINGULAR: Any = (np.linalg.LinAlgError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 MEMORY = 4  # values of |F| that a step is compared with
 HALVINGS = 5
-PATIENCE = 30  # steps without a lower |F| that end a start: it circles
+# Steps without a lower |F| that end a start: it circles. Among kinks some circle long and arrive.
+PATIENCE, PATIENCE_AMONG_KINKS = 15, 30
 # Where the states x (P, N) with field F (P, N) are known to lead: a number of a root, -1: nowhere.
 Recognise = Callable[[Float, Float], NDArray[np.int64]]
 
@@ -123,6 +124,8 @@ def find_roots(
     history = xp.stack([size] * MEMORY)
     polish = live * 0 + 2
     idle = live * 0
+    smooth = field.equation.activation.is_smooth
+    patience = PATIENCE if smooth else PATIENCE_AMONG_KINKS
     for iteration in range(max_iter):
         if recognise is not None:
             names = recognise(x, F)
@@ -160,7 +163,7 @@ def find_roots(
         best[live[better]], best_size[live[better]] = x[better], size[better]
         history[iteration % MEMORY] = size
         polish = polish - (size <= fun_tol) * 1
-        keep = free & (polish > 0) & (idle < PATIENCE)
+        keep = free & (polish > 0) & (idle < patience)
         live, x, F, size = live[keep], x[keep], F[keep], size[keep]
         history, polish, idle = history[:, keep], polish[keep], idle[keep]
     residual = np.asarray(field.numpy(best_size))
