@@ -13,13 +13,14 @@ from models import DynamicSystemAnalyzer, ManifoldSettings, explain, isolated, p
 from . import schemas
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
+from .parameters import CheckedSettings
 from .performance import VALIDATION_SEED, fetch_network
 from .task import Task
 from .training import Training, load_network
 
 
 @schemas.dynamics
-class ManifoldParams(dj.Lookup):
+class ManifoldParams(CheckedSettings, dj.Lookup):
     definition = """
     # what counts as a slow manifold, and how it is followed
     manifold_search : varchar(64)  # readable name
@@ -48,13 +49,6 @@ class ManifoldParams(dj.Lookup):
     def build(cls, row: dict[str, Any]) -> ManifoldSettings:
         """Return the settings that a row describes."""
         return ManifoldSettings(**{k: v for k, v in row.items() if k not in cls().primary_key})
-
-    def insert(self, rows: Any, **kwargs: Any) -> None:
-        """Insert settings; their values are checked first."""
-        rows = [dict(row) for row in rows]
-        for row in rows:
-            self.build(row)
-        super().insert(rows, **kwargs)
 
 
 @schemas.dynamics

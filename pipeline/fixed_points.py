@@ -13,6 +13,7 @@ from models.fixed_points import SearchSettings, search_settings
 
 from . import schemas
 from .network import NetworkParams
+from .parameters import CheckedSettings
 from .performance import VALIDATION_SEED, finished_networks
 from .task import Task
 from .training import Training, load_network
@@ -22,7 +23,7 @@ _FIELDS = {"start_noise": "noise", "coverage_goal": "coverage"}
 
 
 @schemas.dynamics
-class FixedPointParams(dj.Lookup):
+class FixedPointParams(CheckedSettings, dj.Lookup):
     definition = """
     # how fixed points are searched
     search_name   : varchar(64)             # readable name
@@ -57,13 +58,6 @@ class FixedPointParams(dj.Lookup):
         return search_settings(
             **{_FIELDS.get(k, k): v for k, v in row.items() if k not in cls().primary_key}
         )
-
-    def insert(self, rows: Any, **kwargs: Any) -> None:
-        """Insert settings; their values are checked first."""
-        rows = [dict(row) for row in rows]
-        for row in rows:
-            self.build(row)
-        super().insert(rows, **kwargs)
 
 
 @schemas.dynamics

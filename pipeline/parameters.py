@@ -34,6 +34,22 @@ def config_from_columns(cls: type[Config], row: Mapping[str, Any], **extra: Any)
     return cls(**values, **extra)
 
 
+class CheckedSettings:
+    """Mixin of the Lookup tables whose rows are settings: `build` makes the settings of a row."""
+
+    @classmethod
+    def build(cls, row: dict[str, Any]) -> Any:
+        """Return the settings that a row describes."""
+        raise NotImplementedError
+
+    def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
+        """Insert settings; their values are checked first."""
+        rows = [dict(row) for row in rows]
+        for row in rows:
+            self.build(row)
+        super().insert(rows, **kwargs)  # type: ignore[misc]
+
+
 class ParameterTable:
     """Mixin of the Manual tables that hold parameters.
 

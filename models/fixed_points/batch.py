@@ -14,6 +14,7 @@ from tasks_lib.errors import ParameterError, check_int
 
 from ..engine.threads import blas_on_one
 from ..engine.threads import n_threads as threads_of_torch
+from .chunks import slices
 from .field import ConstantInputs
 from .newton import Roots, find_roots
 from .point_set import FixedPointSet
@@ -22,6 +23,7 @@ from .slow_points import minimise_speed
 
 Float = NDArray[np.float64]
 CACHE_BYTES = 4_000_000  # of one stack of Jacobians: a chunk of starts stays in the cache
+CACHE_ROWS = 256
 DEVICE_BYTES = 2_000_000_000  # the same on a GPU, where a large batch is what is wanted
 Chunks = Callable[[Callable[[slice], Roots], Sequence[slice]], list[Roots]]
 
@@ -44,11 +46,6 @@ def in_parallel(
 
 def _one_by_one(solve: Callable[[slice], Roots], slices: Sequence[slice]) -> list[Roots]:
     return [solve(part) for part in slices]
-
-
-def _slices(n_rows: int, n_units: int, stack: int) -> list[slice]:
-    size = max(1, min(256 if stack == CACHE_BYTES else n_rows, stack // (8 * n_units**2)))
-    return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
 
 
 def _joined(parts: Sequence[Roots]) -> Roots:
@@ -84,7 +81,7 @@ def _run(problem: Problem, chunks: Chunks) -> FixedPointSet:
                 field, some, opts.tolerance, longest, recognise=search.found.recognise
             )
 
-        search.take(_joined(chunks(solve, _slices(len(starts), field.N, CACHE_BYTES))))
+        search.take(_joined(chunks(solve, slices(len(starts), field.N, CACHE_BYTES, CACHE_ROWS))))
     return search.result()
 
 
@@ -102,7 +99,7 @@ def _run_on_device(problems: Sequence[Problem], device: str) -> list[FixedPointS
         ends = _joined(
             [
                 find_roots(field, rows[part], fun_tol, longest[part], which[part])
-                for part in _slices(len(rows), field.N, DEVICE_BYTES)
+                for part in slices(len(rows), field.N, DEVICE_BYTES)
             ]
         )
         edges = np.cumsum([0, *counts])

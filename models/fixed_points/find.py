@@ -29,9 +29,9 @@ def find_fixed_points(
     """Search for all fixed points at the constant input ``u`` (n_inputs,).
 
     Rounds of damped Newton: first from ``states`` plus noise, then from what was found
-    (combinations, slow and unstable directions) and from noisier states, until two rounds in a row
-    bring nothing new, the Good-Turing coverage reaches its goal and the index sum is as expected,
-    or the budget is spent.
+    (combinations, slow and unstable directions) and from noisier states, until enough hits in a row
+    were of known points, the Good-Turing coverage reaches its goal and the index sum is as
+    expected, or the budget is spent.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rnn_numpy import RNNNumpy
+from .chunks import slices
 from .kinks import finish_on_kinks
 
 Float = NDArray[np.float64]
@@ -33,11 +34,6 @@ class SlowPoints:
     converged: NDArray[np.bool_]
 
 
-def _chunks(n_units: int, n_points: int) -> list[slice]:
-    size = max(1, MAX_CHUNK_BYTES // (8 * n_units * n_units))
-    return [slice(i, min(i + size, n_points)) for i in range(0, n_points, size)]
-
-
 def _solve(matrices: Float, rows: Float) -> Float:
     """Return the solutions (P, N) of stacked systems (P, N, N) with right-hand sides (P, N)."""
     return np.asarray(np.linalg.solve(matrices, rows[:, :, None])[:, :, 0], dtype=np.float64)
@@ -46,20 +42,19 @@ def _solve(matrices: Float, rows: Float) -> Float:
 def speed_hessian(rnn: RNNNumpy, x: Float, field: Float, J: Float, u: Float) -> Float:
     """Return the Hessians (P, N, N) of |F|^2 / 2 at states ``x`` (N, P).
 
-    J^T J plus the curvature of F, from a central difference of the analytic f'.
+    J^T J plus the curvature of F.
     """
     transposed = np.swapaxes(J, 1, 2)
     hessian = transposed @ J
     units = np.arange(rnn.N)
     f = rnn.activation
-    h = 1e-5
     if f.is_smooth:
         if rnn.equation_type == "s":
             z = rnn.W_rec @ x + rnn.drive(u)[:, None]
-            curvature = field * (f.df(z + h) - f.df(z - h)) / (2 * h)
+            curvature = field * f.d2f(z)
             hessian += rnn.W_rec.T @ (curvature.T[:, :, None] * rnn.W_rec)
         else:
-            curvature = (rnn.W_rec.T @ field) * (f.df(x + h) - f.df(x - h)) / (2 * h)
+            curvature = (rnn.W_rec.T @ field) * f.d2f(x)
             hessian[:, units, units] += curvature.T
     if rnn.gamma:
         hessian[:, units, units] -= 6.0 * rnn.gamma * (x * field).T
@@ -79,7 +74,7 @@ def minimise_speed(
     points = np.empty_like(starts)
     residual = np.empty(starts.shape[1])
     converged = np.zeros(starts.shape[1], dtype=bool)
-    for part in _chunks(rnn.N, starts.shape[1]):
+    for part in slices(starts.shape[1], rnn.N, MAX_CHUNK_BYTES):
         points[:, part], residual[part], converged[part] = _minimise_chunk(
             rnn, starts[:, part], u, max_step, max_iter
         )

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .chunks import slices
+
 Float = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 TINY = 1e-290  # above what underflow can lose
@@ -22,8 +24,7 @@ MAX_CHUNK_BYTES = 6_000_000  # of one stack of matrices; about eight such stacks
 
 def chunks(n_units: int, n_points: int) -> list[slice]:
     """Return slices of ``n_points`` whose stacks (P, N, N) fit into memory."""
-    size = max(1, MAX_CHUNK_BYTES // (8 * n_units * n_units))
-    return [slice(i, min(i + size, n_points)) for i in range(0, n_points, size)]
+    return slices(n_points, n_units, MAX_CHUNK_BYTES)
 
 
 def approximate_inverse(matrices: NDArray[Any]) -> NDArray[Any]:
