@@ -272,9 +272,15 @@ def test_larger_networks_are_compared_with_strong_inputs():
 
 
 def test_few_hits_are_no_completeness():
-    # two starts a round keep meeting the point they know
-    settings = SearchSettings(n_starts=2, max_starts=12)
-    assert find_fixed_points(multistable(), np.zeros(1), pool(30), settings).status == "incomplete"
+    # starts at one attractor meet it again and again: coverage 1, index sum +1, one point of many
+    rnn = multistable()
+    many = find_fixed_points(rnn, np.zeros(1), pool(30))
+    assert len(many) > 1
+    at_one = np.repeat(many.points[many.stability == "stable"][:1].T, 4, axis=1)
+    settings = SearchSettings(n_starts=2, max_starts=2, noise=0.0)
+    few = find_fixed_points(rnn, np.zeros(1), at_one, settings)
+    assert (len(few), few.coverage, few.index_sum) == (1, 1.0, few.index_expected)
+    assert few.status == "incomplete"
 
 
 def test_what_regions_rule_out_is_no_point():
