@@ -1,4 +1,4 @@
-"""The five schemas, declared without a database until `activate` gives them one."""
+"""The six schemas, declared without a database until `activate` gives them one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ network = dj.Schema()
 training = dj.Schema()
 performance = dj.Schema()
 dynamics = dj.Schema()
+work = dj.Schema()
 
 # In the order of their foreign keys.
 SCHEMAS: dict[str, dj.Schema] = {
@@ -17,6 +18,7 @@ SCHEMAS: dict[str, dj.Schema] = {
     "training": training,
     "performance": performance,
     "dynamics": dynamics,
+    "work": work,
 }
 
 
