@@ -227,3 +227,12 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
         raise DatabaseError(f"host = {host!r}, port {port}: {text}; {remedy}") from None
     finally:
         adapter_logger.setLevel(level)
+
+
+def second_connection() -> dj.Connection:
+    """Open another connection to the same server, as the one that is open."""
+    info = connection().conn_info
+    return dj.Connection(
+        info["host"], info["user"], info["passwd"], info["port"],
+        use_tls=info["ssl_input"], backend=connection().adapter.backend,
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .worker import COMPUTED
+from .computed import COMPUTED
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Worker(dj.Manual):
     device        : varchar(64)    # torch device
     n_threads     : int32          # threads of the process
     code_version  : varchar(64)    # package version and commit
+    session_id=0  : int64          # the server's number of its session
     state         : enum('idle', 'working', 'waiting', 'ended', 'lost')  # lost: its beats stopped
     note=""       : varchar(255)   # what it waits for, or how it ended
     started_at    : datetime(3)    # UTC, by the server's clock, as all times here
