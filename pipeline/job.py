@@ -126,10 +126,10 @@ def run_job(
             return False
         if all(hasattr(table, name) for name in TRIPARTITE):
             fetched = patient(lambda: table.make_fetch(dict(job.key)))
+            before = _hash(fetched)  # now: references remember what they have loaded
             job.phase = "computing"
             computed = patient(lambda: table.make_compute(dict(job.key), *fetched))
             job.phase = "inserting"
-            before = _hash(fetched)
             patient(lambda: _insert(job, connection, table, computed, before))
         else:
             patient(lambda: _make(job, connection, table))
