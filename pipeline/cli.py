@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,23 +125,67 @@ def submit(
 @app.command()
 def worker(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Wait for more jobs.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Workers, each a process.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
+    heartbeat: Annotated[float, typer.Option(min=0.1, help="Seconds between heartbeats.")] = 10.0,
+    max_losses: Annotated[
+        int, typer.Option(min=1, help="Workers that may die with a job until it fails.")
+    ] = 5,
 ) -> None:
-    """Fill all tables until there is nothing left that this worker can do."""
-    with _session() as pipeline:
-        from pipeline import progress
+    """Fill all tables until there is nothing left: any number of workers, on any machines.
 
+    At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
+    with status 0. Status 1: jobs failed.
+    """
+    # Until there is a job to give back, a signal just ends it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda *_: sys.exit(0))
+    # Before torch is imported.
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    with _session():
+        from pipeline import progress, supervisor, worker
+
+        tables = worker.tables_named(table)
+        if processes > 1:
+            arguments = [f"--threads={threads}", f"--heartbeat={heartbeat}", "--quiet"]
+            arguments += [f"--max-losses={max_losses}"] + ["--forever"] * forever
+            arguments += [f"--device={device}"] * (device is not None)
+            arguments += [f"--table={name}" for name in table or ()]
+            say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
+            watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses)
+            raise typer.Exit(watcher.run())
         progress.quiet.set(quiet)
-        made, failed = 0, []
-        while True:
-            filled = pipeline.fill(announce=None if quiet else _announce)
-            made, failed = made + filled.made, failed + filled.errors
-            if not filled.made:
-                break
-        for name, key, message in failed:
+        supervised = os.environ.get(supervisor.WORKER_ID)
+        loop = worker.WorkLoop(
+            tables,
+            until="forever" if forever else "nothing running" if supervised else "nothing pending",
+            announce=None if quiet else _announce,
+            waiting=_say_waiting,
+            beat_seconds=heartbeat,
+            max_losses=max_losses,
+            worker_id=None if supervised is None else int(supervised),
+            shares=True,
+            device=device,
+        )
+        from pipeline.stopping import stopping_at_signals
+
+        supervisor.end_with_supervisor()
+        with stopping_at_signals(loop):
+            filled = loop.run()
+        for name, key, message in filled.errors:
             errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
-        console.print(f"{made} rows computed, {len(failed)} jobs failed.")
-        if failed:
-            raise typer.Exit(1)
+        console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
+        if filled.errors and not loop.stop.is_set():
+            raise typer.Exit(1 if supervised is None else supervisor.JOBS_FAILED)
+
+
+def _say_waiting(error: BaseException, seconds: float) -> None:
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    errors.print(f"waiting {seconds:.0f} s: {line}", markup=False, soft_wrap=True)
 
 
 @app.command()

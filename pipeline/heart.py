@@ -118,7 +118,8 @@ class Heart:
             with self._using:
                 self._open().query(
                     f"UPDATE {worker} SET state='ended', note=%s, n_done=%s, beat_at="
-                    f"{now(self._open())}, job_table='' WHERE worker_id=%s AND state <> 'lost'",
+                    f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
+                    "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL WHERE worker_id=%s AND state <> 'lost'",
                     args=(note[:255], self.report.n_done, self.worker_id),
                 )
         except Exception as error:  # then it is found by its missing heartbeats

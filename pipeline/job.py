@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,8 @@ class Job:
         What it reports is said with the next heartbeat.
     stop : Event
         Set when the process is to end.
+    device : str, optional
+        Torch device of a training; the GPU where there is one.
     phase : str
         "fetching", "computing" or "inserting".
     yields : bool
@@ -52,9 +54,9 @@ class Job:
     key: Key
     heart: Heart
     stop: threading.Event
+    device: str | None = None
     phase: str = "fetching"
     yields: bool = False
-    _said: float = field(default=0.0, init=False)
 
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:

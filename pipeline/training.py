@@ -302,6 +302,7 @@ class Training(dj.Computed):
                     NetworkParams.build(network_row),
                     TrainingParams.build(training_row, penalties),
                     seeds=range(first, first + int(n_networks)),
+                    device=None if job is None else job.device,
                     progress=report,
                     checkpoints=None if job is None else job.checkpoints,
                     stop=None if job is None else job.must_stop,

@@ -16,6 +16,7 @@ import torch
 
 from models import TrainingStopped
 from models.cohort import default_device
+from tasks_lib.errors import ParameterError
 
 from . import database
 from .computed import COMPUTED
@@ -73,6 +74,8 @@ class WorkLoop:
     shares : bool
         Whether new jobs are entered for all workers by one of them, in turn: for hundreds of
         workers. Otherwise this one enters its own.
+    device : str, optional
+        Torch device of trainings; the GPU where there is one.
     stop : Event
         Set to have it end: at the next iteration of a training, or after the present job.
     """
@@ -86,6 +89,7 @@ class WorkLoop:
     max_losses: int = MAX_LOSSES
     worker_id: int | None = None
     shares: bool = False
+    device: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -103,7 +107,7 @@ class WorkLoop:
         host = Host(
             host=os.uname().nodename[:255],
             pid=os.getpid(),
-            device=default_device(),
+            device=self.device or default_device(),
             n_threads=torch.get_num_threads(),
             code_version=code[:64],
         )
@@ -154,7 +158,7 @@ class WorkLoop:
         return Filled(self.made, self.errors)
 
     def _do(self, queue: Queue, key: Key) -> None:
-        job = Job(queue, key, self.heart, self.stop)
+        job = Job(queue, key, self.heart, self.stop, self.device)
         begin(self.heart, queue, key)
         made = False
         self.job = job
@@ -324,3 +328,20 @@ def fill(
         Called with a table's name and the number of its jobs, when it goes on to a table.
     """
     return WorkLoop(tables, restriction, announce=announce).run()
+
+
+def tables_named(names: Sequence[str] | None) -> Sequence[Any]:
+    """Return the computed tables of these names, in their order; all where there are none.
+
+    Raises
+    ------
+    ParameterError
+        For a name that no table has.
+    """
+    known = {table.__name__: table for table in COMPUTED}
+    for name in names or ():
+        if name not in known:
+            raise ParameterError(
+                "table", name, "is not a computed table", f"use {', '.join(known)}"
+            )
+    return [table for name, table in known.items() if not names or name in names]
