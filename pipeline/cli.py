@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -189,17 +190,37 @@ def _say_waiting(error: BaseException, seconds: float) -> None:
 
 
 @app.command()
-def status() -> None:
-    """Say how far each table is."""
-    with _session():
-        from pipeline.status import table_status
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 3.0,
+    n_failures: Annotated[int, typer.Option("--failures", min=0, help="Failures shown.")] = 5,
+) -> None:
+    """Say how far each table is, what each worker does, and what failed."""
+    with _session() as pipeline:
+        from pipeline.server import passes, reconnect
+        from pipeline.status import Pace
+        from pipeline.status_page import status_page
 
-        table = Table("table")
-        for heading in ("done", "pending", "running", "failed"):
-            table.add_column(heading, justify="right")
-        for s in table_status():
-            table.add_row(s.table, *(str(n) for n in (s.done, s.pending, s.running, s.failed)))
-        console.print(table)
+        pace = Pace()
+        if not watch:
+            console.print(status_page(pace, n_failures))
+            return
+        from rich.live import Live
+
+        with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+            while True:
+                try:
+                    live.update(status_page(pace, n_failures), refresh=True)
+                    time.sleep(every)
+                except KeyboardInterrupt:
+                    return
+                except Exception as error:  # of a server that is away for a while
+                    if not passes(error):
+                        raise
+                    live.update(f"waiting: {type(error).__name__}: {error}", refresh=True)
+                    time.sleep(every)
+                    with suppress(Exception):
+                        reconnect(pipeline.database.connection())
 
 
 @app.command()

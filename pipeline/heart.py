@@ -19,6 +19,7 @@ from .server import hang_up, now, passes, reconnect
 from .work import Worker
 
 BEAT_SECONDS = 10.0
+SOONEST = 1.0  # seconds from one heartbeat to one that has news
 LIVING = ("idle", "working", "waiting")
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,8 @@ class Heart:
                 self._open().query(
                     f"UPDATE {worker} SET state='ended', note=%s, n_done=%s, beat_at="
                     f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
-                    "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL WHERE worker_id=%s AND state <> 'lost'",
+                    "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL "
+                    "WHERE worker_id=%s AND state <> 'lost'",
                     args=(note[:255], self.report.n_done, self.worker_id),
                 )
         except Exception as error:  # then it is found by its missing heartbeats
@@ -161,12 +163,14 @@ class Heart:
         self._contact_since = time.monotonic()
 
     def _live(self) -> None:
-        wait = self.beat_seconds
+        wait, last = self.beat_seconds, 0.0
         while not self._ending.is_set():
             self._wake.wait(wait)
+            self._ending.wait(max(last + min(SOONEST, wait) - time.monotonic(), 0.0))
             self._wake.clear()
             if self._ending.is_set():
                 return
+            last = time.monotonic()
             try:
                 with self._using:
                     self._beat()

@@ -184,9 +184,12 @@ def _hash(fetched: Any) -> str:
 def begin(heart: Heart, queue: Queue, key: Key) -> None:
     """Say with the next heartbeats that a job is worked on."""
     said = heart.report
+    is_news = said.state != "working" or said.job_table != queue.name
     said.state, said.note = "working", ""
     said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
     said.first_iteration = said.iteration = said.n_iterations = said.loss = None
+    if is_news:
+        heart.beat_now()
 
 
 def end(heart: Heart, made: bool) -> None:
