@@ -182,9 +182,9 @@ def _hash(fetched: Any) -> str:
 
 
 def begin(heart: Heart, queue: Queue, key: Key) -> None:
-    """Say with the next heartbeats that a job is worked on."""
+    """Say with the next heartbeats that a job is worked on; soon, where it is of another table."""
     said = heart.report
-    is_news = said.state != "working" or said.job_table != queue.name
+    is_news = said.job_table != queue.name
     said.state, said.note = "working", ""
     said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
     said.first_iteration = said.iteration = said.n_iterations = said.loss = None
@@ -192,9 +192,9 @@ def begin(heart: Heart, queue: Queue, key: Key) -> None:
         heart.beat_now()
 
 
-def end(heart: Heart, made: bool) -> None:
+def rest(heart: Heart) -> None:
     """Say that no job is worked on."""
     said = heart.report
-    said.state, said.note, said.n_done = "idle", "", said.n_done + int(made)
+    said.state, said.note = "idle", ""
     said.job_table, said.job_key, said.job_began = "", None, None
     said.first_iteration = said.iteration = said.n_iterations = said.loss = None

@@ -22,7 +22,7 @@ from . import database
 from .computed import COMPUTED
 from .errands import end_errand, server_time, take_errand, was_done_since
 from .heart import BEAT_SECONDS, Heart, Host
-from .job import Job, JobLost, JobStopped, begin, end, run_job
+from .job import Job, JobLost, JobStopped, begin, rest, run_job
 from .progress import TableBar
 from .provenance import code_version
 from .queue import Key, Queue, with_pending_jobs
@@ -179,7 +179,7 @@ class WorkLoop:
         finally:
             self.job = None
             self._bar.advance()
-            end(self.heart, made)
+            self.heart.report.n_done += made
         if self.heart.lost.is_set() and not self.stop.is_set():
             self._patiently(self.heart.start_anew)
 
@@ -236,6 +236,7 @@ class WorkLoop:
     def _is_more_to_come(self) -> bool:
         """Have new jobs entered, by this worker or another; return whether to look again."""
         self._seen.clear()
+        rest(self.heart)
         if not self.shares:
             if self._enter(self._queues):
                 return True
