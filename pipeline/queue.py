@@ -25,8 +25,7 @@ from .work import Worker
 
 Key = dict[str, Any]
 
-# Jobs that are looked at together: workers choose among them at random, so that hundreds of them
-# seldom try for the same.
+# Jobs that are looked at together: workers choose among them at random.
 CANDIDATES = 64
 VERSION_LENGTH = 64
 
@@ -98,12 +97,14 @@ class Queue:
         (gone & "status in ('pending', 'error')").delete_quick()
         return max(int(entered), 0)
 
-    def candidates(self, connection: dj.Connection, restriction: Sequence[Any] = ()) -> list[Key]:
-        """Return keys of jobs that may be taken, the first ones in the order of their priority."""
+    def candidates(
+        self, connection: dj.Connection, restriction: Sequence[Any] = (), first: int = 0
+    ) -> list[Key]:
+        """Return keys of jobs that may be taken, some in the order of their priority, shuffled."""
         rows = connection.query(
             f"SELECT {self._columns} FROM {self.sql_name} WHERE {self.is_pending(restriction)} "
             f"ORDER BY {self._quoted('priority')}, {self._quoted('scheduled_time')} "
-            f"LIMIT {CANDIDATES}"
+            f"LIMIT {CANDIDATES} OFFSET {int(first)}"
         ).fetchall()
         keys = [dict(zip(self.primary_key, row, strict=True)) for row in rows]
         random.shuffle(keys)

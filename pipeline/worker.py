@@ -21,11 +21,12 @@ from tasks_lib.errors import ParameterError
 from . import database
 from .computed import COMPUTED
 from .errands import end_errand, server_time, take_errand, was_done_since
+from .finder import Finder
 from .heart import BEAT_SECONDS, Heart, Host
 from .job import Job, JobLost, JobStopped, begin, rest, run_job
 from .progress import TableBar
 from .provenance import code_version
-from .queue import Key, Queue, with_pending_jobs
+from .queue import Key, Queue
 from .server import passes, patiently, reconnect, seconds_since, session_number
 
 Until = Literal["nothing pending", "nothing running", "forever"]
@@ -34,7 +35,6 @@ ENTER_SECONDS = 1.0  # from the end of one entering of new jobs to the next, of 
 IDLE_ENTER_SECONDS = 5.0  # the same where all wait for more
 POLL_SECONDS = (0.2, 0.6)  # a worker without a job looks again after a time between these
 IDLE_POLL_SECONDS = (1.0, 3.0)  # the same where it waits for more
-CANDIDATES_LAST = 5.0  # seconds for which jobs that were seen are tried
 MAX_LOSSES = 5
 ENTERING = "enter_jobs"
 
@@ -98,7 +98,6 @@ class WorkLoop:
         self.errors: list[tuple[str, Key, str]] = []
         self._queues = [Queue(table) for table in self.tables]
         self._conditions = [] if self.restriction is None else [self.restriction]
-        self._seen: dict[str, tuple[float, list[Key]]] = {}
         self._bar = TableBar(shown=self.announce is not None)
         # The dead may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
@@ -111,6 +110,7 @@ class WorkLoop:
             n_threads=torch.get_num_threads(),
             code_version=code[:64],
         )
+        self._finder = Finder(self._queues, self._conditions, host.code_version, host.pid)
         self.heart = Heart(
             database.second_connection,
             host,
@@ -208,24 +208,10 @@ class WorkLoop:
 
     def _take(self) -> tuple[Queue, Key] | None:
         """Return a job that is now ours, of the first table that has one."""
-        for queue in self._pending():
-            keys = self._candidates(queue)
-            while keys:
-                key = keys.pop()
-                host = self.heart.host
-                if queue.take(
-                    self.connection, key, self.heart.worker_id, host.code_version, host.pid
-                ):
-                    self._go_on_to(queue)
-                    return queue, key
-        return None
-
-    def _candidates(self, queue: Queue) -> list[Key]:
-        since, keys = self._seen.get(queue.name, (0.0, []))
-        if not keys or time.monotonic() - since > CANDIDATES_LAST:
-            keys = queue.candidates(self.connection, self._conditions)
-            self._seen[queue.name] = (time.monotonic(), keys)
-        return keys
+        taken = self._finder.take(self.connection, self.heart.worker_id)
+        if taken is not None:
+            self._go_on_to(taken[0])
+        return taken
 
     def _go_on_to(self, queue: Queue) -> None:
         if self.announce is not None and self._bar.title != queue.name:
@@ -235,7 +221,7 @@ class WorkLoop:
 
     def _is_more_to_come(self) -> bool:
         """Have new jobs entered, by this worker or another; return whether to look again."""
-        self._seen.clear()
+        self._finder.forget()
         rest(self.heart)
         if not self.shares:
             if self._enter(self._queues):
@@ -243,7 +229,7 @@ class WorkLoop:
         elif not self._have_entered():
             return True
         # All jobs that there are were entered after this worker had found none.
-        if self._pending():
+        if self._finder.pending(self.connection):
             return True
         forever = self.until == "forever"
         if forever or self._is_anyone_to_wait_for():
@@ -259,7 +245,7 @@ class WorkLoop:
             if self._enter_in_turn(pause) or was_done_since(self.connection, ENTERING, began):
                 return True
             self.stop.wait(random.uniform(*POLL_SECONDS))
-            if self._pending():
+            if self._finder.pending(self.connection):
                 return False
         return True
 
@@ -273,9 +259,6 @@ class WorkLoop:
 
     def _enter(self, queues: Sequence[Queue]) -> int:
         return sum(queue.enter(self.connection, self._conditions) for queue in queues)
-
-    def _pending(self) -> list[Queue]:
-        return with_pending_jobs(self.connection, self._queues, self._conditions)
 
     def _is_anyone_to_wait_for(self) -> bool:
         """Return whether a job of another worker may yet come back, or bring new ones."""
