@@ -25,10 +25,26 @@ errors = Console(stderr=True)
 
 
 @app.callback()
-def _import_from_here() -> None:
+def _import_from_here(
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="A package of your own whose tasks and penalties rows may name; repeatable, and "
+            "added to RNN_ALLOWED_PACKAGES.",
+        ),
+    ] = None,
+) -> None:
     # Classes of a user's own may lie in the current directory; last, so that they hide nothing.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    if allow:
+        from pipeline.allowed import allow as allow_packages
+
+        try:
+            allow_packages(allow)
+        except ParameterError as error:
+            raise _refusal(error) from None
 
 
 def _refusal(error: Exception) -> typer.Exit:
