@@ -55,7 +55,7 @@ def _refusal(error: Exception) -> typer.Exit:
 
 
 @contextmanager
-def _session() -> Iterator[Any]:
+def _session(declare: bool | None = None) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend."""
     # Imported here, so that `rnn --help` does not wait for torch.
     from datajoint.errors import DataJointError
@@ -63,7 +63,7 @@ def _session() -> Iterator[Any]:
     import pipeline
 
     try:
-        pipeline.connect()
+        pipeline.connect(declare=declare)
         yield pipeline
     except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
         raise _refusal(error) from None
@@ -269,6 +269,34 @@ def summary(
             for row in rows:
                 table.add_row(*row)
             console.print(table)
+
+
+@app.command()
+def declare() -> None:
+    """Make every schema and table that is missing; for an administrator."""
+    with _session(declare=True) as pipeline:
+        schemas = [schema.database for schema in pipeline.schemas.SCHEMAS.values()]
+        console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
+
+
+@app.command()
+def roles(
+    backend: Annotated[
+        str | None, typer.Option(help="mysql or postgresql; DJ_BACKEND, else mysql.")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Names of schemas start with it; RNN_PREFIX, else rnn.")
+    ] = None,
+) -> None:
+    """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
+    import pipeline
+    from pipeline.roles import roles_sql
+
+    try:
+        # Not through rich, which would take [...] for its markup.
+        print(roles_sql(backend, prefix), end="")
+    except pipeline.DatabaseError as error:
+        raise _refusal(error) from None
 
 
 def main() -> None:
