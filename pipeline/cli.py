@@ -27,10 +27,26 @@ errors = Console(stderr=True)
 
 
 @app.callback()
-def _import_from_here() -> None:
+def _import_from_here(
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="A package of your own whose tasks and penalties rows may name; repeatable, and "
+            "added to RNN_ALLOWED_PACKAGES.",
+        ),
+    ] = None,
+) -> None:
     # Classes of a user's own may lie in the current directory; last, so that they hide nothing.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    if allow:
+        from pipeline.allowed import allow as allow_packages
+
+        try:
+            allow_packages(allow)
+        except ParameterError as error:
+            raise _refusal(error) from None
 
 
 def _refusal(error: Exception) -> typer.Exit:
@@ -41,7 +57,7 @@ def _refusal(error: Exception) -> typer.Exit:
 
 
 @contextmanager
-def _session() -> Iterator[Any]:
+def _session(declare: bool | None = None) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend."""
     # Imported here, so that `rnn --help` does not wait for torch.
     from datajoint.errors import DataJointError
@@ -49,7 +65,7 @@ def _session() -> Iterator[Any]:
     import pipeline
 
     try:
-        pipeline.connect()
+        pipeline.connect(declare=declare)
         yield pipeline
     except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
         raise _refusal(error) from None
@@ -319,6 +335,34 @@ def summary(
             for row in rows:
                 table.add_row(*row)
             console.print(table)
+
+
+@app.command()
+def declare() -> None:
+    """Make every schema and table that is missing; for an administrator."""
+    with _session(declare=True) as pipeline:
+        schemas = [schema.database for schema in pipeline.schemas.SCHEMAS.values()]
+        console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
+
+
+@app.command()
+def roles(
+    backend: Annotated[
+        str | None, typer.Option(help="mysql or postgresql; DJ_BACKEND, else mysql.")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Names of schemas start with it; RNN_PREFIX, else rnn.")
+    ] = None,
+) -> None:
+    """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
+    import pipeline
+    from pipeline.roles import roles_sql
+
+    try:
+        # Not through rich, which would take [...] for its markup.
+        print(roles_sql(backend, prefix), end="")
+    except pipeline.DatabaseError as error:
+        raise _refusal(error) from None
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from models.training_record import TrainedNetwork
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from . import schemas
+from .allowed import only_allowed_imports
 from .job import current_job
 from .network import NetworkParams
 from .parameters import ParameterTable, config_from_columns, make_config
@@ -85,6 +86,7 @@ class TrainingParams(ParameterTable, dj.Manual):
             cls()._insert_one(IMPORTED, {**cls.canonical({}), "max_iter": 0}, {})
 
     @classmethod
+    @only_allowed_imports()
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
         """Return the complete row, checked, defaults filled in; penalties among its fields."""
         return make_config(TrainingConfig, row).to_dict()
@@ -100,6 +102,7 @@ class TrainingParams(ParameterTable, dj.Manual):
         }
 
     @staticmethod
+    @only_allowed_imports()
     def build(row: dict[str, Any], penalties: list[dict[str, Any]]) -> TrainingConfig:
         """Make the configuration that a row and its penalties describe."""
         return config_from_columns(

@@ -202,7 +202,7 @@ def test_diverged_network_is_a_row_and_is_not_analysed(database, submission):
     assert len(p.Validation()) == len(p.FixedPoints()) == 0
 
 
-def test_a_users_own_task_and_penalty_train(database, submission):
+def test_a_users_own_task_and_penalty_train(database, submission, own_classes_allowed):
     p = database
     submission["tasks"]["cddm"] = {"class": "tests.pipeline.own:Echo", "n_steps": 10}
     submission["trainings"]["short"]["penalties"] = {"tests.pipeline.own:drift": {"weight": 0.5}}
