@@ -18,6 +18,7 @@ from .checkpoints import StoredCheckpoints
 from .heart import Heart
 from .queue import Key, Queue, job_hash
 from .server import patiently, reconnect, session_number, transaction
+from .written import WrittenFiles
 
 TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
 
@@ -145,17 +146,27 @@ def run_job(
 @contextmanager
 def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool]:
     """Inside, rows can be inserted, together with the end of the job; False: they are there."""
-    with transaction(connection):
-        if not job.queue.finish(connection, job.key, job.heart.worker_id):
-            if len(table & job.key):  # the answer to an earlier commit was lost
-                yield False
-                return
-            raise JobLost
-        type(table)._allow_insert = True
-        try:
-            yield True
-        finally:
-            type(table)._allow_insert = False
+    files = WrittenFiles()
+    is_committing = False
+    try:
+        with transaction(connection):
+            if not job.queue.finish(connection, job.key, job.heart.worker_id):
+                if len(table & job.key):  # the answer to an earlier commit was lost
+                    yield False
+                    return
+                raise JobLost
+            type(table)._allow_insert = True
+            try:
+                with files.noting():
+                    yield True
+            finally:
+                type(table)._allow_insert = False
+            files.make_durable()
+            is_committing = True
+    except BaseException:
+        if not is_committing:  # else nobody knows whether the rows are in
+            files.remove()
+        raise
 
 
 def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, before: str) -> None:
