@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -114,7 +115,8 @@ def disconnect() -> None:
     schemas.deactivate()
     opened, _state["connection"] = _state["connection"], None
     if opened is not None:
-        opened.close()
+        with suppress(Exception):  # it is closed, or the server has closed it
+            opened.close()
         if getattr(dj.conn, "connection", None) is opened:
             del dj.conn.connection
     _state["server"] = None

@@ -14,10 +14,13 @@ from typing import Any
 import datajoint as dj
 from deepdiff import DeepHash
 
+from models.checkpoints import CHECKPOINT_SECONDS
+
 from .checkpoints import StoredCheckpoints
 from .heart import Heart
 from .queue import Key, Queue, job_hash
 from .server import patiently, reconnect, session_number, transaction
+from .store import files_of_an_insert
 
 TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
 
@@ -44,6 +47,8 @@ class Job:
         Set when the process is to end.
     device : str, optional
         Torch device of a training; the GPU where there is one.
+    checkpoint_seconds : float
+        Time from one state of a training to the next in the store (s).
     phase : str
         "fetching", "computing" or "inserting".
     yields : bool
@@ -55,6 +60,7 @@ class Job:
     heart: Heart
     stop: threading.Event
     device: str | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     phase: str = "fetching"
     yields: bool = False
 
@@ -142,6 +148,12 @@ def run_job(
         _current.reset(token)
 
 
+def leave_nothing_behind(job: Job) -> None:
+    """Remove what we wrote of a job that another worker has taken over, if that one is done."""
+    if "checkpoints" in vars(job) and len(job.queue.table() & job.key):
+        job.checkpoints.remove()
+
+
 @contextmanager
 def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool]:
     """Inside, rows can be inserted, together with the end of the job; False: they are there."""
@@ -153,7 +165,8 @@ def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool
             raise JobLost
         type(table)._allow_insert = True
         try:
-            yield True
+            with files_of_an_insert():
+                yield True
         finally:
             type(table)._allow_insert = False
 
@@ -185,9 +198,10 @@ def begin(heart: Heart, queue: Queue, key: Key) -> None:
     """Say with the next heartbeats that a job is worked on."""
     said = heart.report
     is_news = said.state != "working" or said.job_table != queue.name
+    # How far the job before was goes first: a heartbeat may come in between.
+    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
     said.state, said.note = "working", ""
     said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
     if is_news:
         heart.beat_now()
 
