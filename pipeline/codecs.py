@@ -12,11 +12,10 @@ from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
 from matplotlib.figure import Figure
 
-from .written import note_written
+from .written import STORE, note_file
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DPI = 300
-STORE = "main"
 
 
 def check_reference(stored: Any) -> dict[str, Any]:
@@ -94,7 +93,16 @@ class StoredFigure:
         return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
 
 
-class FigureCodec(SchemaCodec):
+class _NotesFiles:
+    """Mixin of codecs: says which files are written, before they are."""
+
+    def _build_path(self, *args: Any, **kwargs: Any) -> tuple[str, str]:
+        path, token = super()._build_path(*args, **kwargs)  # type: ignore[misc]
+        note_file(path)
+        return path, token
+
+
+class FigureCodec(_NotesFiles, SchemaCodec):
     """``<figure@store>``: a matplotlib figure in, a `StoredFigure` out."""
 
     name = "figure"
@@ -119,9 +127,7 @@ class FigureCodec(SchemaCodec):
             schema, table, field, primary_key, ext=".png", store_name=store_name, config=config
         )
         content = to_png(value)
-        backend = self._get_backend(store_name, config=config)
-        note_written(backend, path)
-        backend.put_buffer(content, path)
+        self._get_backend(store_name, config=config).put_buffer(content, path)
         return {"path": path, "store": store_name, "n_bytes": len(content)}
 
     def decode(
@@ -141,25 +147,10 @@ class FigureCodec(SchemaCodec):
 unregister_codec("npy")
 
 
-class ArrayCodec(npy.NpyCodec):
+class ArrayCodec(_NotesFiles, npy.NpyCodec):
     """``<npy@store>`` of DataJoint, for files of our store alone."""
 
     name = "npy"
-
-    def encode(
-        self,
-        value: Any,
-        *,
-        key: dict[str, Any] | None = None,
-        context: dict[str, Any] | None = None,
-        store_name: str | None = None,
-    ) -> dict[str, Any]:
-        """Write the file; return what the column keeps."""
-        kept = super().encode(value, key=key, context=context, store_name=store_name)
-        note_written(
-            self._get_backend(store_name, config=self._codec_config(key, context)), kept["path"]
-        )
-        return kept
 
     def decode(
         self,

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -16,6 +17,7 @@ from datajoint.settings import find_config_file
 from . import schemas
 from .codecs import STORE  # registers <figure@...>
 from .declaration import TablesMissing
+from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
 CONNECT_TIMEOUT = 10  # seconds
@@ -146,7 +148,8 @@ def disconnect() -> None:
     _state["settings"] = None
     opened, _state["connection"] = _state["connection"], None
     if opened is not None:
-        opened.close()
+        with suppress(Exception):  # it is closed, or the server has closed it
+            opened.close()
         if getattr(dj.conn, "connection", None) is opened:
             del dj.conn.connection
     _state["server"] = None

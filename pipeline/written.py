@@ -10,14 +10,17 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from datajoint.hash_registry import get_store_backend
+
+STORE = "main"
 log = logging.getLogger(__name__)
 
 
 class WrittenFiles:
-    """Notes the files that the codecs write inside `noting`."""
+    """Notes the files of the store that the codecs write inside `noting`."""
 
     def __init__(self) -> None:
-        self._files: list[tuple[Any, str]] = []  # store, path in it
+        self._paths: list[str] = []
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -30,10 +33,13 @@ class WrittenFiles:
 
     def make_durable(self) -> None:
         """Have the system write them to disk: a row that survives a power loss has its files."""
-        paths = [Path(b._full_path(path)) for b, path in self._files if b.protocol == "file"]
-        for path in [*paths, *{path.parent for path in paths}]:
-            if path.is_dir() and os.name != "posix":
-                continue
+        if not self._paths:
+            return
+        backend: Any = get_store_backend(STORE)
+        if backend.protocol != "file" or os.name != "posix":
+            return
+        files = [Path(backend._full_path(path)) for path in self._paths]
+        for path in [*files, *{path.parent for path in files}]:
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -41,20 +47,27 @@ class WrittenFiles:
                 os.close(descriptor)
 
     def remove(self) -> None:
-        """Remove them: their rows were not inserted."""
-        for backend, path in self._files:
-            try:
-                backend.remove(path)
-            except Exception as error:  # `rnn gc` finds it
-                log.warning("%s cannot be removed: %s", path, error)
-        self._files.clear()
+        """Remove them: their rows were not inserted.
+
+        DataJoint leaves them: on a full disk every further attempt would fill it a little more.
+        """
+        if not self._paths:
+            return
+        try:
+            backend: Any = get_store_backend(STORE)
+            for path in self._paths:
+                for name in (path, f"{path}.saving"):  # what a file is called until it is whole
+                    backend.remove(name)
+        except Exception as error:  # `rnn gc` finds them
+            log.warning("files of an insert that failed cannot be removed: %s", error)
+        self._paths.clear()
 
 
 _noting: ContextVar[WrittenFiles | None] = ContextVar("written_files", default=None)
 
 
-def note_written(backend: Any, path: str) -> None:
-    """Note a file that a codec has written, or is about to, if anybody wants to know."""
+def note_file(path: str) -> None:
+    """Note a file of the store that a codec is about to write, if anybody wants to know."""
     files = _noting.get()
     if files is not None:
-        files._files.append((backend, path))
+        files._paths.append(path)

