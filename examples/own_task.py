@@ -16,6 +16,9 @@ Two ways to use it, both from the folder that holds the file, or with its packag
          comparison:
            class: "my_package.my_module:DelayedComparison"
            params: {shortest_delay: 5, longest_delay: 15}
+
+   Rows name code, so whoever runs it says whose: ``rnn --allow my_package submit FILE``, and
+   ``rnn --allow my_package worker``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from . import penalties
 from .activations import ACTIVATIONS, Activation, get_activation
+from .checkpoints import CheckpointFolder, Checkpoints, TrainingStopped
 from .cohort import CohortResult, train_cohort
 from .config import NetworkConfig
 from .connections import saddle_connections
@@ -33,6 +34,8 @@ from .training_record import TrainedNetwork
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "CheckpointFolder",
+    "Checkpoints",
     "CohortResult",
     "ConditionScores",
     "Connectivity",
@@ -53,6 +56,7 @@ __all__ = [
     "TrainedNetwork",
     "Trainer",
     "TrainingConfig",
+    "TrainingStopped",
     "ValidationScores",
     "choice_accuracy",
     "explain",

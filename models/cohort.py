@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,9 +13,16 @@ from pathlib import Path
 import torch
 
 from tasks_lib import Task
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import check_int
 
-from .atomic_file import write_atomically
+from .checkpoints import (
+    CHECKPOINT_SECONDS,
+    Checkpoints,
+    KeptState,
+    Schedule,
+    TrainingStopped,
+    checkpoints_of,
+)
 from .config import NetworkConfig
 from .connectivity import stream
 from .memory import TrainingSize, plan_memory
@@ -27,7 +35,7 @@ from .training_record import TrainedNetwork
 # Of networks that a CPU trains as one batch; see `groups`.
 MOST_NETWORKS = 16
 MOST_VALUES = 2**24
-# File beside the states of trainings that says which networks are one batch.
+# What says, beside the states of trainings, which networks are one batch.
 DIVISION = "division.json"
 
 
@@ -57,8 +65,10 @@ def train_cohort(
     device: str | None = None,
     progress: Progress | None = None,
     dtype: torch.dtype = torch.float32,
-    checkpoints: str | Path | None = None,
-    checkpoint_every: int = 100,
+    checkpoints: str | Path | Checkpoints | None = None,
+    checkpoint_every: int | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    stop: Callable[[], bool] | None = None,
 ) -> CohortResult:
     """Train networks that are alike but for their seed, or a sweep over what may differ too.
 
@@ -81,15 +91,26 @@ def train_cohort(
         Called as ``progress(step, n_steps, mean_loss)``, counted over the whole cohort.
     dtype : torch.dtype
         Precision of the training.
-    checkpoints : str or Path, optional
-        Folder for the states of the trainings; what an earlier call left there is gone on with.
-    checkpoint_every : int
-        Iterations from one writing to the next.
+    checkpoints : str, Path or Checkpoints, optional
+        Folder, or what else keeps the states of the trainings; what an earlier call left there is
+        gone on with.
+    checkpoint_every : int, optional
+        Iterations from one writing to the next. Without it time decides.
+    checkpoint_seconds : float
+        Seconds from one writing to the next, or 100 times what the last one took, if that is
+        longer.
+    stop : callable, optional
+        Asked after every iteration, and before another batch of networks is begun. Where it says
+        True, the state is written and the training ends. Every call does an iteration at least.
+
+    Raises
+    ------
+    TrainingStopped
+        Where ``stop`` said so before the end.
     """
     chosen = device or default_device()
-    folder = None if checkpoints is None else Path(checkpoints)
-    if folder is not None and not folder.is_dir():
-        raise ParameterError("checkpoints", str(folder), "is not a folder", "create it")
+    store = checkpoints_of(checkpoints)
+    schedule = Schedule(checkpoint_every, checkpoint_seconds)
     nets = one_for_each("network", network, len(seeds))
     trainings = one_for_each("training", training, len(seeds))
     if nets:
@@ -99,14 +120,19 @@ def train_cohort(
     parts: list[range] = []
     trials_at_once = None
     if seeds:
-        parts, trials_at_once = _division_of(folder, len(seeds)) or _divided(
+        division = _division_of(store, len(seeds))
+        parts, trials_at_once = division or _divided(
             _task_of(task, seeds[0]), nets, trainings, torch.device(chosen), dtype
         )
-        if folder is not None:
-            _keep_division(folder, parts, trials_at_once)
+        if store is not None and division is None:
+            _keep_division(store, parts, trials_at_once)
     networks: list[TrainedNetwork] = []
     seconds = 0.0
+    got_on = False
     for number, part in enumerate(parts):
+        done = number * trainings[0].max_iter
+        if got_on and stop is not None and stop():
+            raise TrainingStopped(done)
         own = [int(seeds[i]) for i in part]
         tasks = [_task_of(task, seed) for seed in own]
         rnn = RNNTorch.from_configs(
@@ -114,14 +140,19 @@ def train_cohort(
         )
         trainer = Trainer(rnn, tasks, [trainings[i] for i in part], trials_at_once)
 
-        def report(step: int, n_steps: int, loss: float, done: int = number) -> None:
+        def report(step: int, n_steps: int, loss: float, done: int = done) -> None:
+            nonlocal got_on
+            got_on = True
             if progress is not None:
-                progress(done * n_steps + step, len(parts) * n_steps, loss)
+                progress(done + step, len(parts) * n_steps, loss)
 
         # Seeds may come twice in a sweep, so that the place of the networks is in the name too.
         name = f"networks_{part[0]}_{part[-1]}_seeds_{own[0]}_{own[-1]}.npz"
-        state = None if folder is None else folder / name
-        networks += trainer.run_training(report, state, checkpoint_every)
+        state = None if store is None else KeptState(store, name, schedule)
+        try:
+            networks += trainer.run_training(report, state, stop=stop)
+        except TrainingStopped as stopped:
+            raise TrainingStopped(done + stopped.iteration) from None
         seconds += trainer.seconds
     return CohortResult(networks, chosen, seconds)
 
@@ -154,23 +185,29 @@ def groups(n_networks: int, n_values: int, training: TrainingConfig) -> list[ran
     return [range(first, last) for first, last in pairwise(edges)]
 
 
-def _division_of(folder: Path | None, n_networks: int) -> tuple[list[range], int | None] | None:
+def _division_of(
+    store: Checkpoints | None, n_networks: int
+) -> tuple[list[range], int | None] | None:
     """Return how an earlier call divided the networks, so that its states are gone on with."""
-    if folder is None or not (folder / DIVISION).exists():
+    content = None if store is None else store.read(DIVISION)
+    if content is None:
         return None
     try:
-        kept = json.loads((folder / DIVISION).read_text())
+        kept = json.loads(bytes(content))
         parts = [range(int(first), int(last)) for first, last in kept["parts"]]
         trials = kept["trials_at_once"]
-        whole = [i for part in parts for i in part] == list(range(n_networks))
-        return (parts, None if trials is None else int(trials)) if whole else None
-    except (OSError, ValueError, TypeError, KeyError):
-        return None  # damaged: the networks are divided anew
+        trials = None if trials is None else check_int("trials_at_once", trials, minimum=1)
+    except (ValueError, TypeError, KeyError, ArithmeticError):
+        warnings.warn(f"{DIVISION} is damaged. The networks are divided anew.", stacklevel=3)
+        return None
+    edges = [0, *(part.stop for part in parts)]
+    whole = all(parts) and [part.start for part in parts] == edges[:-1]
+    return (parts, trials) if whole and edges[-1] == n_networks else None
 
 
-def _keep_division(folder: Path, parts: Sequence[range], trials_at_once: int | None) -> None:
+def _keep_division(store: Checkpoints, parts: Sequence[range], trials_at_once: int | None) -> None:
     kept = {"parts": [[p.start, p.stop] for p in parts], "trials_at_once": trials_at_once}
-    write_atomically(folder / DIVISION, lambda file: file.write(json.dumps(kept).encode()))
+    store.write(DIVISION, json.dumps(kept).encode())
 
 
 def _divided(

@@ -14,11 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tasks_lib import Task
-from tasks_lib.errors import ParameterError, check_int
+from tasks_lib.errors import ParameterError
 
 from .adam import Adam
+from .atomic_file import write_atomically
 from .batches import Batch, Batches
 from .by_network import inner
+from .checkpoints import (
+    CHECKPOINT_SECONDS,
+    CheckpointFolder,
+    KeptState,
+    Schedule,
+    TrainingStopped,
+)
 from .dropout import UnitDropout
 from .early_stopping import BestWeights
 from .engine import Buffers, torch_on_one
@@ -154,8 +162,10 @@ class Trainer:
     def run_training(
         self,
         progress: Progress | None = None,
-        checkpoint: str | Path | None = None,
-        checkpoint_every: int = 100,
+        checkpoint: str | Path | KeptState | None = None,
+        checkpoint_every: int | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        stop: Callable[[], bool] | None = None,
     ) -> list[TrainedNetwork]:
         """Train to the end, and return every network.
 
@@ -163,41 +173,82 @@ class Trainer:
         ----------
         progress : callable, optional
             Called as ``progress(iteration, max_iter, mean_loss)`` after every iteration.
-        checkpoint : str or Path, optional
-            File of the training's state: read first where it exists, and written as the training
-            goes. A file that cannot be used is passed over with a warning.
-        checkpoint_every : int
-            Iterations from one writing to the next.
+        checkpoint : str, Path or KeptState, optional
+            File of the training's state: read first where it exists, written as the training goes
+            and when it is over. One that cannot be used is passed over with a warning. A
+            `KeptState` lies in any `Checkpoints`, and has its own schedule.
+        checkpoint_every : int, optional
+            Iterations from one writing to the next. Without it time decides.
+        checkpoint_seconds : float
+            Seconds from one writing to the next, or 100 times what the last one took, if that is
+            longer.
+        stop : callable, optional
+            Asked after every iteration. Where it says True before the training's end, the state is
+            written and the training ends.
+
+        Raises
+        ------
+        TrainingStopped
+            Where ``stop`` said so.
         """
-        check_int("checkpoint_every", checkpoint_every, minimum=1)
-        if checkpoint is not None and Path(checkpoint).exists():
-            try:
-                self.load_state(checkpoint)
-            except ParameterError as error:
-                warnings.warn(f"{error}. This training starts over.", stacklevel=2)
+        schedule = Schedule(checkpoint_every, checkpoint_seconds)
+        kept = None
+        if isinstance(checkpoint, KeptState):
+            kept = checkpoint
+        elif checkpoint is not None:
+            path = Path(checkpoint)
+            kept = KeptState(CheckpointFolder(path.parent), path.name, schedule)
+        if kept is not None:
+            self._go_on_from(kept)
         with self._threads():
-            while self.iteration < self.config.max_iter and self.record.active.any():
+            while not self._is_over():
                 began = time.perf_counter()
                 counted = self.record.active.copy()
                 loss = self._iterate()
                 self.seconds += time.perf_counter() - began
-                if checkpoint is not None and self.iteration % checkpoint_every == 0:
-                    self.save_state(checkpoint)
+                if kept is not None and kept.schedule.is_due(self.iteration):
+                    kept.write(self.iteration, self.state_bytes)
                 if progress is not None:
                     mean = float(loss[torch.as_tensor(counted)].mean())
                     progress(self.iteration, self.config.max_iter, mean)
+                if stop is not None and stop() and not self._is_over():
+                    if kept is not None:
+                        kept.write(self.iteration, self.state_bytes)
+                    raise TrainingStopped(self.iteration)
             networks = self._networks()
-            if checkpoint is not None:
-                self.save_state(checkpoint)
+            if kept is not None:
+                kept.write(self.iteration, self.state_bytes)
         return networks
+
+    def _is_over(self) -> bool:
+        return self.iteration >= self.config.max_iter or not self.record.active.any()
+
+    def _go_on_from(self, kept: KeptState) -> None:
+        content = kept.read()
+        if content is None:
+            return
+        try:
+            self.load_state_bytes(content, kept.source)
+        except ParameterError as error:
+            warnings.warn(f"{error}. This training starts over.", stacklevel=3)
+        else:
+            kept.iteration = self.iteration
 
     # State -------------------------------------------------------------------------------------
 
     def save_state(self, path: str | Path) -> None:
         """Write all that the training needs to go on elsewhere, on a CPU the same to the bit.
 
-        What a task draws must come from its own ``rng``.
+        What a task draws must come from its own ``rng``. A file of that name is replaced only by a
+        whole one.
         """
+        write_atomically(path, self._state().write)
+
+    def state_bytes(self) -> bytes:
+        """Return what `save_state` writes."""
+        return self._state().to_bytes()
+
+    def _state(self) -> TrainingState:
         arrays = {**self.record.arrays(), **self.best.arrays()}
         arrays |= {name: t.detach().cpu().numpy() for name, t in self._tensors().items()}
         arrays |= {name: g.get_state().numpy() for name, g in self._generators().items()}
@@ -206,22 +257,42 @@ class Trainer:
             "n_simulations": self.rnn.n_simulations,
             "batches": self.batches.state(),
         }
-        TrainingState(self.identity, values, arrays).write(path)
+        return TrainingState(self.identity, values, arrays)
 
-    @torch.no_grad()
     def load_state(self, path: str | Path) -> None:
         """Go on from a file of `save_state`.
 
         Raises
         ------
         ParameterError
-            Where the file is damaged, foreign, or the state of another training; the trainer is
-            then left as it was.
+            Where the file cannot be read, is damaged, foreign, or the state of another training;
+            the trainer is then left as it was.
         """
-        state = TrainingState.read(path, self.identity)
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise ParameterError(
+                "checkpoint",
+                str(path),
+                f"cannot be read ({error.strerror or error})",
+                "give a file of `save_state` that can",
+            ) from None
+        self.load_state_bytes(content, str(path))
+
+    @torch.no_grad()
+    def load_state_bytes(self, content: bytes, source: str = "bytes") -> None:
+        """Go on from what `state_bytes` gave; see `load_state`.
+
+        Parameters
+        ----------
+        content : bytes
+        source : str
+            Where they come from, for the error.
+        """
+        state = TrainingState.from_bytes(content, self.identity, source)
         wanted = {**self.record.arrays(), **self.best.arrays(), **self._generators()}
         state.check_holds(
-            path, {*wanted, *self._tensors()}, ("seconds", "n_simulations", "batches")
+            source, {*wanted, *self._tensors()}, ("seconds", "n_simulations", "batches")
         )
         self.record.load(state.arrays, self.rnn.device)
         self.best.load(state.arrays)

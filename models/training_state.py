@@ -1,18 +1,18 @@
-"""The state of a training in a file: written whole, never a pickle, refused where it is not ours.
+"""The state of a training as bytes: never a pickle, refused where they are not ours.
 
-The file is a NumPy ``.npz``: arrays by name, and one text, ``header``, in JSON. Every array has a
-checksum in the container, so that a file that was cut short or altered is found out.
+They are a NumPy ``.npz``: arrays by name, and one text, ``header``, in JSON. Every array has a
+checksum in the container, so that bytes that were cut short or altered are found out.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,13 @@ from tasks_lib import Task
 from tasks_lib.base import plain
 from tasks_lib.errors import ParameterError
 
-from .atomic_file import write_atomically
 from .rnn_torch import BLOCKS, WEIGHTS, RNNTorch
 from .sweep import told
 from .training_config import TrainingConfig
 
 FORMAT = "rnn-training-state"
 VERSION = 2
-START_OVER = "remove the file to start this training over"
+START_OVER = "remove it to start this training over"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,8 @@ class TrainingState:
     values: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
-    def write(self, path: str | Path) -> None:
-        """Write the file; a file of that name is replaced only by a whole one."""
+    def write(self, file: BinaryIO) -> None:
+        """Write it into an open file."""
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -59,28 +58,41 @@ class TrainingState:
         }
         text = np.array(json.dumps(header, sort_keys=True))
         arrays: dict[str, Any] = {"header": text, **self.arrays}
-        write_atomically(path, lambda file: np.savez(file, **arrays))
+        np.savez(file, **arrays)
+
+    def to_bytes(self) -> bytes:
+        """Return what `write` writes."""
+        file = io.BytesIO()
+        self.write(file)
+        return file.getvalue()  # the buffer itself, no copy of it
 
     @classmethod
-    def read(cls, path: str | Path, identity: Mapping[str, Any]) -> TrainingState:
-        """Read the file of the training that ``identity`` describes.
+    def from_bytes(cls, content: bytes, identity: Mapping[str, Any], source: str) -> TrainingState:
+        """Read the state of the training that ``identity`` describes.
+
+        Parameters
+        ----------
+        content : bytes
+            What `write` wrote.
+        identity : dict
+        source : str
+            Where they come from, for the error.
 
         Raises
         ------
         ParameterError
-            Where the file cannot be read, is damaged, is no training's state, or that of another
-            training.
+            Where the bytes are damaged, no training's state, or that of another training.
         """
-        header, arrays = _contents(path)
+        header, arrays = _contents(content, source)
         stored = header.get("identity")
         if (
             header.get("format") != FORMAT
             or not isinstance(stored, dict)
             or not isinstance(header.get("values"), dict)
         ):
-            raise _refusal(path, "is not the state of a training")
+            raise _refusal(source, "is not the state of a training")
         if header.get("version") != VERSION:
-            raise _refusal(path, f"has version {header.get('version')}, and not {VERSION}")
+            raise _refusal(source, f"has version {header.get('version')}, and not {VERSION}")
         # What JSON makes of it, so that tuples and lists are the same.
         wanted = json.loads(json.dumps(dict(identity)))
         for key in {**wanted, **stored}:  # in this order: what is plainest comes first
@@ -88,38 +100,34 @@ class TrainingState:
                 difference = (
                     f"{key}: {_short(stored.get(key))} there, {_short(wanted.get(key))} here"
                 )
-                raise _refusal(path, f"is the state of another training ({difference})")
+                raise _refusal(source, f"is the state of another training ({difference})")
         return cls(stored, header["values"], arrays)
 
-    def check_holds(
-        self, path: str | Path, arrays: Collection[str], values: Collection[str]
-    ) -> None:
-        """Refuse a file, read from ``path``, that lacks arrays or values of these names."""
+    def check_holds(self, source: str, arrays: Collection[str], values: Collection[str]) -> None:
+        """Refuse a state, read from ``source``, that lacks arrays or values of these names."""
         missing = sorted({*arrays} - {*self.arrays}) + sorted({*values} - {*self.values})
         if missing:
-            raise _refusal(path, f"lacks {', '.join(missing)}")
+            raise _refusal(source, f"lacks {', '.join(missing)}")
 
 
-def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _contents(content: bytes, source: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
-        with zipfile.ZipFile(path) as container:
+        with zipfile.ZipFile(io.BytesIO(content)) as container:
             damaged = container.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
-    except OSError as error:
-        raise _refusal(path, f"cannot be read ({error.strerror or error})") from None
     except Exception as error:  # damaged containers fail in many ways; none is the user's fault
-        raise _refusal(path, f"is damaged or foreign ({error})") from None
+        raise _refusal(source, f"is damaged or foreign ({error})") from None
     if not isinstance(header, dict):
-        raise _refusal(path, "is not the state of a training")
+        raise _refusal(source, "is not the state of a training")
     return header, arrays
 
 
-def _refusal(path: str | Path, problem: str) -> ParameterError:
-    return ParameterError("checkpoint", str(path), problem, START_OVER)
+def _refusal(source: str, problem: str) -> ParameterError:
+    return ParameterError("checkpoint", source, problem, START_OVER)
 
 
 def _short(value: Any) -> str:

@@ -26,6 +26,7 @@ from .performance import Psychometric, TrialPlot, Validation, ValidationParams
 from .submit import read_submission, submit
 from .task import Task
 from .training import Cohort, Training, TrainingParams
+from .work import LostJob, Worker
 from .worker import fill
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "FixedPoints",
     "LineAttractor",
     "Linearization",
+    "LostJob",
     "ManifoldParams",
     "NetworkParams",
     "Psychometric",
@@ -47,6 +49,7 @@ __all__ = [
     "TrialPlot",
     "Validation",
     "ValidationParams",
+    "Worker",
     "connect",
     "disconnect",
     "export_network",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,10 +27,26 @@ errors = Console(stderr=True)
 
 
 @app.callback()
-def _import_from_here() -> None:
+def _import_from_here(
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="A package of your own whose tasks and penalties rows may name; repeatable, and "
+            "added to RNN_ALLOWED_PACKAGES.",
+        ),
+    ] = None,
+) -> None:
     # Classes of a user's own may lie in the current directory; last, so that they hide nothing.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    if allow:
+        from pipeline.allowed import allow as allow_packages
+
+        try:
+            allow_packages(allow)
+        except ParameterError as error:
+            raise _refusal(error) from None
 
 
 def _refusal(error: Exception) -> typer.Exit:
@@ -39,7 +57,7 @@ def _refusal(error: Exception) -> typer.Exit:
 
 
 @contextmanager
-def _session() -> Iterator[Any]:
+def _session(declare: bool | None = None) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend."""
     # Imported here, so that `rnn --help` does not wait for torch.
     from datajoint.errors import DataJointError
@@ -47,7 +65,7 @@ def _session() -> Iterator[Any]:
     import pipeline
 
     try:
-        pipeline.connect()
+        pipeline.connect(declare=declare)
         yield pipeline
     except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
         raise _refusal(error) from None
@@ -124,37 +142,101 @@ def submit(
 @app.command()
 def worker(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Wait for more jobs.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Workers, each a process.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
+    heartbeat: Annotated[float, typer.Option(min=0.1, help="Seconds between heartbeats.")] = 10.0,
+    max_losses: Annotated[
+        int, typer.Option(min=1, help="Workers that may die with a job until it fails.")
+    ] = 5,
 ) -> None:
-    """Fill all tables until there is nothing left that this worker can do."""
-    with _session() as pipeline:
-        from pipeline import progress
+    """Fill all tables until there is nothing left: any number of workers, on any machines.
 
+    At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
+    with status 0. Status 1: jobs failed.
+    """
+    # Until there is a job to give back, a signal just ends it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda *_: sys.exit(0))
+    # Before torch is imported.
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    with _session():
+        from pipeline import progress, supervisor, worker
+
+        tables = worker.tables_named(table)
+        if processes > 1:
+            arguments = [f"--threads={threads}", f"--heartbeat={heartbeat}", "--quiet"]
+            arguments += [f"--max-losses={max_losses}"] + ["--forever"] * forever
+            arguments += [f"--device={device}"] * (device is not None)
+            arguments += [f"--table={name}" for name in table or ()]
+            say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
+            watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses)
+            raise typer.Exit(watcher.run())
         progress.quiet.set(quiet)
-        made, failed = 0, []
-        while True:
-            filled = pipeline.fill(announce=None if quiet else _announce)
-            made, failed = made + filled.made, failed + filled.errors
-            if not filled.made:
-                break
-        for name, key, message in failed:
+        supervised = os.environ.get(supervisor.WORKER_ID)
+        loop = worker.WorkLoop(
+            tables,
+            until="forever" if forever else "nothing running" if supervised else "nothing pending",
+            announce=None if quiet else _announce,
+            waiting=_say_waiting,
+            beat_seconds=heartbeat,
+            max_losses=max_losses,
+            worker_id=None if supervised is None else int(supervised),
+            shares=True,
+            device=device,
+        )
+        from pipeline.stopping import stopping_at_signals
+
+        supervisor.end_with_supervisor()
+        with stopping_at_signals(loop):
+            filled = loop.run()
+        for name, key, message in filled.errors:
             errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
-        console.print(f"{made} rows computed, {len(failed)} jobs failed.")
-        if failed:
-            raise typer.Exit(1)
+        console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
+        if filled.errors and not loop.stop.is_set():
+            raise typer.Exit(1 if supervised is None else supervisor.JOBS_FAILED)
+
+
+def _say_waiting(error: BaseException, seconds: float) -> None:
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    errors.print(f"waiting {seconds:.0f} s: {line}", markup=False, soft_wrap=True)
 
 
 @app.command()
-def status() -> None:
-    """Say how far each table is."""
-    with _session():
-        from pipeline.status import table_status
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 3.0,
+    n_failures: Annotated[int, typer.Option("--failures", min=0, help="Failures shown.")] = 5,
+) -> None:
+    """Say how far each table is, what each worker does, and what failed."""
+    with _session() as pipeline:
+        from pipeline.server import passes, reconnect
+        from pipeline.status import Pace
+        from pipeline.status_page import status_page
 
-        table = Table("table")
-        for heading in ("done", "pending", "running", "failed"):
-            table.add_column(heading, justify="right")
-        for s in table_status():
-            table.add_row(s.table, *(str(n) for n in (s.done, s.pending, s.running, s.failed)))
-        console.print(table)
+        pace = Pace()
+        if not watch:
+            console.print(status_page(pace, n_failures))
+            return
+        from rich.live import Live
+
+        with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+            while True:
+                try:
+                    live.update(status_page(pace, n_failures), refresh=True)
+                    time.sleep(every)
+                except KeyboardInterrupt:
+                    return
+                except Exception as error:  # of a server that is away for a while
+                    if not passes(error):
+                        raise
+                    live.update(f"waiting: {type(error).__name__}: {error}", refresh=True)
+                    time.sleep(every)
+                    with suppress(Exception):
+                        reconnect(pipeline.database.connection())
 
 
 @app.command()
@@ -253,6 +335,34 @@ def summary(
             for row in rows:
                 table.add_row(*row)
             console.print(table)
+
+
+@app.command()
+def declare() -> None:
+    """Make every schema and table that is missing; for an administrator."""
+    with _session(declare=True) as pipeline:
+        schemas = [schema.database for schema in pipeline.schemas.SCHEMAS.values()]
+        console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
+
+
+@app.command()
+def roles(
+    backend: Annotated[
+        str | None, typer.Option(help="mysql or postgresql; DJ_BACKEND, else mysql.")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Names of schemas start with it; RNN_PREFIX, else rnn.")
+    ] = None,
+) -> None:
+    """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
+    import pipeline
+    from pipeline.roles import roles_sql
+
+    try:
+        # Not through rich, which would take [...] for its markup.
+        print(roles_sql(backend, prefix), end="")
+    except pipeline.DatabaseError as error:
+        raise _refusal(error) from None
 
 
 def main() -> None:

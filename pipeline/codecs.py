@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DPI = 300
+STORE = "main"
 
 
 def to_png(figure: Figure | bytes) -> bytes:

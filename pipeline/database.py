@@ -14,15 +14,15 @@ import datajoint as dj
 from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
 
-from . import codecs as codecs  # registers <figure@...>
 from . import schemas
+from .codecs import STORE  # registers <figure@...>
+from .declaration import TablesMissing
 from .store import StoreError, check_s3, folder_store, is_s3, s3_store
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
 CONNECT_TIMEOUT = 10  # seconds
-STORE = "main"
 
-_state: dict[str, Any] = {"connection": None, "server": None}
+_state: dict[str, Any] = {"connection": None, "server": None, "settings": None}
 
 
 class DatabaseError(RuntimeError):
@@ -56,8 +56,13 @@ def connect(
     password: str | None = None,
     prefix: str | None = None,
     store: str | Path | None = None,
+    declare: bool | None = None,
 ) -> dj.Connection:
     """Connect, and declare the tables that are missing.
+
+    The connection is encrypted where the server offers TLS. With DJ_USE_TLS=true it is refused
+    where not; with RNN_TLS_CA, a file, also where the server's certificate is not signed by the
+    authority whose certificate that is.
 
     Without a server, neither here nor in DJ_HOST or datajoint.json, an embedded PostgreSQL under
     RNN_HOME (default ~/.rnn) is started.
@@ -73,17 +78,22 @@ def connect(
     store : str or Path, optional
         Folder of arrays and figures, or ``s3://bucket/prefix``; RNN_STORE, the store "main" of
         datajoint.json or DJ_STORES, or RNN_HOME/store by default.
+    declare : bool, optional
+        Whether missing schemas and tables are made; DJ_CREATE_TABLES or datajoint.json by
+        default, else yes. Without it nothing is created or altered.
 
     Raises
     ------
     DatabaseError
-        Where the server cannot be reached or refuses, or the store cannot be used.
+        Where the server cannot be reached or refuses, the store cannot be used, or tables are
+        missing and not to be made.
     """
     disconnect()
+    declare = dj.config["database.create_tables"] if declare is None else declare
     # Its warnings are about its own tables (native types in the jobs tables).
     logging.getLogger("datajoint").setLevel(logging.ERROR)
-    name = _checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
-    kind = _checked_backend(backend or dj.config["database.backend"])
+    name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
+    kind = checked_backend(backend or dj.config["database.backend"])
     address = host or _configured_host()
     dj.config["safemode"] = True
     _configure_store(store or os.environ.get("RNN_STORE"))
@@ -97,11 +107,18 @@ def connect(
             missing = "user (DJ_USER)" if user is None else "password (DJ_PASS)"
             raise DatabaseError(f"host = {address!r}: no {missing} is given; set it")
     password = getattr(password, "get_secret_value", lambda: password)()
-    opened = _open(kind, address, int(port), user, password)
-    _state["connection"] = opened
+    settings = (kind, address, int(port), user, password)
+    opened = _open(*settings)
+    _state["connection"], _state["settings"] = opened, settings
     dj.conn.connection = opened  # so that dj.conn() gives this one too
     try:
-        schemas.activate(name, opened)
+        schemas.activate(name, opened, declare)
+    except TablesMissing as error:
+        disconnect()
+        raise DatabaseError(
+            f"host = {address!r}: {error} are missing, or user {user!r} has no rights on them; "
+            "ask the administrator to run `rnn declare`, or to grant a role of `rnn roles`"
+        ) from None
     except Exception as error:
         disconnect()
         raise DatabaseError(
@@ -111,9 +128,24 @@ def connect(
     return opened
 
 
+def second_connection() -> dj.Connection:
+    """Open another connection to the same server, for another thread; the caller closes it.
+
+    The tables stay bound to the first one.
+
+    Raises
+    ------
+    DatabaseError
+        Before `connect`, and where the server cannot be reached or refuses.
+    """
+    connection()
+    return _open(*_state["settings"])
+
+
 def disconnect() -> None:
     """Close the connection, if one is open. The embedded server ends with its last user."""
     schemas.deactivate()
+    _state["settings"] = None
     opened, _state["connection"] = _state["connection"], None
     if opened is not None:
         opened.close()
@@ -127,13 +159,15 @@ def _one_line(error: BaseException) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _checked_backend(backend: str) -> str:
+def checked_backend(backend: str) -> str:
+    """Return DataJoint's name of a back end, or say that it is not known."""
     if backend not in BACKENDS:
         raise DatabaseError(f"backend = {backend!r}: is not known; use mysql or postgresql")
     return BACKENDS[backend]
 
 
-def _checked_prefix(prefix: str) -> str:
+def checked_prefix(prefix: str) -> str:
+    """Return a prefix of schemas, or say that it cannot be one."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix):
         raise DatabaseError(
             f"prefix = {prefix!r}: is not a name for schemas; use lower-case letters, digits and _"
@@ -212,7 +246,6 @@ def _start_embedded() -> tuple[str, str]:
 
 
 def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Connection:
-    local = host.startswith("/")
     adapter_logger = logging.getLogger("datajoint")
     level = adapter_logger.level
     adapter_logger.setLevel(logging.ERROR)  # the fall-back to no TLS is not the user's concern
@@ -223,20 +256,44 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
             user,
             password,
             port,
-            use_tls=False if local else dj.config["database.use_tls"],
+            use_tls=False if host.startswith("/") else _tls(kind),
             backend=kind,
         )
+    except DatabaseError:
+        raise
     except Exception as error:
         text = _one_line(error)
-        signs = ("access denied", "password", "authentication", "role ")
-        refused = any(sign in text.lower() for sign in signs)
-        remedy = (
-            "check user and password (DJ_USER, DJ_PASS)"
-            if refused
-            else "check host and port (DJ_HOST, DJ_PORT) and that the server runs"
-        )
         if password:
             text = text.replace(password, "***")
-        raise DatabaseError(f"host = {host!r}, port {port}: {text}; {remedy}") from None
+        raise DatabaseError(f"host = {host!r}, port {port}: {text}; {_remedy(text)}") from None
     finally:
         adapter_logger.setLevel(level)
+
+
+def _tls(kind: str) -> bool | dict[str, Any] | None:
+    """Return DataJoint's ``use_tls``: None takes TLS where it is offered."""
+    wanted = dj.config["database.use_tls"]
+    authority = os.environ.get("RNN_TLS_CA")
+    if authority:
+        if not Path(authority).is_file():
+            raise DatabaseError(f"RNN_TLS_CA = {authority!r}: is not a file; name a certificate")
+        if kind == "mysql":
+            return {"ca": authority, "check_hostname": False}
+        # With it, what DataJoint asks of libpq for True ("require") verifies the certificate.
+        os.environ["PGSSLROOTCERT"] = authority
+        return True
+    # For True DataJoint hands PyMySQL an empty dict, which takes a connection without TLS too.
+    return {"check_hostname": False} if wanted is True and kind == "mysql" else wanted
+
+
+def _remedy(text: str) -> str:
+    """Return what to do about an error of a driver."""
+    lower = text.lower()
+    if any(sign in lower for sign in ("ssl", "certificate", "tls")):
+        return (
+            "set up TLS on the server, or check DJ_USE_TLS and RNN_TLS_CA, or that this is the "
+            "right server"
+        )
+    if any(sign in lower for sign in ("access denied", "password", "authentication", "role ")):
+        return "check user and password (DJ_USER, DJ_PASS)"
+    return "check host and port (DJ_HOST, DJ_PORT) and that the server runs"

@@ -85,7 +85,8 @@ def _enter(
         seeds = (Training.Network & key).to_arrays("seed")
         key["first_seed"] = int(max(seeds, default=-1)) + 1
         # A cohort whose network was deleted is still there.
-        Cohort.insert1({**key, "n_networks": 1, "origin": "imported"}, skip_duplicates=True)
+        if not Cohort & key:
+            Cohort.insert1({**key, "n_networks": 1, "origin": "imported"})
         Training.insert1(
             {**key, "device": "none", "iterations": 0, "seconds": 0.0, **provenance()},
             allow_direct_insert=True,

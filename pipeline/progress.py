@@ -28,3 +28,36 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
         yield report
     finally:
         bar.close()
+
+
+class TableBar:
+    """A bar of the jobs of one table after the other.
+
+    Parameters
+    ----------
+    shown : bool
+        Whether there is one.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self.title = ""
+        self._shown = shown and not quiet.get()
+        self._bar: tqdm | None = None
+
+    def begin(self, title: str, n_jobs: int) -> None:
+        """Show a bar for a table."""
+        self.close()
+        self.title = title
+        if self._shown:
+            self._bar = tqdm(total=n_jobs, desc=title, unit="job", leave=False, dynamic_ncols=True)
+
+    def advance(self) -> None:
+        """Count one job as done."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,33 +1,116 @@
-"""The five schemas, declared without a database until `activate` gives them one."""
+"""The six schemas, declared without a database until `activate` gives them one."""
 
 from __future__ import annotations
 
-import datajoint as dj
+import inspect
+from collections.abc import Iterator
+from typing import Any
 
-task = dj.Schema()
-network = dj.Schema()
-training = dj.Schema()
-performance = dj.Schema()
-dynamics = dj.Schema()
+import datajoint as dj
+from datajoint.heading import Heading
+
+
+class Schema(dj.Schema):
+    """A schema whose tables can be bound to a database without asking it anything."""
+
+    def bind(self, name: str, connection: dj.Connection) -> None:
+        """Bind the tables to a database in which all of them exist: no query, no change."""
+        self.database, self.connection = name, connection
+        connection.register(self)
+        for cls, context in self.declare_list:
+            context = dict(context, self=cls, **{cls.__name__: cls})
+            self._bind_table(cls, context)
+            for part in parts(cls):
+                self._bind_table(part, dict(context, master=cls, self=part))
+
+    def _bind_table(self, table: type[dj.Table], context: dict[str, Any]) -> None:
+        # What DataJoint does to a table, without its question whether the table exists, its
+        # refreshing of lineage and its inserting of contents.
+        table.database, table._connection = self.database, self.connection
+        table._heading = Heading(
+            table_info={
+                "conn": self.connection,
+                "database": self.database,
+                "table_name": table.table_name,
+                "context": context,
+            }
+        )
+        table._support = [table.full_table_name]
+        table.declaration_context = context
+        if table.definition not in (table.__doc__ or ""):
+            table.__doc__ = f"{table.__doc__ or ''}\nTable definition:\n\n{table.definition}"
+
+    @property
+    def tables(self) -> Iterator[type[dj.Table]]:
+        """Every table of the schema, its parts after it."""
+        for cls, _ in self.declare_list:
+            yield cls
+            yield from parts(cls)
+
+
+def parts(table: type[dj.Table]) -> list[type[dj.Part]]:
+    """Return the parts of a table, in the order of the class."""
+    found = [v for v in vars(table).values() if inspect.isclass(v) and issubclass(v, dj.Part)]
+    for part in found:
+        part._master = table  # from which DataJoint makes the part's name
+    return found
+
+
+task = Schema()
+network = Schema()
+training = Schema()
+performance = Schema()
+dynamics = Schema()
+work = Schema()
 
 # In the order of their foreign keys.
-SCHEMAS: dict[str, dj.Schema] = {
+SCHEMAS: dict[str, Schema] = {
     "task": task,
     "network": network,
     "training": training,
     "performance": performance,
     "dynamics": dynamics,
+    "work": work,
 }
 
 
-def activate(prefix: str, connection: dj.Connection) -> None:
+def jobs_table_name(table: type[dj.Table]) -> str:
+    """Return the name of a computed table's jobs table, as DataJoint makes it."""
+    return "~~" + table.table_name.lstrip("_")
+
+
+def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> None:
     """Bind every schema and its tables to ``{prefix}_{name}`` on a connection.
 
     May be called again for another prefix or server: the tables then point there.
+
+    Parameters
+    ----------
+    prefix : str
+        Names of schemas start with it.
+    connection : Connection
+    declare : bool
+        Whether what is missing is made; without it nothing is created or altered.
+
+    Raises
+    ------
+    declaration.TablesMissing
+        Where tables are missing and are not to be made.
     """
+    from . import declaration
+
     deactivate()
+    missing = declaration.missing_tables(prefix, connection)
+    if missing and not declare:
+        raise declaration.TablesMissing(missing)
+    if missing:
+        declaration.declare_tables(prefix, connection)
     for name, schema in SCHEMAS.items():
-        schema.activate(f"{prefix}_{name}", connection=connection)
+        # For tables that a user adds in a session of his own.
+        schema.create_schema = schema.create_tables = declare
+        schema.bind(f"{prefix}_{name}", connection)
+    if declare:
+        declaration.fill_lookups(connection)
 
 
 def deactivate() -> None:

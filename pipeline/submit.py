@@ -83,7 +83,11 @@ def submit(content: Mapping[str, Any]) -> dict[str, int]:
             new[section] = len(table()) - before
         before = len(Cohort())
         for entry in content.get("cohorts", []):
-            Cohort().insert1(_cohort_row(entry), skip_duplicates=True)
+            row = _cohort_row(entry)
+            # Not skip_duplicates: MySQL asks for the right to UPDATE then, which who submits
+            # need not have.
+            if not Cohort & row:
+                Cohort().insert1(row)
         new["cohorts"] = len(Cohort()) - before
     return new
 

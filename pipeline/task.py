@@ -11,6 +11,7 @@ import tasks_lib
 from tasks_lib.errors import ParameterError
 
 from . import schemas
+from .allowed import only_allowed_imports
 from .parameters import ParameterTable
 
 
@@ -41,6 +42,7 @@ class Task(ParameterTable, dj.Manual):
         """
 
     @classmethod
+    @only_allowed_imports()
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
         """Return the complete row: the task is made and checked, its defaults filled in."""
         if "task_class" not in row:
@@ -77,6 +79,7 @@ class Task(ParameterTable, dj.Manual):
         return _make(row, seed)
 
 
+@only_allowed_imports()
 def _make(row: dict[str, Any], seed: int | None = 0) -> tasks_lib.Task:
     return tasks_lib.create_task(
         row["task_class"],

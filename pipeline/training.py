@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import datajoint as dj
@@ -16,6 +17,8 @@ from models.training_record import TrainedNetwork
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from . import schemas
+from .allowed import only_allowed_imports
+from .job import current_job
 from .network import NetworkParams
 from .parameters import ParameterTable, config_from_columns, make_config
 from .progress import progress_bar
@@ -83,6 +86,7 @@ class TrainingParams(ParameterTable, dj.Manual):
             cls()._insert_one(IMPORTED, {**cls.canonical({}), "max_iter": 0}, {})
 
     @classmethod
+    @only_allowed_imports()
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
         """Return the complete row, checked, defaults filled in; penalties among its fields."""
         return make_config(TrainingConfig, row).to_dict()
@@ -98,6 +102,7 @@ class TrainingParams(ParameterTable, dj.Manual):
         }
 
     @staticmethod
+    @only_allowed_imports()
     def build(row: dict[str, Any], penalties: list[dict[str, Any]]) -> TrainingConfig:
         """Make the configuration that a row and its penalties describe."""
         return config_from_columns(
@@ -284,16 +289,27 @@ class Training(dj.Computed):
         penalties: list[dict[str, Any]],
         n_networks: int,
     ) -> tuple[Any, ...]:
-        """Train."""
+        """Train; a worker's job goes on from its checkpoint, and stops when it is told to."""
         first = int(key["first_seed"])
-        with progress_bar(f"{key['task_name']}/{key['network_name']}") as report:
-            result = train_cohort(
-                lambda seed: Task.build(task_row, seed),
-                NetworkParams.build(network_row),
-                TrainingParams.build(training_row, penalties),
-                seeds=range(first, first + int(n_networks)),
-                progress=report,
-            )
+        job = current_job()
+        with progress_bar(f"{key['task_name']}/{key['network_name']}") as show:
+
+            def report(step: int, n_steps: int, loss: float) -> None:
+                show(step, n_steps, loss)
+                if job is not None:
+                    job.report(step, n_steps, loss)
+
+            with nullcontext() if job is None else job.yielding():
+                result = train_cohort(
+                    lambda seed: Task.build(task_row, seed),
+                    NetworkParams.build(network_row),
+                    TrainingParams.build(training_row, penalties),
+                    seeds=range(first, first + int(n_networks)),
+                    device=None if job is None else job.device,
+                    progress=report,
+                    checkpoints=None if job is None else job.checkpoints,
+                    stop=None if job is None else job.must_stop,
+                )
         weights = {row["penalty"]: float(row["weight"]) for row in penalties}
         return (result, int(training_row["max_iter"]), weights)
 

@@ -1,49 +1,55 @@
-"""Filling the tables: one process, one device."""
+"""Filling the tables: take a job, do it, take the next."""
 
 from __future__ import annotations
 
+import os
+import random
+import threading
+import time
+import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from .continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
-from .fixed_point_plots import FixedPointPlot
-from .fixed_points import FixedPoints
-from .line_attractors import LineAttractor
-from .linearization import Linearization
-from .performance import Psychometric, TrialPlot, Validation
-from .training import Training
+import datajoint as dj
+import torch
 
-# In the order in which rows depend on each other.
-COMPUTED: tuple[Any, ...] = (
-    Training,
-    Validation,
-    TrialPlot,
-    Psychometric,
-    FixedPoints,
-    Linearization,
-    FixedPointPlot,
-    ContinuousAttractor,
-    ContinuousAttractorPlot,
-    LineAttractor,
-)
+from models import TrainingStopped
+from models.cohort import default_device
+from tasks_lib.errors import ParameterError
+
+from . import database
+from .computed import COMPUTED
+from .errands import end_errand, server_time, take_errand, was_done_since
+from .finder import Finder
+from .heart import BEAT_SECONDS, Heart, Host
+from .job import Job, JobLost, JobStopped, begin, rest, run_job
+from .progress import TableBar
+from .provenance import code_version
+from .queue import Key, Queue
+from .server import passes, patiently, reconnect, seconds_since, session_number
+
+Until = Literal["nothing pending", "nothing running", "forever"]
+
+ENTER_SECONDS = 1.0  # from the end of one entering of new jobs to the next, of all workers
+IDLE_ENTER_SECONDS = 5.0  # the same where all wait for more
+POLL_SECONDS = (0.2, 0.6)  # a worker without a job looks again after a time between these
+IDLE_POLL_SECONDS = (1.0, 3.0)  # the same where it waits for more
+MAX_LOSSES = 5
+ENTERING = "enter_jobs"
 
 
 @dataclass(frozen=True)
 class Filled:
-    """What one pass over the tables did: rows made, and the errors of jobs that failed."""
+    """What filling the tables did: rows made, and the errors of jobs that failed."""
 
     made: int
     errors: list[tuple[str, dict[str, Any], str]]  # table, key, message
 
 
-def fill(
-    tables: Sequence[Any] = COMPUTED,
-    restriction: Any = None,
-    reserve_jobs: bool = True,
-    announce: Callable[[str, int], None] | None = None,
-) -> Filled:
-    """Populate tables in order, once.
+@dataclass
+class WorkLoop:
+    """Takes jobs and does them until nothing is left.
 
     Parameters
     ----------
@@ -51,26 +57,275 @@ def fill(
         In the order in which they depend on each other.
     restriction : restriction, optional
         Which keys; all by default.
-    reserve_jobs : bool
-        Whether several workers share the work through the jobs tables.
+    until : {"nothing pending", "nothing running", "forever"}
+        When it ends: where it finds no job and all running ones have a living worker, where no
+        job runs, or never.
     announce : callable, optional
-        Called with the table's name and the number of keys to do, where there are any.
+        Called with a table's name and the number of its jobs, when it goes on to a table.
+    waiting : callable, optional
+        Called with the error and the seconds when server or store fail and it waits.
+    beat_seconds : float
+        Time between heartbeats (s).
+    max_losses : int
+        Workers that may die one after the other with a job, without getting any further, until
+        the job fails.
+    worker_id : int, optional
+        Number of this worker; drawn by default.
+    shares : bool
+        Whether new jobs are entered for all workers by one of them, in turn: for hundreds of
+        workers. Otherwise this one enters its own.
+    device : str, optional
+        Torch device of trainings; the GPU where there is one.
+    stop : Event
+        Set to have it end: at the next iteration of a training, or after the present job.
     """
-    made, errors = 0, []
-    conditions = [] if restriction is None else [restriction]
-    for table in tables:
-        instance = table()
-        remaining = instance.progress(*conditions, display=False)[0]
-        if not remaining:
-            continue
-        if announce is not None:
-            announce(table.__name__, remaining)
-        result = instance.populate(
-            *conditions,
-            reserve_jobs=reserve_jobs,
-            suppress_errors=True,
-            display_progress=announce is not None,
+
+    tables: Sequence[Any] = COMPUTED
+    restriction: Any = None
+    until: Until = "nothing pending"
+    announce: Callable[[str, int], None] | None = None
+    waiting: Callable[[BaseException, float], Any] | None = None
+    beat_seconds: float = BEAT_SECONDS
+    max_losses: int = MAX_LOSSES
+    worker_id: int | None = None
+    shares: bool = False
+    device: str | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.job: Job | None = None
+        self.made = 0
+        self.errors: list[tuple[str, Key, str]] = []
+        self._queues = [Queue(table) for table in self.tables]
+        self._conditions = [] if self.restriction is None else [self.restriction]
+        self._bar = TableBar(shown=self.announce is not None)
+        # The dead may have left a job in any table, not only in ours.
+        everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
+        everywhere |= {queue.name: queue for queue in self._queues}
+        code, _ = code_version()
+        host = Host(
+            host=os.uname().nodename[:255],
+            pid=os.getpid(),
+            device=self.device or default_device(),
+            n_threads=torch.get_num_threads(),
+            code_version=code[:64],
         )
-        made += result["success_count"]
-        errors += [(table.__name__, dict(key), str(error)) for key, error in result["error_list"]]
-    return Filled(made, errors)
+        self._finder = Finder(self._queues, self._conditions, host.code_version, host.pid)
+        self.heart = Heart(
+            database.second_connection,
+            host,
+            list(everywhere.values()),
+            self.beat_seconds,
+            self.max_losses,
+            self.worker_id,
+        )
+
+    @property
+    def connection(self) -> dj.Connection:
+        """The worker's own connection; the heart has another."""
+        return database.connection()
+
+    # The loop ------------------------------------------------------------------------------------
+
+    def run(self) -> Filled:
+        """Work until nothing is left, or until `stop` is set."""
+        self._patiently(lambda: [queue.sql_name for queue in self.heart.queues])
+        self._patiently(self.heart.start)
+        self._renew_session()
+        note = "nothing left"
+        try:
+            self._patiently(
+                lambda: (
+                    self._enter_in_turn(ENTER_SECONDS) if self.shares else self._enter(self._queues)
+                )
+            )
+            while not self.stop.is_set():
+                taken = self._patiently(self._take)
+                if taken is not None:
+                    self._do(*taken)
+                elif not self._patiently(self._is_more_to_come):
+                    break
+            if self.stop.is_set():
+                note = "was asked to end"
+        except BaseException as error:
+            if not (self.stop.is_set() and passes(error)):
+                note = f"{type(error).__name__}: {error}"
+                raise
+        finally:
+            self._bar.close()
+            self.heart.stop(note)
+            self._bring_back_connection()
+        return Filled(self.made, self.errors)
+
+    def _do(self, queue: Queue, key: Key) -> None:
+        job = Job(queue, key, self.heart, self.stop, self.device)
+        begin(self.heart, queue, key)
+        made = False
+        self.job = job
+        try:
+            made = run_job(job, self.connection, self._wait)
+            self.made += made
+        except JobLost:
+            pass
+        except (JobStopped, KeyboardInterrupt, SystemExit) as error:
+            self._give_back(job)
+            if not isinstance(error, JobStopped):
+                raise
+        except Exception as error:
+            if isinstance(error, TrainingStopped) or (self.stop.is_set() and passes(error)):
+                self._give_back(job)
+            else:
+                self._fail(job, error)
+        finally:
+            self.job = None
+            self._bar.advance()
+            self.heart.report.n_done += made
+        if self.heart.lost.is_set() and not self.stop.is_set():
+            self._patiently(self.heart.start_anew)
+
+    def _give_back(self, job: Job) -> None:
+        """Give a job back; where the server does not answer, others find it later."""
+        give = lambda c: job.queue.give_back(c, job.key, self.heart.worker_id)  # noqa: E731
+        for _ in range(3):  # the row may be locked until the server has rolled back
+            try:
+                self.heart.on_connection(give)
+                return
+            except Exception as error:
+                if not passes(error):
+                    raise
+                time.sleep(0.2)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        message = f"{type(error).__name__}: {error}".rstrip(": ")
+        stack = "".join(traceback.format_exception(error))
+        fail = lambda: job.queue.fail(  # noqa: E731
+            self.connection, job.key, self.heart.worker_id, message, stack
+        )
+        if self._patiently(fail):
+            self.errors.append((job.queue.name, dict(job.key), message))
+
+    # Finding jobs --------------------------------------------------------------------------------
+
+    def _take(self) -> tuple[Queue, Key] | None:
+        """Return a job that is now ours, of the first table that has one."""
+        taken = self._finder.take(self.connection, self.heart.worker_id)
+        if taken is not None:
+            self._go_on_to(taken[0])
+        return taken
+
+    def _go_on_to(self, queue: Queue) -> None:
+        if self.announce is not None and self._bar.title != queue.name:
+            n_jobs = queue.n_pending(self.connection, self._conditions) + 1
+            self.announce(queue.name, n_jobs)
+            self._bar.begin(queue.name, n_jobs)
+
+    def _is_more_to_come(self) -> bool:
+        """Have new jobs entered, by this worker or another; return whether to look again."""
+        self._finder.forget()
+        rest(self.heart)
+        if not self.shares:
+            if self._enter(self._queues):
+                return True
+        elif not self._have_entered():
+            return True
+        # All jobs that there are were entered after this worker had found none.
+        if self._finder.pending(self.connection):
+            return True
+        forever = self.until == "forever"
+        if forever or self._is_anyone_to_wait_for():
+            self.stop.wait(random.uniform(*(IDLE_POLL_SECONDS if forever else POLL_SECONDS)))
+            return True
+        return False
+
+    def _have_entered(self) -> bool:
+        """Wait until someone has entered all new jobs; return False where there are some before."""
+        began = server_time(self.connection)
+        pause = IDLE_ENTER_SECONDS if self.until == "forever" else ENTER_SECONDS
+        while not self.stop.is_set():
+            if self._enter_in_turn(pause) or was_done_since(self.connection, ENTERING, began):
+                return True
+            self.stop.wait(random.uniform(*POLL_SECONDS))
+            if self._finder.pending(self.connection):
+                return False
+        return True
+
+    def _enter_in_turn(self, pause: float) -> bool:
+        """Enter the new jobs of all tables, if it is this worker's turn; return whether it was."""
+        if not take_errand(self.connection, ENTERING, self.heart.worker_id, pause):
+            return False
+        self._enter(self.heart.queues)
+        end_errand(self.connection, ENTERING, self.heart.worker_id)
+        return True
+
+    def _enter(self, queues: Sequence[Queue]) -> int:
+        return sum(queue.enter(self.connection, self._conditions) for queue in queues)
+
+    def _is_anyone_to_wait_for(self) -> bool:
+        """Return whether a job of another worker may yet come back, or bring new ones."""
+        if self._conditions:
+            return False
+        dying = f"{seconds_since(self.connection, 'w.beat_at')} > 2 * w.beat_seconds"
+        condition = f"(w.state IN ('lost', 'ended') OR {dying})"
+        if self.until == "nothing running":
+            condition = f"w.worker_id <> {self.heart.worker_id}"
+        queues = self.heart.queues
+        return any(q.n_running(self.connection, condition) for q in queues)
+
+    # Failing servers -----------------------------------------------------------------------------
+
+    def _patiently(self, attempt: Callable[[], Any]) -> Any:
+        return patiently(attempt, self.stop, self._wait, self._renew_session)
+
+    def _wait(self, error: BaseException, seconds: float) -> None:
+        said = self.heart.report
+        said.note = f"waits {seconds:.0f} s: {type(error).__name__}: {error}"[:255]
+        if self.waiting is not None:
+            self.waiting(error, seconds)
+
+    def _renew_session(self) -> None:
+        reconnect(self.connection)
+        self.heart.report.session_id = session_number(self.connection)
+
+    def _bring_back_connection(self) -> None:
+        """Leave a connection that can be used, as in a notebook after an interruption."""
+        try:
+            reconnect(self.connection)
+        except Exception as error:
+            if not passes(error):
+                raise
+
+
+def fill(
+    tables: Sequence[Any] = COMPUTED,
+    restriction: Any = None,
+    announce: Callable[[str, int], None] | None = None,
+) -> Filled:
+    """Fill tables until nothing is left, sharing the work with whoever else fills them.
+
+    Parameters
+    ----------
+    tables : sequence of Computed tables
+        In the order in which they depend on each other.
+    restriction : restriction, optional
+        Which keys; all by default.
+    announce : callable, optional
+        Called with a table's name and the number of its jobs, when it goes on to a table.
+    """
+    return WorkLoop(tables, restriction, announce=announce).run()
+
+
+def tables_named(names: Sequence[str] | None) -> Sequence[Any]:
+    """Return the computed tables of these names, in their order; all where there are none.
+
+    Raises
+    ------
+    ParameterError
+        For a name that no table has.
+    """
+    known = {table.__name__: table for table in COMPUTED}
+    for name in names or ():
+        if name not in known:
+            raise ParameterError(
+                "table", name, "is not a computed table", f"use {', '.join(known)}"
+            )
+    return [table for name, table in known.items() if not names or name in names]

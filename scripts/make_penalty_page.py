@@ -68,7 +68,9 @@ are `mean_square_rate` (mean r^2), `mean_abs_state` (mean |x|), and `soft_maximu
 `soft_maximum_state` (tau (logsumexp(z / tau) - ln TB), z being r or |x|). Without `needs` the
 penalty has the same value, more slowly. `register` also gives limits to arguments, which a
 submission is checked against. There, call it `my_package.my_module:rate_spread`: a worker knows the
-short name only once the module has been imported.
+short name only once the module has been imported. The package has to be allowed where rows are
+entered and where workers run: `rnn --allow my_package ...`, or RNN_ALLOWED_PACKAGES
+([why](security.md)).
 
 ## The penalties here
 

@@ -28,7 +28,9 @@ Scores are grouped by kinds of trials.
 
 For a task of your own, [examples/own_task.py](../examples/own_task.py) is the template,
 `rnn check-task "my_package.my_module:ClassName"` says what is still wrong, and
-`models.plot_task(task)` draws it."""
+`models.plot_task(task)` draws it. Rows name it, and a process that connects to a database imports
+what rows name only from packages that its operator allows: `rnn --allow my_package submit FILE` and
+`rnn --allow my_package worker`, or RNN_ALLOWED_PACKAGES ([why](security.md))."""
 
 
 def snake_name(name: str) -> str:

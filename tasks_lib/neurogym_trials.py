@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .base import Float
 from .errors import ParameterError
+from .imports import check_origin, import_attribute
 
 MAX_REDRAWS = 1000
 ATOMS = {type, type(None), bool, int, float, str, np.ndarray}  # what holds no generator
@@ -49,7 +50,8 @@ def find_environment(name: Any) -> Factory:
     Raises
     ------
     ParameterError
-        Where it does not exist or cannot be imported, or NeuroGym is not installed.
+        Where it does not exist or cannot be imported, or NeuroGym is not installed, or where
+        imports are restricted and it is neither NeuroGym's nor in an allowed package.
     """
     registered = registered_environments()
     if not isinstance(name, str) or (":" not in name and name not in registered):
@@ -60,10 +62,15 @@ def find_environment(name: Any) -> Factory:
             "is not an environment of NeuroGym",
             f"use {' or '.join(close) or 'one of neurogym.all_envs(collections=True)'}",
         )
-    module, _, attribute = registered.get(name, name).partition(":")
+    address = registered.get(name, name)
+    own = address in registered.values()
     try:
         with quiet():
-            factory = getattr(importlib.import_module(module), attribute)
+            factory = import_attribute("environment", address, own)
+        if not own:
+            check_origin("environment", address, factory)
+    except ParameterError:
+        raise
     except Exception as error:  # anything that a foreign module raises while it is imported
         raise ParameterError(
             "environment",

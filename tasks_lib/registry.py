@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
@@ -13,6 +12,7 @@ from .dmts import DMTS
 from .errors import ParameterError
 from .flip_flop import NBitFlipFlop
 from .go_no_go import GoNoGo
+from .imports import import_attribute
 from .logic import XOR, HalfAdder
 from .memory import MemoryAntiNumber, MemoryNumber
 from .navigation import AngleIntegration, ReferenceFrame
@@ -36,6 +36,12 @@ TASKS: dict[str, type[Task]] = {
 }
 # Tasks that need an optional extra: imported when they are named.
 OPTIONAL_TASKS = {"NeuroGym": "tasks_lib.neurogym_task:NeuroGym"}
+# The long names of these tasks; nothing else of this package is a task that a row can name.
+_SHORT_NAMES = {
+    **{f"{cls.__module__}:{name}": name for name, cls in TASKS.items()},
+    **{f"tasks_lib:{name}": name for name in TASKS},
+    **{address: name for name, address in OPTIONAL_TASKS.items()},
+}
 
 
 def task_class(name: str) -> type[Task]:
@@ -44,7 +50,8 @@ def task_class(name: str) -> type[Task]:
     Raises
     ------
     ParameterError
-        Where it does not exist, cannot be imported or is not a Task.
+        Where it does not exist, cannot be imported or is not a Task, or is in a package that is
+        not allowed where imports are restricted.
     """
     known = [*TASKS, *OPTIONAL_TASKS]
     if not isinstance(name, str) or (":" not in name and name not in known):
@@ -54,11 +61,14 @@ def task_class(name: str) -> type[Task]:
             "is not a task",
             f"use one of {', '.join(known)}, or 'package.module:ClassName'",
         )
-    if name in TASKS:
-        return TASKS[name]
-    module_name, _, class_name = OPTIONAL_TASKS.get(name, name).partition(":")
+    short = _SHORT_NAMES.get(name, name)
+    if short in TASKS:
+        return TASKS[short]
     try:
-        cls = getattr(importlib.import_module(module_name), class_name)
+        address = OPTIONAL_TASKS.get(short, name)
+        cls = import_attribute("task_class", address, own=short in OPTIONAL_TASKS)
+    except ParameterError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         raise ParameterError(
             "task_class",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from inspect import Parameter, signature
 from math import log
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.imports import check_origin, import_attribute
 
 from ..engine import Statistic
 
@@ -270,9 +270,14 @@ def _entry(name: str) -> _Entry:
         return _ENTRIES[name]
     if ":" not in name:
         raise ParameterError("penalties", name, "is not a penalty", _known())
+    for entry in _ENTRIES.values():
+        if _address(entry.function) == name:
+            return entry
     module_name, _, attribute = name.partition(":")
     try:
-        function = getattr(import_module(module_name), attribute)
+        function = import_attribute("penalties", name)
+    except ParameterError:
+        raise
     except AttributeError as error:
         raise ParameterError(
             "penalties", name, f"{module_name} has no {attribute!r}", "correct the name"
@@ -287,6 +292,7 @@ def _entry(name: str) -> _Entry:
     for entry in _ENTRIES.values():  # registered under a short name too: the same limits hold
         if entry.function is function:
             return entry
+    check_origin("penalties", name, function)
     try:
         takes_context = len(signature(function).parameters) > 0
     except (TypeError, ValueError):

@@ -21,6 +21,8 @@ CASES = [
     (("tasks", "cddm", "class"), "NoSuchTask", "task_class"),
     (("tasks", "cddm", "class"), "no_such_package.module:Task", "task_class"),
     (("tasks", "cddm", "class"), "tests.pipeline.own:NotATask", "task_class"),
+    (("tasks", "cddm", "class"), "subprocess:Popen", "is not in an allowed package"),
+    (("trainings", "short", "penalties"), {"os:system": {"weight": 1.0}}, "os:system"),
     (("tasks", "cddm"), {"class": "tests.pipeline.own:WrongShape", "n_steps": 9}, "targets"),
     (("tasks", "cddm", "n_steps"), -3, "n_steps"),
     (("tasks", "cddm", "n_steps"), "twenty", "n_steps"),
@@ -58,7 +60,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("path", "value", "named"), CASES)
-def test_nothing_is_entered(database, submission, tmp_path, path, value, named):
+def test_nothing_is_entered(
+    database, submission, tmp_path, path, value, named, own_classes_allowed
+):
     p = database
     place = submission
     for step in path[:-1]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import numpy as np
 import pytest
 
@@ -13,7 +16,7 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     p = database
     assert p.submit(submission) == {"tasks": 1, "networks": 1, "trainings": 1, "cohorts": 1}
     assert set(p.Task.Input.to_arrays("input_name")) == {"motion", "color"}
-    filled = p.fill(reserve_jobs=True)
+    filled = p.fill()
     assert filled.errors == []
 
     networks = p.Training.Network.to_dicts(order_by="seed")
@@ -84,7 +87,7 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         check_pictures(p.FixedPointPlot & key, p.FixedPoints & key)
 
     # A second pass and a second submission find nothing to do.
-    assert p.fill(reserve_jobs=True).made == 0
+    assert p.fill().made == 0
     assert set(p.submit(submission).values()) == {0}
 
     # A question across the chain is one expression.
@@ -199,7 +202,7 @@ def test_diverged_network_is_a_row_and_is_not_analysed(database, submission):
     assert len(p.Validation()) == len(p.FixedPoints()) == 0
 
 
-def test_a_users_own_task_and_penalty_train(database, submission):
+def test_a_users_own_task_and_penalty_train(database, submission, own_classes_allowed):
     p = database
     submission["tasks"]["cddm"] = {"class": "tests.pipeline.own:Echo", "n_steps": 10}
     submission["trainings"]["short"]["penalties"] = {"tests.pipeline.own:drift": {"weight": 0.5}}
@@ -233,18 +236,25 @@ def test_a_neurogym_task_is_a_row_and_trains(database, submission):
     assert set(p.submit(submission).values()) == {0}
 
 
-def test_a_store_that_fails_while_inserting_leaves_no_row(database, submission, store):
+def test_a_store_that_is_away_while_inserting_is_waited_for(database, submission, store):
     p = database
     p.submit(submission)
     store.rename(store.with_name("moved"))
     store.write_text("not a folder")  # even root cannot write below a file
-    filled = p.fill((p.Training,))
-    assert len(filled.errors) == 1
-    assert len(p.Training()) == len(p.Training.Network()) == 0
-    store.unlink()
-    store.with_name("moved").rename(store)
-    p.Training.jobs.delete()
+    rows_meanwhile = []
+
+    def bring_back():
+        with contextlib.closing(p.database.second_connection()) as other:
+            table = p.Training.full_table_name
+            rows_meanwhile.append(other.query(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+        store.unlink()
+        store.with_name("moved").rename(store)
+
+    timer = threading.Timer(3, bring_back)
+    timer.start()
     assert p.fill((p.Training,)).errors == []
+    timer.join()
+    assert rows_meanwhile == [0]
     assert len(p.Training.Network()) == 2
 
 

@@ -160,7 +160,9 @@ def test_terms_are_figures(p, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_users_own_penalty_that_names_its_statistics_is_a_term(database, submission):
+def test_a_users_own_penalty_that_names_its_statistics_is_a_term(
+    database, submission, own_classes_allowed
+):
     p = database
     own = "tests.pipeline.own:spread"
     submission["trainings"]["short"] = {

@@ -1,0 +1,200 @@
+"""One job: fetch, compute, and insert what no other worker has inserted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import datajoint as dj
+from deepdiff import DeepHash
+
+from .checkpoints import StoredCheckpoints
+from .heart import Heart
+from .queue import Key, Queue, job_hash
+from .server import patiently, reconnect, session_number, transaction
+
+TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
+
+
+class JobLost(Exception):
+    """The job is another worker's by now."""
+
+
+class JobStopped(BaseException):
+    """The computation is to end at once, because its process is."""
+
+
+@dataclass
+class Job:
+    """The job that a worker works on.
+
+    Attributes
+    ----------
+    queue : Queue
+    key : dict
+    heart : Heart
+        What it reports is said with the next heartbeat.
+    stop : Event
+        Set when the process is to end.
+    device : str, optional
+        Torch device of a training; the GPU where there is one.
+    phase : str
+        "fetching", "computing" or "inserting".
+    yields : bool
+        Whether the computation itself looks at `must_stop`, and keeps what it has done.
+    """
+
+    queue: Queue
+    key: Key
+    heart: Heart
+    stop: threading.Event
+    device: str | None = None
+    phase: str = "fetching"
+    yields: bool = False
+
+    @cached_property
+    def checkpoints(self) -> StoredCheckpoints:
+        """Where the states of its training are."""
+        table = self.queue.table().full_table_name.replace("`", "").replace('"', "")
+        is_ours = lambda: not self.heart.lost.is_set()  # noqa: E731
+        return StoredCheckpoints(table, job_hash(self.key), is_ours)
+
+    def report(self, step: int, n_steps: int, loss: float) -> None:
+        """Say how far a training is."""
+        said = self.heart.report
+        if said.first_iteration is None:
+            said.first_iteration = step - 1
+            self.heart.beat_now()
+        said.iteration, said.n_iterations, said.loss = step, n_steps, loss
+
+    def must_stop(self) -> bool:
+        """Return whether the computation is to end: the process ends, or the job is lost."""
+        return self.stop.is_set() or self.heart.lost.is_set()
+
+    @contextmanager
+    def yielding(self) -> Iterator[None]:
+        """Inside, the computation itself looks at `must_stop`."""
+        self.yields = True
+        try:
+            yield
+        finally:
+            self.yields = False
+
+
+_current: ContextVar[Job | None] = ContextVar("job", default=None)
+
+
+def current_job() -> Job | None:
+    """Return the job that is being worked on; None in a plain `populate`."""
+    return _current.get()
+
+
+def run_job(
+    job: Job,
+    connection: dj.Connection,
+    waiting: Callable[[BaseException, float], Any] | None = None,
+) -> bool:
+    """Do a job; return whether its row was made, and not there already.
+
+    Where the server or the store fails for a while, it waits and goes on: with the computation
+    where that failed, with the insert alone where the computation was done.
+
+    Raises
+    ------
+    JobLost
+        Where another worker has the job.
+    Exception
+        Whatever the table's ``make`` raises.
+    """
+    table = job.queue.table()
+
+    def again() -> None:
+        reconnect(connection)
+        job.heart.report.session_id = session_number(connection)
+
+    def patient(attempt: Callable[[], Any]) -> Any:
+        return patiently(attempt, job.stop, waiting, again)
+
+    token = _current.set(job)
+    try:
+        if patient(lambda: len(table & job.key)):
+            patient(lambda: job.queue.finish(connection, job.key, job.heart.worker_id))
+            return False
+        if all(hasattr(table, name) for name in TRIPARTITE):
+            fetched = patient(lambda: table.make_fetch(dict(job.key)))
+            before = _hash(fetched)  # now: references remember what they have loaded
+            job.phase = "computing"
+            computed = patient(lambda: table.make_compute(dict(job.key), *fetched))
+            job.phase = "inserting"
+            patient(lambda: _insert(job, connection, table, computed, before))
+        else:
+            patient(lambda: _make(job, connection, table))
+        if "checkpoints" in vars(job):
+            job.checkpoints.remove()
+        return True
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool]:
+    """Inside, rows can be inserted, together with the end of the job; False: they are there."""
+    with transaction(connection):
+        if not job.queue.finish(connection, job.key, job.heart.worker_id):
+            if len(table & job.key):  # the answer to an earlier commit was lost
+                yield False
+                return
+            raise JobLost
+        type(table)._allow_insert = True
+        try:
+            yield True
+        finally:
+            type(table)._allow_insert = False
+
+
+def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, before: str) -> None:
+    with _inserting(job, connection, table) as is_new:
+        if is_new:
+            if _hash(table.make_fetch(dict(job.key))) != before:
+                raise dj.DataJointError(
+                    "what the job was computed from has changed meanwhile; retry it"
+                )
+            table.make_insert(dict(job.key), *computed)
+
+
+def _make(job: Job, connection: dj.Connection, table: Any) -> None:
+    """Make a row in one transaction, as tables without a computation of their own do."""
+    with _inserting(job, connection, table) as is_new:
+        if is_new:
+            job.phase = "computing"
+            table.make(dict(job.key))
+            job.phase = "inserting"
+
+
+def _hash(fetched: Any) -> str:
+    return str(DeepHash(fetched, ignore_iterable_order=False)[fetched])
+
+
+def begin(heart: Heart, queue: Queue, key: Key) -> None:
+    """Say with the next heartbeats that a job is worked on; soon, where it is of another table."""
+    said = heart.report
+    is_news = said.job_table != queue.name
+    said.state, said.note = "working", ""
+    said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
+    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
+    if is_news:
+        heart.beat_now()
+
+
+def rest(heart: Heart) -> None:
+    """Say that no job is worked on."""
+    said = heart.report
+    said.state, said.note = "idle", ""
+    said.job_table, said.job_key, said.job_began = "", None, None
+    said.first_iteration = said.iteration = said.n_iterations = said.loss = None

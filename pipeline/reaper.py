@@ -1,0 +1,137 @@
+"""Giving back the jobs of workers that died."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import datajoint as dj
+
+from .errands import end_errand, take_errand
+from .queue import Key, Queue, job_hash
+from .server import end_session, now, passes, seconds_since, transaction
+from .work import LostJob, Worker
+
+# Heartbeats that a worker must miss until it counts as dead.
+MISSED_BEATS = 4
+REAP_SECONDS = 5.0
+
+
+def reap(
+    connection: dj.Connection, queues: Sequence[Queue], worker_id: int, max_losses: int
+) -> int:
+    """Find workers whose heart has stopped and give their jobs back; return how many jobs.
+
+    One worker does it for all, every few seconds.
+    """
+    if not take_errand(connection, "reap", worker_id, REAP_SECONDS):
+        return 0
+    try:
+        declare_dead(connection)
+        return give_back_jobs_of_the_dead(connection, queues, max_losses)
+    finally:
+        end_errand(connection, "reap", worker_id)
+
+
+def declare_dead(connection: dj.Connection, worker_id: int | None = None, reason: str = "") -> int:
+    """Mark workers as lost: those whose heart has stopped, or one of which it is known."""
+    old = f"{seconds_since(connection, 'beat_at')} > {MISSED_BEATS} * beat_seconds"
+    which = old if worker_id is None else f"worker_id = {int(worker_id)}"
+    note = reason or "no heartbeat"
+    return int(
+        connection.query(
+            f"UPDATE {Worker.full_table_name} SET state='lost', note=%s "
+            f"WHERE state IN ('idle', 'working', 'waiting') AND {which}",
+            args=(note[:255],),
+        ).rowcount
+    )
+
+
+def give_back_jobs_of_the_dead(
+    connection: dj.Connection, queues: Sequence[Queue], max_losses: int
+) -> int:
+    """Give back every job whose worker is lost or has ended; return how many.
+
+    A job that was lost ``max_losses`` times without getting any further fails instead.
+    """
+    given = 0
+    for queue in queues:
+        for row in _orphans(connection, queue):
+            given += _give_back(connection, queue, max_losses, **row)
+    return given
+
+
+def _orphans(connection: dj.Connection, queue: Queue) -> list[dict[str, Any]]:
+    quoted = connection.adapter.quote_identifier
+    names = ["worker_id", "state", "note", "host", "pid", "session_id", "job_table", "job_key",
+             "first_iteration"]  # fmt: skip
+    columns = [f"w.{quoted(n)}" for n in names] + [f"j.{quoted(n)}" for n in queue.primary_key]
+    rows = connection.query(
+        f"SELECT {', '.join(columns)} FROM {queue.sql_name} AS j "
+        f"JOIN {Worker.full_table_name} AS w ON w.worker_id = j.{quoted('connection_id')} "
+        f"WHERE j.{quoted('status')}='reserved' AND w.{quoted('state')} IN ('lost', 'ended')"
+    ).fetchall()
+    return [
+        {
+            "worker": dict(zip(names, row, strict=False)),
+            "key": dict(zip(queue.primary_key, row[len(names) :], strict=True)),
+        }
+        for row in rows
+    ]
+
+
+def _give_back(
+    connection: dj.Connection, queue: Queue, max_losses: int, worker: dict[str, Any], key: Key
+) -> bool:
+    with transaction(connection):
+        if queue.lock(connection, key, worker["worker_id"]):
+            if worker["state"] == "ended":
+                return queue.give_back(connection, key, worker["worker_id"])
+            losses = _record_loss(connection, queue, worker, key)
+            if losses < max_losses:
+                return queue.give_back(connection, key, worker["worker_id"])
+            reason = (
+                f"WorkerLost: {losses} workers died one after the other while they had this job, "
+                f"the last one on {worker['host']}, process {worker['pid']}: {worker['note']}"
+            )
+            stack = "The workers left no traceback; see the rows of LostJob."
+            return queue.fail(connection, key, worker["worker_id"], reason, stack)
+    # It died in the middle of its transaction, and the server has not noticed: it holds the row.
+    if worker["session_id"]:
+        try:
+            end_session(connection, int(worker["session_id"]))
+        except Exception as error:  # not ours to end, or gone: the server ends it in its own time
+            if passes(error):
+                raise
+    return False
+
+
+def _record_loss(connection: dj.Connection, queue: Queue, worker: dict[str, Any], key: Key) -> int:
+    """Record that a worker was lost with a job; return how many in a row got no further."""
+    known = worker["job_table"] == queue.name  # else it had just begun: nothing was said of it
+    first = worker["first_iteration"] if known else None
+    lost = LostJob.full_table_name
+    before = connection.query(
+        f"SELECT first_iteration FROM {lost} WHERE job_table=%s AND job_hash=%s AND counts "
+        "ORDER BY lost_at DESC",
+        args=(queue.name, job_hash(key)),
+    ).fetchall()
+    connection.query(
+        f"INSERT INTO {lost} (job_table, job_hash, worker_id, job_key, lost_at, first_iteration, "
+        f"reason, counts) VALUES (%s, %s, %s, %s, {now(connection)}, %s, %s, TRUE)",
+        args=(
+            queue.name,
+            job_hash(key),
+            worker["worker_id"],
+            json.dumps(key),
+            first,
+            str(worker["note"])[:255],
+        ),
+    )
+    in_a_row = 1
+    for (earlier,) in before:
+        if (earlier or 0) != (first or 0):
+            break
+        in_a_row += 1
+    return in_a_row

@@ -1,0 +1,108 @@
+"""Importing what a name says, "package.module:attribute", from anywhere or from few packages."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from .errors import ParameterError
+
+OWN_PACKAGES = ("tasks_lib", "models", "pipeline")
+
+# None: whoever names what is to be imported also runs it, and may name anything.
+_allowed: ContextVar[frozenset[str] | None] = ContextVar("allowed packages", default=None)
+
+
+@contextmanager
+def imports_only_from(packages: Iterable[str]) -> Iterator[None]:
+    """Let `import_attribute` import from these packages and their submodules alone, in here.
+
+    Parameters
+    ----------
+    packages : iterable of str
+        Names of packages; this project's own cannot be among them.
+
+    Raises
+    ------
+    ParameterError
+        Where one is not the name of a package, or is one of this project's.
+    """
+    token = _allowed.set(frozenset(check_package(package) for package in packages))
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def check_package(package: str) -> str:
+    """Return the name of a package that may be allowed, or say why it may not."""
+    field = "RNN_ALLOWED_PACKAGES"
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", package):
+        raise ParameterError(
+            field, package, "is not the name of a package", "write lab_tasks or lab_tasks.memory"
+        )
+    if package.partition(".")[0] in OWN_PACKAGES:
+        raise ParameterError(
+            field,
+            package,
+            "is a package of this project, of which only tasks and registered penalties can be "
+            "named, and these always",
+            "leave it out",
+        )
+    return package
+
+
+def import_attribute(field: str, name: str, own: bool = False) -> Any:
+    """Return what a name "package.module:attribute" says.
+
+    Parameters
+    ----------
+    field : str
+        Where the name stands, for messages.
+    name : str
+    own : bool
+        Whether the name is one that our own code gives, which is always allowed.
+
+    Raises
+    ------
+    ParameterError
+        Where imports are restricted and the package is not allowed: nothing is imported then.
+    Exception
+        Whatever the import raises.
+    """
+    module, _, attribute = name.partition(":")
+    if not own and not _is_allowed(module):
+        _refuse(field, name, module, "is not in an allowed package")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def check_origin(field: str, name: str, value: Any) -> None:
+    """Refuse what a module of an allowed package merely imported from one that is not allowed.
+
+    Raises
+    ------
+    ParameterError
+        Where imports are restricted and the value was defined elsewhere.
+    """
+    origin = getattr(value, "__module__", None) or "nowhere"
+    if not _is_allowed(origin):
+        _refuse(field, name, origin, f"is defined in {origin}, which is not an allowed package")
+
+
+def _is_allowed(module: str) -> bool:
+    packages = _allowed.get()
+    return packages is None or any(module == p or module.startswith(p + ".") for p in packages)
+
+
+def _refuse(field: str, name: str, module: str, problem: str) -> None:
+    package = module.partition(".")[0]
+    raise ParameterError(
+        field,
+        name,
+        problem,
+        f"if you trust {package}, run rnn --allow {package}, or name it in RNN_ALLOWED_PACKAGES",
+    )

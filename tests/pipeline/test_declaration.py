@@ -1,0 +1,193 @@
+"""Who makes the tables: several processes at once, or an administrator and nobody else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import datajoint as dj
+import pytest
+
+import pipeline
+from pipeline import database as connections
+from pipeline import declaration, schemas
+from pipeline.worker import COMPUTED
+
+PROCESS = """
+import sys
+import pipeline
+for line in sys.stdin:  # all begin a round at the same moment
+    pipeline.connect(prefix=line.strip())
+    n_rows = [len(t()) for t in (pipeline.FixedPointParams, pipeline.Task.Input)]
+    print(*n_rows, len(pipeline.Training.jobs), flush=True)
+    pipeline.disconnect()
+"""
+
+
+def connect_at_once(environment, prefixes, n=4):
+    """Return what each of several processes says, a prefix after the other, all at once."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", PROCESS],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(n)
+    ]
+    said = []
+    try:
+        for prefix in prefixes:
+            for process in processes:
+                process.stdin.write(f"{prefix}\n")
+                process.stdin.flush()
+            said.append([process.stdout.readline() for process in processes])
+    finally:
+        for process in processes:
+            process.communicate(timeout=60)
+    return said
+
+
+def tables(connection, prefix):
+    names = tuple(f"{prefix}_{name}" for name in schemas.SCHEMAS)
+    places = ", ".join(["%s"] * len(names))
+    query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema IN "
+    return set(connection.query(f"{query}({places})", args=names).fetchall())
+
+
+def statements(monkeypatch):
+    """Collect what is sent to the server from here on."""
+    sent = []
+    query = dj.Connection.query
+    monkeypatch.setattr(
+        dj.Connection,
+        "query",
+        lambda self, q, *a, **k: (sent.append(q), query(self, q, *a, **k))[1],
+    )
+    return sent
+
+
+def test_processes_that_connect_to_an_empty_server_at_once_all_succeed(server, arguments):
+    prefixes = [f"{arguments['prefix']}_{number}" for number in range(5)]
+    said = connect_at_once({**server.environment, "RNN_STORE": str(arguments["store"])}, prefixes)
+    for prefix in prefixes:
+        pipeline.connect(**{**arguments, "prefix": prefix})
+        n_searches = len(pipeline.FixedPointParams())
+        # Each column has its type, which DataJoint writes down after the table is made.
+        types = [
+            pipeline.Training.Network.heading["w_rec"].codec,
+            pipeline.Training.jobs.heading["error_stack"].codec,
+        ]
+        schemas.drop()
+        pipeline.disconnect()
+        assert [codec.name for codec in types] == ["npy", "blob"]
+    assert n_searches > 0
+    assert said == [[f"{n_searches} 0 0\n"] * 4] * 5
+
+
+@pytest.mark.postgresql
+def test_processes_that_start_the_embedded_server_at_once_all_succeed(short_folder, monkeypatch):
+    for name in ("DJ_HOST", "DJ_BACKEND", "RNN_PREFIX", "RNN_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    (said,) = connect_at_once({"RNN_HOME": str(short_folder / "at_once")}, ["rnn"])
+    assert len(set(said)) == 1 and said[0].endswith(" 0 0\n")
+
+
+def test_every_table_is_made_and_the_jobs_tables_too(database, arguments):
+    prefix = arguments["prefix"]
+    made = tables(connections.connection(), prefix)
+    assert made >= declaration.expected_tables(prefix)
+    for table in COMPUTED:
+        assert (table.database, schemas.jobs_table_name(table)) in made
+        assert table().jobs.table_name == schemas.jobs_table_name(table)
+    made -= declaration.expected_tables(prefix)
+    assert {table for _, table in made} == {"~lineage"}
+
+
+def test_connecting_again_asks_little_and_changes_nothing(database, arguments, monkeypatch):
+    database.disconnect()
+    sent = statements(monkeypatch)
+    database.connect(**arguments)
+    asked = [q for q in sent if "VERSION" not in q.upper()]
+    assert len(asked) == 3  # tables, lineage, rows of the Lookup tables
+    assert all(q.lstrip().startswith("SELECT") for q in asked)
+    assert database.Training.definition in database.Training.__doc__
+
+
+def test_without_declaring_nothing_is_made(server, arguments, monkeypatch):
+    monkeypatch.setitem(dj.config.database.__dict__, "create_tables", False)
+    with pytest.raises(pipeline.DatabaseError, match="ask the administrator to run `rnn declare`"):
+        pipeline.connect(**arguments)
+    kind, *rest = (arguments[k] for k in ("backend", "host", "port", "user", "password"))
+    connection = connections._open(kind, *rest)
+    try:
+        assert tables(connection, arguments["prefix"]) == set()
+    finally:
+        connection.close()
+    with pytest.raises(pipeline.DatabaseError, match="not connected"):
+        connections.connection()
+
+
+def test_without_declaring_a_missing_table_is_named_and_rows_are_left(database, arguments):
+    p = database
+    (p.FixedPointParams & "TRUE").delete_quick()
+    p.disconnect()
+    p.connect(**arguments, declare=False)
+    assert len(p.FixedPointParams()) == 0  # contents are not inserted
+    p.LineAttractor.jobs.drop()
+    p.disconnect()
+    with pytest.raises(p.DatabaseError, match="line_attractor are missing") as caught:
+        p.connect(**arguments, declare=False)
+    assert "\n" not in str(caught.value)
+    p.connect(**arguments, declare=True)
+    assert p.LineAttractor.jobs.is_declared
+    assert len(p.FixedPointParams()) > 0
+
+
+def test_what_a_stopped_process_left_half_made_is_mended(database, arguments):
+    p = database
+    connection = connections.connection()
+    quote = connection.adapter.quote_identifier
+    lineage = f"{quote(p.Training.database)}.{quote('~lineage')}"
+    halves = {p.Training.table_name, schemas.jobs_table_name(p.Training)}
+    for name in halves:
+        connection.query(f"DELETE FROM {lineage} WHERE table_name = '{name}'")
+    assert {t for _, t in declaration.missing_tables(arguments["prefix"], connection)} == halves
+    p.disconnect()
+    p.connect(**arguments)
+    assert not declaration.missing_tables(arguments["prefix"], connections.connection())
+    assert len(p.Training * p.Cohort) == 0  # a join asks for lineage
+
+
+def test_the_maker_waits_for_another_one_and_gives_up_in_one_line(database, arguments, monkeypatch):
+    p = database
+    p.LineAttractor.jobs.drop()
+    holder = connections.second_connection()
+    monkeypatch.setattr(declaration, "MAX_WAIT", 0.3)
+    try:
+        with (
+            declaration._alone(f"{arguments['prefix']} declares its tables", holder),
+            pytest.raises(p.DatabaseError, match="another process has been making them"),
+        ):
+            p.connect(**arguments)
+        p.connect(**arguments)
+    finally:
+        holder.close()
+
+
+def test_a_second_connection_has_the_same_settings(database):
+    first = connections.connection()
+    second = connections.second_connection()
+    try:
+        assert second is not first and second.connection_id != first.connection_id
+        assert second.conn_info == first.conn_info
+        assert second.query("SELECT 1").fetchone()[0] == 1
+        assert database.Task.connection is first
+    finally:
+        second.close()
+    assert first.is_connected
+    database.disconnect()
+    with pytest.raises(database.DatabaseError, match="not connected"):
+        connections.second_connection()

@@ -1,0 +1,196 @@
+"""Each role on a real server: what it has to be able to do, and what it must not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from datajoint.errors import DataJointError
+from typer.testing import CliRunner
+
+import pipeline
+from pipeline import schemas
+from pipeline.cli import app
+from pipeline.database import connection
+from pipeline.roles import ROLES, roles_sql
+from pipeline.status import table_status
+
+PASSWORD = "only-in-this-test"
+
+
+def send(sql):
+    for statement in sql.splitlines():
+        if not statement.startswith("--"):
+            connection().query(statement.replace("%", "%%"))  # no place for an argument
+
+
+@pytest.fixture
+def connect_as(database, arguments, server):
+    """Connect as a user of a role, who may not declare; None: of no role."""
+    prefix = arguments["prefix"]
+    mysql = server.backend == "mysql"
+    sql = roles_sql(server.backend, prefix)
+    send(sql)
+    send(sql)  # idempotent
+    users = {None: f"{prefix}_u"} | {role: f"{prefix}_u{role}"[:32] for role in ROLES}
+    for role, user in users.items():
+        full = f"{prefix}_{role}"
+        if mysql:
+            default = "" if role is None else f" DEFAULT ROLE '{full}'"
+            send(f"CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD}'{default};")
+        else:
+            send(f"CREATE ROLE \"{user}\" LOGIN PASSWORD '{PASSWORD}'")
+            if role is not None:
+                send(f'GRANT "{full}" TO "{user}"')
+            if role == "admin":
+                send(f"ALTER ROLE \"{user}\" SET role = '{full}'")
+
+    def connect(role, declare=False):
+        database.connect(
+            **{**arguments, "user": users[role], "password": PASSWORD}, declare=declare
+        )
+        return database
+
+    yield connect
+    database.connect(**arguments)
+    schemas.drop()
+    for role, user in users.items():
+        if mysql:
+            send(f"DROP USER '{user}'@'%'" + ("" if role is None else f", '{prefix}_{role}'"))
+        elif role is None:
+            send(f'DROP ROLE "{user}"')
+        else:
+            send(f'DROP ROLE "{user}"')
+            send(f'DROP OWNED BY "{prefix}_{role}"')
+            send(f'DROP ROLE "{prefix}_{role}"')
+
+
+def refused(statement, *arguments):
+    """Whether the server refuses a statement for lack of rights."""
+    with pytest.raises(DataJointError) as caught:
+        connection().query(statement, args=arguments)
+    text = str(caught.value).lower()
+    assert any(s in text for s in ("denied", "must be owner", "insufficient privilege")), text
+
+
+def quoted(table):
+    return table.full_table_name
+
+
+def jobs(table):
+    return connection().adapter.make_full_table_name(table.database, schemas.jobs_table_name(table))
+
+
+def no_changes_of_structure(p):
+    refused(f"CREATE TABLE {quoted(p.Training).replace('__training', 'mine')} (a int)")
+    refused(f"DROP TABLE {quoted(p.FixedPoints)}")
+    refused(f"ALTER TABLE {quoted(p.Training)} ADD COLUMN a int")
+    refused("CREATE SCHEMA " + connection().adapter.quote_identifier(f"{p.Task.database}_mine"))
+
+
+def no_changes_of_results(p):
+    for table in (p.Training, p.Training.Network, p.Cohort, p.Task, p.Validation):
+        column = table.primary_key[0]
+        refused(f"DELETE FROM {quoted(table)}")
+        refused(f"UPDATE {quoted(table)} SET {column} = {column}")
+
+
+def test_experimenter_enters_worker_fills_analyst_reads(connect_as, submission):
+    p = connect_as("experimenter")
+    assert p.submit(submission) == {"tasks": 1, "networks": 1, "trainings": 1, "cohorts": 1}
+    p.ValidationParams().insert1(
+        {**p.ValidationParams.to_dicts()[0], "validation_name": "another", "n_repeats": 7}
+    )
+    (p.ValidationParams & {"validation_name": "another"}).fetch1()
+    assert set(p.submit(submission).values()) == {0}
+    no_changes_of_structure(p)
+    no_changes_of_results(p)
+    refused(f"INSERT INTO {quoted(p.Training)} SELECT * FROM {quoted(p.Training)}")
+    refused(f"DELETE FROM {jobs(p.Training)}")
+    connection().query(f"UPDATE {jobs(p.Training)} SET status = 'pending'")
+
+    p = connect_as("worker")
+    filled = p.fill()
+    assert filled.errors == [] and filled.made > 8
+    assert len(p.Training.Network()) == 2 and len(p.FixedPoints()) > 0
+    assert all(s.pending == s.running == s.failed == 0 for s in table_status())
+    worker_row = "FOR UPDATE SKIP LOCKED"
+    with connection().transaction:
+        connection().query(f"SELECT * FROM {quoted(p.Worker)} {worker_row}")
+        connection().query(f"SELECT * FROM {jobs(p.Training)} {worker_row}")
+        connection().query(f"DELETE FROM {jobs(p.Training)} WHERE pid = -1")
+        connection().query(f"UPDATE {quoted(p.Worker)} SET n_done = n_done + 1")
+    no_changes_of_structure(p)
+    no_changes_of_results(p)
+    refused(f"DELETE FROM {quoted(p.Worker)}")
+    refused(f"DROP TABLE {jobs(p.Training)}")
+    for table in (p.Cohort, p.Task, p.TrainingParams.Penalty, p.FixedPointParams):
+        refused(f"INSERT INTO {quoted(table)} SELECT * FROM {quoted(table)}")
+    row = p.Cohort.fetch1()
+    with pytest.raises(DataJointError):
+        p.Cohort.insert1({**row, "first_seed": 100})
+
+    p = connect_as("analyst")
+    network = (p.Training.Network & {"seed": 3}).load()
+    assert np.isfinite(network.W_rec).all()
+    assert len(p.Training.Network * p.Cohort & p.Task & "r2 > -100") == 2
+    assert p.TrialPlot.to_arrays("figure")[0].png.startswith(b"\x89PNG")
+    assert len(p.Task.Input.to_arrays("input_vector")) > 0
+    assert len(table_status()) == 10
+    no_changes_of_structure(p)
+    no_changes_of_results(p)
+    for table in (p.Cohort, p.Training, p.Training.Network, p.Worker):
+        refused(f"INSERT INTO {quoted(table)} SELECT * FROM {quoted(table)}")
+    refused(f"UPDATE {jobs(p.Training)} SET status = 'pending'")
+    refused(f"DELETE FROM {quoted(p.LostJob)}")
+    with pytest.raises(DataJointError):
+        p.Task.Input().insert1({"task_name": "cddm", "input_name": "x", "input_vector": [1.0]})
+
+    p = connect_as("admin", declare=True)
+    (p.Training & {"first_seed": 3}).delete(prompt=False)
+    assert len(p.Training.Network()) == 0
+
+
+def test_the_administrator_declares_for_all(server, arguments, connect_as):
+    p = connect_as("admin", declare=True)
+    p.LineAttractor.jobs.drop()
+    p.disconnect()
+    with pytest.raises(p.DatabaseError, match="ask the administrator to run `rnn declare`"):
+        connect_as("worker")
+    with pytest.raises(p.DatabaseError) as caught:
+        connect_as("worker", declare=True)
+    assert "\n" not in str(caught.value) and "ask for rights" in str(caught.value)
+    p = connect_as("admin", declare=True)
+    assert p.LineAttractor.jobs.is_declared
+
+
+@pytest.mark.parametrize("declare", [True, False])
+def test_a_user_without_a_role_is_told_so_in_one_line(connect_as, declare):
+    with pytest.raises(pipeline.DatabaseError, match="rights") as caught:
+        connect_as(None, declare=declare)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_the_command_prints_what_the_function_returns(monkeypatch):
+    monkeypatch.setenv("RNN_PREFIX", "lab_a")
+    printed = CliRunner().invoke(app, ["roles", "--backend", "postgresql"])
+    assert printed.exit_code == 0
+    assert printed.stdout == roles_sql("postgresql", "lab_a")
+    assert '"lab_a_worker"' in printed.stdout
+    mysql = roles_sql("mysql", "lab_a")
+    assert r"GRANT SELECT ON `lab\_a\_task`.* TO 'lab_a_analyst';" in mysql.splitlines()
+    refusal = CliRunner().invoke(app, ["roles", "--backend", "oracle"])
+    assert refusal.exit_code == 1 and "backend = 'oracle'" in refusal.stderr
+    with pytest.raises(pipeline.DatabaseError, match="too long for the names of roles"):
+        roles_sql("mysql", "a" * 25)
+
+
+def test_nobody_but_the_administrator_may_delete_results_or_change_structure():
+    for backend in ("mysql", "postgresql"):
+        for line in roles_sql(backend, "rnn").splitlines():
+            if line.startswith("GRANT") and "_admin" not in line:
+                rights, _, rest = line.partition(" ON ")
+                assert not any(r in rights for r in ("ALL P", "CREATE", "DROP", "ALTER", "GRANT O"))
+                assert "DELETE" not in rights or "~~" in rest
+                if "UPDATE" in rights:
+                    assert "~~" in rest or "rnn_work" in rest
