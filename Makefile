@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test coverage lint types format notebooks docs clean
+.PHONY: setup demo test test-slurm coverage lint types format notebooks docs clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Workers on a SLURM of one node that it installs; needs root.
+test-slurm: $(STAMP)
+	bash scripts/slurm_test.sh
 
 # Of the library, by its own tests: no database.
 coverage: $(STAMP)

@@ -12,11 +12,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import datajoint as dj
+from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
 
+from . import codecs as codecs  # registers <figure@...>
 from . import schemas
-from .codecs import STORE  # registers <figure@...>
 from .declaration import TablesMissing
+from .store import StoreError, check_s3, folder_store, is_s3, s3_store
 from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
@@ -76,8 +78,8 @@ def connect(
     prefix : str, optional
         Names of schemas start with it; RNN_PREFIX or "rnn" by default.
     store : str or Path, optional
-        Folder of arrays and figures; RNN_STORE, the store "main" of datajoint.json, or
-        RNN_HOME/store by default.
+        Folder of arrays and figures, or ``s3://bucket/prefix``; RNN_STORE, the store "main" of
+        datajoint.json or DJ_STORES, or RNN_HOME/store by default.
     declare : bool, optional
         Whether missing schemas and tables are made; DJ_CREATE_TABLES or datajoint.json by
         default, else yes. Without it nothing is created or altered.
@@ -193,28 +195,39 @@ def _configured_host() -> str | None:
 
 
 def _configure_store(store: str | Path | None) -> None:
-    if store is None and STORE in dj.config.stores:
-        return  # datajoint.json or DJ_STORES names it
-    if store is None:
-        folder = home() / "store"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DatabaseError(
-                f"RNN_HOME = {str(home())!r}: {error.strerror or error}; set RNN_HOME to a folder "
-                "that you can write"
-            ) from None
-    else:
-        folder = Path(store).expanduser().resolve()
-        if not folder.is_dir():
-            raise DatabaseError(
-                f"store = {str(folder)!r}: is not a folder; create it, or set RNN_STORE to another"
-            )
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        if store is None and STORE in dj.config.stores:
+            # datajoint.json or DJ_STORES names it.
+            settings = dj.config.get_store_spec(STORE)
+            if settings["protocol"] == "file":
+                folder_store(Path(settings["location"]), f"stores.{STORE}.location", "change it")
+        elif store is not None and is_s3(store):
+            settings = s3_store(str(store))
+        else:
+            folder = _home_store() if store is None else Path(store).expanduser().resolve()
+            settings = folder_store(folder)
+        if settings["protocol"] == "s3":
+            check_s3(settings)
+        if store is not None or STORE not in dj.config.stores:
+            dj.config.stores[STORE] = settings
+    except StoreError as error:
+        raise DatabaseError(str(error)) from None
+    except DataJointError as error:
         raise DatabaseError(
-            f"store = {str(folder)!r}: cannot be written; change its rights, or set RNN_STORE"
-        )
-    dj.config.stores[STORE] = {"protocol": "file", "location": str(folder)}
+            f"stores.{STORE}: {_one_line(error)}; mend datajoint.json or DJ_STORES"
+        ) from None
+
+
+def _home_store() -> Path:
+    folder = home() / "store"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"RNN_HOME = {str(home())!r}: {error.strerror or error}; set RNN_HOME to a folder "
+            "that you can write"
+        ) from None
+    return folder
 
 
 def _start_embedded() -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -22,6 +23,21 @@ DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
 @pytest.fixture(scope="module")
 def services():
     return yaml.safe_load(COMPOSE)["services"]
+
+
+def help_of(*words: str) -> str:
+    """What a command of this environment says of itself, however narrow the terminal."""
+    executable = Path(sys.executable).parent / words[0]
+    command = [sys.executable, "-m", "pipeline.cli"] if words[0] == "rnn" else [str(executable)]
+    shown = subprocess.run(
+        [*command, *words[1:], "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        cwd=ROOT,
+    )
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
 
 
 def instructions():
@@ -67,12 +83,20 @@ def test_image_does_not_run_as_root_and_starts_the_command_line():
 def test_commands_of_services_exist(services, service):
     described = services[service]
     entry = described.get("entrypoint", ["rnn"])
-    words = [entry[0], described["command"][0], "--help"]
-    executable = Path(sys.executable).parent / words[0]
-    shown = subprocess.run([str(executable), *words[1:]], capture_output=True, text=True)
-    assert shown.returncode == 0, shown.stderr
+    shown = help_of(entry[0], described["command"][0])
     for option in [w.split("=")[0] for w in described["command"][1:]]:
-        assert option in shown.stdout or service == "jupyter"
+        assert option in shown or service == "jupyter"
+
+
+def test_workers_wait_for_work_and_have_the_time_to_stop(services):
+    worker = services["worker"]
+    assert worker["command"][:2] == ["worker", "--forever"]
+    assert worker["restart"] == "unless-stopped"
+    # The first process of a container must hand the signal on; the worker needs ten seconds.
+    assert worker["init"] is True
+    assert int(worker["stop_grace_period"].removesuffix("s")) > 10
+    (limit,) = services["mysql"]["command"]
+    assert int(limit.removeprefix("--max-connections=")) >= 2000
 
 
 def test_services_are_healthy_before_others_start(services):
@@ -97,7 +121,20 @@ def test_no_password_is_in_the_files_and_all_variables_are_in_the_template():
     for line in COMPOSE.splitlines():
         if re.search(r"(PASSWORD|PASS|TOKEN):", line):
             assert "${" in line
-    assert "docker/.env" in (ROOT / ".gitignore").read_text().split()
+    assert {"docker/.env", "docker/s3.env"} <= set((ROOT / ".gitignore").read_text().split())
+
+
+def test_a_bucket_is_an_option_whose_keys_are_in_no_file_of_git(services):
+    for name in ("worker", "jupyter"):
+        assert services[name]["env_file"] == [{"path": "s3.env", "required": False}]
+        # What is said here would hide what the file says.
+        assert "RNN_STORE" not in services[name]["environment"]
+    assert ("ENV", "RNN_STORE=/store") in instructions()
+    lines = (ROOT / "docker" / "s3.env.example").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert values["RNN_STORE"].startswith("s3://")
+    assert not values["AWS_ACCESS_KEY_ID"] + values["AWS_SECRET_ACCESS_KEY"]
+    assert re.search(r"pip install .*s3", DOCKERFILE)
 
 
 def test_volumes_that_services_use_are_named():

@@ -1,0 +1,262 @@
+"""Arrays and figures in an object store: a server that speaks S3 and checks who asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import datajoint as dj
+import numpy as np
+import pytest
+
+import pipeline
+from pipeline import schemas
+from tests.s3_server import S3_BUCKET, s3_server
+
+ADDRESS = f"s3://{S3_BUCKET}/lab/one"
+
+
+@pytest.fixture(scope="module")
+def object_store():
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(object_store, monkeypatch):
+    """The server, with the variables that a user would set."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    # Neither a profile of whoever runs the tests nor the role of the machine.
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    before = dict(dj.config.stores)
+    yield object_store
+    pipeline.disconnect()
+    dj.config.stores.clear()
+    dj.config.stores.update(before)
+
+
+def keys_in(s3, prefix="") -> list[str]:
+    pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket=S3_BUCKET, Prefix=prefix)
+    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+def run_worker(arguments, **environment):
+    command = [sys.executable, "-m", "pipeline.cli", "worker", "--quiet"]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "RNN_PREFIX": arguments["prefix"], **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_networks_and_figures_are_those_of_a_folder(s3, arguments, submission):
+    """The same submission, once with each kind of store: the same networks to the bit."""
+    p = pipeline
+    found = {}
+    for kind, store in (("folder", arguments["store"]), ("bucket", ADDRESS)):
+        where = {**arguments, "store": store, "prefix": f"{arguments['prefix']}_{kind}"}
+        p.connect(**where)
+        try:
+            p.submit(submission)
+            filled = p.fill((p.Training, p.Validation, p.TrialPlot, p.FixedPoints))
+            assert filled.errors == []
+            # A new connection, which knows nothing of what was written.
+            p.disconnect()
+            p.connect(**where)
+            rows = p.Training.Network.to_dicts(order_by="seed")
+            assert [row["seed"] for row in rows] == [3, 4]
+            arrays = [name for name in rows[0] if name[:2] in ("w_", "b_") or name == "loss_curve"]
+            assert {"w_rec", "w_inp", "w_out", "loss_curve"} <= set(arrays)
+            assert (p.Training.Network & "seed = 3").load().W_rec.shape == (12, 12)
+            figures = p.TrialPlot.to_arrays("figure", order_by="seed, validation_name")
+            found[kind] = [np.asarray(row[name]) for row in rows for name in arrays if row[name]]
+            found[kind] += [figure.png for figure in figures]
+            for key in p.FixedPoints.keys():
+                assert len((p.FixedPoints & key).load()) == (p.FixedPoints & key).fetch1("n_points")
+        finally:
+            schemas.drop()
+            p.disconnect()
+    assert len(found["folder"]) == len(found["bucket"]) >= 12
+    for one, other in zip(found["folder"], found["bucket"], strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, bytes):
+            assert one == other
+            assert one.startswith(b"\x89PNG")
+        else:
+            assert one.dtype == other.dtype
+            assert np.array_equal(one, other, equal_nan=True)
+    ours = [key for key in keys_in(s3) if f"{arguments['prefix']}_bucket" in key]
+    assert any(key.endswith(".png") for key in ours)
+    assert any(key.endswith(".npy") for key in ours)
+    assert all(key.startswith("lab/one/") for key in ours)
+
+
+def test_two_workers_share_one_database_and_one_bucket(s3, server, arguments, submission):
+    p = pipeline
+    submission["cohorts"] = [
+        {**submission["cohorts"][0], "first_seed": first} for first in (3, 20, 40, 60)
+    ]
+    p.connect(**{**arguments, "store": ADDRESS})
+    try:
+        p.submit(submission)
+        shared = {**server.environment, "RNN_STORE": ADDRESS, "OMP_NUM_THREADS": "1"}
+        workers = [run_worker(arguments, **shared) for _ in range(2)]
+        ended = [(worker.communicate(timeout=500), worker.returncode) for worker in workers]
+        for (out, errors), status in ended:
+            assert status == 0, out + errors
+        assert len(p.Training()) == 4
+        assert len(p.Training.Network()) == len(p.Training.Network & "status = 'finished'") == 8
+        assert p.fill().made == 0
+        for key in p.Training.Network.keys():
+            assert np.isfinite((p.Training.Network & key).load().W_rec).all()
+        assert all(f.png.startswith(b"\x89PNG") for f in p.TrialPlot.to_arrays("figure"))
+    finally:
+        schemas.drop()
+        p.disconnect()
+
+
+def test_settings_of_datajoint_name_a_bucket(s3, server, arguments):
+    """DJ_STORES is DataJoint's own way; the keys in it are used, and the same check is made."""
+    settings = {
+        "protocol": "s3",
+        "endpoint": s3.endpoint.removeprefix("http://"),
+        "secure": False,
+        "bucket": S3_BUCKET,
+        "location": "named",
+        "access_key": s3.writer[0],
+        "secret_key": s3.writer[1],
+    }
+    own = {name: "" for name in s3.environment}
+    for change, expected in (({}, None), ({"bucket": "nowhere"}, "nowhere"), ({"size": 1}, "size")):
+        stores = json.dumps({"main": settings | change})
+        command = [sys.executable, "-m", "pipeline.cli", "status"]
+        variables = {**os.environ, **own, **server.environment, "DJ_STORES": stores}
+        variables["RNN_PREFIX"] = arguments["prefix"]
+        result = subprocess.run(command, env=variables, capture_output=True, text=True)
+        if expected is None:
+            assert result.returncode == 0, result.stderr
+            assert "named/rnn_store" in keys_in(s3)
+        else:
+            assert result.returncode == 1
+            assert result.stderr.count("\n") == 1
+            assert result.stderr.startswith("error: sto")
+            assert expected in result.stderr
+        assert s3.writer[1] not in result.stdout + result.stderr
+    pipeline.connect(**arguments)
+    schemas.drop()
+
+
+def refusal(store=ADDRESS) -> str:
+    """Connect with a store that cannot be used; the server is never asked."""
+    with pytest.raises(pipeline.DatabaseError) as raised:
+        pipeline.connect(host="127.0.0.1", port=9, user="u", password="p", store=store)
+    line = str(raised.value)
+    assert "\n" not in line
+    assert line.startswith(("store = ", "AWS_"))
+    return line
+
+
+@pytest.mark.parametrize(
+    ("variables", "store", "words"),
+    [
+        ({}, "s3://elsewhere/x", ("elsewhere", "no bucket", "RNN_STORE")),
+        ({}, "s3://", ("names no bucket", "s3://bucket/prefix")),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ADDRESS, ("127.0.0.1:9", "does not answer")),
+        ({"AWS_ENDPOINT_URL": "127.0.0.1:9000"}, ADDRESS, ("AWS_ENDPOINT_URL", "http://")),
+        ({"AWS_ENDPOINT_URL_S3": "ftp://a"}, ADDRESS, ("AWS_ENDPOINT_URL_S3", "https://")),
+        ({"AWS_SECRET_ACCESS_KEY": "not it"}, ADDRESS, ("SignatureDoesNotMatch", "AWS_SECRET")),
+        ({"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN000000000"}, ADDRESS, ("InvalidAccessKeyId",)),
+        (
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+            ADDRESS,
+            ("no credentials", "AWS_ACCESS_KEY_ID"),
+        ),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, ADDRESS, ("no credentials", "AWS_SECRET_ACCESS_KEY")),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_line_at_connect(
+    s3, monkeypatch, variables, store, words
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    line = refusal(store)
+    for word in words:
+        assert word in line
+    assert s3.writer[1] not in line
+
+
+def test_a_server_with_another_scheme_does_not_answer(s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint.replace("http:", "https:"))
+    assert "http or https" in refusal()
+
+
+def test_who_may_only_read_is_told_so(s3, monkeypatch):
+    for name, value in s3.variables(s3.reader).items():
+        monkeypatch.setenv(name, value)
+    line = refusal()
+    assert "cannot be written" in line
+    assert "AccessDenied" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AWS_ENDPOINT_URL", "http://key:hidden@host"), ("RNN_STORE", "s3://key:hidden@networks/x")],
+)
+def test_credentials_in_an_address_are_refused_and_not_repeated(s3, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert "hidden" not in refusal(None if name == "RNN_STORE" else ADDRESS)
+
+
+@pytest.mark.parametrize("package", ["s3fs", "botocore.session"])
+def test_a_missing_package_is_named(s3, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    line = refusal()
+    assert package in line
+    assert "rnn-pipeline[s3]" in line
+
+
+def test_amazon_is_the_server_where_none_is_named(s3, monkeypatch):
+    from pipeline.store import s3_store
+
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    for region, endpoint in (
+        ("eu-central-1", "s3.eu-central-1.amazonaws.com"),
+        ("", "s3.amazonaws.com"),
+    ):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+        assert s3_store("s3://bucket/a/b/") == {
+            "protocol": "s3",
+            "endpoint": endpoint,
+            "secure": True,
+            "bucket": "bucket",
+            "location": "a/b",
+        }
+
+
+def test_credentials_are_kept_nowhere(s3, database):
+    """Neither in DataJoint's settings, which a user may save, nor in a message of the store."""
+    database.disconnect()
+    pipeline.database._configure_store(ADDRESS)
+    settings = dj.config.stores["main"]
+    assert settings["endpoint"] == s3.endpoint.removeprefix("http://")
+    assert settings["secure"] is False
+    for secret in s3.writer:
+        assert secret not in str(settings)
+
+
+def test_an_address_is_remembered_only_if_it_could_be_used(s3, tmp_path):
+    dj.config.stores["main"] = {"protocol": "file", "location": str(tmp_path)}
+    refusal("s3://elsewhere")
+    assert dj.config.stores["main"]["protocol"] == "file"
+    dj.config.stores["main"] = {"protocol": "file", "location": str(tmp_path / "gone")}
+    with pytest.raises(pipeline.DatabaseError, match=r"stores\.main\.location.*is not a folder"):
+        pipeline.connect(host="127.0.0.1", port=9, user="u", password="p")
