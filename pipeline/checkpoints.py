@@ -15,6 +15,7 @@ from models.atomic_file import write_atomically
 
 from .database import STORE
 from .server import passes
+from .store_watch import check_store
 
 FOLDER = "checkpoints"
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class StoredCheckpoints:
             return
         path = f"{self.folder}/{name}"
         try:
+            check_store()
             if self._backend.protocol == "file":
                 target = Path(self._backend._full_path(path))
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,15 +58,23 @@ def _refusal(error: Exception) -> typer.Exit:
 
 
 @contextmanager
-def _session(declare: bool | None = None) -> Iterator[Any]:
-    """Connect; end with one line and status 1 on an error that the user can mend."""
+def _session(declare: bool | None = None, patient: bool = False) -> Iterator[Any]:
+    """Connect; end with one line and status 1 on an error that the user can mend.
+
+    A patient one waits for a server that is away.
+    """
     # Imported here, so that `rnn --help` does not wait for torch.
     from datajoint.errors import DataJointError
 
     import pipeline
 
     try:
-        pipeline.connect(declare=declare)
+        if patient:
+            from pipeline.server import patiently
+
+            patiently(pipeline.connect, threading.Event(), _say_waiting)
+        else:
+            pipeline.connect(declare=declare)
         yield pipeline
     except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
         raise _refusal(error) from None
@@ -148,6 +157,9 @@ def worker(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
     table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
     heartbeat: Annotated[float, typer.Option(min=0.1, help="Seconds between heartbeats.")] = 10.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0.01, help="Seconds between checkpoints of a training.")
+    ] = 60.0,
     max_losses: Annotated[
         int, typer.Option(min=1, help="Workers that may die with a job until it fails.")
     ] = 5,
@@ -163,13 +175,15 @@ def worker(
     # Before torch is imported.
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
-    with _session():
+    # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
+    with _session(patient=forever or "RNN_SUPERVISOR" in os.environ):
         from pipeline import progress, supervisor, worker
 
         tables = worker.tables_named(table)
         if processes > 1:
             arguments = [f"--threads={threads}", f"--heartbeat={heartbeat}", "--quiet"]
             arguments += [f"--max-losses={max_losses}"] + ["--forever"] * forever
+            arguments += [f"--checkpoint-seconds={checkpoint_seconds}"]
             arguments += [f"--device={device}"] * (device is not None)
             arguments += [f"--table={name}" for name in table or ()]
             say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
@@ -187,6 +201,7 @@ def worker(
             worker_id=None if supervised is None else int(supervised),
             shares=True,
             device=device,
+            checkpoint_seconds=checkpoint_seconds,
         )
         from pipeline.stopping import stopping_at_signals
 

@@ -1,18 +1,47 @@
-"""How figures are stored: as PNG files that show themselves in a notebook."""
+"""How arrays and figures are stored, and that what a row says of them stays in the store."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from datajoint.builtin_codecs import npy
 from datajoint.builtin_codecs.schema import SchemaCodec
+from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
 from matplotlib.figure import Figure
 
+from .written import STORE, note_file
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DPI = 300
-STORE = "main"
+
+
+def check_reference(stored: Any) -> dict[str, Any]:
+    """Return what a column says of a file, or refuse it where the file is not in our store.
+
+    DataJoint joins the path to the store's folder as it is: "../../x" and "/x" lead out of it.
+
+    Raises
+    ------
+    DataJointError
+        For a path that is absolute or climbs, and for another store.
+    """
+    path = stored.get("path") if isinstance(stored, dict) else None
+    if not isinstance(path, str) or not path:
+        raise DataJointError(f"reference = {stored!r}: names no file; populate the row again")
+    windows = PureWindowsPath(path)  # splits at / and at \\, and knows drives
+    if ".." in windows.parts or windows.anchor or "\0" in path:
+        raise DataJointError(
+            f"path = {path!r}: leads out of the store; find out who wrote this row, and delete it"
+        )
+    if stored.get("store") != STORE:
+        raise DataJointError(
+            f"store = {stored.get('store')!r}: is not {STORE!r}; find out who wrote this row, "
+            "and delete it"
+        )
+    return stored
 
 
 def to_png(figure: Figure | bytes) -> bytes:
@@ -64,7 +93,16 @@ class StoredFigure:
         return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
 
 
-class FigureCodec(SchemaCodec):
+class _NotesFiles:
+    """Mixin of codecs: says which files are written, before they are."""
+
+    def _build_path(self, *args: Any, **kwargs: Any) -> tuple[str, str]:
+        path, token = super()._build_path(*args, **kwargs)  # type: ignore[misc]
+        note_file(path)
+        return path, token
+
+
+class FigureCodec(_NotesFiles, SchemaCodec):
     """``<figure@store>``: a matplotlib figure in, a `StoredFigure` out."""
 
     name = "figure"
@@ -100,6 +138,26 @@ class FigureCodec(SchemaCodec):
         context: dict[str, Any] | None = None,
     ) -> StoredFigure:
         """Return a reference; nothing is read yet."""
+        stored = check_reference(stored)
         config = self._codec_config(key, context)
         backend = self._get_backend(stored.get("store"), config=config)
         return StoredFigure(stored["path"], stored["n_bytes"], backend)
+
+
+unregister_codec("npy")
+
+
+class ArrayCodec(_NotesFiles, npy.NpyCodec):
+    """``<npy@store>`` of DataJoint, for files of our store alone."""
+
+    name = "npy"
+
+    def decode(
+        self,
+        stored: dict[str, Any],
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> npy.NpyRef:
+        """Return a reference; nothing is read yet."""
+        return super().decode(check_reference(stored), key=key, context=context)

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -14,10 +15,11 @@ import datajoint as dj
 from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
 
+from . import codecs as codecs  # registers <figure@...>
 from . import schemas
-from .codecs import STORE  # registers <figure@...>
 from .declaration import TablesMissing
 from .store import StoreError, check_s3, folder_store, is_s3, s3_store
+from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
 CONNECT_TIMEOUT = 10  # seconds
@@ -148,7 +150,8 @@ def disconnect() -> None:
     _state["settings"] = None
     opened, _state["connection"] = _state["connection"], None
     if opened is not None:
-        opened.close()
+        with suppress(Exception):  # it is closed, or the server has closed it
+            opened.close()
         if getattr(dj.conn, "connection", None) is opened:
             del dj.conn.connection
     _state["server"] = None

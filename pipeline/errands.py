@@ -5,17 +5,27 @@ from __future__ import annotations
 import datajoint as dj
 
 from .server import now, seconds_since
-from .work import Errand
+from .work import MISSED_BEATS, Errand, Worker
 
 # Seconds after which whoever took an errand and has not done it is taken for dead.
 GIVEN_UP_AFTER = 120.0
 
 
 def take_errand(connection: dj.Connection, errand: str, worker_id: int, pause: float) -> bool:
-    """Return whether this worker is to do it now, because it was not done for some seconds."""
+    """Return whether this worker is to do it now, because it was not done for some seconds.
+
+    An errand that was begun and not done is due again where whoever took it took long, is dead, or
+    is this worker itself, which asks because it failed.
+    """
     rested = f"{seconds_since(connection, 'finished_at')} >= {float(pause)}"
     given_up = f"{seconds_since(connection, 'began_at')} >= {GIVEN_UP_AFTER}"
-    due = f"(began_at IS NULL OR {rested} OR (finished_at IS NULL AND {given_up}))"
+    lives = (
+        f"SELECT 1 FROM {Worker.full_table_name} AS w WHERE w.worker_id = "
+        f"{Errand.full_table_name}.worker_id AND w.state IN ('idle', 'working', 'waiting') "
+        f"AND {seconds_since(connection, 'w.beat_at')} <= {MISSED_BEATS} * w.beat_seconds"
+    )
+    given_up += f" OR worker_id = {int(worker_id)} OR NOT EXISTS ({lives})"
+    due = f"(began_at IS NULL OR {rested} OR (finished_at IS NULL AND ({given_up})))"
     where = f"WHERE errand=%s AND {due}"
     table = Errand.full_table_name
     # Looked at first: hundreds of workers are not to lock the row to find that nothing is due.

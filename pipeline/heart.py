@@ -8,15 +8,17 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import datajoint as dj
+from datajoint.errors import DuplicateError
 
 from .queue import Key, Queue
-from .reaper import MISSED_BEATS, reap
-from .server import hang_up, now, passes, reconnect
-from .work import Worker
+from .reaper import REAP_SECONDS, reap
+from .server import hang_up, now, passes, reconnect, seconds_since
+from .work import MISSED_BEATS, Worker
 
 BEAT_SECONDS = 10.0
 SOONEST = 1.0  # seconds from one heartbeat to one that has news
@@ -154,11 +156,12 @@ class Heart:
             row = {**vars(self.host), "state": "idle", "beat_seconds": self.beat_seconds}
             names = ", ".join(["worker_id", *row, "started_at", "beat_at"])
             marks = ", ".join(["%s"] * (1 + len(row)))
-            connection.query(
-                f"INSERT INTO {Worker.full_table_name} ({names}) "
-                f"VALUES ({marks}, {time_now}, {time_now})",
-                args=(number, *row.values()),
-            )
+            with suppress(DuplicateError):  # nobody else has our number: an answer was lost
+                connection.query(
+                    f"INSERT INTO {Worker.full_table_name} ({names}) "
+                    f"VALUES ({marks}, {time_now}, {time_now})",
+                    args=(number, *row.values()),
+                )
         self.worker_id = number
         self._contact_since = time.monotonic()
 
@@ -184,6 +187,14 @@ class Heart:
 
     def _beat(self) -> None:
         connection, said = self._open(), self.report
+        before = connection.query(
+            f"SELECT state, {seconds_since(connection, 'beat_at')} FROM {Worker.full_table_name} "
+            "WHERE worker_id=%s",
+            args=(self.worker_id,),
+        ).fetchone()
+        # Whoever missed beats himself, because he or the server stood still, judges nobody yet.
+        if before is None or float(before[1]) > MISSED_BEATS / 2 * self.beat_seconds:
+            self._contact_since = None
         values: dict[str, Any] = {
             "state": said.state,
             "note": said.note[:255],
@@ -201,24 +212,21 @@ class Heart:
         if said.job_began is not None:
             seconds = max(time.monotonic() - said.job_began, 0.0)
             began = f"{now(connection)} - INTERVAL '{seconds:.3f}' SECOND"
-        connection.query(
+        beaten = connection.query(
             f"UPDATE {Worker.full_table_name} SET {', '.join(f'{n}=%s' for n in values)}, "
             f"beat_at={now(connection)}, job_began_at={began} "
             f"WHERE worker_id=%s AND state IN {LIVING}",
             args=(*values.values(), self.worker_id),
-        )
-        state = connection.query(
-            f"SELECT state FROM {Worker.full_table_name} WHERE worker_id=%s", args=(self.worker_id,)
-        ).fetchone()
-        if state is None or state[0] not in LIVING:
+        ).rowcount
+        if before is None or before[0] not in LIVING or beaten == 0:
             self.lost.set()
         if self._contact_since is None:
             self._contact_since = time.monotonic()
 
     def _reap(self) -> None:
-        # After an outage everybody's last heartbeat is old: first they must have time to beat.
         since = self._contact_since
-        if since is None or time.monotonic() - since < MISSED_BEATS * self.beat_seconds:
+        if since is None or self.lost.is_set():
             return
+        in_contact, pause = time.monotonic() - since, min(REAP_SECONDS, self.beat_seconds)
         connection = self._open()
-        reap(connection, self.queues, self.worker_id, self.max_losses)
+        reap(connection, self.queues, self.worker_id, self.max_losses, in_contact, pause)

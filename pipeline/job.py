@@ -14,10 +14,14 @@ from typing import Any
 import datajoint as dj
 from deepdiff import DeepHash
 
+from models.checkpoints import CHECKPOINT_SECONDS
+
 from .checkpoints import StoredCheckpoints
 from .heart import Heart
 from .queue import Key, Queue, job_hash
 from .server import patiently, reconnect, session_number, transaction
+from .store_watch import check_store
+from .written import WrittenFiles
 
 TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
 
@@ -44,6 +48,8 @@ class Job:
         Set when the process is to end.
     device : str, optional
         Torch device of a training; the GPU where there is one.
+    checkpoint_seconds : float
+        Time from one state of a training to the next in the store (s).
     phase : str
         "fetching", "computing" or "inserting".
     yields : bool
@@ -55,6 +61,7 @@ class Job:
     heart: Heart
     stop: threading.Event
     device: str | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     phase: str = "fetching"
     yields: bool = False
 
@@ -142,20 +149,38 @@ def run_job(
         _current.reset(token)
 
 
+def leave_nothing_behind(job: Job) -> None:
+    """Remove what we wrote of a job that another worker has taken over, if that one is done."""
+    if "checkpoints" in vars(job) and len(job.queue.table() & job.key):
+        job.checkpoints.remove()
+
+
 @contextmanager
 def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool]:
     """Inside, rows can be inserted, together with the end of the job; False: they are there."""
-    with transaction(connection):
-        if not job.queue.finish(connection, job.key, job.heart.worker_id):
-            if len(table & job.key):  # the answer to an earlier commit was lost
-                yield False
-                return
-            raise JobLost
-        type(table)._allow_insert = True
-        try:
-            yield True
-        finally:
-            type(table)._allow_insert = False
+    files = WrittenFiles()
+    is_committing = False
+    try:
+        with transaction(connection):
+            if not job.queue.finish(connection, job.key, job.heart.worker_id):
+                if len(table & job.key):  # the answer to an earlier commit was lost
+                    yield False
+                    return
+                raise JobLost
+            check_store()
+            type(table)._allow_insert = True
+            try:
+                with files.noting():
+                    yield True
+            finally:
+                type(table)._allow_insert = False
+            files.make_durable()
+            check_store()
+            is_committing = True
+    except BaseException:
+        if not is_committing:  # else nobody knows whether the rows are in
+            files.remove()
+        raise
 
 
 def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, before: str) -> None:
@@ -185,9 +210,10 @@ def begin(heart: Heart, queue: Queue, key: Key) -> None:
     """Say with the next heartbeats that a job is worked on; soon, where it is of another table."""
     said = heart.report
     is_news = said.job_table != queue.name
+    # How far the job before was goes first: a heartbeat may come in between.
+    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
     said.state, said.note = "working", ""
     said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
     if is_news:
         heart.beat_now()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import platform
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +18,11 @@ from typing import Any
 
 import datajoint as dj
 from datajoint.condition import AndList, Not
+from datajoint.errors import DuplicateError, MissingTableError
 from datajoint.jobs import ERROR_MESSAGE_LENGTH
 
 from .hashing import parameter_hash
-from .server import jobs_now
+from .server import jobs_now, transaction
 from .work import Worker
 
 Key = dict[str, Any]
@@ -28,6 +30,7 @@ Key = dict[str, Any]
 # Jobs that are looked at together: workers choose among them at random.
 CANDIDATES = 64
 VERSION_LENGTH = 64
+DECLARE_ATTEMPTS = 5
 
 
 def job_hash(key: Mapping[str, Any]) -> str:
@@ -87,15 +90,30 @@ class Queue:
         others = ", ".join(self._quoted(n) for n in ("status", "priority", "scheduled_time"))
         priority = int(dj.config.jobs.default_priority)
         mysql = connection.adapter.backend == "mysql"
-        entered = connection.query(
-            f"INSERT {'IGNORE ' if mysql else ''}INTO {self.sql_name} ({columns}, {others}) "
-            f"SELECT {columns}, 'pending', {priority}, {jobs_now(connection)} "
-            f"FROM ({new.make_sql()}) AS new_keys"
-            f"{'' if mysql else ' ON CONFLICT DO NOTHING'}"
-        ).rowcount
-        gone = self.jobs.restrict(Not(table.key_source.proj()), semantic_check=False)
-        (gone & "status in ('pending', 'error')").delete_quick()
+        # MySQL would wait for, and lock, the rows that it reads, were it not for the isolation that
+        # `transaction` sets: those of jobs that are being inserted, for as long as that takes.
+        with transaction(connection):
+            entered = connection.query(
+                f"INSERT {'IGNORE ' if mysql else ''}INTO {self.sql_name} ({columns}, {others}) "
+                f"SELECT {columns}, 'pending', {priority}, {jobs_now(connection)} "
+                f"FROM ({new.make_sql()}) AS new_keys"
+                f"{'' if mysql else ' ON CONFLICT DO NOTHING'}"
+            ).rowcount
+        self._remove_gone(connection)
         return max(int(entered), 0)
+
+    def _remove_gone(self, connection: dj.Connection) -> None:
+        gone = self.jobs.restrict(Not(self.table().key_source.proj()), semantic_check=False)
+        gone &= "status in ('pending', 'error')"
+        # Read first, which waits for nothing; then key by key, which locks nothing else.
+        found = connection.query(f"SELECT {self._columns} FROM ({gone.make_sql()}) AS gone")
+        for row in found.fetchall():
+            where, arguments = self._where(dict(zip(self.primary_key, row, strict=True)))
+            connection.query(
+                f"DELETE FROM {self.sql_name} WHERE {where} "
+                f"AND {self._quoted('status')} IN ('pending', 'error')",
+                args=arguments,
+            )
 
     def candidates(
         self, connection: dj.Connection, restriction: Sequence[Any] = (), first: int = 0
@@ -212,6 +230,30 @@ class Queue:
             ).rowcount
             == 1
         )
+
+    def give_back_all(self, connection: dj.Connection, worker_id: int) -> int:
+        """Make all jobs of a worker pending again; return how many."""
+        return int(
+            connection.query(
+                f"UPDATE {self.sql_name} SET {self._quoted('status')}='pending', "
+                f"{self._quoted('reserved_time')}=NULL WHERE {self._quoted('status')}='reserved' "
+                f"AND {self._quoted('connection_id')}=%s",
+                args=(worker_id,),
+            ).rowcount
+        )
+
+    def prepare(self) -> None:
+        """Declare and look up all that is asked of the jobs table, on the table's connection.
+
+        Later another thread asks, and the connection is not for two at a time.
+        """
+        for _ in range(DECLARE_ATTEMPTS):
+            try:
+                assert self.sql_name and self.primary_key
+                return
+            except (DuplicateError, MissingTableError):  # others declare it at this moment
+                time.sleep(random.uniform(0.05, 0.5))
+        assert self.sql_name and self.primary_key
 
     def lock(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Lock a worker's job inside a transaction; return False where it is locked already."""

@@ -9,36 +9,58 @@ from typing import Any
 import datajoint as dj
 
 from .errands import end_errand, take_errand
-from .queue import Key, Queue, job_hash
+from .queue import Key, Queue, job_hash, key_of
 from .server import end_session, now, passes, seconds_since, transaction
-from .work import LostJob, Worker
+from .work import MISSED_BEATS, LostJob, Worker
 
-# Heartbeats that a worker must miss until it counts as dead.
-MISSED_BEATS = 4
 REAP_SECONDS = 5.0
 
 
 def reap(
-    connection: dj.Connection, queues: Sequence[Queue], worker_id: int, max_losses: int
+    connection: dj.Connection,
+    queues: Sequence[Queue],
+    worker_id: int,
+    max_losses: int,
+    in_contact: float,
+    pause: float = REAP_SECONDS,
 ) -> int:
     """Find workers whose heart has stopped and give their jobs back; return how many jobs.
 
     One worker does it for all, every few seconds.
+
+    Parameters
+    ----------
+    in_contact : float
+        Seconds for which this worker has heard the server without a gap; see `declare_dead`.
+    pause : float
+        Seconds from one reaping to the next.
     """
-    if not take_errand(connection, "reap", worker_id, REAP_SECONDS):
+    if not take_errand(connection, "reap", worker_id, pause):
         return 0
     try:
-        declare_dead(connection)
+        declare_the_silent_dead(connection, in_contact)
         return give_back_jobs_of_the_dead(connection, queues, max_losses)
     finally:
         end_errand(connection, "reap", worker_id)
 
 
-def declare_dead(connection: dj.Connection, worker_id: int | None = None, reason: str = "") -> int:
-    """Mark workers as lost: those whose heart has stopped, or one of which it is known."""
-    old = f"{seconds_since(connection, 'beat_at')} > {MISSED_BEATS} * beat_seconds"
-    which = old if worker_id is None else f"worker_id = {int(worker_id)}"
-    note = reason or "no heartbeat"
+def declare_the_silent_dead(connection: dj.Connection, in_contact: float) -> int:
+    """Mark workers as lost whose heart has stopped.
+
+    After an outage everybody's last heartbeat is old. Of a worker it is said only if the server was
+    there, as seen from here, for as long as it takes to count that worker as dead.
+    """
+    death = f"{MISSED_BEATS} * beat_seconds"
+    old = f"{seconds_since(connection, 'beat_at')} > {death} AND {death} <= {float(in_contact)}"
+    return _declare(connection, old, "no heartbeat")
+
+
+def declare_dead(connection: dj.Connection, worker_id: int, reason: str) -> int:
+    """Mark a worker as lost of which it is known."""
+    return _declare(connection, f"worker_id = {int(worker_id)}", reason)
+
+
+def _declare(connection: dj.Connection, which: str, note: str) -> int:
     return int(
         connection.query(
             f"UPDATE {Worker.full_table_name} SET state='lost', note=%s "
@@ -98,7 +120,8 @@ def _give_back(
             stack = "The workers left no traceback; see the rows of LostJob."
             return queue.fail(connection, key, worker["worker_id"], reason, stack)
     # It died in the middle of its transaction, and the server has not noticed: it holds the row.
-    if worker["session_id"]:
+    # Not where somebody else has given the job back meanwhile: its session may be another's now.
+    if worker["session_id"] and queue.is_held(connection, key, worker["worker_id"]):
         try:
             end_session(connection, int(worker["session_id"]))
         except Exception as error:  # not ours to end, or gone: the server ends it in its own time
@@ -109,7 +132,9 @@ def _give_back(
 
 def _record_loss(connection: dj.Connection, queue: Queue, worker: dict[str, Any], key: Key) -> int:
     """Record that a worker was lost with a job; return how many in a row got no further."""
-    known = worker["job_table"] == queue.name  # else it had just begun: nothing was said of it
+    # Else it had just begun: what was said last is of the job before.
+    said = None if worker["job_key"] is None else key_of(worker["job_key"])
+    known = worker["job_table"] == queue.name and said == key
     first = worker["first_iteration"] if known else None
     lost = LostJob.full_table_name
     before = connection.query(
@@ -117,9 +142,12 @@ def _record_loss(connection: dj.Connection, queue: Queue, worker: dict[str, Any]
         "ORDER BY lost_at DESC",
         args=(queue.name, job_hash(key)),
     ).fetchall()
+    # A worker that was taken for dead may take the same job again before it knows: once is enough.
+    mysql = connection.adapter.backend == "mysql"
     connection.query(
-        f"INSERT INTO {lost} (job_table, job_hash, worker_id, job_key, lost_at, first_iteration, "
-        f"reason, counts) VALUES (%s, %s, %s, %s, {now(connection)}, %s, %s, TRUE)",
+        f"INSERT {'IGNORE ' if mysql else ''}INTO {lost} (job_table, job_hash, worker_id, job_key, "
+        f"lost_at, first_iteration, reason, counts) VALUES (%s, %s, %s, %s, {now(connection)}, "
+        f"%s, %s, TRUE){'' if mysql else ' ON CONFLICT DO NOTHING'}",
         args=(
             queue.name,
             job_hash(key),

@@ -71,7 +71,8 @@ def _mysql(prefix: str) -> Iterator[str]:
     room = MAX_MYSQL_NAME - max(len(f"_{role}") for role in ROLES)
     if len(prefix) > room:
         raise DatabaseError(
-            f"prefix = {prefix!r}: is too long for names of roles; use at most {room} characters"
+            f"prefix = {prefix!r}: is too long for the names of roles; use at most {room} "
+            "characters"
         )
     for role, purpose in ROLES.items():
         yield f"-- {prefix}_{role}: {purpose}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
@@ -23,11 +24,12 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from .database import STORE
+from .store_watch import store_is_away
 
 Result = TypeVar("Result")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts
+SILENT_SECONDS = 30  # after which a connection to a machine that does not answer is given up
 
 # Of MySQL: disk or table full, too many connections, shutting down, lost or refused connections,
 # lock wait timeout, deadlock, killed or timed-out sessions.
@@ -38,6 +40,8 @@ MYSQL_PASSING = {
 # Of PostgreSQL, by the start of its code: connections, serialisation and deadlock, resources
 # (disk full, too many connections), locks not available, shutdown and start, input and output.
 POSTGRESQL_PASSING = ("08", "40001", "40P01", "53", "55P03", "57P0", "58030", "25P03")
+# What it says where it will refuse the next connection too; there is no code then.
+POSTGRESQL_REFUSES = ("authentication failed", "no password supplied", "does not exist", "pg_hba")
 # Of the operating system: full disks, file systems and networks that went away.
 SYSTEM_PASSING = {
     getattr(errno, name)
@@ -80,13 +84,16 @@ def transaction(connection: dj.Connection) -> Iterator[None]:
     try:
         yield
         connection.commit_transaction()
-    except BaseException:
+    except Exception:
         try:
             connection.query("ROLLBACK", reconnect=False)
         except Exception:
             hang_up(connection)  # then the server rolls back
         finally:
             connection._in_transaction = False
+        raise
+    except BaseException:  # a signal: a reply may have been read by half
+        hang_up(connection)
         raise
 
 
@@ -111,16 +118,37 @@ def hang_up(connection: dj.Connection) -> None:
     connection._in_transaction = False
 
 
+def answers(connection: dj.Connection) -> bool:
+    """Return whether the server answers; DataJoint's ``is_connected`` does not look at that."""
+    return not connection._is_closed and bool(connection.adapter.ping(connection._conn))
+
+
+def notice_silence(connection: dj.Connection) -> None:
+    """Have the system give a connection up whose server does not answer any more, as in an outage.
+
+    Without it, a query to a machine that is gone waits for a quarter of an hour.
+    """
+    with suppress(Exception):  # a Unix socket, or a system without these options
+        raw = connection._conn
+        number = raw._sock.fileno() if hasattr(raw, "_sock") else raw.fileno()
+        with socket.socket(fileno=os.dup(number)) as opened:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS // 2)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENT_SECONDS // 6)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENT_SECONDS)
+
+
 def reconnect(connection: dj.Connection) -> None:
     """Open the connection anew where it does not answer."""
-    with suppress(Exception):
-        if connection.is_connected:
-            return
+    if answers(connection):
+        return
     hang_up(connection)
     level = (logger := logging.getLogger("datajoint")).level
     logger.setLevel(logging.ERROR)  # a fall-back without TLS was said at the first connection
     try:
         connection.connect()
+        notice_silence(connection)
     finally:
         logger.setLevel(level)
 
@@ -145,6 +173,8 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, psycopg2.Error):
         if error.pgcode is None:  # the connection itself: closed, refused, reset
             closed = (psycopg2.OperationalError, psycopg2.InterfaceError)
+            if any(sign in str(error) for sign in POSTGRESQL_REFUSES):
+                return False
             return isinstance(error, closed) or type(error) is psycopg2.DatabaseError
         return str(error.pgcode).startswith(POSTGRESQL_PASSING)
     module = type(error).__module__.partition(".")[0]
@@ -159,16 +189,10 @@ def _passes(error: BaseException) -> bool:
         return True
     missing = (FileNotFoundError, PermissionError, dj.errors.MissingExternalFile)
     if isinstance(error, missing):
-        return _store_is_away()
+        return store_is_away()
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     return isinstance(error, OSError) and error.errno in SYSTEM_PASSING
-
-
-def _store_is_away() -> bool:
-    """Return whether the store is a folder that is not there now: a file system not mounted."""
-    store = dj.config.stores.get(STORE, {})
-    return store.get("protocol") == "file" and not Path(store["location"]).is_dir()
 
 
 def patiently(

@@ -10,9 +10,8 @@ from typing import Any
 from .computed import COMPUTED
 from .database import connection
 from .queue import Queue, key_of
-from .reaper import MISSED_BEATS
 from .server import seconds_since
-from .work import Worker
+from .work import MISSED_BEATS, Worker
 
 # How long workers that were lost are shown.
 LOST_SHOWN_SECONDS = 3600.0

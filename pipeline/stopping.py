@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,9 @@ SIGNALS = tuple(
 # Seconds until a worker that has not ended gives its job back as it is, and leaves.
 GRACE_SECONDS = 6.0
 GIVE_UP_SECONDS = 2.0
+# A signal that comes sooner after the first is the same: what ends a job or a container tells the
+# supervisor, which passes it on, and its workers.
+SAME_SIGNAL_SECONDS = 1.0
 
 
 class Stopper:
@@ -38,17 +42,21 @@ class Stopper:
         self.loop = loop
         self.grace = grace
         self._lock = threading.Lock()
+        self._began: float | None = None
 
     def __call__(self, number: int, frame: Any) -> None:
         """Handle a signal."""
-        loop = self.loop
-        if loop.stop.is_set():
-            threading.Thread(target=self.give_up, daemon=True).start()
+        loop, moment = self.loop, time.monotonic()
+        if self._began is not None:
+            if moment - self._began >= SAME_SIGNAL_SECONDS:
+                threading.Thread(target=self.give_up, daemon=True).start()
             return
-        loop.stop.set()
+        self._began = moment
+        # First, because the event may be in the hands of the very code that is interrupted.
         watchdog = threading.Timer(self.grace, self.give_up)
         watchdog.daemon = True
         watchdog.start()
+        loop.stop.set()
         job = loop.job
         if job is not None and job.phase == "computing" and not job.yields:
             raise JobStopped

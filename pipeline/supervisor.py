@@ -42,7 +42,8 @@ class _Place:
     process: subprocess.Popen[bytes] | None = None
     worker_id: int = 0
     started: float = 0.0
-    deaths: int = 0
+    deaths: int = 0  # in a row, each soon after the start
+    in_vain: int = 0  # of those, in a row, without a job
     restart_at: float = 0.0
     ended: bool = False
 
@@ -141,10 +142,14 @@ class Supervisor:
         had_job = self._give_back_its_job(place.worker_id, reason)
         quick = time.monotonic() - place.started < HEALTHY_SECONDS
         place.deaths = place.deaths + 1 if quick else 1
+        if had_job or not quick:
+            place.in_vain = 0
+        elif had_job is False:  # not in an outage, where it dies because it cannot connect
+            place.in_vain += 1
         pause = min(FIRST_PAUSE * 2 ** (place.deaths - 1), LONGEST_PAUSE)
-        if had_job is False and place.deaths >= MOST_DEATHS:
+        if place.in_vain >= MOST_DEATHS:
             place.ended, self.failed = True, True
-            self.say(f"worker {place.number}: {reason}, {place.deaths} times; it is given up")
+            self.say(f"worker {place.number}: {reason}, {place.in_vain} times; it is given up")
             return
         place.restart_at = time.monotonic() + pause
         self.say(f"worker {place.number}: {reason}; started again in {pause:.0f} s")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models import NetworkConfig, RNNNumpy, TrainingConfig, plot_loss_terms, train_cohort
+from models.checkpoints import CHECKPOINT_SECONDS
 from models.losses import TASK as TASK_TERM
 from models.rnn_torch import WEIGHTS
 from models.training_record import TrainedNetwork
@@ -308,6 +309,9 @@ class Training(dj.Computed):
                     device=None if job is None else job.device,
                     progress=report,
                     checkpoints=None if job is None else job.checkpoints,
+                    checkpoint_seconds=(
+                        CHECKPOINT_SECONDS if job is None else job.checkpoint_seconds
+                    ),
                     stop=None if job is None else job.must_stop,
                 )
         weights = {row["penalty"]: float(row["weight"]) for row in penalties}

@@ -6,6 +6,9 @@ import datajoint as dj
 
 from . import schemas
 
+# Heartbeats that a worker must miss until it counts as dead.
+MISSED_BEATS = 4
+
 
 @schemas.work
 class Worker(dj.Manual):

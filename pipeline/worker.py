@@ -15,6 +15,7 @@ import datajoint as dj
 import torch
 
 from models import TrainingStopped
+from models.checkpoints import CHECKPOINT_SECONDS
 from models.cohort import default_device
 from tasks_lib.errors import ParameterError
 
@@ -23,11 +24,12 @@ from .computed import COMPUTED
 from .errands import end_errand, server_time, take_errand, was_done_since
 from .finder import Finder
 from .heart import BEAT_SECONDS, Heart, Host
-from .job import Job, JobLost, JobStopped, begin, rest, run_job
+from .job import Job, JobLost, JobStopped, begin, leave_nothing_behind, rest, run_job
 from .progress import TableBar
 from .provenance import code_version
 from .queue import Key, Queue
-from .server import passes, patiently, reconnect, seconds_since, session_number
+from .server import hang_up, passes, patiently, reconnect, seconds_since, session_number
+from .store_watch import remember_store
 
 Until = Literal["nothing pending", "nothing running", "forever"]
 
@@ -76,6 +78,8 @@ class WorkLoop:
         workers. Otherwise this one enters its own.
     device : str, optional
         Torch device of trainings; the GPU where there is one.
+    checkpoint_seconds : float
+        Time from one state of a training to the next in the store (s).
     stop : Event
         Set to have it end: at the next iteration of a training, or after the present job.
     """
@@ -90,6 +94,7 @@ class WorkLoop:
     worker_id: int | None = None
     shares: bool = False
     device: str | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -98,6 +103,7 @@ class WorkLoop:
         self.errors: list[tuple[str, Key, str]] = []
         self._queues = [Queue(table) for table in self.tables]
         self._conditions = [] if self.restriction is None else [self.restriction]
+        self._may_hold = False
         self._bar = TableBar(shown=self.announce is not None)
         # The dead may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
@@ -129,36 +135,45 @@ class WorkLoop:
 
     def run(self) -> Filled:
         """Work until nothing is left, or until `stop` is set."""
-        self._patiently(lambda: [queue.sql_name for queue in self.heart.queues])
-        self._patiently(self.heart.start)
-        self._renew_session()
         note = "nothing left"
-        try:
-            self._patiently(
-                lambda: (
-                    self._enter_in_turn(ENTER_SECONDS) if self.shares else self._enter(self._queues)
-                )
-            )
-            while not self.stop.is_set():
-                taken = self._patiently(self._take)
-                if taken is not None:
-                    self._do(*taken)
-                elif not self._patiently(self._is_more_to_come):
-                    break
-            if self.stop.is_set():
+        # A connection is opened anew here, where its new number is told, and not by DataJoint.
+        with dj.config.override(database__reconnect=False):
+            try:
+                self._work()
+                if self.stop.is_set():
+                    note = "was asked to end"
+            except BaseException as error:
+                if not isinstance(error, Exception):  # a reply may have been read by half
+                    hang_up(self.connection)
+                if not (self.stop.is_set() and passes(error)):
+                    note = f"{type(error).__name__}: {error}"
+                    raise
                 note = "was asked to end"
-        except BaseException as error:
-            if not (self.stop.is_set() and passes(error)):
-                note = f"{type(error).__name__}: {error}"
-                raise
-        finally:
-            self._bar.close()
-            self.heart.stop(note)
-            self._bring_back_connection()
+            finally:
+                self._bar.close()
+                self.heart.stop(note)
+                self._bring_back_connection()
         return Filled(self.made, self.errors)
 
+    def _work(self) -> None:
+        self._patiently(remember_store)
+        self._patiently(lambda: [queue.prepare() for queue in self.heart.queues])
+        self._patiently(self.heart.start)
+        self._patiently(self._renew_session)
+        self._patiently(
+            lambda: self._enter_in_turn(ENTER_SECONDS) if self.shares else self._enter(self._queues)
+        )
+        while not self.stop.is_set():
+            if self.heart.lost.is_set():
+                self._patiently(self.heart.start_anew)
+            taken = self._patiently(self._take)
+            if taken is not None:
+                self._do(*taken)
+            elif not self._patiently(self._is_more_to_come):
+                break
+
     def _do(self, queue: Queue, key: Key) -> None:
-        job = Job(queue, key, self.heart, self.stop, self.device)
+        job = Job(queue, key, self.heart, self.stop, self.device, self.checkpoint_seconds)
         begin(self.heart, queue, key)
         made = False
         self.job = job
@@ -166,22 +181,24 @@ class WorkLoop:
             made = run_job(job, self.connection, self._wait)
             self.made += made
         except JobLost:
-            pass
+            self.heart.lost.set()  # what the next heartbeat would find
+            self._patiently(lambda: leave_nothing_behind(job))
         except (JobStopped, KeyboardInterrupt, SystemExit) as error:
+            hang_up(self.connection)  # a reply may have been read by half
             self._give_back(job)
             if not isinstance(error, JobStopped):
                 raise
         except Exception as error:
             if isinstance(error, TrainingStopped) or (self.stop.is_set() and passes(error)):
                 self._give_back(job)
+                if self.heart.lost.is_set() and not self.stop.is_set():
+                    self._patiently(lambda: leave_nothing_behind(job))
             else:
                 self._fail(job, error)
         finally:
             self.job = None
             self._bar.advance()
             self.heart.report.n_done += made
-        if self.heart.lost.is_set() and not self.stop.is_set():
-            self._patiently(self.heart.start_anew)
 
     def _give_back(self, job: Job) -> None:
         """Give a job back; where the server does not answer, others find it later."""
@@ -208,9 +225,14 @@ class WorkLoop:
 
     def _take(self) -> tuple[Queue, Key] | None:
         """Return a job that is now ours, of the first table that has one."""
+        if self._may_hold:  # the answer to an earlier attempt was lost
+            for queue in self._queues:
+                queue.give_back_all(self.connection, self.heart.worker_id)
+        self._may_hold = True
         taken = self._finder.take(self.connection, self.heart.worker_id)
         if taken is not None:
             self._go_on_to(taken[0])
+        self._may_hold = False
         return taken
 
     def _go_on_to(self, queue: Queue) -> None:

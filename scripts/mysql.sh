@@ -5,6 +5,8 @@
 #   mysql.sh install          make the folder (once; ~30 s, ~640 MB)
 #   mysql.sh start DIR        start a fresh server on a free loopback port; its files go to DIR,
 #                             DIR/env says how to reach it, DIR/pid is its process
+#   mysql.sh pause DIR        stop it, and keep its data
+#   mysql.sh resume DIR       start it again, where it was
 #   mysql.sh stop DIR         stop it and remove its data
 set -euo pipefail
 
@@ -42,10 +44,8 @@ start_server() {
   chroot "$root" mysqld --no-defaults --initialize-insecure --user=root --datadir="$name" \
     >"$dir/log" 2>&1
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-  chroot "$root" mysqld --no-defaults --user=root --datadir="$name" --port="$port" \
-    --bind-address=127.0.0.1 --mysqlx=OFF --secure-file-priv= --socket="$name/mysql.sock" \
-    >>"$dir/log" 2>&1 </dev/null &
-  echo $! >"$dir/pid"
+  echo "$port" >"$dir/port"
+  run_server "$dir"
   local password
   password=$(python3 -c 'import secrets; print(secrets.token_hex(12))')
   for _ in $(seq 120); do
@@ -70,12 +70,27 @@ ENV
   exit 1
 }
 
-stop_server() {
+run_server() {
+  local dir=$1 name
+  name=$(cat "$dir/data")
+  name=${name#"$root"}
+  chroot "$root" mysqld --no-defaults --user=root --datadir="$name" --port="$(cat "$dir/port")" \
+    --bind-address=127.0.0.1 --mysqlx=OFF --secure-file-priv= --socket="$name/mysql.sock" \
+    >>"$dir/log" 2>&1 </dev/null &
+  echo $! >"$dir/pid"
+}
+
+pause_server() {
   local dir=$1 pid
   pid=$(cat "$dir/pid" 2>/dev/null || true)
   if [ -n "$pid" ] && kill "$pid" 2>/dev/null; then
-    for _ in $(seq 60); do kill -0 "$pid" 2>/dev/null || break; sleep 0.5; done
+    for _ in $(seq 150); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
   fi
+}
+
+stop_server() {
+  local dir=$1
+  pause_server "$dir"
   case "$(cat "$dir/data" 2>/dev/null || true)" in
     "$root"/var/lib/servers/?*) rm -rf "$(cat "$dir/data")" ;;
   esac
@@ -84,6 +99,8 @@ stop_server() {
 case "${1:-}" in
   install) install_server ;;
   start) start_server "$2" ;;
+  pause) pause_server "$2" ;;
+  resume) run_server "$2" ;;
   stop) stop_server "$2" ;;
-  *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,11p' "$0" >&2; exit 2 ;;
 esac

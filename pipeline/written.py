@@ -1,0 +1,73 @@
+"""The files of rows that are being inserted: on disk before the commit, gone after a rollback."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from datajoint.hash_registry import get_store_backend
+
+STORE = "main"
+log = logging.getLogger(__name__)
+
+
+class WrittenFiles:
+    """Notes the files of the store that the codecs write inside `noting`."""
+
+    def __init__(self) -> None:
+        self._paths: list[str] = []
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note the files that are written inside."""
+        token = _noting.set(self)
+        try:
+            yield
+        finally:
+            _noting.reset(token)
+
+    def make_durable(self) -> None:
+        """Have the system write them to disk: a row that survives a power loss has its files."""
+        if not self._paths:
+            return
+        backend: Any = get_store_backend(STORE)
+        if backend.protocol != "file" or os.name != "posix":
+            return
+        files = [Path(backend._full_path(path)) for path in self._paths]
+        for path in [*files, *{path.parent for path in files}]:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def remove(self) -> None:
+        """Remove them: their rows were not inserted.
+
+        DataJoint leaves them: on a full disk every further attempt would fill it a little more.
+        """
+        if not self._paths:
+            return
+        try:
+            backend: Any = get_store_backend(STORE)
+            for path in self._paths:
+                for name in (path, f"{path}.saving"):  # what a file is called until it is whole
+                    backend.remove(name)
+        except Exception as error:  # `rnn gc` finds them
+            log.warning("files of an insert that failed cannot be removed: %s", error)
+        self._paths.clear()
+
+
+_noting: ContextVar[WrittenFiles | None] = ContextVar("written_files", default=None)
+
+
+def note_file(path: str) -> None:
+    """Note a file of the store that a codec is about to write, if anybody wants to know."""
+    files = _noting.get()
+    if files is not None:
+        files._paths.append(path)

@@ -1,0 +1,100 @@
+"""TLS: taken where it is offered, and required where that is asked for."""
+
+from __future__ import annotations
+
+import datajoint as dj
+import pytest
+
+import pipeline
+from pipeline import database as connections
+from tests.middlemen import certificate, postgresql_with_tls, without_tls
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    monkeypatch.delenv("RNN_TLS_CA", raising=False)
+    monkeypatch.setenv("PGSSLROOTCERT", "")  # restored, whatever is set meanwhile
+    monkeypatch.delenv("PGSSLROOTCERT")
+
+
+@pytest.fixture
+def require_tls(monkeypatch):
+    """As DJ_USE_TLS=true does."""
+    monkeypatch.setattr(dj.config.database, "use_tls", True)
+
+
+def opened(server):
+    return connections._open(*vars(server).values())
+
+
+def cipher(connection):
+    """Return the cipher of a connection; nothing where it is not encrypted."""
+    if connection.adapter.backend == "mysql":
+        return connection.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'").fetchone()[1]
+    return "TLS" if connection._conn.info.ssl_in_use else ""
+
+
+@pytest.fixture
+def with_tls(server, tmp_path):
+    """A server of the back end that offers TLS."""
+    if server.backend == "mysql":
+        yield server
+    else:
+        with postgresql_with_tls(server, certificate(tmp_path)) as offering:
+            yield offering
+
+
+def test_it_is_taken_where_it_is_offered(with_tls):
+    connection = opened(with_tls)
+    assert cipher(connection)
+    connection.connect()  # as after a lost connection
+    assert cipher(connection)
+    connection.close()
+
+
+def test_it_can_be_required(with_tls, require_tls):
+    connection = opened(with_tls)
+    assert cipher(connection)
+    connection.close()
+
+
+def test_without_it_there_is_a_connection_all_the_same(server):
+    opened(server).close()  # so that MySQL knows the password, which it would not ask for in plain
+    with without_tls(server) as plain:
+        connection = opened(plain)
+        assert connection.query("SELECT 1").fetchone()[0] == 1
+        assert not cipher(connection)
+        connection.close()
+
+
+def test_where_it_is_required_a_server_without_it_is_refused(server, require_tls):
+    with without_tls(server) as plain:
+        with pytest.raises(pipeline.DatabaseError, match="DJ_USE_TLS") as caught:
+            opened(plain)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_second_connection_is_encrypted_too(with_tls, arguments):
+    pipeline.connect(**{**arguments, **with_tls.arguments})
+    try:
+        second = connections.second_connection()
+        assert cipher(connections.connection()) and cipher(second)
+        second.close()
+    finally:
+        pipeline.schemas.drop()
+        pipeline.disconnect()
+
+
+def test_a_certificate_of_another_authority_is_refused(with_tls, tmp_path, monkeypatch):
+    other, _ = certificate(tmp_path, "somebody_else")
+    monkeypatch.setenv("RNN_TLS_CA", str(other))
+    with pytest.raises(pipeline.DatabaseError, match="RNN_TLS_CA"):
+        opened(with_tls)
+    monkeypatch.setenv("RNN_TLS_CA", str(tmp_path / "nowhere.crt"))
+    with pytest.raises(pipeline.DatabaseError, match="is not a file"):
+        opened(with_tls)
+    if with_tls.backend == "postgresql":  # signed by the certificate itself
+        monkeypatch.setenv("RNN_TLS_CA", str(tmp_path / "localhost.crt"))
+        connection = opened(with_tls)
+        assert cipher(connection)
+        connection.close()
