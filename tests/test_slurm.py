@@ -35,7 +35,7 @@ SWEEP = SMALL | {
     ],
 }
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(550)]
 
 
 class Cluster:
@@ -177,7 +177,7 @@ def test_an_array_that_is_preempted_in_the_middle_ends_with_every_row(cluster):
         c.wait(
             "all workers have ended",
             lambda: c.states(array) == dict.fromkeys(elements, "COMPLETED"),
-            150,
+            240,
         )
         assert len([line for line in c.logs().splitlines() if "(start 2): starts" in line]) == 3
         status = {s.table: s for s in table_status() if s.table in TABLES}
