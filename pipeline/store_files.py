@@ -124,12 +124,9 @@ class StoreFiles:
     # Inside --------------------------------------------------------------------------------------
 
     def _walk(self, folder: str) -> Iterator[StoredFile]:
-        top = self._full(folder)
-        if not os.path.isdir(top):
-            if not os.path.isdir(self._root):
-                raise FileNotFoundError(f"there is no folder {self._root}")
-            return
-        for place, _, names in os.walk(top, onerror=_raise):
+        if not os.path.isdir(self._root):
+            raise FileNotFoundError(f"there is no folder {self._root}")
+        for place, _, names in os.walk(self._full(folder), onerror=_raise):
             for name in names:
                 path = os.path.join(place, name)
                 with suppress(FileNotFoundError):  # gone meanwhile
@@ -168,7 +165,8 @@ class StoreFiles:
 
 
 def _raise(error: OSError) -> None:
-    raise error
+    if not isinstance(error, FileNotFoundError):  # gone meanwhile, or never there
+        raise error
 
 
 def _unreadable(where: str, error: BaseException) -> DatabaseError:
