@@ -382,8 +382,9 @@ def verify(
                 result = train_again({**key, "seed": seed}, device, show)
     except typer.Exit:
         raise typer.Exit(2) from None
-    console.print(f"{task}/{network}/{training} seed {seed}, on {result.device}: ", end="")
-    console.print("identical" if result.identical else "not identical")
+    answer = "identical" if result.identical else "not identical"
+    name = f"{task}/{network}/{training} seed {seed}"
+    console.print(f"{name}, on {result.device}: {answer}", markup=False, soft_wrap=True)
     for number, difference in enumerate(result.differences):
         first = "differs first" if not number else "then"
         console.print(f"{first}: {difference}", markup=False, highlight=False, soft_wrap=True)

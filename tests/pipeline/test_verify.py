@@ -142,6 +142,23 @@ def test_without_the_device_of_then_it_is_said(trained, monkeypatch):
     assert [str(c) for c in result.changed] == ["device: cuda then, cpu now"]
 
 
+def test_on_a_gpu_the_whole_cohort_is_trained(trained, monkeypatch):
+    """With a CPU in its place: a cohort gives the same networks there."""
+    p = trained
+    p.Training.update1({**p.Training.keys()[0], "device": "cuda:1"})
+    train, asked = module.train_from_rows, []
+
+    def on_a_cpu(*rows, seeds, device, **options):
+        asked.append((list(seeds), device))
+        return train(*rows, seeds=seeds, device="cpu", **options)
+
+    monkeypatch.setattr(module, "train_from_rows", on_a_cpu)
+    monkeypatch.setattr(module, "default_device", lambda: "cuda")
+    result = verify({"seed": 4})
+    assert asked == [([3, 4, 5], "cuda")]
+    assert result.n_trained == 3 and result.identical and result.changed == []
+
+
 def test_questions_that_have_no_answer(trained, tmp_path):
     p = trained
     with pytest.raises(ParameterError, match="selects 3 networks"):
