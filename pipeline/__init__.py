@@ -23,6 +23,7 @@ from .line_attractors import LineAttractor
 from .linearization import Linearization
 from .network import NetworkParams
 from .performance import Psychometric, TrialPlot, Validation, ValidationParams
+from .retry import failures, retry
 from .submit import read_submission, submit
 from .task import Task
 from .training import Cohort, Training, TrainingParams
@@ -53,8 +54,10 @@ __all__ = [
     "connect",
     "disconnect",
     "export_network",
+    "failures",
     "fill",
     "import_network",
     "read_submission",
+    "retry",
     "submit",
 ]

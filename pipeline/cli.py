@@ -380,6 +380,147 @@ def roles(
         raise _refusal(error) from None
 
 
+def _key_restriction(
+    task: str | None, network: str | None, training: str | None
+) -> dict[str, str] | None:
+    names = {"task_name": task, "network_name": network, "training_name": training}
+    return {name: value for name, value in names.items() if value is not None} or None
+
+
+def _key_text(key: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in key.items())
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} GB"
+
+
+@app.command()
+def failures(
+    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
+    traceback: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
+) -> None:
+    """Print the jobs that failed, and why."""
+    with _session():
+        from pipeline.computed import COMPUTED
+        from pipeline.retry import failures as failed
+        from pipeline.retry import table_named
+
+        tables = COMPUTED if table is None else (table_named(table),)
+        found = failed(_key_restriction(task, None, None), tables)
+        for f in found:
+            where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
+            version = f", {f.code_version}" if f.code_version else ""
+            console.print(
+                f"{f.table} {_key_text(f.key)}\n  {f.error}: {f.message}\n  {where}{version}",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+            if traceback and f.traceback:
+                console.print(f.traceback, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{len(found)} jobs failed.")
+
+
+@app.command()
+def retry(
+    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
+    network: Annotated[str | None, typer.Option(help="Only of these network parameters.")] = None,
+    training: Annotated[str | None, typer.Option(help="Only of this training.")] = None,
+    error: Annotated[str | None, typer.Option(help="Only with this in the error.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Instead: jobs that a killed populate has reserved.")
+    ] = False,
+) -> None:
+    """Have failed jobs done again by the workers."""
+    with _session():
+        from pipeline.retry import retry as put_back
+        from pipeline.retry import table_named
+
+        given = put_back(
+            _key_restriction(task, network, training),
+            None if table is None else [table_named(table)],
+            error,
+            everything=all_,
+            stuck=stuck,
+        )
+        for name, number in given.items():
+            console.print(f"{name}: {number}")
+        console.print(f"{sum(given.values())} jobs are pending again.")
+
+
+@app.command()
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
+    older_than: Annotated[float, typer.Option(help="Only files as old as this, in hours.")] = 24.0,
+    paths: Annotated[bool, typer.Option("--paths", help="Print the path of each.")] = False,
+) -> None:
+    """Find files in the store that no row refers to; with --delete, remove them."""
+    with _session():
+        from pipeline.gc import collect
+
+        done = collect(older_than, delete)
+        scan = done.scan
+        for orphan in scan.orphans if paths else ():
+            print(orphan.path)
+        for kind, (number, n_bytes) in scan.by_kind().items():
+            console.print(f"{kind}: {number}, {_size(n_bytes)}")
+        console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")
+        notes = {
+            "referred to by nothing, but too young": scan.n_young,
+            "in folders of no table, left alone": scan.n_foreign,
+            "missing, though rows refer to them": len(scan.missing),
+        }
+        for note, number in notes.items():
+            if number:
+                console.print(f"{note}: {number}")
+        for path in scan.missing[:10]:
+            errors.print(f"missing: {path}", style="red", markup=False, soft_wrap=True)
+        if delete:
+            folders = f" and {done.n_folders} empty folders" if done.n_folders else ""
+            console.print(f"{done.n_removed} files{folders} removed, {_size(done.removed_bytes)}.")
+        else:
+            console.print(f"{len(scan.orphans)} files would be removed; `rnn gc --delete` does it.")
+
+
+@app.command()
+def verify(
+    task: Annotated[str, typer.Option(help="Its task.")],
+    network: Annotated[str, typer.Option(help="Its parameters.")],
+    training: Annotated[str, typer.Option(help="Its training.")],
+    seed: Annotated[int, typer.Option(help="Its seed.")],
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
+) -> None:
+    """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say."""
+    try:
+        with _session():
+            from pipeline.progress import progress_bar
+            from pipeline.verify import verify as train_again
+
+            key = {"task_name": task, "network_name": network, "training_name": training}
+            with progress_bar(f"{task}/{network}") as show:
+                result = train_again({**key, "seed": seed}, device, show)
+    except typer.Exit:
+        raise typer.Exit(2) from None
+    answer = "identical" if result.identical else "not identical"
+    name = f"{task}/{network}/{training} seed {seed}"
+    console.print(f"{name}, on {result.device}: {answer}", markup=False, soft_wrap=True)
+    for number, difference in enumerate(result.differences):
+        first = "differs first" if not number else "then"
+        console.print(f"{first}: {difference}", markup=False, highlight=False, soft_wrap=True)
+    for change in result.changed:
+        console.print(f"changed: {change}", markup=False, highlight=False, soft_wrap=True)
+    if any(change.what == "device" for change in result.changed):
+        console.print("On another kind of device it cannot be the same to the bit.")
+    if not result.identical:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from models import NetworkConfig, RNNNumpy, TrainingConfig, plot_loss_terms, train_cohort
 from models.checkpoints import CHECKPOINT_SECONDS
+from models.cohort import CohortResult
 from models.losses import TASK as TASK_TERM
 from models.rnn_torch import WEIGHTS
 from models.training_record import TrainedNetwork
@@ -301,10 +303,11 @@ class Training(dj.Computed):
                     job.report(step, n_steps, loss)
 
             with nullcontext() if job is None else job.yielding():
-                result = train_cohort(
-                    lambda seed: Task.build(task_row, seed),
-                    NetworkParams.build(network_row),
-                    TrainingParams.build(training_row, penalties),
+                result = train_from_rows(
+                    task_row,
+                    network_row,
+                    training_row,
+                    penalties,
                     seeds=range(first, first + int(n_networks)),
                     device=None if job is None else job.device,
                     progress=report,
@@ -331,28 +334,48 @@ class Training(dj.Computed):
             }
         )
         self.Network.insert(
-            {
-                **key,
-                "seed": network.seed,
-                "status": network.status,
-                "iterations_done": network.iterations,
-                "loss": None if np.isnan(network.loss) else network.loss,
-                "r2": network.r2,
-                **{name.lower(): network.weights[name] for name in WEIGHTS},
-                "loss_curve": network.loss_curve,
-                "stopped_by": network.stopped_by,
-                "score_curve": network.score_curve,
-            }
-            for network in result.networks
+            {**key, "seed": network.seed, **network_columns(network)} for network in result.networks
         )
         self.Term.insert(
             {**key, "seed": network.seed, **row}
             for network in result.networks
-            for row in _term_rows(network, weights)
+            for row in term_rows(network, weights)
         )
 
 
-def _term_rows(network: TrainedNetwork, weights: dict[str, float]) -> list[dict[str, Any]]:
+def train_from_rows(
+    task_row: dict[str, Any],
+    network_row: dict[str, Any],
+    training_row: dict[str, Any],
+    penalties: list[dict[str, Any]],
+    seeds: Sequence[int],
+    **options: Any,
+) -> CohortResult:
+    """Train networks from the rows of their parameters; options are those of `train_cohort`."""
+    return train_cohort(
+        lambda seed: Task.build(task_row, seed),
+        NetworkParams.build(network_row),
+        TrainingParams.build(training_row, penalties),
+        seeds=seeds,
+        **options,
+    )
+
+
+def network_columns(network: TrainedNetwork) -> dict[str, Any]:
+    """Return the row of a network in `Training.Network`, without its key."""
+    return {
+        "status": network.status,
+        "iterations_done": network.iterations,
+        "loss": None if np.isnan(network.loss) else network.loss,
+        "r2": network.r2,
+        **{name.lower(): network.weights[name] for name in WEIGHTS},
+        "loss_curve": network.loss_curve,
+        "stopped_by": network.stopped_by,
+        "score_curve": network.score_curve,
+    }
+
+
+def term_rows(network: TrainedNetwork, weights: dict[str, float]) -> list[dict[str, Any]]:
     """Return the rows of a network in `Training.Term`, without its key."""
     # A network that was monitored without penalties has no curve of its one term: it is the loss.
     losses = network.term_curves or dict.fromkeys(network.gradient_curves, network.loss_curve)

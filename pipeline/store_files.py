@@ -1,0 +1,178 @@
+"""The files of the store, with their sizes and ages: a folder, or an object store."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from datajoint.hash_registry import get_store_backend
+
+from .database import STORE, DatabaseError
+
+# What object stores call the time of a file's last writing.
+TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
+
+
+class StoredFile(NamedTuple):
+    """A file of the store."""
+
+    path: str  # from the store's root
+    n_bytes: int
+    modified: float  # seconds, by the store's clock
+
+
+class StoreFiles:
+    """Lists and removes files of the store; what cannot be listed is an error, and no empty folder.
+
+    Raises
+    ------
+    DatabaseError
+        Where the store does not answer, or puts files elsewhere than where `rnn gc` looks.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._backend: Any = get_store_backend(STORE)
+            self._fs: Any = self._backend.fs
+        except Exception as error:
+            raise _unreadable("", error) from None
+        if self._backend.spec.get("partition_pattern"):
+            raise DatabaseError(
+                f"store = {STORE!r}: its partition_pattern puts files into folders that are not "
+                "one schema's; they cannot be collected"
+            )
+        self.schema_prefix = str(self._backend.spec.get("schema_prefix", "")).strip("/")
+        # Names in listings begin with it: the path of a file without what was asked for.
+        self._root = self._fs._strip_protocol(self._backend._full_path("x"))[:-1]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, with folders in it that can be empty."""
+        return bool(self._backend.protocol == "file")
+
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        """Yield all files below a folder; none where there is no such folder."""
+        try:
+            if self.is_folder:
+                yield from self._walk(folder)
+            else:
+                yield from self._find(folder)
+        except Exception as error:
+            raise _unreadable(folder, error) from None
+
+    def folders(self, folder: str) -> Iterator[tuple[str, float]]:
+        """Yield all folders below a folder, innermost first, and when their entries changed."""
+        if not self.is_folder:
+            return
+        try:
+            for place, _, _ in os.walk(self._full(folder), topdown=False, onerror=_raise):
+                with suppress(FileNotFoundError):
+                    yield self._relative(place), os.stat(place).st_mtime
+        except Exception as error:
+            raise _unreadable(folder, error) from None
+
+    def now(self, folder: str) -> float:
+        """Return the time by the store's clock, with a file that is written for that."""
+        path = f"{folder}/.clock.{secrets.token_hex(4)}"
+        try:
+            self._backend.put_buffer(b"", path)
+            try:
+                moment = self.modified(path)
+            finally:
+                self.remove(path)
+        except Exception as error:
+            raise _unreadable(path, error) from None
+        if moment is None:
+            raise DatabaseError(f"store = {STORE!r}: does not list what it was given just now")
+        return moment
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is a file."""
+        return self.modified(path) is not None
+
+    def modified(self, path: str) -> float | None:
+        """Return when a file was last written; None where it is not there."""
+        try:
+            if self.is_folder:
+                return os.lstat(self._full(path)).st_mtime
+            self._fs.invalidate_cache()
+            return self._time(self._fs.info(self._full(path)))
+        except FileNotFoundError:
+            return None
+
+    def remove(self, path: str) -> None:
+        """Remove a file; nothing is done where it is not there."""
+        with suppress(FileNotFoundError):
+            if self.is_folder:
+                os.unlink(self._full(path))
+            else:
+                self._fs.rm_file(self._full(path))
+
+    def remove_empty(self, folder: str) -> bool:
+        """Remove a folder where it is empty; return whether it was."""
+        try:
+            os.rmdir(self._full(folder))
+        except OSError:
+            return False
+        return True
+
+    # Inside --------------------------------------------------------------------------------------
+
+    def _walk(self, folder: str) -> Iterator[StoredFile]:
+        if not os.path.isdir(self._root):
+            raise FileNotFoundError(f"there is no folder {self._root}")
+        for place, _, names in os.walk(self._full(folder), onerror=_raise):
+            for name in names:
+                path = os.path.join(place, name)
+                with suppress(FileNotFoundError):  # gone meanwhile
+                    found = os.lstat(path)
+                    yield StoredFile(self._relative(path), found.st_size, found.st_mtime)
+
+    def _find(self, folder: str) -> Iterator[StoredFile]:
+        self._fs.invalidate_cache()
+        try:
+            found = self._fs.find(self._full(folder), detail=True)
+        except FileNotFoundError:
+            return
+        for name, info in found.items():
+            path = self._relative(name)
+            # A listing by the beginning of names may hold those of a longer one too.
+            if info.get("type", "file") == "file" and path.startswith(f"{folder}/"):
+                yield StoredFile(path, int(info.get("size") or 0), self._time(info))
+
+    def _time(self, info: dict[str, Any]) -> float:
+        for name in TIMES:
+            value = info.get(name)
+            if isinstance(value, datetime):
+                return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+            if isinstance(value, int | float):
+                return float(value)
+        raise OSError(f"{info.get('name')} has no time of its last writing")
+
+    def _full(self, path: str) -> str:
+        return str(self._fs._strip_protocol(self._backend._full_path(path)))
+
+    def _relative(self, name: str) -> str:
+        name = str(PurePosixPath(name)) if self.is_folder else str(name)
+        if not name.startswith(self._root):
+            raise OSError(f"{name} does not lie in {self._root}")
+        return name[len(self._root) :]
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # gone meanwhile, or never there
+        raise error
+
+
+def _unreadable(where: str, error: BaseException) -> DatabaseError:
+    text = " ".join(str(error).split()) or type(error).__name__
+    place = f", {where}" if where else ""
+    return DatabaseError(
+        f"store = {STORE!r}{place}: cannot be listed ({text}); nothing is removed; see that it can "
+        "be read and written"
+    )

@@ -1,0 +1,199 @@
+"""A stored network is trained again from its rows alone, and compared to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import pipeline
+from models.exchange import write_network
+from pipeline import verify as module
+from pipeline.cli import app
+from pipeline.verify import verify
+from tasks_lib import ParameterError
+
+
+@pytest.fixture
+def trained(database, submission):
+    """Three networks, trained as one batch, with penalties, noise, dropout and validation."""
+    submission["trainings"]["short"] |= {
+        "max_iter": 40,
+        "same_batch": False,
+        "monitor": True,
+        "dropout_rate": 0.1,
+        "validation_interval": 5,
+        "penalties": {"metabolic": {"weight": 0.01}, "h_time_variance": {"weight": 0.1}},
+    }
+    submission["networks"]["small"] |= {"sigma_inp": 0.05}
+    submission["cohorts"][0]["n_networks"] = 3
+    database.submit(submission)
+    assert database.fill((database.Training,)).errors == []
+    return database
+
+
+def counts(p):
+    tables = (p.Task, p.NetworkParams, p.TrainingParams, p.Cohort, p.Training, p.Training.Network,
+              p.Training.Term, p.Worker)  # fmt: skip
+    return [len(table()) for table in tables]
+
+
+def test_networks_are_identical_and_nothing_is_written(trained, store):
+    before, files = counts(trained), sorted(store.rglob("*"))
+    steps = []
+    for seed in (3, 5):
+        result = verify({"seed": seed}, "cpu", lambda *step: steps.append(step))
+        assert result.identical, list(map(str, result.differences))
+        assert result.differences == result.changed == []
+        assert (result.device, result.n_trained) == ("cpu", 1)
+        assert result.key["seed"] == seed
+    assert steps
+    assert counts(trained) == before and sorted(store.rglob("*")) == files
+
+
+def test_so_are_those_that_stopped_early_or_diverged(database, submission):
+    common = {"max_iter": 60, "penalties": {"metabolic": {"weight": 0.01}}}
+    submission["trainings"] = {
+        "stopping": {**common, "lr": 0.1, "validation_interval": 1, "patience": 1},
+        "diverging": {"max_iter": 20, "lr": 1e6, "max_grad_norm": 1e30},
+    }
+    submission["networks"]["small"] |= {"dale": False}
+    cohort = submission["cohorts"][0]
+    submission["cohorts"] = [{**cohort, "training": name} for name in submission["trainings"]]
+    database.submit(submission)
+    assert database.fill((database.Training,)).errors == []
+    rows = database.Training.Network.to_dicts()
+    assert {row["stopped_by"] for row in rows} == {"patience", None}
+    assert {row["status"] for row in rows} == {"finished", "diverged"}
+    for row in rows:
+        result = verify({name: row[name] for name in database.Training.Network.primary_key})
+        assert result.identical, list(map(str, result.differences))
+
+
+def test_a_weight_that_was_tampered_with_is_found(trained, store):
+    p = trained
+    reference = (p.Training.Network & {"seed": 4}).fetch1("w_rec")
+    path = store / reference.path
+    weights = reference.load().copy()
+    weights[2, 5] += np.float32(0.25)
+    np.save(path, weights)
+    result = verify({"seed": 4})
+    assert not result.identical and result.changed == []
+    (difference,) = result.differences
+    assert (difference.what, difference.where) == ("w_rec", (2, 5))
+    assert difference.stored == weights[2, 5]
+    assert abs(difference.stored - difference.again) == pytest.approx(0.25, rel=1e-5)
+    assert "largest difference 0.25" in str(difference)
+    # The smallest change there is, and none in value.
+    weights[2, 5] = np.nextafter(difference.again, np.float32(np.inf))
+    np.save(path, weights)
+    assert verify({"seed": 4}).differences[0].where == (2, 5)
+    weights[2, 5] = difference.again
+    np.save(path, weights)
+    assert verify({"seed": 4}).identical
+    path.write_bytes(b"no array")
+    assert "w_rec: stored cannot be read" in str(verify({"seed": 4}).differences[0])
+    path.unlink()
+    assert "w_rec: stored cannot be read" in str(verify({"seed": 4}).differences[0])
+    assert verify({"seed": 3}).identical
+
+
+def test_a_parameter_that_was_changed_shows_where_it_began_to_matter(trained):
+    p = trained
+    p.TrainingParams.update1({"training_name": "short", "lr": 0.021})
+    result = verify({"seed": 3})
+    assert not result.identical
+    first = result.differences[0]
+    # The first loss is that of the initial weights, which the learning rate does not touch.
+    assert (first.what, first.where) == ("loss_curve", (1,))
+    assert first.stored != first.again
+    curve = np.asarray((p.Training.Network & {"seed": 3}).fetch1("loss_curve"))
+    assert first.stored == curve[1]
+    assert "at iteration 2" in str(first)
+    names = [difference.what for difference in result.differences]
+    assert names.index("loss_curve") < names.index("w_rec") < names.index("r2")
+    (change,) = result.changed
+    assert change.what == "TrainingParams 'short'" and change.then != change.now
+    # A shorter training is alike as far as it goes.
+    p.TrainingParams.update1({"training_name": "short", "lr": 0.02, "max_iter": 4})
+    first = verify({"seed": 3}).differences[0]
+    assert first.again == "4 values, the first 4 alike"
+
+
+def test_what_changed_since_is_listed_and_makes_no_difference(trained):
+    p = trained
+    key = p.Training.keys()[0]
+    p.Training.update1({**key, "code_version": "0.0.1+abc", "torch_version": "1.0"})
+    result = verify({"seed": 3})
+    assert result.identical
+    assert {change.what: change.then for change in result.changed} == {
+        "code_version": "0.0.1+abc",
+        "torch_version": "1.0",
+    }
+    assert "code_version: 0.0.1+abc then," in str(result.changed[0])
+
+
+def test_without_the_device_of_then_it_is_said(trained, monkeypatch):
+    p = trained
+    p.Training.update1({**p.Training.keys()[0], "device": "cuda"})
+    monkeypatch.setattr(module, "default_device", lambda: "cpu")
+    result = verify({"seed": 3})
+    assert result.device == "cpu"
+    assert [str(c) for c in result.changed] == ["device: cuda then, cpu now"]
+
+
+def test_on_a_gpu_the_whole_cohort_is_trained(trained, monkeypatch):
+    """With a CPU in its place: a cohort gives the same networks there."""
+    p = trained
+    p.Training.update1({**p.Training.keys()[0], "device": "cuda:1"})
+    train, asked = module.train_from_rows, []
+
+    def on_a_cpu(*rows, seeds, device, **options):
+        asked.append((list(seeds), device))
+        return train(*rows, seeds=seeds, device="cpu", **options)
+
+    monkeypatch.setattr(module, "train_from_rows", on_a_cpu)
+    monkeypatch.setattr(module, "default_device", lambda: "cuda")
+    result = verify({"seed": 4})
+    assert asked == [([3, 4, 5], "cuda")]
+    assert result.n_trained == 3 and result.identical and result.changed == []
+
+
+def test_questions_that_have_no_answer(trained, tmp_path):
+    p = trained
+    with pytest.raises(ParameterError, match="selects 3 networks"):
+        verify({"task_name": "cddm"})
+    with pytest.raises(ParameterError, match="selects 0 networks"):
+        verify({"seed": 99})
+    with pytest.raises(ParameterError, match="device"):
+        verify({"seed": 3}, "abacus")
+    row = (p.Training.Network & {"seed": 3}).fetch1()
+    config = p.NetworkParams.build(p.NetworkParams.fetch1())
+    file = write_network(tmp_path / "n.npz", (p.Training.Network & {"seed": 3}).load(), config)
+    imported = p.import_network(file, row["task_name"])
+    with pytest.raises(ParameterError, match="trained elsewhere"):
+        verify(imported)
+
+
+def test_the_command_says_so_with_its_exit_status(trained, arguments, monkeypatch):
+    connect = pipeline.connect
+    monkeypatch.setattr(pipeline, "connect", lambda: connect(**arguments))
+
+    def run(*words, seed=3):
+        names = ("--task", "cddm", "--network", "small", "--training", "short")
+        result = CliRunner().invoke(app, ["verify", *names, "--seed", str(seed), *words])
+        connect(**arguments)
+        return result
+
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "cddm/small/short seed 3, on cpu: identical" in result.output
+    trained.TrainingParams.update1({"training_name": "short", "lr": 0.021})
+    result = run()
+    assert result.exit_code == 1
+    assert "differs first: loss_curve at iteration 2: stored" in result.output
+    assert "then: w_rec at [" in result.output
+    assert "changed: TrainingParams 'short'" in result.output
+    result = run(seed=99)
+    assert result.exit_code == 2 and "selects 0 networks" in result.output
+    assert run("--device", "abacus").exit_code == 2
