@@ -16,6 +16,7 @@ from .continuous_attractors import (
     ManifoldParams,
 )
 from .database import DatabaseError, connect, disconnect
+from .failed_jobs import failures, retry
 from .fixed_point_plots import FixedPointPlot
 from .fixed_points import FixedPointParams, FixedPoints
 from .imported import export_network, import_network
@@ -23,10 +24,10 @@ from .line_attractors import LineAttractor
 from .linearization import Linearization
 from .network import NetworkParams
 from .performance import Psychometric, TrialPlot, Validation, ValidationParams
-from .retry import failures, retry
 from .submit import read_submission, submit
 from .task import Task
-from .training import Cohort, Training, TrainingParams
+from .training import Cohort, Training
+from .training_params import TrainingParams
 from .work import LostJob, Worker
 from .worker import fill
 

@@ -408,8 +408,8 @@ def failures(
     """Print the jobs that failed, and why."""
     with _session():
         from pipeline.computed import COMPUTED
-        from pipeline.retry import failures as failed
-        from pipeline.retry import table_named
+        from pipeline.failed_jobs import failures as failed
+        from pipeline.failed_jobs import table_named
 
         tables = COMPUTED if table is None else (table_named(table),)
         found = failed(_key_restriction(task, None, None), tables)
@@ -439,8 +439,8 @@ def retry(
 ) -> None:
     """Have failed jobs done again by the workers."""
     with _session():
-        from pipeline.retry import retry as put_back
-        from pipeline.retry import table_named
+        from pipeline.failed_jobs import retry as put_back
+        from pipeline.failed_jobs import table_named
 
         given = put_back(
             _key_restriction(task, network, training),

@@ -20,7 +20,8 @@ from .parameters import MAX_NAME
 from .performance import VALIDATION_SEED
 from .provenance import provenance
 from .task import Task
-from .training import IMPORTED, Cohort, Training, TrainingParams, load_network
+from .training import Cohort, Training, load_network
+from .training_params import IMPORTED, TrainingParams
 
 # Imports at the same moment can want the same seed.
 N_ATTEMPTS = 5

@@ -85,11 +85,16 @@ class Job:
         return self.stop.is_set() or self.heart.lost.is_set()
 
     @contextmanager
-    def yielding(self) -> Iterator[None]:
-        """Inside, the computation itself looks at `must_stop`."""
+    def yielding(self) -> Iterator[dict[str, Any]]:
+        """Inside, the computation itself looks at `must_stop`; yields what a training is given."""
         self.yields = True
         try:
-            yield
+            yield {
+                "device": self.device,
+                "checkpoints": self.checkpoints,
+                "checkpoint_seconds": self.checkpoint_seconds,
+                "stop": self.must_stop,
+            }
         finally:
             self.yields = False
 

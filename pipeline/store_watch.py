@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import stat
 from pathlib import Path
 
 import datajoint as dj
@@ -31,9 +32,12 @@ def _folder() -> str | None:
 
 def _number(folder: str) -> int:
     try:
-        return Path(folder).stat().st_ino
+        status = Path(folder).stat()
     except OSError as error:
         raise StoreAway(folder, f"is away ({error.strerror or error})") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreAway(folder, "is no folder")
+    return status.st_ino
 
 
 def remember_store() -> None:

@@ -13,7 +13,8 @@ from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 from .database import connection
 from .network import NetworkParams
 from .task import Task
-from .training import Cohort, TrainingParams
+from .training import Cohort
+from .training_params import TrainingParams
 
 SECTIONS = ("tasks", "networks", "trainings", "cohorts")
 COHORT_FIELDS = ("task", "network", "training", "first_seed", "n_networks")

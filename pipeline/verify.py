@@ -18,7 +18,8 @@ from .hashing import parameter_hash
 from .network import NetworkParams
 from .provenance import provenance
 from .task import Task
-from .training import Training, TrainingParams, network_columns, term_rows, train_from_rows
+from .training import Training, network_columns, term_rows, train_from_rows
+from .training_params import TrainingParams
 
 VERSIONS = ("code_version", "code_dirty", "python_version", "torch_version", "numpy_version")
 # In the order in which they arise, after the losses.

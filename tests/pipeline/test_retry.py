@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 import pipeline
 from pipeline.cli import app
 from pipeline.database import connection
+from pipeline.failed_jobs import failures, retry
 from pipeline.provenance import code_version
 from pipeline.queue import Queue, job_hash
-from pipeline.retry import failures, retry
 from tasks_lib import ParameterError
 from tests.pipeline import own
 
