@@ -1,0 +1,304 @@
+"""A job that was taken away from a worker which still lives: it is done once, by whoever has it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from datajoint.errors import LostConnectionError
+from datajoint.storage import StorageBackend
+
+from pipeline import database as pipeline_database
+from pipeline.job import Job, JobLost, run_job
+from pipeline.performance import Validation
+from pipeline.queue import Queue
+from pipeline.store import StoreAway
+from pipeline.training import Training
+from pipeline.work import LostJob, Worker
+from pipeline.worker import WorkLoop, fill
+from tests.pipeline.workers import (
+    Laboratory,
+    assert_all_right,
+    assert_identical,
+    files_of_arrays,
+    jobs,
+    laboratory,
+    submission,
+    wait_until,
+)
+
+
+@pytest.fixture
+def lab(database, arguments, tmp_path):
+    with laboratory(arguments, tmp_path) as made:
+        yield made
+
+
+def stop(process) -> None:
+    os.kill(process.pid, signal.SIGSTOP)
+
+
+def go_on(process) -> None:
+    os.kill(process.pid, signal.SIGCONT)
+
+
+def numbers(process) -> list[str]:
+    """Return the states of all workers that a process has been, the first one first."""
+    return list((Worker & {"pid": process.pid}).to_arrays("state", order_by="started_at"))
+
+
+def test_stopped_while_training(database, lab: Laboratory, store):
+    database.submit(submission(4000))
+    (stopped,) = lab.start("--table=Training", "--forever")
+    wait_until(lambda: lab.iteration(stopped) > 0 and lab.has_checkpoint())
+    stop(stopped)
+    (other,) = lab.start("--table=Training", "--forever")
+    wait_until(lambda: len(Training()) == 1)
+    lab.ended_after_signal(other)
+    row = Training().fetch1()
+    database.submit(submission(4000, n_cohorts=2))
+    go_on(stopped)
+    wait_until(lambda: len(Training()) == 2)
+    wait_until(lambda: numbers(stopped) == ["lost", "idle"])
+    lab.end()
+    assert row in Training().to_dicts()
+    assert_all_right(2, store, lost=1)
+    assert_identical()
+
+
+def test_stopped_while_its_transaction_is_open(database, lab: Laboratory, store):
+    """The server is told to end its session, or the job would stay locked."""
+    database.submit(submission(5))
+    fill([Training])
+    lab.order("validation", "sleep")
+    (stopped,) = lab.start("--table=Validation", "--forever")
+    wait_until(lambda: lab.sleeps("validation", stopped))
+    wait_until(lambda: lab.row(stopped).get("state") == "working")
+    stop(stopped)
+    lab.order("validation", None)
+    (other,) = lab.start("--table=Validation", "--forever")
+    wait_until(lambda: len(Validation()) == 2)
+    wait_until(lambda: lab.is_idle(other))
+    before = Validation().to_dicts(order_by="KEY")
+    go_on(stopped)
+    wait_until(lambda: numbers(stopped) == ["lost", "idle"])
+    database.submit(submission(5, n_cohorts=2))
+    fill([Training])
+    wait_until(lambda: len(Validation()) == 4)
+    lab.end()
+    assert all(row in Validation().to_dicts() for row in before)
+    assert len(Validation.Condition()) == 4 * len(Validation.Condition() & before[0])
+    assert len(LostJob()) == 1
+    assert not jobs("reserved") and not jobs("error")
+
+
+def test_stopped_while_idle(database, lab: Laboratory, store):
+    """It takes no job under the number of a dead worker."""
+    stopped, other = lab.start("--table=Training", "--forever", n=2)
+    for worker in (stopped, other):
+        wait_until(lambda w=worker: lab.is_idle(w))
+    stop(stopped)
+    wait_until(lambda: numbers(stopped) == ["lost"])
+    lab.ended_after_signal(other)
+    go_on(stopped)
+    wait_until(lambda: numbers(stopped) == ["lost", "idle"])
+    database.submit(submission(5, n_cohorts=3))
+    wait_until(lambda: len(Training()) == 3)
+    lab.end()
+    assert_all_right(3, store)
+
+
+# Inside one process ------------------------------------------------------------------------------
+
+
+@contextmanager
+def taken(n_iterations: int = 20, database=None):
+    """Give a job that a worker with a beating heart has taken, and its connection."""
+    database.submit(submission(n_iterations))
+    loop = WorkLoop([Training], beat_seconds=0.5)
+    queue, connection = Queue(Training), pipeline_database.connection()
+    queue.enter(connection)
+    for everywhere in loop.heart.queues:
+        everywhere.prepare()
+    loop.heart.start()
+    (key,) = queue.candidates(connection)
+    assert queue.take(connection, key, loop.heart.worker_id, "", 0)
+    try:
+        yield Job(queue, key, loop.heart, threading.Event()), connection
+    finally:
+        loop.heart.stop()
+
+
+def taken_away(job: Job) -> None:
+    """Give the job to another worker, as a reaper and that worker do."""
+    other = pipeline_database.second_connection()
+    assert job.queue.give_back(other, job.key, job.heart.worker_id)
+    assert job.queue.take(other, job.key, 12345, "", 0)
+    other.close()
+
+
+def test_job_taken_away_while_computing(database, store, monkeypatch):
+    compute = Training.make_compute
+
+    def computed_for_long(self, *args):
+        result = compute(self, *args)
+        taken_away(job)
+        return result
+
+    monkeypatch.setattr(Training, "make_compute", computed_for_long)
+    with taken(database=database) as (job, connection):
+        with pytest.raises(JobLost):
+            run_job(job, connection)
+        assert not len(Training())
+        assert not files_of_arrays(store)
+        assert job.queue.is_held(connection, job.key, 12345)
+        assert list(store.glob("checkpoints/*/*"))  # the other one goes on with them
+        monkeypatch.setattr(Training, "make_compute", compute)
+        job.heart.worker_id, ours = 12345, job.heart.worker_id
+        assert run_job(job, connection)
+        job.heart.worker_id = ours
+    assert_all_right(1, store)
+    assert_identical()
+
+
+def test_job_done_by_another_while_computing(database, store, monkeypatch):
+    """Its state is not left in the store for ever."""
+    compute = Training.make_compute
+    with taken(database=database) as (job, connection):
+        loop = WorkLoop([Training], beat_seconds=0.5)
+        loop.heart = job.heart
+
+        def done_by_another(self, *args):
+            result = compute(self, *args)
+            monkeypatch.setattr(Training, "make_compute", compute)
+            taken_away(job)
+            ours, job.heart.worker_id = job.heart.worker_id, 12345
+            assert run_job(Job(job.queue, job.key, job.heart, job.stop), connection)
+            job.heart.worker_id = ours
+            # What a worker writes that was in the middle of it when it stood still.
+            Path(job.checkpoints._backend._full_path(job.checkpoints.folder)).mkdir(parents=True)
+            return result
+
+        monkeypatch.setattr(Training, "make_compute", done_by_another)
+        monkeypatch.setattr("pipeline.worker.Job", lambda *args: job)
+        loop._do(job.queue, job.key)
+    assert_all_right(1, store)
+
+
+def failing(monkeypatch, owner, name, fail):
+    """Have a method call something the first time that it is called."""
+    original, calls = getattr(owner, name), []
+
+    def method(*args, **kwargs):
+        calls.append(1)
+        return fail(original, *args, **kwargs) if len(calls) == 1 else original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, method)
+    return calls
+
+
+def test_answer_to_the_commit_is_lost(database, store, monkeypatch):
+    def committed_and_lost(original):
+        original()
+        raise LostConnectionError("the answer never came")
+
+    with taken(database=database) as (job, connection):
+        calls = failing(monkeypatch, connection, "commit_transaction", committed_and_lost)
+        assert run_job(job, connection)
+    assert len(calls) == 2  # the second time there was nothing left to commit
+    assert_all_right(1, store)
+
+
+def test_answer_to_the_reservation_is_lost(database, store, monkeypatch):
+    """The worker cannot know that the job is its own: nobody may wait for it to end."""
+
+    def reserved_and_lost(original, *args):
+        assert original(*args)
+        raise LostConnectionError("the answer never came")
+
+    database.submit(submission(10, n_cohorts=3))
+    calls = failing(monkeypatch, Queue, "take", reserved_and_lost)
+    assert fill([Training]).made == 3
+    assert len(calls) == 4
+    assert_all_right(3, store)
+
+
+def test_errand_of_a_worker_that_failed_in_it(database, store, monkeypatch):
+    """Jobs are entered at once by whoever failed, not when it has been given up."""
+
+    def fails(original, *args):
+        raise LostConnectionError("in the middle of it")
+
+    database.submit(submission(10))
+    failing(monkeypatch, Queue, "enter", fails)
+    began = time.monotonic()
+    assert WorkLoop([Training], shares=True).run().made == 1
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("nth", [1, 4])
+def test_disk_full_while_inserting(database, store, monkeypatch, nth):
+    """It waits, and leaves nothing on the disk that is full."""
+    put, calls, seen = StorageBackend.put_buffer, [], []
+
+    def full(self, buffer, path):
+        calls.append(path)
+        if len(calls) == nth:
+            half = Path(self._full_path(f"{path}.saving"))
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.write_bytes(buffer[: len(buffer) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(self, buffer, path)
+
+    def waiting(error, seconds):
+        seen.append((type(error), files_of_arrays(store), len(Training())))
+
+    monkeypatch.setattr(StorageBackend, "put_buffer", full)
+    with taken(database=database) as (job, connection):
+        assert run_job(job, connection, waiting)
+    assert seen == [(OSError, set(), 0)]
+    assert_all_right(1, store)
+    assert_identical()
+
+
+def test_disk_full_at_a_checkpoint(database, store, monkeypatch, caplog):
+    """The training goes on without it."""
+
+    def full(path, write):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
+    with taken(database=database) as (job, connection):
+        assert run_job(job, connection)
+    assert "No space left" in caplog.text
+    assert_all_right(1, store)
+
+
+def test_store_goes_away_while_inserting(database, store, monkeypatch):
+    """Files that were written beside it are not taken for stored."""
+    away = store.with_name("away")
+    seen = []
+
+    def unmounted(original, *args):
+        store.rename(away)
+        return original(*args)  # which makes the folders that are missing
+
+    def waiting(error, seconds):
+        seen.append((type(error), len(Training())))
+        if len(seen) == 2:
+            shutil.rmtree(store, ignore_errors=True)
+            away.rename(store)
+
+    with taken(database=database) as (job, connection):
+        job.checkpoints.write("a", b"b")  # it has seen the store
+        failing(monkeypatch, StorageBackend, "put_buffer", unmounted)
+        assert run_job(job, connection, waiting)
+    assert seen == [(StoreAway, 0), (StoreAway, 0)]
+    assert_all_right(1, store)

@@ -1,0 +1,167 @@
+"""Servers that stop and start, connections that are dropped, stores that go away: workers wait."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+import pymysql
+import pytest
+
+from pipeline import database as pipeline_database
+from pipeline import schemas
+from pipeline.performance import Validation
+from pipeline.server import end_session, reconnect
+from pipeline.training import Training
+from pipeline.work import LostJob, Worker
+from pipeline.worker import fill
+from tests.pipeline.workers import (
+    DEATH_SECONDS,
+    Laboratory,
+    assert_all_right,
+    assert_identical,
+    jobs,
+    laboratory,
+    sessions_of_others,
+    submission,
+    wait_until,
+)
+
+
+@pytest.fixture
+def lab(own_server, store, tmp_path):
+    """The pipeline on a server of its own."""
+    import pipeline
+
+    arguments = {**own_server.arguments, "prefix": f"o{os.getpid()}", "store": store}
+    pipeline.connect(**arguments)
+    with laboratory(arguments, tmp_path) as made:
+        yield made
+    pipeline.disconnect()
+    pipeline.connect(**arguments)
+    schemas.drop()
+    pipeline.disconnect()
+
+
+def assert_nobody_was_lost() -> None:
+    assert not len(Worker & {"state": "lost"})
+    assert not len(LostJob())
+
+
+def test_server_restarts(lab: Laboratory, own_server, store):
+    """While one worker trains, two analyse in a transaction, and one waits for more."""
+    import pipeline
+
+    pipeline.submit(submission(5))
+    fill([Training])
+    pipeline.submit(submission(5000, n_cohorts=2, training="long"))
+    lab.order("validation", "sleep")
+    analysing = lab.start("--table=Validation", "--forever", n=2)
+    training, idle = lab.start("--table=Training", "--forever", n=2)
+    for worker in analysing:
+        wait_until(lambda w=worker: lab.sleeps("validation", w))
+    wait_until(lambda: lab.iteration(training) > 0 and lab.iteration(idle) > 0)
+    own_server.restart(away=2 * DEATH_SECONDS)
+    reconnect(pipeline_database.connection())
+    lab.order("validation", None)
+    wait_until(lambda: len(Training()) == 3)
+    wait_until(lambda: len(Validation()) == 6)
+    time.sleep(2 * DEATH_SECONDS)  # whoever was silent meanwhile would have been found dead
+    assert_nobody_was_lost()
+    # Idle now.
+    own_server.restart()
+    reconnect(pipeline_database.connection())
+    pipeline.submit(submission(7, n_cohorts=5, training="late"))
+    wait_until(lambda: len(Training()) == 8)
+    lab.end()
+    assert_nobody_was_lost()
+    assert_all_right(8, store)
+    assert_identical()
+
+
+def test_server_is_away_at_the_start_and_at_the_end(lab: Laboratory, own_server, store):
+    import pipeline
+
+    own_server.stop()
+    (waiting,) = lab.start("--table=Training", "--forever")
+    (impatient,) = lab.start("--table=Training")
+    wait_until(lambda: "waiting" in lab.log(waiting))
+    lab.ended(impatient, 30, status=1)  # it may be a wrong address: one line says so
+    assert len(lab.log(impatient).splitlines()) == 1
+    own_server.start()
+    reconnect(pipeline_database.connection())
+    pipeline.submit(submission(5))
+    wait_until(lambda: len(Training()) == 1)
+    pipeline.submit(submission(50_000, n_cohorts=2, training="long"))
+    wait_until(lambda: lab.iteration(waiting) > 0)
+    own_server.stop()
+    time.sleep(0.5)
+    lab.ended_after_signal(waiting)
+    assert lab.has_checkpoint()
+    own_server.start()
+    reconnect(pipeline_database.connection())
+    # It could not say that it has ended: it is found by its missing heartbeats.
+    assert len(jobs("reserved")) == 1
+    (other,) = lab.start("--table=Training", "--forever")
+    wait_until(lambda: lab.row(other).get("first_iteration"))
+    lab.end()
+
+
+def test_connections_are_dropped_again_and_again(lab: Laboratory, own_server, store):
+    import pipeline
+
+    pipeline.submit(submission(100, n_cohorts=40))
+    workers = lab.start("--table=Training", "--table=Validation", "--forever", n=2)
+    connection = pipeline_database.connection()
+    dropped, deadline = 0, time.monotonic() + 12
+    while time.monotonic() < deadline:
+        for number in sessions_of_others():
+            with suppress(pymysql.err.OperationalError):  # it has gone by itself
+                end_session(connection, number)
+                dropped += 1
+        time.sleep(0.4)
+    wait_until(lambda: len(Training()) == 40 and len(Validation()) == 80)
+    assert dropped > 10
+    for worker in workers:
+        assert worker.poll() is None, lab.log(worker)
+    lab.end()
+    assert_nobody_was_lost()
+    assert_all_right(40, store)
+
+
+def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
+    """Its folder is a mount point: nothing may be written where it was."""
+    import pipeline
+
+    pipeline.submit(submission(2000, n_cohorts=2))
+    workers = lab.start("--table=Training", "--table=Validation", "--forever", n=2)
+    for worker in workers:
+        wait_until(lambda w=worker: lab.iteration(w) > 0 and lab.has_checkpoint())
+    away = store.with_name("away")
+    store.rename(away)
+    for worker in workers:  # until it wants to insert
+        wait_until(lambda w=worker: "StoreAway" in lab.row(w).get("note", ""))
+    time.sleep(DEATH_SECONDS)
+    assert not store.exists()
+    away.rename(store)
+    wait_until(lambda: len(Training()) == 2 and len(Validation()) == 4)
+    lab.end()
+    assert_nobody_was_lost()
+    assert_all_right(2, store)
+    assert_identical()
+
+
+def test_slow_worker_is_left_alone(lab: Laboratory, own_server, store):
+    """It says nothing of its job for long, and its heart beats."""
+    import pipeline
+
+    pipeline.submit(submission(5))
+    fill([Training])
+    lab.order("validation", "once sleep")
+    slow, other = lab.start("--table=Validation", "--forever", n=2)
+    wait_until(lambda: lab.sleeps("validation", slow) or lab.sleeps("validation", other))
+    time.sleep(3 * DEATH_SECONDS)
+    assert_nobody_was_lost()
+    assert len(jobs("reserved")) == 1
+    lab.end()

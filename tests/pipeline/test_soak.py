@@ -1,0 +1,60 @@
+"""Hundreds of jobs, eight workers, kills and restarts: each job is done once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+from soak import Soak, section
+
+from pipeline import schemas
+from pipeline.performance import Validation
+from pipeline.training import Training
+from tests.pipeline.workers import assert_identical, laboratory
+
+
+@pytest.fixture
+def lab(own_server, store, tmp_path):
+    import pipeline
+
+    arguments = {**own_server.arguments, "prefix": f"s{os.getpid()}", "store": store}
+    pipeline.connect(**arguments)
+    with laboratory(arguments, tmp_path) as made:
+        yield made
+    pipeline.disconnect()
+    pipeline.connect(**arguments)
+    schemas.drop()
+    pipeline.disconnect()
+
+
+def test_nothing_is_lost_and_nothing_done_twice(lab, own_server, store):
+    n_cohorts = 70  # three jobs each
+    outcome = Soak(
+        lab,
+        own_server,
+        n_workers=8,
+        n_cohorts=n_cohorts,
+        n_iterations=300,
+        seconds_between_kills=3.0,
+        n_restarts=2,
+        seed=1,
+        seconds=300,
+    ).run()
+    print(section(outcome))
+    assert outcome.n_restarts == 2
+    assert outcome.n_kills >= 5
+    assert any(outcome.killed)  # some had a job
+    assert outcome.n_losses >= 1
+    assert (outcome.missing, outcome.doubled, outcome.stuck) == (0, 0, 0)
+    assert not outcome.failed
+    assert outcome.missing_files == 0
+    assert len(outcome.recovery_seconds) == len(outcome.killed)
+    assert len(Training()) == n_cohorts
+    assert len(Validation()) == 2 * n_cohorts
+    assert not list(store.glob("checkpoints/*/*"))
+    assert_identical([f"first_seed = {10 * i}" for i in range(0, n_cohorts, 10)])

@@ -1,0 +1,110 @@
+"""Several workers under one supervisor: it starts them again, gives up, and takes them along."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import psutil
+import pytest
+
+from pipeline import supervisor
+from pipeline.training import Training
+from pipeline.work import LostJob, Worker
+from tests.pipeline.workers import Laboratory, jobs, laboratory, submission, wait_until
+
+
+@pytest.fixture
+def lab(database, arguments, tmp_path):
+    with laboratory(arguments, tmp_path) as made:
+        yield made
+
+
+def deadly() -> dict:
+    """One cohort that kills its worker, and three others."""
+    made, other = submission(20, n_cohorts=3), submission(20, task="Deadly")
+    made["tasks"]["deadly"] = other["tasks"]["echo"]
+    made["cohorts"].append(other["cohorts"][0] | {"task": "deadly"})
+    return made
+
+
+def test_job_that_kills_its_workers(database, lab: Laboratory):
+    database.submit(deadly())
+    (process,) = lab.start("--processes=2", "--max-losses=3", "--table=Training")
+    lab.ended(process, 120, status=1)
+    assert len(Training()) == 3
+    (failed,) = jobs("error")
+    assert failed["task_name"] == "deadly"
+    assert "3 workers died" in failed["error_message"]
+    assert "SIGKILL" in failed["error_message"]
+    assert len(LostJob()) == 3
+    assert not jobs("reserved")
+    assert lab.log(process).count("started again") == 3
+
+
+def test_ends_with_its_workers(database, lab: Laboratory):
+    database.submit(submission(1_000_000, n_cohorts=2))
+    (process,) = lab.start("--processes=2", "--table=Training")
+    wait_until(lambda: len(Worker & "iteration > 0") == 2)
+    lab.ended_after_signal(process)
+    assert {row["state"] for row in Worker().to_dicts()} == {"ended"}
+    assert not jobs("reserved") and not jobs("error")
+
+
+def test_workers_end_with_it(database, lab: Laboratory):
+    database.submit(submission(1_000_000, n_cohorts=2))
+    (process,) = lab.start("--processes=2", "--table=Training")
+    wait_until(lambda: len(Worker & "iteration > 0") == 2)
+    workers = psutil.Process(process.pid).children()
+    process.kill()
+    _, living = psutil.wait_procs(workers, timeout=10)
+    assert len(workers) == 2 and not living
+    assert {row["state"] for row in Worker().to_dicts()} == {"ended"}
+    assert not jobs("reserved") and not jobs("error")
+
+
+def test_one_signal_that_comes_twice(database, lab: Laboratory):
+    """As from what ends a container: to the supervisor, which passes it on, and to the workers."""
+    database.submit(submission(1_000_000, n_cohorts=2))
+    (process,) = lab.start("--processes=2", "--checkpoint-seconds=1000", "--table=Training")
+    wait_until(lambda: len(Worker & "iteration > 0") == 2)
+    for worker in psutil.Process(process.pid).children():
+        os.kill(worker.pid, signal.SIGTERM)
+    lab.ended_after_signal(process)
+    assert lab.has_checkpoint()  # they were given the time to write it
+
+
+def test_worker_that_dies_at_once_is_given_up(database, monkeypatch):
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+    said: list[str] = []
+    watcher = supervisor.Supervisor(
+        2, [], say=said.append, command=(sys.executable, "-c", "raise SystemExit(2)")
+    )
+    began = time.monotonic()
+    assert watcher.run() == 1
+    assert time.monotonic() - began < 30
+    assert sum("given up" in line for line in said) == 2
+    assert len(said) == 2 * supervisor.MOST_DEATHS
+
+
+def test_deaths_in_an_outage_do_not_count(database, monkeypatch):
+    """A worker that cannot connect dies too; when the server is back it is started again."""
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE", 0.1)
+    away = iter([True] * 2 * supervisor.MOST_DEATHS)
+    give_back = supervisor.give_back_jobs_of_the_dead
+
+    def answer(*args):
+        if next(away, False):
+            raise ConnectionError("the server is away")
+        return give_back(*args)
+
+    monkeypatch.setattr(supervisor, "give_back_jobs_of_the_dead", answer)
+    said: list[str] = []
+    watcher = supervisor.Supervisor(
+        1, [], say=said.append, command=(sys.executable, "-c", "raise SystemExit(2)")
+    )
+    assert watcher.run() == 1
+    assert len(said) == 3 * supervisor.MOST_DEATHS

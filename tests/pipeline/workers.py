@@ -1,0 +1,350 @@
+"""Worker processes for tests, a task that does as it is told, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import datajoint as dj
+import numpy as np
+
+from models import NetworkConfig, TrainingConfig, train_cohort
+from models.rnn_torch import WEIGHTS
+from pipeline import database
+from pipeline.cli import app
+from pipeline.computed import COMPUTED
+from pipeline.network import NetworkParams
+from pipeline.performance import VALIDATION_SEED
+from pipeline.queue import Queue
+from pipeline.task import Task
+from pipeline.training import Cohort, Training, TrainingParams
+from pipeline.work import LostJob, Worker
+from tests.pipeline.own import Echo
+
+ORDERS = "RNN_TEST_ORDERS"
+ARRAYS = (*(name.lower() for name in WEIGHTS), "loss_curve", "score_curve")
+DEATH_SECONDS = 2.0  # without a heartbeat, at one each half second
+
+
+class Obedient(Echo):
+    """A task that looks for orders in a folder, whenever it makes a trial.
+
+    The file "training" orders what is done in trainings, "validation" in validations: "sleep" as
+    long as the file is there, "kill" the process, or kill it while it writes a "checkpoint". "once"
+    before it: of whoever comes first.
+    """
+
+    def generate_input_target_stream(self, value):
+        if ORDERS in os.environ:
+            kind = "validation" if self.seed == VALIDATION_SEED else "training"
+            self._obey(Path(os.environ[ORDERS]) / kind)
+        return super().generate_input_target_stream(value)
+
+    def _obey(self, path: Path) -> None:
+        with suppress(FileNotFoundError):
+            order = path.read_text()
+            if order.startswith("once"):
+                path.unlink()
+            if order.endswith("kill"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if order.endswith("checkpoint"):
+                # The new file is written then, and has not yet the name of the old one.
+                os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
+            if order.endswith("sleep"):
+                path.with_suffix(f".{os.getpid()}").touch()
+                while path.exists():
+                    time.sleep(0.02)
+
+
+class Deadly(Echo):
+    """A task that kills whoever trains on it."""
+
+    def generate_input_target_stream(self, value):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def submission(
+    n_iterations: int, n_cohorts: int = 1, task: str = "Obedient", training: str = "short"
+) -> dict[str, Any]:
+    """Return cohorts of one small network, of one iteration in about a millisecond each."""
+    return {
+        "tasks": {"echo": {"class": f"tests.pipeline.workers:{task}", "n_steps": 8}},
+        "networks": {"small": {"n_units": 8, "sigma_rec": 0.02}},
+        "trainings": {training: {"max_iter": n_iterations, "same_batch": False}},
+        "cohorts": [
+            {
+                "task": "echo",
+                "network": "small",
+                "training": training,
+                "first_seed": 10 * i,
+                "n_networks": 1,
+            }
+            for i in range(n_cohorts)
+        ],
+    }
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
+    """Return what the condition gives once it holds."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "what was waited for has not come"
+        time.sleep(0.05)
+    return value
+
+
+# Importing torch takes seconds: once for all processes.
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.pipeline.workers", "pipeline.cli", "pipeline.worker"])
+
+
+def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> None:
+    number = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(number, stream)
+    os.environ |= settings
+    # DataJoint reads them when it is imported, and it was.
+    for name, variable in (("backend", "BACKEND"), ("user", "USER"), ("password", "PASS")):
+        dj.config[f"database.{name}"] = settings[f"DJ_{variable}"]
+    dj.config["database.port"] = int(settings["DJ_PORT"])
+    warnings.simplefilter("ignore")
+    app(arguments)
+
+
+class WorkerProcess:
+    """A process of ``rnn worker``, with the methods of `subprocess.Popen`."""
+
+    def __init__(self, arguments: list[str], settings: dict[str, str], log: Path) -> None:
+        self._process = _forks.Process(target=_run_worker, args=(arguments, settings, str(log)))
+        self._process.start()
+        self.pid: int = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise TimeoutError
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+@dataclass
+class Laboratory:
+    """The pipeline of one test, its worker processes, and the orders that these get."""
+
+    arguments: dict[str, Any]
+    orders: Path
+    logs: Path
+    processes: list[WorkerProcess] = field(default_factory=list)
+
+    def start(self, *options: str, n: int = 1) -> list[WorkerProcess]:
+        """Start workers, as somebody at a terminal would."""
+        arguments = ["worker", "--quiet", "--heartbeat=0.5", "--checkpoint-seconds=0.1", *options]
+        settings = {
+            "RNN_PREFIX": self.arguments["prefix"],
+            "RNN_STORE": str(self.arguments["store"]),
+            "DJ_HOST": self.arguments["host"],
+            "DJ_BACKEND": self.arguments["backend"],
+            "DJ_PORT": str(self.arguments["port"]),
+            "DJ_USER": self.arguments["user"],
+            "DJ_PASS": self.arguments["password"],
+            ORDERS: str(self.orders),
+        }
+        started = []
+        for _ in range(n):
+            log = self.logs / f"{len(self.processes)}.log"
+            log.touch()
+            self.processes.append(WorkerProcess(arguments, settings, log))
+            started.append(self.processes[-1])
+        return started
+
+    def log(self, process: WorkerProcess) -> str:
+        """Return what a process has written."""
+        return (self.logs / f"{self.processes.index(process)}.log").read_text()
+
+    def order(self, kind: str, what: str | None) -> None:
+        """Give an order, or take it back."""
+        path = self.orders / kind
+        if what is None:
+            path.unlink(missing_ok=True)
+        else:
+            (self.orders / "new").write_text(what)
+            (self.orders / "new").rename(path)
+
+    def sleeps(self, kind: str, process: WorkerProcess) -> bool:
+        """Return whether a process obeys the order to sleep."""
+        return (self.orders / f"{kind}.{process.pid}").exists()
+
+    def ended(self, process: WorkerProcess, seconds: float = 10.0, status: int = 0) -> None:
+        """Wait for the end of a process, and look at its status."""
+        try:
+            found = process.wait(seconds)
+        except TimeoutError:
+            raise AssertionError(f"does not end:\n{self.log(process)}") from None
+        assert found == status, self.log(process)
+
+    def ended_after_signal(self, process: WorkerProcess) -> None:
+        """Have one worker end, and see that it does."""
+        process.terminate()
+        self.ended(process)
+
+    def end(self, seconds: float = 10.0) -> None:
+        """End all workers as they should, and see that they do."""
+        living = [p for p in self.processes if p.poll() is None]
+        for process in living:
+            process.terminate()
+        for process in living:
+            self.ended(process, seconds)
+
+    def end_living(self, seconds: float = 20.0) -> None:
+        """End all workers; kill those that do not want to."""
+        living = [p for p in self.processes if p.poll() is None]
+        for process in living:
+            process.terminate()
+        for process in living:
+            try:
+                process.wait(seconds)
+            except TimeoutError:
+                process.kill()
+
+    def row(self, process: WorkerProcess) -> dict[str, Any]:
+        """Return the newest row of a worker that lives; an empty one where there is none."""
+        rows = (Worker & {"pid": process.pid} & "state <> 'lost'").to_dicts(
+            order_by="started_at DESC", limit=1
+        )
+        return rows[0] if rows else {}
+
+    def is_idle(self, process: WorkerProcess) -> bool:
+        """Return whether a worker has nothing to do."""
+        return self.row(process).get("state") == "idle"
+
+    def iteration(self, process: WorkerProcess) -> int:
+        """Return the iteration that a worker said it was at."""
+        return self.row(process).get("iteration") or 0
+
+    def has_checkpoint(self) -> bool:
+        """Return whether there is a whole state of a training."""
+        return any(Path(self.arguments["store"]).glob("checkpoints/*/*/networks_*"))
+
+
+@cache
+def compile_loops() -> None:
+    """Train for a moment, so that worker processes find the loops compiled."""
+    net = NetworkConfig(**submission(2)["networks"]["small"])
+    train_cohort(Echo(n_steps=8), net, TrainingConfig(max_iter=2), seeds=[0], device="cpu")
+
+
+@contextmanager
+def laboratory(arguments: dict[str, Any], folder: Path) -> Iterator[Laboratory]:
+    """Give a laboratory whose processes end with it."""
+    compile_loops()
+    for name in ("orders", "logs"):
+        (folder / name).mkdir()
+    made = Laboratory(arguments, folder / "orders", folder / "logs")
+    try:
+        yield made
+    finally:
+        for process in made.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+# What must hold ----------------------------------------------------------------------------------
+
+
+def jobs(status: str | None = None) -> list[dict[str, Any]]:
+    """Return the jobs of all tables, or those of a status."""
+    restriction = {} if status is None else {"status": status}
+    return [row for t in COMPUTED for row in (Queue(t).jobs & restriction).to_dicts()]
+
+
+def files_of_arrays(store: Path) -> set[str]:
+    """Return the arrays' files that lie in a store, and what is left of half-written ones."""
+    found = [*store.rglob("*.npy"), *store.rglob("*.saving")]
+    return {str(path.relative_to(store)) for path in found}
+
+
+def referenced_files() -> set[str]:
+    """Return the arrays' files that rows refer to."""
+    parts = [Training.Network, Training.Term]
+    paths: set[str] = set()
+    for part in parts:
+        names = [n for n, a in part.heading.attributes.items() if a.codec is not None]
+        for row in part.to_dicts():
+            paths |= {row[name].path for name in names if row[name] is not None}
+    return paths
+
+
+def assert_identical(keys: Sequence[dict[str, Any]] | None = None) -> None:
+    """See that networks are, to the bit, those of a training that nobody disturbed."""
+    expected: dict[Any, Any] = {}
+    for cohort in (Training & keys).keys() if keys is not None else Training.keys():
+        task = (Task & cohort).fetch1()
+        params = (TrainingParams & cohort).fetch1()
+        n_networks = (Cohort & cohort).fetch1("n_networks")
+        first = cohort["first_seed"]
+        before, expected = os.environ.pop(ORDERS, None), {}
+        result = train_cohort(
+            lambda seed, task=task: Task.build(task, seed),
+            NetworkParams.build((NetworkParams & cohort).fetch1()),
+            TrainingParams.build(params, []),
+            seeds=range(first, first + n_networks),
+            device="cpu",
+        )
+        if before is not None:
+            os.environ[ORDERS] = before
+        for network in result.networks:
+            expected = {k.lower(): v for k, v in network.weights.items()}
+            expected |= {"loss_curve": network.loss_curve, "score_curve": network.score_curve}
+            row = (Training.Network & cohort & {"seed": network.seed}).fetch1()
+            for name in ARRAYS:
+                assert np.array_equal(np.asarray(row[name]), expected[name]), name
+
+
+def assert_all_right(n_cohorts: int, store: Path, lost: int | None = 0) -> None:
+    """See that each cohort has one row, its files and no others, and that no job is left."""
+    assert len(Training()) == n_cohorts
+    assert len(Training.Network()) == n_cohorts
+    assert not Queue(Training).jobs.to_dicts()
+    left = [*jobs("reserved"), *jobs("error")]
+    assert not left, [(job["status"], job["error_message"]) for job in left]
+    assert files_of_arrays(store) == referenced_files()
+    assert not list(store.glob("checkpoints/*/*"))
+    if lost is not None:
+        assert len(LostJob()) == lost
+
+
+def sessions_of_others() -> list[int]:
+    """Return the server's numbers of all sessions but ours that belong to the pipeline."""
+    connection = database.connection()
+    if connection.adapter.backend == "mysql":
+        query = (
+            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() "
+            "AND command <> 'Daemon' AND user <> 'event_scheduler'"
+        )
+    else:
+        query = (
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+    return [int(number) for (number,) in connection.query(query).fetchall()]
