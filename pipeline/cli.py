@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from tasks_lib.errors import ParameterError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="Train recurrent networks on behavioural tasks and analyse how they solve them.",
+from . import cli_upkeep, cli_work  # noqa: F401  (their commands)
+from .cli_base import (
+    announce,
+    app,
+    console,
+    errors,
+    refusal,
+    session,
 )
-console = Console()
-errors = Console(stderr=True)
 
 
 @app.callback()
@@ -47,43 +43,7 @@ def _import_from_here(
         try:
             allow_packages(allow)
         except ParameterError as error:
-            raise _refusal(error) from None
-
-
-def _refusal(error: Exception) -> typer.Exit:
-    """Print an error that the user can mend in one line; return the exit with status 1."""
-    line = " ".join(str(error).split())
-    errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-    return typer.Exit(1)
-
-
-@contextmanager
-def _session(declare: bool | None = None, patient: bool = False) -> Iterator[Any]:
-    """Connect; end with one line and status 1 on an error that the user can mend.
-
-    A patient one waits for a server that is away.
-    """
-    # Imported here, so that `rnn --help` does not wait for torch.
-    from datajoint.errors import DataJointError
-
-    import pipeline
-
-    try:
-        if patient:
-            from pipeline.server import patiently
-
-            patiently(pipeline.connect, threading.Event(), _say_waiting)
-        else:
-            pipeline.connect(declare=declare)
-        yield pipeline
-    except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
-        raise _refusal(error) from None
-    finally:
-        pipeline.disconnect()
-
-
-def _announce(table: str, n_keys: int) -> None:
-    errors.print(f"{table}: {n_keys} to do", style="bold")
+            raise refusal(error) from None
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -115,10 +75,10 @@ def demo(
     figures: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("demo_figures"),
 ) -> None:
     """Enter a decision-making task, train four networks and analyse them."""
-    with _session():
+    with session():
         from pipeline.demo import REQUIRED_R2, run_demo
 
-        result = run_demo(figures, announce=_announce)
+        result = run_demo(figures, announce=announce)
         print_reports(result.reports)
         for name, key, message in result.errors:
             errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
@@ -143,115 +103,9 @@ def submit(
     file: Annotated[Path, typer.Argument(help="YAML file of tasks, parameters and cohorts.")],
 ) -> None:
     """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
-    with _session() as pipeline:
+    with session() as pipeline:
         for section, n in pipeline.submit(pipeline.read_submission(file)).items():
             console.print(f"{section}: {n} new")
-
-
-@app.command()
-def worker(
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
-    forever: Annotated[bool, typer.Option("--forever", help="Wait for more jobs.")] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Workers, each a process.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
-    table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
-    heartbeat: Annotated[float, typer.Option(min=0.1, help="Seconds between heartbeats.")] = 10.0,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(min=0.01, help="Seconds between checkpoints of a training.")
-    ] = 60.0,
-    max_losses: Annotated[
-        int, typer.Option(min=1, help="Workers that may die with a job until it fails.")
-    ] = 5,
-) -> None:
-    """Fill all tables until there is nothing left: any number of workers, on any machines.
-
-    At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
-    with status 0. Status 1: jobs failed.
-    """
-    # Until there is a job to give back, a signal just ends it.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda *_: sys.exit(0))
-    # Before torch is imported.
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
-    # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
-    with _session(patient=forever or "RNN_SUPERVISOR" in os.environ):
-        from pipeline import progress, supervisor, worker
-
-        tables = worker.tables_named(table)
-        if processes > 1:
-            arguments = [f"--threads={threads}", f"--heartbeat={heartbeat}", "--quiet"]
-            arguments += [f"--max-losses={max_losses}"] + ["--forever"] * forever
-            arguments += [f"--checkpoint-seconds={checkpoint_seconds}"]
-            arguments += [f"--device={device}"] * (device is not None)
-            arguments += [f"--table={name}" for name in table or ()]
-            say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
-            watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses)
-            raise typer.Exit(watcher.run())
-        progress.quiet.set(quiet)
-        supervised = os.environ.get(supervisor.WORKER_ID)
-        loop = worker.WorkLoop(
-            tables,
-            until="forever" if forever else "nothing running" if supervised else "nothing pending",
-            announce=None if quiet else _announce,
-            waiting=_say_waiting,
-            beat_seconds=heartbeat,
-            max_losses=max_losses,
-            worker_id=None if supervised is None else int(supervised),
-            shares=True,
-            device=device,
-            checkpoint_seconds=checkpoint_seconds,
-        )
-        from pipeline.stopping import stopping_at_signals
-
-        supervisor.end_with_supervisor()
-        with stopping_at_signals(loop):
-            filled = loop.run()
-        for name, key, message in filled.errors:
-            errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
-        console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
-        if filled.errors and not loop.stop.is_set():
-            raise typer.Exit(1 if supervised is None else supervisor.JOBS_FAILED)
-
-
-def _say_waiting(error: BaseException, seconds: float) -> None:
-    line = " ".join(f"{type(error).__name__}: {error}".split())
-    errors.print(f"waiting {seconds:.0f} s: {line}", markup=False, soft_wrap=True)
-
-
-@app.command()
-def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 3.0,
-    n_failures: Annotated[int, typer.Option("--failures", min=0, help="Failures shown.")] = 5,
-) -> None:
-    """Say how far each table is, what each worker does, and what failed."""
-    with _session() as pipeline:
-        from pipeline.server import passes, reconnect
-        from pipeline.status import Pace
-        from pipeline.status_page import status_page
-
-        pace = Pace()
-        if not watch:
-            console.print(status_page(pace, n_failures))
-            return
-        from rich.live import Live
-
-        with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
-            while True:
-                try:
-                    live.update(status_page(pace, n_failures), refresh=True)
-                    time.sleep(every)
-                except KeyboardInterrupt:
-                    return
-                except Exception as error:  # of a server that is away for a while
-                    if not passes(error):
-                        raise
-                    live.update(f"waiting: {type(error).__name__}: {error}", refresh=True)
-                    time.sleep(every)
-                    with suppress(Exception):
-                        reconnect(pipeline.database.connection())
 
 
 @app.command()
@@ -260,7 +114,7 @@ def show(
     figures: Annotated[Path | None, typer.Option(help="Write their figures here.")] = None,
 ) -> None:
     """Print trained networks with their scores and fixed points."""
-    with _session():
+    with session():
         from pipeline.report import export_figures, network_reports
 
         restriction = None if task is None else {"task_name": task}
@@ -284,7 +138,7 @@ def import_(
     config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
 ) -> None:
     """Enter a network that was trained elsewhere."""
-    with _session() as pipeline:
+    with session() as pipeline:
         key = pipeline.import_network(file, task, network, config)
         name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
         r2 = (pipeline.Training.Network & key).fetch1("r2")
@@ -303,7 +157,7 @@ def export(
     format: Annotated[str, typer.Option(help="npz, state_dict, seed-json or seed-npz.")] = "npz",
 ) -> None:
     """Write a network to a file."""
-    with _session() as pipeline:
+    with session() as pipeline:
         names = {"task_name": task, "network_name": network, "training_name": training}
         written = pipeline.export_network({**names, "seed": seed}, path, format)
         console.print(f"{written}", markup=False, soft_wrap=True)
@@ -320,7 +174,7 @@ def check_task(
     try:
         summary = check_and_summarise(name, params)
     except ParameterError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
     for what, value in summary.items():
         console.print(f"{what}: {value}", markup=False, highlight=False, soft_wrap=True)
 
@@ -333,7 +187,7 @@ def summary(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
-    with _session():
+    with session():
         from pipeline.report import cohort_reports, markdown_table, summary_rows
 
         restriction = None if task is None else {"task_name": task}
@@ -350,175 +204,6 @@ def summary(
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-
-
-@app.command()
-def declare() -> None:
-    """Make every schema and table that is missing; for an administrator."""
-    with _session(declare=True) as pipeline:
-        schemas = [schema.database for schema in pipeline.schemas.SCHEMAS.values()]
-        console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
-
-
-@app.command()
-def roles(
-    backend: Annotated[
-        str | None, typer.Option(help="mysql or postgresql; DJ_BACKEND, else mysql.")
-    ] = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="Names of schemas start with it; RNN_PREFIX, else rnn.")
-    ] = None,
-) -> None:
-    """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
-    import pipeline
-    from pipeline.roles import roles_sql
-
-    try:
-        # Not through rich, which would take [...] for its markup.
-        print(roles_sql(backend, prefix), end="")
-    except pipeline.DatabaseError as error:
-        raise _refusal(error) from None
-
-
-def _key_restriction(
-    task: str | None, network: str | None, training: str | None
-) -> dict[str, str] | None:
-    names = {"task_name": task, "network_name": network, "training_name": training}
-    return {name: value for name, value in names.items() if value is not None} or None
-
-
-def _key_text(key: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in key.items())
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} GB"
-
-
-@app.command()
-def failures(
-    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
-    traceback: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
-) -> None:
-    """Print the jobs that failed, and why."""
-    with _session():
-        from pipeline.computed import COMPUTED
-        from pipeline.failed_jobs import failures as failed
-        from pipeline.failed_jobs import table_named
-
-        tables = COMPUTED if table is None else (table_named(table),)
-        found = failed(_key_restriction(task, None, None), tables)
-        for f in found:
-            where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
-            version = f", {f.code_version}" if f.code_version else ""
-            console.print(
-                f"{f.table} {_key_text(f.key)}\n  {f.error}: {f.message}\n  {where}{version}",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
-            if traceback and f.traceback:
-                console.print(f.traceback, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"{len(found)} jobs failed.")
-
-
-@app.command()
-def retry(
-    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
-    network: Annotated[str | None, typer.Option(help="Only of these network parameters.")] = None,
-    training: Annotated[str | None, typer.Option(help="Only of this training.")] = None,
-    error: Annotated[str | None, typer.Option(help="Only with this in the error.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
-    stuck: Annotated[
-        bool, typer.Option("--stuck", help="Instead: jobs that a killed populate has reserved.")
-    ] = False,
-) -> None:
-    """Have failed jobs done again by the workers."""
-    with _session():
-        from pipeline.failed_jobs import retry as put_back
-        from pipeline.failed_jobs import table_named
-
-        given = put_back(
-            _key_restriction(task, network, training),
-            None if table is None else [table_named(table)],
-            error,
-            everything=all_,
-            stuck=stuck,
-        )
-        for name, number in given.items():
-            console.print(f"{name}: {number}")
-        console.print(f"{sum(given.values())} jobs are pending again.")
-
-
-@app.command()
-def gc(
-    delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
-    older_than: Annotated[float, typer.Option(help="Only files as old as this, in hours.")] = 24.0,
-    paths: Annotated[bool, typer.Option("--paths", help="Print the path of each.")] = False,
-) -> None:
-    """Find files in the store that no row refers to; with --delete, remove them."""
-    with _session():
-        from pipeline.gc import collect
-
-        done = collect(older_than, delete)
-        scan = done.scan
-        for orphan in scan.orphans if paths else ():
-            print(orphan.path)
-        for kind, (number, n_bytes) in scan.by_kind().items():
-            console.print(f"{kind}: {number}, {_size(n_bytes)}")
-        console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")
-        notes = {
-            "referred to by nothing, but too young": scan.n_young,
-            "in folders of no table, left alone": scan.n_foreign,
-            "missing, though rows refer to them": len(scan.missing),
-        }
-        for note, number in notes.items():
-            if number:
-                console.print(f"{note}: {number}")
-        for path in scan.missing[:10]:
-            errors.print(f"missing: {path}", style="red", markup=False, soft_wrap=True)
-        if delete:
-            folders = f" and {done.n_folders} empty folders" if done.n_folders else ""
-            console.print(f"{done.n_removed} files{folders} removed, {_size(done.removed_bytes)}.")
-        else:
-            console.print(f"{len(scan.orphans)} files would be removed; `rnn gc --delete` does it.")
-
-
-@app.command()
-def verify(
-    task: Annotated[str, typer.Option(help="Its task.")],
-    network: Annotated[str, typer.Option(help="Its parameters.")],
-    training: Annotated[str, typer.Option(help="Its training.")],
-    seed: Annotated[int, typer.Option(help="Its seed.")],
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
-) -> None:
-    """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say."""
-    try:
-        with _session():
-            from pipeline.progress import progress_bar
-            from pipeline.verify import verify as train_again
-
-            key = {"task_name": task, "network_name": network, "training_name": training}
-            with progress_bar(f"{task}/{network}") as show:
-                result = train_again({**key, "seed": seed}, device, show)
-    except typer.Exit:
-        raise typer.Exit(2) from None
-    answer = "identical" if result.identical else "not identical"
-    name = f"{task}/{network}/{training} seed {seed}"
-    console.print(f"{name}, on {result.device}: {answer}", markup=False, soft_wrap=True)
-    for number, difference in enumerate(result.differences):
-        first = "differs first" if not number else "then"
-        console.print(f"{first}: {difference}", markup=False, highlight=False, soft_wrap=True)
-    for change in result.changed:
-        console.print(f"changed: {change}", markup=False, highlight=False, soft_wrap=True)
-    if any(change.what == "device" for change in result.changed):
-        console.print("On another kind of device it cannot be the same to the bit.")
-    if not result.identical:
-        raise typer.Exit(1)
 
 
 def main() -> None:
