@@ -93,7 +93,7 @@ def test_server_is_away_at_the_start_and_at_the_end(lab: Laboratory, own_server,
     reconnect(pipeline_database.connection())
     pipeline.submit(submission(5))
     wait_until(lambda: len(Training()) == 1)
-    pipeline.submit(submission(50_000, n_cohorts=2, training="long"))
+    pipeline.submit(submission(50_000, training="long"))
     wait_until(lambda: lab.iteration(waiting) > 0)
     own_server.stop()
     time.sleep(0.5)
