@@ -57,6 +57,7 @@ class Killed:
     at: float
     iteration: int | None
     speed: float | None  # iterations a second
+    given_back: float | None = None  # seconds until the job was free again
     recovered: float | None = None  # seconds until another worker had it, or it was done
     first_iteration: int | None = None  # from where that one went on
 
@@ -200,15 +201,27 @@ class Soak:
         for one in killed:
             if one.recovered is None:
                 rows = self._ask(lambda one=one: (one.queue.jobs & one.key).to_dicts())
+                if one.given_back is None and not self._is_held(rows, one.worker_id):
+                    one.given_back = time.monotonic() - one.at
                 again = not rows or (
                     rows[0]["status"] == "reserved" and rows[0]["connection_id"] != one.worker_id
                 )
                 if again:
                     one.recovered = time.monotonic() - one.at
             elif one.first_iteration is None and one.iteration:
-                for row in self._ask(lambda: (Worker & "first_iteration IS NOT NULL").to_dicts()):
+                for row in self._ask(
+                    lambda: (
+                        Worker & "state = 'working' AND first_iteration IS NOT NULL"
+                    ).to_dicts()
+                ):
                     if row["worker_id"] != one.worker_id and key_of(row["job_key"]) == one.key:
                         one.first_iteration = row["first_iteration"]
+
+    @staticmethod
+    def _is_held(rows: list[dict[str, Any]], worker_id: int) -> bool:
+        return any(
+            row["status"] == "reserved" and row["connection_id"] == worker_id for row in rows
+        )
 
     def _count(self, outcome: Outcome) -> None:
         outcome.missing = (len(Cohort()) - len(Training())) + (
@@ -245,6 +258,9 @@ def section(outcome: Outcome) -> str:
         "jobs failed": len(outcome.failed),
         "files missing": outcome.missing_files,
         "files left of inserts that were cut": outcome.files_left,
+        "from the kill until the job is free again (s), median / max": spread(
+            [k.given_back for k in outcome.killed if k.given_back is not None]
+        ),
         "from the kill until another has the job (s), median / max": spread(
             outcome.recovery_seconds
         ),

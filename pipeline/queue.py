@@ -18,11 +18,10 @@ from typing import Any
 
 import datajoint as dj
 from datajoint.condition import AndList, Not
-from datajoint.errors import DuplicateError, MissingTableError
 from datajoint.jobs import ERROR_MESSAGE_LENGTH
 
 from .hashing import parameter_hash
-from .server import jobs_now, transaction
+from .server import jobs_now, passes, transaction
 from .work import Worker
 
 Key = dict[str, Any]
@@ -247,13 +246,16 @@ class Queue:
 
         Later another thread asks, and the connection is not for two at a time.
         """
-        for _ in range(DECLARE_ATTEMPTS):
+        for attempt in range(1, DECLARE_ATTEMPTS + 1):
             try:
                 assert self.sql_name and self.primary_key
                 return
-            except (DuplicateError, MissingTableError):  # others declare it at this moment
+            except Exception as error:
+                # Where others declare it at this moment, PostgreSQL says of this and that, the
+                # table, its type, its index, that it exists already.
+                if passes(error) or attempt == DECLARE_ATTEMPTS:
+                    raise
                 time.sleep(random.uniform(0.05, 0.5))
-        assert self.sql_name and self.primary_key
 
     def lock(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Lock a worker's job inside a transaction; return False where it is locked already."""

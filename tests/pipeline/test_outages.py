@@ -93,7 +93,7 @@ def test_server_is_away_at_the_start_and_at_the_end(lab: Laboratory, own_server,
     reconnect(pipeline_database.connection())
     pipeline.submit(submission(5))
     wait_until(lambda: len(Training()) == 1)
-    pipeline.submit(submission(50_000, n_cohorts=2, training="long"))
+    pipeline.submit(submission(50_000, training="long"))
     wait_until(lambda: lab.iteration(waiting) > 0)
     own_server.stop()
     time.sleep(0.5)
@@ -134,10 +134,9 @@ def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
     """Its folder is a mount point: nothing may be written where it was."""
     import pipeline
 
-    pipeline.submit(submission(2000, n_cohorts=2))
+    pipeline.submit(submission(6000, n_cohorts=2))
     workers = lab.start("--table=Training", "--table=Validation", "--forever", n=2)
-    for worker in workers:
-        wait_until(lambda w=worker: lab.iteration(w) > 0 and lab.has_checkpoint())
+    wait_until(lambda: all(lab.iteration(worker) > 0 for worker in workers))
     away = store.with_name("away")
     store.rename(away)
     for worker in workers:  # until it wants to insert
@@ -158,10 +157,14 @@ def test_slow_worker_is_left_alone(lab: Laboratory, own_server, store):
 
     pipeline.submit(submission(5))
     fill([Training])
-    lab.order("validation", "once sleep")
-    slow, other = lab.start("--table=Validation", "--forever", n=2)
-    wait_until(lambda: lab.sleeps("validation", slow) or lab.sleeps("validation", other))
+    lab.order("validation", "sleep")
+    workers = lab.start("--table=Validation", "--forever", n=3)  # one finds no job, and watches
+    wait_until(lambda: sum(lab.sleeps("validation", worker) for worker in workers) == 2)
+    wait_until(lambda: sum(lab.is_idle(worker) for worker in workers) == 1)
     time.sleep(3 * DEATH_SECONDS)
     assert_nobody_was_lost()
-    assert len(jobs("reserved")) == 1
+    assert len(jobs("reserved")) == 2
+    lab.order("validation", None)
+    wait_until(lambda: len(Validation()) == 2)
     lab.end()
+    assert_nobody_was_lost()

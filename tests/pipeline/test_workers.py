@@ -131,3 +131,11 @@ def test_only_one_worker_enters_jobs(database, lab: Laboratory, store):
     wait_until(lambda: len(Training()) == 8)
     lab.end()
     assert_all_right(8, store)
+
+
+def test_first_workers_of_a_fresh_database(database, lab: Laboratory, store):
+    """All of them declare the jobs tables at the same time."""
+    database.submit(submission(5, n_cohorts=6))
+    for worker in lab.start("--table=Training", n=6):
+        lab.ended(worker, 90)
+    assert_all_right(6, store)
