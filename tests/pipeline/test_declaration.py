@@ -191,3 +191,30 @@ def test_a_second_connection_has_the_same_settings(database):
     database.disconnect()
     with pytest.raises(database.DatabaseError, match="not connected"):
         connections.second_connection()
+
+
+def test_the_command_declares_though_nothing_else_does(server, arguments, monkeypatch):
+    environment = {**server.environment, "RNN_PREFIX": arguments["prefix"]}
+    environment |= {"RNN_STORE": str(arguments["store"]), "DJ_CREATE_TABLES": "false"}
+
+    def run(command):
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "pipeline.cli", command],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+
+    before = run("status")
+    assert before.returncode == 1
+    (line,) = before.stderr.splitlines()
+    assert "ask the administrator to run `rnn declare`" in line
+    try:
+        declared = run("declare")
+        assert declared.returncode == 0, declared.stderr
+        assert f"{arguments['prefix']}_work" in declared.stdout
+        assert run("status").returncode == 0
+    finally:
+        pipeline.connect(**arguments)
+        schemas.drop()
+        pipeline.disconnect()
