@@ -19,7 +19,7 @@ from pipeline import database as pipeline_database
 from pipeline.job import Job, JobLost, run_job
 from pipeline.performance import Validation
 from pipeline.queue import Queue
-from pipeline.store import StoreAway
+from pipeline.store_watch import StoreAway
 from pipeline.training import Training
 from pipeline.work import LostJob, Worker
 from pipeline.worker import WorkLoop, fill
