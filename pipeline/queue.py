@@ -11,7 +11,7 @@ import json
 import platform
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -256,6 +256,15 @@ class Queue:
                 if passes(error) or attempt == DECLARE_ATTEMPTS:
                     raise
                 time.sleep(random.uniform(0.05, 0.5))
+
+    def has_failed(self, connection: dj.Connection, worker_ids: Collection[int]) -> bool:
+        """Return whether a job failed that one of these workers had last."""
+        numbers = ", ".join(str(int(number)) for number in worker_ids) or "0"
+        query = (
+            f"SELECT 1 FROM {self.sql_name} WHERE {self._quoted('status')}='error' "
+            f"AND {self._quoted('connection_id')} IN ({numbers}) LIMIT 1"
+        )
+        return connection.query(query).fetchone() is not None
 
     def lock(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Lock a worker's job inside a transaction; return False where it is locked already."""

@@ -80,6 +80,7 @@ class Supervisor:
         self._places = [_Place(i) for i in range(self.n_processes)]
         self._queues = [Queue(table) for table in COMPUTED]
         self._devices = _visible_devices()
+        self._worker_ids: set[int] = set()
 
     def run(self) -> int:
         """Run them until all have ended, or until a signal; return the exit status."""
@@ -96,7 +97,7 @@ class Supervisor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return 1 if self.failed else 0
+        return 1 if self.failed or self._has_failed_jobs() else 0
 
     def _stop(self, number: int, frame: Any) -> None:
         self.stop.set()
@@ -121,6 +122,7 @@ class Supervisor:
 
     def _start(self, place: _Place) -> None:
         place.worker_id = secrets.randbits(62) + 1
+        self._worker_ids.add(place.worker_id)
         environment = {
             **os.environ,
             WORKER_ID: str(place.worker_id),
@@ -165,6 +167,17 @@ class Supervisor:
             if not passes(error):
                 raise
             return None
+
+    def _has_failed_jobs(self) -> bool:
+        """Return whether jobs failed because they killed workers: none of these could say so."""
+        connection = database.connection()
+        try:
+            reconnect(connection)
+            return any(queue.has_failed(connection, self._worker_ids) for queue in self._queues)
+        except Exception as error:
+            if not passes(error):
+                raise
+            return False
 
     def _end_all(self) -> int:
         """Pass the signal on, and wait until all have ended."""

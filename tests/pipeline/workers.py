@@ -66,10 +66,12 @@ class Obedient(Echo):
 
 
 class Deadly(Echo):
-    """A task that kills whoever trains on it."""
+    """A task that kills each worker that trains on it, and nobody else."""
 
     def generate_input_target_stream(self, value):
-        os.kill(os.getpid(), signal.SIGKILL)
+        if ORDERS in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().generate_input_target_stream(value)
 
 
 def submission(
