@@ -169,6 +169,7 @@ class Laboratory:
             "DJ_PORT": str(self.arguments["port"]),
             "DJ_USER": self.arguments["user"],
             "DJ_PASS": self.arguments["password"],
+            "RNN_ALLOWED_PACKAGES": "tests",
             ORDERS: str(self.orders),
         }
         started = []
