@@ -26,6 +26,9 @@ from .cli_base import (
 @app.command()
 def worker(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    patient: Annotated[
+        bool, typer.Option("--patient", help="Wait for a server or store that is away at first.")
+    ] = False,
     forever: Annotated[bool, typer.Option("--forever", help="Wait for more jobs.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Workers, each a process.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
@@ -42,7 +45,7 @@ def worker(
     """Fill all tables until there is nothing left: any number of workers, on any machines.
 
     At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
-    with status 0. Status 1: jobs failed.
+    with status 0. Status 3: jobs failed, which `rnn failures` prints; 1: it could not work.
     """
     # Until there is a job to give back, a signal just ends it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
@@ -51,10 +54,14 @@ def worker(
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
-    with session(patient=forever or "RNN_SUPERVISOR" in os.environ):
+    with session(patient=forever or patient or "RNN_SUPERVISOR" in os.environ):
         from pipeline import progress, supervisor, worker
 
         tables = worker.tables_named(table)
+        if processes > 1 and device is not None and ":" in device:
+            raise ParameterError(
+                "device", device, "is one GPU for several workers", "use cuda: each gets its own"
+            )
         if processes > 1:
             arguments = [f"--threads={threads}", f"--heartbeat={heartbeat}", "--quiet"]
             arguments += [f"--max-losses={max_losses}"] + ["--forever"] * forever
@@ -87,7 +94,7 @@ def worker(
             errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
         console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
         if filled.errors and not loop.stop.is_set():
-            raise typer.Exit(1 if supervised is None else supervisor.JOBS_FAILED)
+            raise typer.Exit(supervisor.JOBS_FAILED)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from . import codecs as codecs  # registers <figure@...>
 from . import schemas
 from .declaration import TablesMissing
 from .store import StoreError, check_s3, folder_store, is_s3, s3_store
+from .sockets import notice_silence
 from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
@@ -254,7 +255,7 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
     adapter_logger.setLevel(logging.ERROR)  # the fall-back to no TLS is not the user's concern
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT))
     try:
-        return dj.Connection(
+        opened = dj.Connection(
             host,
             user,
             password,
@@ -262,13 +263,15 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
             use_tls=False if host.startswith("/") else _tls(kind),
             backend=kind,
         )
+        notice_silence(opened)
+        return opened
     except DatabaseError:
         raise
     except Exception as error:
         text = _one_line(error)
         if password:
             text = text.replace(password, "***")
-        raise DatabaseError(f"host = {host!r}, port {port}: {text}; {_remedy(text)}") from None
+        raise DatabaseError(f"host = {host!r}, port {port}: {text}; {_remedy(text)}") from error
     finally:
         adapter_logger.setLevel(level)
 

@@ -102,25 +102,24 @@ class Heart:
     def start_anew(self) -> None:
         """Go on as another worker: this one counts as dead."""
         self._enter(None)
-        self.lost.clear()
 
-    def stop(self, note: str = "") -> None:
-        """Stop beating; say that the worker has ended."""
+    def stop(self, note: str = "", crashed: bool = False) -> None:
+        """Stop beating; say that the worker has ended, or that it is lost: its job counts that."""
         self._ending.set()
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
-        self.say_ended(note)
+        self.say_ended(note, "lost" if crashed else "ended")
         if self._connection is not None:
             hang_up(self._connection)
 
-    def say_ended(self, note: str) -> None:
+    def say_ended(self, note: str, state: str = "ended") -> None:
         """Write that the worker has ended; whoever finds a job of it then gives it back."""
         worker = Worker.full_table_name
         try:
             with self._using:
                 self._open().query(
-                    f"UPDATE {worker} SET state='ended', note=%s, n_done=%s, beat_at="
+                    f"UPDATE {worker} SET state='{state}', note=%s, n_done=%s, beat_at="
                     f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
                     "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL "
                     "WHERE worker_id=%s AND state <> 'lost'",
@@ -162,8 +161,9 @@ class Heart:
                     f"VALUES ({marks}, {time_now}, {time_now})",
                     args=(number, *row.values()),
                 )
-        self.worker_id = number
-        self._contact_since = time.monotonic()
+            self.worker_id = number
+            self.lost.clear()
+            self._contact_since = time.monotonic()
 
     def _live(self) -> None:
         wait, last = self.beat_seconds, 0.0

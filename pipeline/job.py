@@ -19,10 +19,19 @@ from models.checkpoints import CHECKPOINT_SECONDS
 from .checkpoints import StoredCheckpoints
 from .heart import Heart
 from .queue import Key, Queue, job_hash
-from .server import patiently, reconnect, session_number, transaction
-from .store_watch import check_store
+from .server import (
+    DoesNotPass,
+    end_earlier_session,
+    passes,
+    patiently,
+    reconnect,
+    session_number,
+    transaction,
+)
+from .store_watch import check_store, store_answers
 from .written import WrittenFiles
 
+MOST_FAILURES = 5  # of a computation that look as if they passed by themselves
 TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
 
 
@@ -78,7 +87,7 @@ class Job:
         if said.first_iteration is None:
             said.first_iteration = step - 1
             self.heart.beat_now()
-        said.iteration, said.n_iterations, said.loss = step, n_steps, loss
+        said.n_iterations, said.loss, said.iteration = n_steps, loss, step
 
     def must_stop(self) -> bool:
         """Return whether the computation is to end: the process ends, or the job is lost."""
@@ -126,9 +135,16 @@ def run_job(
     """
     table = job.queue.table()
 
+    said, opened = job.heart.report, time.monotonic()
+
     def again() -> None:
+        nonlocal opened
         reconnect(connection)
-        job.heart.report.session_id = session_number(connection)
+        number = session_number(connection)
+        if said.session_id not in (0, number):
+            end_earlier_session(connection, said.session_id, time.monotonic() - opened)
+            opened = time.monotonic()
+        said.session_id = number
 
     def patient(attempt: Callable[[], Any]) -> Any:
         return patiently(attempt, job.stop, waiting, again)
@@ -137,21 +153,47 @@ def run_job(
     try:
         if patient(lambda: len(table & job.key)):
             patient(lambda: job.queue.finish(connection, job.key, job.heart.worker_id))
+            job.checkpoints.remove()  # of a worker that was killed between the two
             return False
         if all(hasattr(table, name) for name in TRIPARTITE):
             fetched = patient(lambda: table.make_fetch(dict(job.key)))
             before = _hash(fetched)  # now: references remember what they have loaded
             job.phase = "computing"
-            computed = patient(lambda: table.make_compute(dict(job.key), *fetched))
+            compute = _not_for_ever(lambda: table.make_compute(dict(job.key), *fetched))
+            computed = patient(compute)
             job.phase = "inserting"
             patient(lambda: _insert(job, connection, table, computed, before))
         else:
-            patient(lambda: _make(job, connection, table))
+            make = _not_for_ever(lambda: table.make(dict(job.key)))
+            patient(lambda: _make(job, connection, table, make))
         if "checkpoints" in vars(job):
             job.checkpoints.remove()
         return True
     finally:
         _current.reset(token)
+
+
+def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a computation whose own failures are waited for a few times only.
+
+    A task or a penalty of a user's own may open files and connections too.
+    """
+    n_failures = 0
+
+    def attempt() -> Any:
+        nonlocal n_failures
+        try:
+            return compute()
+        except Exception as error:
+            if isinstance(error, OSError) and passes(error) and store_answers():
+                n_failures += 1
+                if n_failures >= MOST_FAILURES:
+                    raise DoesNotPass(
+                        f"{n_failures} times {type(error).__name__}: {error}, while the store answers"
+                    ) from error
+            raise
+
+    return attempt
 
 
 def leave_nothing_behind(job: Job) -> None:
@@ -198,12 +240,14 @@ def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, befo
             table.make_insert(dict(job.key), *computed)
 
 
-def _make(job: Job, connection: dj.Connection, table: Any) -> None:
+def _make(
+    job: Job, connection: dj.Connection, table: Any, make: Callable[[], Any]
+) -> None:
     """Make a row in one transaction, as tables without a computation of their own do."""
     with _inserting(job, connection, table) as is_new:
         if is_new:
             job.phase = "computing"
-            table.make(dict(job.key))
+            make()
             job.phase = "inserting"
 
 

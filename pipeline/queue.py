@@ -132,25 +132,30 @@ class Queue:
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {self.is_pending(restriction)}"
         return int(connection.query(query).fetchone()[0])
 
-    def n_running(self, connection: dj.Connection, condition: str) -> int:
+    def n_running(
+        self, connection: dj.Connection, condition: str, restriction: Sequence[Any] = ()
+    ) -> int:
         """Return the number of jobs whose worker, ``w``, satisfies a condition in SQL."""
         return int(
             connection.query(
                 f"SELECT COUNT(*) FROM {self.sql_name} AS j JOIN {Worker.full_table_name} AS w "
                 f"ON w.worker_id = j.{self._quoted('connection_id')} "
                 f"WHERE j.{self._quoted('status')}='reserved' AND {condition}"
+                f"{self._is_wanted(restriction)}"
             ).fetchone()[0]
         )
 
     def is_pending(self, restriction: Sequence[Any] = ()) -> str:
         """Return the SQL condition of jobs that may be taken."""
         where = f"{self._quoted('status')}='pending' AND {self._quoted('scheduled_time')} <= "
-        where += jobs_now(self.jobs.connection)
-        if restriction:
-            columns = self._columns
-            wanted = (self.table().key_source & AndList(restriction)).proj()
-            where += f" AND ({columns}) IN (SELECT {columns} FROM ({wanted.make_sql()}) AS wanted)"
-        return where
+        return where + jobs_now(self.jobs.connection) + self._is_wanted(restriction)
+
+    def _is_wanted(self, restriction: Sequence[Any]) -> str:
+        if not restriction:
+            return ""
+        columns = self._columns
+        wanted = (self.table().key_source & AndList(restriction)).proj()
+        return f" AND ({columns}) IN (SELECT {columns} FROM ({wanted.make_sql()}) AS wanted)"
 
     # One job -------------------------------------------------------------------------------------
 

@@ -38,20 +38,31 @@ def reap(
     if not take_errand(connection, "reap", worker_id, pause):
         return 0
     try:
-        declare_the_silent_dead(connection, in_contact)
+        declare_the_silent_dead(connection, in_contact, worker_id)
         return give_back_jobs_of_the_dead(connection, queues, max_losses)
     finally:
         end_errand(connection, "reap", worker_id)
 
 
-def declare_the_silent_dead(connection: dj.Connection, in_contact: float) -> int:
+def declare_the_silent_dead(
+    connection: dj.Connection, in_contact: float, worker_id: int
+) -> int:
     """Mark workers as lost whose heart has stopped.
 
     After an outage everybody's last heartbeat is old. Of a worker it is said only if the server was
-    there, as seen from here, for as long as it takes to count that worker as dead.
+    there, as seen from here, for as long as it takes to count that worker as dead; and only while
+    the judge's own heartbeat is new: the server may stand still before it does what it is told.
     """
     death = f"{MISSED_BEATS} * beat_seconds"
     old = f"{seconds_since(connection, 'beat_at')} > {death} AND {death} <= {float(in_contact)}"
+    own = connection.query(
+        f"SELECT beat_at, beat_seconds FROM {Worker.full_table_name} WHERE worker_id=%s",
+        args=(worker_id,),
+    ).fetchone()
+    if own is None:
+        return 0
+    beaten = f"TIMESTAMP '{own[0]}'"
+    old += f" AND {seconds_since(connection, beaten)} < 2 * {float(own[1])}"
     return _declare(connection, old, "no heartbeat")
 
 

@@ -29,17 +29,16 @@ from .store_watch import store_is_away
 Result = TypeVar("Result")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts
-SILENT_SECONDS = 30  # after which a connection to a machine that does not answer is given up
 
 # Of MySQL: disk or table full, too many connections, shutting down, lost or refused connections,
 # lock wait timeout, deadlock, killed or timed-out sessions.
 MYSQL_PASSING = {
-    0, 1021, 1040, 1041, 1053, 1077, 1080, 1114, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205,
-    1213, 1226, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3032, 3100, 3168, 3572, 4031,
+    0, 3, 1021, 1026, 1030, 1040, 1041, 1053, 1077, 1080, 1114, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205,
+    1213, 1226, 1290, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3032, 3100, 3168, 3572, 4031,
 }  # fmt: skip
 # Of PostgreSQL, by the start of its code: connections, serialisation and deadlock, resources
 # (disk full, too many connections), locks not available, shutdown and start, input and output.
-POSTGRESQL_PASSING = ("08", "40001", "40P01", "53", "55P03", "57P0", "58030", "25P03")
+POSTGRESQL_PASSING = ("08", "40001", "40P01", "53", "55P03", "57P0", "58030", "25P03", "25006")
 # What it says where it will refuse the next connection too; there is no code then.
 POSTGRESQL_REFUSES = ("authentication failed", "no password supplied", "does not exist", "pg_hba")
 # Of the operating system: full disks, file systems and networks that went away.
@@ -110,6 +109,27 @@ def end_session(connection: dj.Connection, number: int) -> None:
         connection.query(f"SELECT pg_terminate_backend({int(number)})")
 
 
+def end_earlier_session(connection: dj.Connection, number: int, age: float) -> None:
+    """End a session of ours that broke: the server may not know, and keep what it had locked.
+
+    Parameters
+    ----------
+    number : int
+    age : float
+        Seconds since it was opened. A server that was started since gives its numbers anew.
+    """
+    if connection.adapter.backend == "mysql":
+        query = (
+            "SELECT VARIABLE_VALUE FROM performance_schema.global_status "
+            "WHERE VARIABLE_NAME='Uptime'"
+        )
+    else:
+        query = "SELECT EXTRACT(EPOCH FROM (clock_timestamp() - pg_postmaster_start_time()))"
+    with suppress(Exception):  # it is gone, or not ours to end
+        if float(connection.query(query).fetchone()[0]) > age + 1:
+            end_session(connection, number)
+
+
 def hang_up(connection: dj.Connection) -> None:
     """Close the connection whatever state it is in."""
     with suppress(Exception):
@@ -121,22 +141,6 @@ def hang_up(connection: dj.Connection) -> None:
 def answers(connection: dj.Connection) -> bool:
     """Return whether the server answers; DataJoint's ``is_connected`` does not look at that."""
     return not connection._is_closed and bool(connection.adapter.ping(connection._conn))
-
-
-def notice_silence(connection: dj.Connection) -> None:
-    """Have the system give a connection up whose server does not answer any more, as in an outage.
-
-    Without it, a query to a machine that is gone waits for a quarter of an hour.
-    """
-    with suppress(Exception):  # a Unix socket, or a system without these options
-        raw = connection._conn
-        number = raw._sock.fileno() if hasattr(raw, "_sock") else raw.fileno()
-        with socket.socket(fileno=os.dup(number)) as opened:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS // 2)
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENT_SECONDS // 6)
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENT_SECONDS)
 
 
 def reconnect(connection: dj.Connection) -> None:
@@ -158,10 +162,16 @@ def passes(error: BaseException | None) -> bool:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
+        if isinstance(error, DoesNotPass) or not isinstance(error, Exception):
+            return False
         if _passes(error):
             return True
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False
+
+
+class DoesNotPass(Exception):
+    """A failure that looked as if it passed by itself, and does not."""
 
 
 def _passes(error: BaseException) -> bool:

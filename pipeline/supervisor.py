@@ -26,7 +26,7 @@ from .worker import MAX_LOSSES
 # Environment of a supervised worker: its number, and the process that watches it.
 WORKER_ID = "RNN_WORKER_ID"
 SUPERVISOR = "RNN_SUPERVISOR"
-# Exit status of a supervised worker whose jobs failed: it has ended as it should.
+# Exit status where jobs failed: their rows say why, and the worker has ended as it should.
 JOBS_FAILED = 3
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds until a dead worker is started again
@@ -46,6 +46,7 @@ class _Place:
     in_vain: int = 0  # of those, in a row, without a job
     restart_at: float = 0.0
     ended: bool = False
+    is_told: bool = False  # to end
 
 
 @dataclass
@@ -72,11 +73,12 @@ class Supervisor:
     forever: bool = False
     say: Callable[[str], Any] = print
     max_losses: int = MAX_LOSSES
-    command: Sequence[str] = (sys.executable, "-m", "pipeline.cli", "worker")
-    stop: threading.Event = field(default_factory=threading.Event)
+    # Not from the current directory first, as -m would have it: -P.
+    command: Sequence[str] = (sys.executable, "-P", "-m", "pipeline.cli", "worker")
 
     def __post_init__(self) -> None:
         self.failed = False
+        self._is_stopped = False
         self._places = [_Place(i) for i in range(self.n_processes)]
         self._queues = [Queue(table) for table in COMPUTED]
         self._devices = _visible_devices()
@@ -89,18 +91,34 @@ class Supervisor:
             while not all(place.ended for place in self._places):
                 for place in self._places:
                     self._look_after(place)
-                if self.stop.wait(0.1):
+                    if self._is_stopped:
+                        break
+                if self._is_stopped:
                     return self._end_all()
+                time.sleep(0.1)
         except BaseException:
             self._end_all()
             raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return 1 if self.failed or self._has_failed_jobs() else 0
+        if self.failed:
+            return 1
+        return JOBS_FAILED if self._has_failed_jobs() else 0
 
     def _stop(self, number: int, frame: Any) -> None:
-        self.stop.set()
+        # No Event: its lock may be held by what is interrupted here. The workers are told at once,
+        # whatever else is going on.
+        if not self._is_stopped:
+            self._is_stopped = True
+            for place in self._places:
+                self._tell(place)
+
+    def _tell(self, place: _Place) -> None:
+        """Tell a worker to end, once: a second signal would have it leave its job as it is."""
+        if place.process is not None and not place.is_told and place.process.poll() is None:
+            place.is_told = True
+            place.process.send_signal(signal.SIGTERM)
 
     def _look_after(self, place: _Place) -> None:
         if place.ended:
@@ -182,9 +200,8 @@ class Supervisor:
     def _end_all(self) -> int:
         """Pass the signal on, and wait until all have ended."""
         living = [p.process for p in self._places if p.process is not None]
-        for process in living:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+        for place in self._places:
+            self._tell(place)
         deadline = time.monotonic() + GRACE_SECONDS + GIVE_UP_SECONDS + 1.0
         for process in living:
             try:

@@ -104,15 +104,17 @@ class WorkLoop:
         self._queues = [Queue(table) for table in self.tables]
         self._conditions = [] if self.restriction is None else [self.restriction]
         self._may_hold = False
+        self._found_nothing: str | None = None  # the server's time
         self._bar = TableBar(shown=self.announce is not None)
         # The dead may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
         everywhere |= {queue.name: queue for queue in self._queues}
         code, _ = code_version()
+        device = checked_device(self.device)
         host = Host(
             host=os.uname().nodename[:255],
             pid=os.getpid(),
-            device=self.device or default_device(),
+            device=device,
             n_threads=torch.get_num_threads(),
             code_version=code[:64],
         )
@@ -135,7 +137,7 @@ class WorkLoop:
 
     def run(self) -> Filled:
         """Work until nothing is left, or until `stop` is set."""
-        note = "nothing left"
+        note, crashed = "nothing left", False
         # A connection is opened anew here, where its new number is told, and not by DataJoint.
         with dj.config.override(database__reconnect=False):
             try:
@@ -147,11 +149,12 @@ class WorkLoop:
                     hang_up(self.connection)
                 if not (self.stop.is_set() and passes(error)):
                     note = f"{type(error).__name__}: {error}"
+                    crashed = isinstance(error, Exception)
                     raise
                 note = "was asked to end"
             finally:
                 self._bar.close()
-                self.heart.stop(note)
+                self.heart.stop(note, crashed)
                 self._bring_back_connection()
         return Filled(self.made, self.errors)
 
@@ -168,6 +171,7 @@ class WorkLoop:
                 self._patiently(self.heart.start_anew)
             taken = self._patiently(self._take)
             if taken is not None:
+                self._found_nothing = None
                 self._do(*taken)
             elif not self._patiently(self._is_more_to_come):
                 break
@@ -183,12 +187,14 @@ class WorkLoop:
         except JobLost:
             self.heart.lost.set()  # what the next heartbeat would find
             self._patiently(lambda: leave_nothing_behind(job))
-        except (JobStopped, KeyboardInterrupt, SystemExit) as error:
+        except (JobStopped, KeyboardInterrupt) as error:
             hang_up(self.connection)  # a reply may have been read by half
             self._give_back(job)
             if not isinstance(error, JobStopped):
                 raise
-        except Exception as error:
+        except BaseException as error:  # also SystemExit, by which a job would end its worker
+            if is_device_broken(error):
+                raise  # this process can compute nothing any more; its job is lost with it
             if isinstance(error, TrainingStopped) or (self.stop.is_set() and passes(error)):
                 self._give_back(job)
                 if self.heart.lost.is_set() and not self.stop.is_set():
@@ -212,9 +218,9 @@ class WorkLoop:
                     raise
                 time.sleep(0.2)
 
-    def _fail(self, job: Job, error: Exception) -> None:
-        message = f"{type(error).__name__}: {error}".rstrip(": ")
-        stack = "".join(traceback.format_exception(error))
+    def _fail(self, job: Job, error: BaseException) -> None:
+        message = storable(f"{type(error).__name__}: {error}".rstrip(": "))
+        stack = storable("".join(traceback.format_exception(error)))
         fail = lambda: job.queue.fail(  # noqa: E731
             self.connection, job.key, self.heart.worker_id, message, stack
         )
@@ -245,6 +251,8 @@ class WorkLoop:
         """Have new jobs entered, by this worker or another; return whether to look again."""
         self._finder.forget()
         rest(self.heart)
+        if self._found_nothing is None:
+            self._found_nothing = server_time(self.connection)
         if not self.shares:
             if self._enter(self._queues):
                 return True
@@ -284,14 +292,13 @@ class WorkLoop:
 
     def _is_anyone_to_wait_for(self) -> bool:
         """Return whether a job of another worker may yet come back, or bring new ones."""
-        if self._conditions:
-            return False
-        dying = f"{seconds_since(self.connection, 'w.beat_at')} > 2 * w.beat_seconds"
-        condition = f"(w.state IN ('lost', 'ended') OR {dying})"
+        # A worker is alive that has beaten since this one found nothing to do.
+        condition = f"(w.state IN ('lost', 'ended') OR w.beat_at <= '{self._found_nothing}')"
         if self.until == "nothing running":
             condition = f"w.worker_id <> {self.heart.worker_id}"
-        queues = self.heart.queues
-        return any(q.n_running(self.connection, condition) for q in queues)
+        # Those of other tables may bring jobs of ours, but not where only some keys are wanted.
+        queues = self._queues if self._conditions else self.heart.queues
+        return any(q.n_running(self.connection, condition, self._conditions) for q in queues)
 
     # Failing servers -----------------------------------------------------------------------------
 
@@ -351,3 +358,38 @@ def tables_named(names: Sequence[str] | None) -> Sequence[Any]:
                 "table", name, "is not a computed table", f"use {', '.join(known)}"
             )
     return [table for name, table in known.items() if not names or name in names]
+
+
+def checked_device(name: str | None) -> str:
+    """Return a device on which this process can compute; the GPU by default, where there is one.
+
+    Raises
+    ------
+    ParameterError
+        Where it cannot: every job would fail there.
+    """
+    if name is None:
+        return default_device()
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        line = str(error).splitlines()[0]
+        raise ParameterError(
+            "device", name, f"cannot be used here ({line})", "use cpu, or leave it out"
+        ) from None
+    return name
+
+
+def is_device_broken(error: BaseException) -> bool:
+    """Return whether a GPU does nothing more for this process; not where memory was short."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    broken = getattr(torch, "AcceleratorError", ())
+    return isinstance(error, broken) or (
+        isinstance(error, RuntimeError) and "CUDA error" in str(error)
+    )
+
+
+def storable(text: str) -> str:
+    """Return a text as databases take it: PostgreSQL no NUL, none of them half a character."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -263,9 +263,15 @@ def laboratory(arguments: dict[str, Any], folder: Path) -> Iterator[Laboratory]:
     for name in ("orders", "logs"):
         (folder / name).mkdir()
     made = Laboratory(arguments, folder / "orders", folder / "logs")
+    before = os.environ.get("RNN_ALLOWED_PACKAGES")
+    os.environ["RNN_ALLOWED_PACKAGES"] = "tests"
     try:
         yield made
     finally:
+        if before is None:
+            del os.environ["RNN_ALLOWED_PACKAGES"]
+        else:
+            os.environ["RNN_ALLOWED_PACKAGES"] = before
         for process in made.processes:
             if process.poll() is None:
                 process.kill()
