@@ -19,6 +19,8 @@ from . import codecs as codecs  # registers <figure@...>
 from . import schemas
 from .declaration import TablesMissing
 from .store import StoreError, check_s3, folder_store, is_s3, s3_store
+from .store_mark import mark_store
+from .store_watch import StoreAway, remember_mark
 from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
@@ -82,15 +84,17 @@ def connect(
         datajoint.json or DJ_STORES, or RNN_HOME/store by default.
     declare : bool, optional
         Whether missing schemas and tables are made; DJ_CREATE_TABLES or datajoint.json by
-        default, else yes. Without it nothing is created or altered.
+        default, else yes. Without it nothing is created or altered. A yes that is given here also
+        marks a store as this database's that has not been its store before.
 
     Raises
     ------
     DatabaseError
-        Where the server cannot be reached or refuses, the store cannot be used, or tables are
-        missing and not to be made.
+        Where the server cannot be reached or refuses, the store cannot be used or is not that of
+        this database, or tables are missing and not to be made.
     """
     disconnect()
+    mark_anew = declare is True
     declare = dj.config["database.create_tables"] if declare is None else declare
     # Its warnings are about its own tables (native types in the jobs tables).
     logging.getLogger("datajoint").setLevel(logging.ERROR)
@@ -127,6 +131,17 @@ def connect(
             f"host = {address!r}: cannot declare the tables {name}_* ({_one_line(error)}); "
             "ask for rights on them, or set RNN_PREFIX to a prefix that is yours"
         ) from error
+    try:
+        remember_mark(mark_store(name, opened, mark_anew))
+    except (StoreError, StoreAway) as error:
+        disconnect()
+        raise DatabaseError(str(error)) from error
+    except Exception as error:
+        disconnect()
+        raise DatabaseError(
+            f"store: cannot be marked as that of {name} on {address!r} ({_one_line(error)}); see "
+            "that its folder databases can be read and written"
+        ) from error
     return opened
 
 
@@ -147,6 +162,7 @@ def second_connection() -> dj.Connection:
 def disconnect() -> None:
     """Close the connection, if one is open. The embedded server ends with its last user."""
     schemas.deactivate()
+    remember_mark(None)
     _state["settings"] = None
     opened, _state["connection"] = _state["connection"], None
     if opened is not None:
@@ -211,7 +227,7 @@ def _configure_store(store: str | Path | None) -> None:
         if store is not None or STORE not in dj.config.stores:
             dj.config.stores[STORE] = settings
     except StoreError as error:
-        raise DatabaseError(str(error)) from None
+        raise DatabaseError(str(error)) from error
     except DataJointError as error:
         raise DatabaseError(
             f"stores.{STORE}: {_one_line(error)}; mend datajoint.json or DJ_STORES"

@@ -38,8 +38,13 @@ class WrittenFiles:
         backend: Any = get_store_backend(STORE)
         if backend.protocol != "file" or os.name != "posix":
             return
+        root = Path(backend._full_path(""))
         files = [Path(backend._full_path(path)) for path in self._paths]
-        for path in [*files, *{path.parent for path in files}]:
+        # The name of a folder that was just made is on disk once that of its own folder is.
+        folders = {
+            folder for file in files for folder in file.parents if folder.is_relative_to(root)
+        }
+        for path in [*files, *sorted(folders, reverse=True)]:
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -53,13 +58,19 @@ class WrittenFiles:
         """
         if not self._paths:
             return
-        try:
-            backend: Any = get_store_backend(STORE)
-            for path in self._paths:
-                for name in (path, f"{path}.saving"):  # what a file is called until it is whole
-                    backend.remove(name)
-        except Exception as error:  # `rnn gc` finds them
-            log.warning("files of an insert that failed cannot be removed: %s", error)
+        names = [name for path in self._paths for name in (path, f"{path}.saving")]
+        failures = []
+        for name in names:  # the second: what a file is called until it is whole
+            try:
+                get_store_backend(STORE).remove(name)
+            except Exception as error:  # `rnn gc` finds it
+                failures.append(error)
+        if failures:
+            log.warning(
+                "%d files of an insert that failed cannot be removed: %s",
+                len(failures),
+                failures[0],
+            )
         self._paths.clear()
 
 
