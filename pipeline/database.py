@@ -20,7 +20,7 @@ from . import schemas
 from .declaration import TablesMissing
 from .store import StoreError, check_s3, folder_store, is_s3, s3_store
 from .store_mark import mark_store
-from .store_watch import StoreAway, remember_mark
+from .store_watch import StoreAway, folder_of_store, remember_mark
 from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
@@ -103,6 +103,7 @@ def connect(
     address = host or _configured_host()
     dj.config["safemode"] = True
     _configure_store(store or os.environ.get("RNN_STORE"))
+    embedded = address is None
     if address is None:
         address, kind, user, password, port = (*_start_embedded(), "postgres", "", 5432)
     else:
@@ -132,7 +133,9 @@ def connect(
             "ask for rights on them, or set RNN_PREFIX to a prefix that is yours"
         ) from error
     try:
-        remember_mark(mark_store(name, opened, mark_anew))
+        # Who declares on a server and names no store has not said that the one at home is its.
+        named = embedded or folder_of_store() != str(home() / "store")
+        remember_mark(mark_store(name, opened, make=named, anew=mark_anew))
     except (StoreError, StoreAway) as error:
         disconnect()
         raise DatabaseError(str(error)) from error

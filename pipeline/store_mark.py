@@ -22,7 +22,9 @@ def mark_path(prefix: str, database_id: str) -> str:
     return f"{MARKS}/{prefix}.{database_id}"
 
 
-def mark_store(prefix: str, connection: dj.Connection, anew: bool = False) -> str | None:
+def mark_store(
+    prefix: str, connection: dj.Connection, make: bool = True, anew: bool = False
+) -> str | None:
     """See that the store is the one of this database; where neither is marked yet, mark both.
 
     Parameters
@@ -31,13 +33,15 @@ def mark_store(prefix: str, connection: dj.Connection, anew: bool = False) -> st
         That of the schemas.
     connection : Connection
         With the tables activated on it.
+    make : bool
+        Whether to mark both where neither is marked.
     anew : bool
         Whether to mark the store where the database is marked and the store is not.
 
     Returns
     -------
     str or None
-        The path of the mark; None where there is none and this user may not make one.
+        The path of the mark; None where there is none and none was made: this user may not.
 
     Raises
     ------
@@ -46,7 +50,9 @@ def mark_store(prefix: str, connection: dj.Connection, anew: bool = False) -> st
     StoreError
         Where it is a bucket without the mark.
     """
-    database_id = _read(connection) or _mark_both(prefix, connection)
+    database_id = _read(connection)
+    if database_id is None and make:
+        database_id = _mark_both(prefix, connection)
     if database_id is None:
         return None
     path = mark_path(prefix, database_id)

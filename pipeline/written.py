@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -40,16 +40,9 @@ class WrittenFiles:
             return
         root = Path(backend._full_path(""))
         files = [Path(backend._full_path(path)) for path in self._paths]
-        # The name of a folder that was just made is on disk once that of its own folder is.
-        folders = {
-            folder for file in files for folder in file.parents if folder.is_relative_to(root)
-        }
-        for path in [*files, *sorted(folders, reverse=True)]:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        for file in files:
+            _sync(file)
+        sync_folders(files, root)
 
     def remove(self) -> None:
         """Remove them: their rows were not inserted.
@@ -75,6 +68,24 @@ class WrittenFiles:
 
 
 _noting: ContextVar[WrittenFiles | None] = ContextVar("written_files", default=None)
+
+
+def sync_folders(files: Iterable[Path], root: Path) -> None:
+    """Have the system write the folders of files to disk, up to the store's root.
+
+    The name of a folder that was just made is on disk once that of its own folder is.
+    """
+    folders = {folder for file in files for folder in file.parents if folder.is_relative_to(root)}
+    for folder in sorted(folders, reverse=True):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def note_file(path: str) -> None:
