@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from models.atomic_file import write_atomically
 from .database import STORE
 from .server import passes
 from .store_watch import check_store
+from .written import sync_folders
 
 FOLDER = "checkpoints"
 log = logging.getLogger(__name__)
@@ -60,8 +62,11 @@ class StoredCheckpoints:
             check_store()
             if self._backend.protocol == "file":
                 target = Path(self._backend._full_path(path))
+                is_first = not target.parent.is_dir()
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(target, lambda file: file.write(content))
+                if is_first and os.name == "posix":
+                    sync_folders([target], Path(self._backend._full_path("")))
             else:
                 self._backend.put_buffer(bytes(content), path)  # whole or not at all, as S3 has it
         except Exception as error:

@@ -56,15 +56,21 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
     older_than: Annotated[float, typer.Option(help="Only files as old as this, in hours.")] = 24.0,
     paths: Annotated[bool, typer.Option("--paths", help="Print the path of each.")] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Even where no row refers to any file.")
+    ] = False,
 ) -> None:
     """Find files in the store that no row refers to; with --delete, remove them."""
     with session():
         from pipeline.gc import collect
 
-        done = collect(older_than, delete)
+        done = collect(older_than, delete, empty)
         scan = done.scan
         for orphan in scan.orphans if paths else ():
             print(orphan.path)
+        if done.note:
+            text = f"note: what is found may change: {done.note}"
+            errors.print(text, markup=False, highlight=False, soft_wrap=True)
         for kind, (number, n_bytes) in scan.by_kind().items():
             console.print(f"{kind}: {number}, {_size(n_bytes)}")
         console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")

@@ -18,8 +18,10 @@ from datajoint.settings import find_config_file
 from . import codecs as codecs  # registers <figure@...>
 from . import schemas
 from .declaration import TablesMissing
-from .store import StoreError, check_s3, folder_store, is_s3, s3_store
 from .sockets import notice_silence
+from .store import StoreError, check_s3, folder_store, is_s3, s3_store
+from .store_mark import mark_store
+from .store_watch import StoreAway, folder_of_store, remember_mark
 from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
@@ -83,15 +85,17 @@ def connect(
         datajoint.json or DJ_STORES, or RNN_HOME/store by default.
     declare : bool, optional
         Whether missing schemas and tables are made; DJ_CREATE_TABLES or datajoint.json by
-        default, else yes. Without it nothing is created or altered.
+        default, else yes. Without it nothing is created or altered. A yes that is given here also
+        marks a store as this database's that has not been its store before.
 
     Raises
     ------
     DatabaseError
-        Where the server cannot be reached or refuses, the store cannot be used, or tables are
-        missing and not to be made.
+        Where the server cannot be reached or refuses, the store cannot be used or is not that of
+        this database, or tables are missing and not to be made.
     """
     disconnect()
+    mark_anew = declare is True
     declare = dj.config["database.create_tables"] if declare is None else declare
     # Its warnings are about its own tables (native types in the jobs tables).
     logging.getLogger("datajoint").setLevel(logging.ERROR)
@@ -100,6 +104,7 @@ def connect(
     address = host or _configured_host()
     dj.config["safemode"] = True
     _configure_store(store or os.environ.get("RNN_STORE"))
+    embedded = address is None
     if address is None:
         address, kind, user, password, port = (*_start_embedded(), "postgres", "", 5432)
     else:
@@ -128,6 +133,19 @@ def connect(
             f"host = {address!r}: cannot declare the tables {name}_* ({_one_line(error)}); "
             "ask for rights on them, or set RNN_PREFIX to a prefix that is yours"
         ) from error
+    try:
+        # Who declares on a server and names no store has not said that the one at home is its.
+        named = embedded or folder_of_store() != str(home() / "store")
+        remember_mark(mark_store(name, opened, make=named, anew=mark_anew))
+    except (StoreError, StoreAway) as error:
+        disconnect()
+        raise DatabaseError(str(error)) from error
+    except Exception as error:
+        disconnect()
+        raise DatabaseError(
+            f"store: cannot be marked as that of {name} on {address!r} ({_one_line(error)}); see "
+            "that its folder databases can be read and written"
+        ) from error
     return opened
 
 
@@ -148,6 +166,7 @@ def second_connection() -> dj.Connection:
 def disconnect() -> None:
     """Close the connection, if one is open. The embedded server ends with its last user."""
     schemas.deactivate()
+    remember_mark(None)
     _state["settings"] = None
     opened, _state["connection"] = _state["connection"], None
     if opened is not None:
@@ -212,7 +231,7 @@ def _configure_store(store: str | Path | None) -> None:
         if store is not None or STORE not in dj.config.stores:
             dj.config.stores[STORE] = settings
     except StoreError as error:
-        raise DatabaseError(str(error)) from None
+        raise DatabaseError(str(error)) from error
     except DataJointError as error:
         raise DatabaseError(
             f"stores.{STORE}: {_one_line(error)}; mend datajoint.json or DJ_STORES"

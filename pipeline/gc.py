@@ -25,7 +25,7 @@ from .references import (
     unfinished_jobs,
 )
 from .server import seconds_since
-from .store_files import StoredFile, StoreFiles
+from .store_files import StoredFile, StoreFiles, check_marks
 from .work import Worker
 
 OLDER_THAN = 24.0  # hours
@@ -58,6 +58,8 @@ class StoreScan:
         Files that can be removed.
     n_young : int
         Files that nothing refers to yet, too young to be removed: they may be of an insert.
+    n_references : int
+        Files that rows refer to, in the store or not.
     n_foreign : int
         Files in our schemas' folders, but not in one of a table that there is.
     missing : list of str
@@ -70,6 +72,7 @@ class StoreScan:
     live_bytes: int
     orphans: list[Orphan]
     n_young: int
+    n_references: int
     n_foreign: int
     missing: list[str]
     empty_folders: list[str]
@@ -92,6 +95,7 @@ class Collection:
     n_removed: int = 0
     removed_bytes: int = 0
     n_folders: int = 0
+    note: str = ""  # of a dry run: who may be writing meanwhile
 
 
 def scan(older_than: float = OLDER_THAN) -> StoreScan:
@@ -105,15 +109,19 @@ def scan(older_than: float = OLDER_THAN) -> StoreScan:
     Raises
     ------
     DatabaseError
-        Where a table or the store cannot be read.
+        Where a table or the store cannot be read, or another database uses the store too.
     """
     grace = 3600.0 * check_float("older_than", older_than, minimum=0.0)
     if connection().in_transaction:
         raise DatabaseError("transaction: is open, and hides what others insert; end it first")
-    return _scan(StoreFiles(), grace)
+    store = StoreFiles()
+    check_marks(store)
+    return _scan(store, grace)
 
 
-def collect(older_than: float = OLDER_THAN, delete: bool = False) -> Collection:
+def collect(
+    older_than: float = OLDER_THAN, delete: bool = False, empty: bool = False
+) -> Collection:
     """Find, and remove if asked, the files of the active prefix that nothing refers to.
 
     Parameters
@@ -122,22 +130,40 @@ def collect(older_than: float = OLDER_THAN, delete: bool = False) -> Collection:
         Hours for which a file must have been left alone, by the store's clock.
     delete : bool
         Whether to remove them.
+    empty : bool
+        Whether to remove them also where no row refers to any file.
 
     Raises
     ------
     DatabaseError
-        While a job is reserved or a worker lives, and where a table or the store cannot be read.
+        Where a table or the store cannot be read, or another database uses the store too. With
+        ``delete`` also while a job is reserved or a worker lives, and where no row refers to any
+        file and ``empty`` is not given.
     """
-    refuse_while_working()
+    note = ""
+    try:
+        refuse_while_working()
+    except DatabaseError as error:
+        if delete:
+            raise
+        note = str(error)
     found = scan(older_than)
     if not delete:
-        return Collection(found)
+        return Collection(found, note=note)
+    whole = [orphan for orphan in found.orphans if orphan.kind != "unfinished files"]
+    if whole and not found.n_references and not empty:
+        raise DatabaseError(
+            f"rows = 0: none refers to any file, and {len(whole)} files would be removed; see that "
+            "DJ_HOST and RNN_PREFIX name the database of this store; if its rows were deleted on "
+            "purpose, `rnn gc --delete --empty`"
+        )
     store = StoreFiles()
     n_removed = removed_bytes = n_folders = 0
     try:
         for first in range(0, len(found.orphans), REMOVED_AT_ONCE):
             batch = found.orphans[first : first + REMOVED_AT_ONCE]
             refuse_while_working()
+            check_marks(store)
             # A key that was deleted and entered again has the same checkpoints as before.
             has_checkpoints = any(orphan.kind == "checkpoints" for orphan in batch)
             unfinished = unfinished_jobs() if has_checkpoints else {}
@@ -243,7 +269,9 @@ def _scan(store: StoreFiles, grace: float) -> StoreScan:
             n_young += 1
         else:
             orphans.append(_orphan(file, now))
-    return StoreScan(n_live, live_bytes, orphans, n_young, n_foreign, missing, old_folders)
+    return StoreScan(
+        n_live, live_bytes, orphans, n_young, n_references, n_foreign, missing, old_folders
+    )
 
 
 def _orphan(file: StoredFile, now: float) -> Orphan:

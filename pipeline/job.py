@@ -240,9 +240,7 @@ def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, befo
             table.make_insert(dict(job.key), *computed)
 
 
-def _make(
-    job: Job, connection: dj.Connection, table: Any, make: Callable[[], Any]
-) -> None:
+def _make(job: Job, connection: dj.Connection, table: Any, make: Callable[[], Any]) -> None:
     """Make a row in one transaction, as tables without a computation of their own do."""
     with _inserting(job, connection, table) as is_new:
         if is_new:

@@ -44,9 +44,7 @@ def reap(
         end_errand(connection, "reap", worker_id)
 
 
-def declare_the_silent_dead(
-    connection: dj.Connection, in_contact: float, worker_id: int
-) -> int:
+def declare_the_silent_dead(connection: dj.Connection, in_contact: float, worker_id: int) -> int:
     """Mark workers as lost whose heart has stopped.
 
     After an outage everybody's last heartbeat is old. Of a worker it is said only if the server was

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -26,9 +27,11 @@ def is_s3(store: str | Path) -> bool:
 def folder_store(folder: Path, field: str = "store", remedy: str = "set RNN_STORE") -> dict:
     """Return DataJoint's settings of a store in a folder, which must exist and be writable."""
     if not folder.is_dir():
+        # A share that is not mounted yet looks like this; whoever waits for a server waits for it.
+        away = None if folder.exists() else OSError(errno.ESTALE, "is away", str(folder))
         raise StoreError(
             f"{field} = {str(folder)!r}: is not a folder; create it, or {remedy} to another"
-        )
+        ) from away
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StoreError(
             f"{field} = {str(folder)!r}: cannot be written; change its rights, or {remedy}"

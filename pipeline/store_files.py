@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from datajoint.hash_registry import get_store_backend
 
+from . import schemas
 from .database import STORE, DatabaseError
+from .store_watch import MARKS, remembered_mark
 
 # What object stores call the time of a file's last writing.
 TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
@@ -176,3 +178,28 @@ def _unreadable(where: str, error: BaseException) -> DatabaseError:
         f"store = {STORE!r}{place}: cannot be listed ({text}); nothing is removed; see that it can "
         "be read and written"
     )
+
+
+def check_marks(store: StoreFiles) -> None:
+    """Refuse where files under the active prefix may be another database's.
+
+    Raises
+    ------
+    DatabaseError
+        Where the store holds the mark of another database with this prefix, or not ours.
+    """
+    prefix = str(schemas.work.database).removesuffix("_work")
+    marks = {file.path for file in store.files(MARKS) if file.path.startswith(f"{MARKS}/{prefix}.")}
+    ours = remembered_mark()
+    if ours is not None and ours not in marks:
+        raise DatabaseError(
+            f"store: does not hold {ours}, the mark of this database; nothing is removed; see that "
+            "the store is the one of these tables"
+        )
+    others = sorted(marks - {ours})
+    if others:
+        raise DatabaseError(
+            f"store: holds {others[0]}: two databases share it under the prefix {prefix}; nothing "
+            "can tell whose files these are, and nothing is removed; set RNN_PREFIX for one of "
+            "them, or remove that file if its database is gone"
+        )

@@ -3,48 +3,59 @@
 from __future__ import annotations
 
 import errno
-import stat
+import os
 from pathlib import Path
 
 import datajoint as dj
+from datajoint.hash_registry import get_store_backend
 
-from .database import STORE
+from .written import STORE
 
-# The number of each store's folder in its file system.
-_known: dict[str, int] = {}
+MARKS = "databases"  # folder of the store with a mark of each database that uses it
+
+# Path of the mark of the connected database, from the store's root.
+_known: dict[str, str | None] = {"mark": None}
 
 
 class StoreAway(OSError):
     """The folder of the store is not there now, or another folder is in its place."""
+
+    remedy = "mount it again"
 
     def __init__(self, folder: str, problem: str) -> None:
         super().__init__(errno.ESTALE, problem, folder)
 
     def __str__(self) -> str:
         """Return one line."""
-        return f"store = {self.filename!r}: {self.strerror}; mount it again"
+        return f"store = {self.filename!r}: {self.strerror}; {self.remedy}"
 
 
-def _folder() -> str | None:
+class NotTheStore(StoreAway):
+    """The folder of the store does not hold the mark of the database."""
+
+    remedy = (
+        "mount it, and see that RNN_STORE and DJ_HOST belong together; if the store was moved on "
+        "purpose, copy its files, or run `rnn declare`, which marks it anew"
+    )
+
+    def __init__(self, folder: str, mark: str) -> None:
+        super().__init__(folder, f"does not hold {mark}, the mark of this database")
+
+
+def folder_of_store() -> str | None:
+    """Return the folder of the store; None where it is none."""
     store = dj.config.stores.get(STORE, {})
     return str(store["location"]) if store.get("protocol") == "file" else None
 
 
-def _number(folder: str) -> int:
-    try:
-        status = Path(folder).stat()
-    except OSError as error:
-        raise StoreAway(folder, f"is away ({error.strerror or error})") from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise StoreAway(folder, "is no folder")
-    return status.st_ino
+def remember_mark(mark: str | None) -> None:
+    """Remember the mark of the connected database; None: it has none, or nothing is connected."""
+    _known["mark"] = mark
 
 
-def remember_store() -> None:
-    """Remember which folder the store is."""
-    folder = _folder()
-    if folder is not None:
-        _known[folder] = _number(folder)
+def remembered_mark() -> str | None:
+    """Return the path of the mark of the connected database from the store's root."""
+    return _known["mark"]
 
 
 def check_store() -> None:
@@ -56,13 +67,27 @@ def check_store() -> None:
     Raises
     ------
     StoreAway
-        Where the folder is not there, or is not the one that `remember_store` saw.
+        Where the folder is not there, or does not hold the mark of the connected database.
     """
-    folder = _folder()
-    if folder is not None:
-        number = _number(folder)
-        if _known.setdefault(folder, number) != number:
-            raise StoreAway(folder, "is another folder than it was")
+    folder, mark = folder_of_store(), _known["mark"]
+    if folder is None:
+        return
+    try:
+        if mark is not None:
+            os.stat(Path(folder, mark))
+            return
+        os.stat(folder)
+    except OSError as error:
+        if mark is not None and os.path.isdir(folder):
+            raise NotTheStore(folder, mark) from error
+        raise StoreAway(folder, f"is away ({error.strerror or error})") from error
+    if not os.path.isdir(folder):
+        raise StoreAway(folder, "is no folder")
+
+
+def remember_store() -> None:
+    """See that the store is there before anything is written: `check_store`."""
+    check_store()
 
 
 def store_is_away() -> bool:
@@ -72,3 +97,14 @@ def store_is_away() -> bool:
     except StoreAway:
         return True
     return False
+
+
+def store_answers() -> bool:
+    """Return whether the store can be asked: a folder that is there, a bucket that answers."""
+    if folder_of_store() is not None:
+        return not store_is_away()
+    try:
+        get_store_backend(STORE).exists(_known["mark"] or MARKS)
+    except Exception:  # of whatever kind: it does not answer
+        return False
+    return True

@@ -28,7 +28,7 @@ from .job import Job, JobLost, JobStopped, begin, leave_nothing_behind, rest, ru
 from .progress import TableBar
 from .provenance import code_version
 from .queue import Key, Queue
-from .server import hang_up, passes, patiently, reconnect, seconds_since, session_number
+from .server import hang_up, passes, patiently, reconnect, session_number
 from .store_watch import remember_store
 
 Until = Literal["nothing pending", "nothing running", "forever"]

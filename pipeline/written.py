@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -38,13 +38,11 @@ class WrittenFiles:
         backend: Any = get_store_backend(STORE)
         if backend.protocol != "file" or os.name != "posix":
             return
+        root = Path(backend._full_path(""))
         files = [Path(backend._full_path(path)) for path in self._paths]
-        for path in [*files, *{path.parent for path in files}]:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        for file in files:
+            _sync(file)
+        sync_folders(files, root)
 
     def remove(self) -> None:
         """Remove them: their rows were not inserted.
@@ -53,17 +51,41 @@ class WrittenFiles:
         """
         if not self._paths:
             return
-        try:
-            backend: Any = get_store_backend(STORE)
-            for path in self._paths:
-                for name in (path, f"{path}.saving"):  # what a file is called until it is whole
-                    backend.remove(name)
-        except Exception as error:  # `rnn gc` finds them
-            log.warning("files of an insert that failed cannot be removed: %s", error)
+        names = [name for path in self._paths for name in (path, f"{path}.saving")]
+        failures = []
+        for name in names:  # the second: what a file is called until it is whole
+            try:
+                get_store_backend(STORE).remove(name)
+            except Exception as error:  # `rnn gc` finds it
+                failures.append(error)
+        if failures:
+            log.warning(
+                "%d files of an insert that failed cannot be removed: %s",
+                len(failures),
+                failures[0],
+            )
         self._paths.clear()
 
 
 _noting: ContextVar[WrittenFiles | None] = ContextVar("written_files", default=None)
+
+
+def sync_folders(files: Iterable[Path], root: Path) -> None:
+    """Have the system write the folders of files to disk, up to the store's root.
+
+    The name of a folder that was just made is on disk once that of its own folder is.
+    """
+    folders = {folder for file in files for folder in file.parents if folder.is_relative_to(root)}
+    for folder in sorted(folders, reverse=True):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def note_file(path: str) -> None:

@@ -85,7 +85,7 @@ def database(arguments):
     pipeline.connect(**arguments)
     yield pipeline
     pipeline.disconnect()
-    pipeline.connect(**arguments)
+    pipeline.connect(**arguments, declare=True)  # whatever has become of the store
     schemas.drop()
     pipeline.disconnect()
 

@@ -100,7 +100,7 @@ def test_an_element_that_was_not_stopped_ends_as_its_worker(commands, status):
     commands |= {"FAKE_SECONDS": "0", "FAKE_STATUS": status, "SLURM_CPUS_PER_TASK": "3"}
     ended, text = run(["bash", str(WORKERS), "--device", "cpu"], commands)
     assert ended == int(status)
-    assert "called worker --quiet --threads 3 --device cpu" in text
+    assert "called worker --quiet --patient --threads 3 --device cpu" in text
     assert "scontrol" not in text
 
 
@@ -234,10 +234,11 @@ def test_a_pod_that_was_stopped_ends_with_143_and_others_as_their_worker(command
     ended, text = run(command, commands, signal.SIGTERM)
     assert ended == 143
     assert text.count("told SIGTERM") == 1
-    assert f"called worker --quiet {worker['args'][0]}" in text
-    for status in (0, 1):
+    assert f"called worker --quiet --patient {worker['args'][0]}" in text
+    # 3: jobs failed, which no other pod would do better.
+    for status, expected in ((0, 0), (1, 1), (2, 2), (3, 0)):
         commands |= {"FAKE_SECONDS": "0", "FAKE_STATUS": str(status)}
-        assert run(command, commands)[0] == status
+        assert run(command, commands)[0] == expected
 
 
 # Both ------------------------------------------------------------------------------------------
@@ -245,7 +246,13 @@ def test_a_pod_that_was_stopped_ends_with_143_and_others_as_their_worker(command
 
 def test_options_of_the_worker_exist(worker):
     shown = help_of("rnn", "worker")
-    used = {"--quiet", "--threads", "--device", *(a.split("=")[0] for a in worker["args"])}
+    used = {
+        "--quiet",
+        "--patient",
+        "--threads",
+        "--device",
+        *(a.split("=")[0] for a in worker["args"]),
+    }
     assert [option for option in sorted(used) if option not in shown] == []
 
 

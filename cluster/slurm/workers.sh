@@ -42,7 +42,7 @@ export OMP_NUM_THREADS=$threads
 say() { echo "$(date +%FT%T) job ${SLURM_JOB_ID} (start $((${SLURM_RESTART_COUNT:-0} + 1))): $*"; }
 
 say "starts on $(hostname)"
-rnn worker --quiet --threads "$threads" "$@" &
+rnn worker --quiet --patient --threads "$threads" "$@" &
 worker=$!
 told=
 # What ends a job sends TERM to all its processes, the worker too. This shell only has to outlive

@@ -111,7 +111,7 @@ def test_connecting_again_asks_little_and_changes_nothing(database, arguments, m
     sent = statements(monkeypatch)
     database.connect(**arguments)
     asked = [q for q in sent if "VERSION" not in q.upper()]
-    assert len(asked) == 3  # tables, lineage, rows of the Lookup tables
+    assert len(asked) == 4  # tables, lineage, rows of the Lookup tables, mark of the store
     assert all(q.lstrip().startswith("SELECT") for q in asked)
     assert database.Training.definition in database.Training.__doc__
 

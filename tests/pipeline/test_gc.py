@@ -24,6 +24,9 @@ from pipeline.database import STORE, DatabaseError, connection, second_connectio
 from pipeline.heart import LIVING
 from pipeline.queue import Queue, job_hash
 from pipeline.references import checkpoint_folder
+from pipeline.store import StoreError
+from pipeline.store_mark import mark_store
+from pipeline.store_watch import MARKS
 from tasks_lib import ParameterError
 
 HOUR = 3600.0
@@ -45,11 +48,11 @@ def age(store, hours):
 
 
 def files(store):
-    """Return the content of every file, by its path from the store's root."""
+    """Return the content of every file but the marks, by its path from the store's root."""
     return {
         str(path.relative_to(store)): path.read_bytes()
         for path in store.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.parent != store / MARKS
     }
 
 
@@ -196,9 +199,10 @@ def test_nothing_is_removed_while_a_job_is_reserved(filled, store, submission):
     age(store, 30)
     before = files(store)
     assert queue.take(connection(), key, 4711, "", 1)
-    for delete in (False, True):
-        with pytest.raises(DatabaseError, match=r"training\.training: 1 are reserved"):
-            gc.collect(delete=delete)
+    with pytest.raises(DatabaseError, match=r"training\.training: 1 are reserved"):
+        gc.collect(delete=True)
+    dry = gc.collect()
+    assert "1 are reserved" in dry.note and len(dry.scan.orphans) == 8
     assert files(store) == before
     queue.give_back(connection(), key, 4711)
     assert gc.collect(delete=True).n_removed == 8
@@ -218,6 +222,7 @@ def test_nothing_is_removed_while_a_worker_lives(filled, store):
     assert files(store) == before
     # One whose heart has stopped is none.
     p.Worker.update1({"worker_id": row["worker_id"], "beat_at": "2026-01-01 00:00:00"})
+    assert gc.collect().note == ""
     assert gc.collect(delete=True).n_removed == 8
 
 
@@ -303,7 +308,7 @@ def test_a_table_that_may_not_be_read_stops_it(filled, store, arguments):
     assert gc.collect(delete=True).n_removed == 8
 
 
-def test_a_store_that_cannot_be_listed_stops_it(filled, store, monkeypatch):
+def test_a_store_that_cannot_be_listed_stops_it(filled, store, arguments, monkeypatch):
     rolled_back_insert(filled)
     age(store, 30)
     before = files(store)
@@ -324,6 +329,9 @@ def test_a_store_that_cannot_be_listed_stops_it(filled, store, monkeypatch):
     with pytest.raises(DatabaseError, match="cannot be listed"):
         gc.collect(delete=True)
     store.mkdir()
+    with pytest.raises(DatabaseError, match=r"does not hold databases/.*the mark of this database"):
+        gc.collect(delete=True)
+    filled.connect(**arguments, declare=True)  # which marks it
     with pytest.raises(DatabaseError, match=r"of \d+ files that rows refer to none is there"):
         gc.collect(delete=True)
 
@@ -379,15 +387,18 @@ class InMemory(StorageAdapter):
         return fsspec.filesystem("memory")
 
 
-def test_an_object_store_is_collected_too(database, submission, monkeypatch):
+def test_an_object_store_is_collected_too(database, arguments, submission, monkeypatch):
     p, memory = database, fsspec.filesystem("memory")
     monkeypatch.setitem(storage_adapter._adapter_registry, "memory", InMemory())
     monkeypatch.setitem(dj.config.stores, STORE, {"protocol": "memory", "location": "bucket/lab"})
+    with pytest.raises(StoreError, match=r"bucket/lab': does not hold databases/"):
+        mark_store(arguments["prefix"], connection())
+    mark = mark_store(arguments["prefix"], connection(), anew=True)
     p.submit(submission)
     assert p.fill((p.Training, p.TrialPlot)).errors == []
     try:
         live = set(memory.find("bucket"))
-        assert len(live) == 22
+        assert len(live) == 23 and f"/bucket/lab/{mark}" in live
         rolled_back_insert(p)
         dead = checkpoint(p.Training, p.Training.keys()[0])
         folder = f"/bucket/lab/_schema/{p.Training.database}"
@@ -437,3 +448,5 @@ def test_the_command_removes_only_when_told(filled, store, arguments, monkeypatc
     filled.Worker.update1({"worker_id": row["worker_id"], "state": "idle", "beat_at": now})
     result = run("--delete")
     assert result.exit_code == 1 and "may be writing" in result.output
+    result = run()
+    assert result.exit_code == 0 and "may change: workers = 1" in result.output

@@ -1,0 +1,123 @@
+"""Which store a database uses: an id in one row, and a file of that name in the store."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+import datajoint as dj
+from datajoint.errors import AccessError
+from datajoint.hash_registry import get_store_backend
+
+from .server import transaction
+from .store import StoreError
+from .store_watch import MARKS, NotTheStore, folder_of_store
+from .work import StoreMark
+from .written import STORE, WrittenFiles, note_file
+
+
+def mark_path(prefix: str, database_id: str) -> str:
+    """Return the path of a database's mark from the store's root."""
+    return f"{MARKS}/{prefix}.{database_id}"
+
+
+def mark_store(
+    prefix: str, connection: dj.Connection, make: bool = True, anew: bool = False
+) -> str | None:
+    """See that the store is the one of this database; where neither is marked yet, mark both.
+
+    Parameters
+    ----------
+    prefix : str
+        That of the schemas.
+    connection : Connection
+        With the tables activated on it.
+    make : bool
+        Whether to mark both where neither is marked.
+    anew : bool
+        Whether to mark the store where the database is marked and the store is not.
+
+    Returns
+    -------
+    str or None
+        The path of the mark; None where there is none and none was made: this user may not.
+
+    Raises
+    ------
+    StoreAway
+        Where the store is a folder without the mark: a share that is not mounted, it seems.
+    StoreError
+        Where it is a bucket without the mark.
+    """
+    database_id = _read(connection)
+    if database_id is None and make:
+        database_id = _mark_both(prefix, connection)
+    if database_id is None:
+        return None
+    path = mark_path(prefix, database_id)
+    backend: Any = get_store_backend(STORE)
+    if not backend.exists(path):
+        if not anew:
+            raise _missing(path)
+        _write(path, prefix, connection)
+    return path
+
+
+def _read(connection: dj.Connection) -> str | None:
+    row = connection.query(
+        f"SELECT database_id FROM {StoreMark.full_table_name} WHERE store_name=%s", args=(STORE,)
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
+def _mark_both(prefix: str, connection: dj.Connection) -> str | None:
+    """Return the id, which may be that of another process; None where this user may give none.
+
+    The row is seen once its file is there. Of several processes one inserts it, and the others
+    wait for its commit.
+    """
+    drawn = secrets.token_hex(8)
+    ignore, on_conflict = (
+        ("IGNORE", "") if connection.adapter.backend == "mysql" else ("", "ON CONFLICT DO NOTHING")
+    )
+    try:
+        with transaction(connection):
+            connection.query(
+                f"INSERT {ignore} INTO {StoreMark.full_table_name} (store_name, database_id) "
+                f"VALUES (%s, %s) {on_conflict}",
+                args=(STORE, drawn),
+            )
+            found = _read(connection)
+            if found == drawn:
+                _write(mark_path(prefix, drawn), prefix, connection)
+    except (AccessError, PermissionError):  # who only reads
+        return None
+    return found
+
+
+def _write(path: str, prefix: str, connection: dj.Connection) -> None:
+    content = {
+        "what": "this store holds arrays and figures of the database with this prefix on this host",
+        "prefix": prefix,
+        "host": connection.conn_info["host"],
+        "port": connection.conn_info["port"],
+    }
+    written = WrittenFiles()
+    with written.noting():
+        note_file(path)
+        get_store_backend(STORE).put_buffer(f"{json.dumps(content, indent=1)}\n".encode(), path)
+    written.make_durable()
+
+
+def _missing(path: str) -> Exception:
+    folder = folder_of_store()
+    if folder is not None:
+        return NotTheStore(folder, path)
+    spec = dj.config.stores[STORE]
+    place = "/".join(str(spec[name]) for name in ("bucket", "location") if spec.get(name))
+    return StoreError(
+        f"store = {place!r}: does not hold {path}, the mark of this database; see that RNN_STORE "
+        "and DJ_HOST belong together; if the store was moved on purpose, copy its files, or run "
+        "`rnn declare`, which marks it anew"
+    )
