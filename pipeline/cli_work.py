@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from tasks_lib.errors import ParameterError
+
 from .cli_base import (
     announce,
     app,

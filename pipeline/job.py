@@ -189,7 +189,7 @@ def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
                     raise DoesNotPass(
-                        f"{n_failures} times {type(error).__name__}: {error}, while the store answers"
+                        f"{n_failures} times {type(error).__name__}: {error}; the store answers"
                     ) from error
             raise
 
