@@ -1,0 +1,110 @@
+"""Jobs that would end their worker, wait for ever, or be left behind: none does."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pipeline import server, training
+from pipeline.database import second_connection
+from pipeline.heart import Heart, Host
+from pipeline.queue import Queue
+from pipeline.worker import WorkLoop, checked_device
+from tasks_lib import ParameterError
+
+
+def failing(error):
+    def train(*arguments, **options):
+        raise error
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (SystemExit("enough"), "SystemExit: enough"),
+        (ValueError("a \0 and half a \udc80"), "ValueError: a \\0 and half a \\udc80"),
+    ],
+)
+def test_a_job_cannot_end_its_worker(database, submission, monkeypatch, error, message):
+    p = database
+    p.submit(submission)
+    monkeypatch.setattr(training, "train_from_rows", failing(error))
+    ((table, _, said),) = p.fill((p.Training,)).errors
+    assert (table, said) == ("Training", message)
+    (failure,) = p.failures()
+    assert failure.message == message.partition(": ")[2]
+    assert "train_from_rows" in failure.traceback
+    assert len(p.Training()) == 0
+
+
+def test_what_fails_for_reasons_of_its_own_is_not_waited_for_for_ever(
+    database, submission, monkeypatch
+):
+    p = database
+    p.submit(submission)
+    n_calls = []
+
+    def train(*arguments, **options):
+        n_calls.append(1)
+        raise ConnectionRefusedError("nobody at home")
+
+    monkeypatch.setattr(server, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(server, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(training, "train_from_rows", train)
+    ((_, _, message),) = p.fill((p.Training,)).errors
+    assert len(n_calls) == 5
+    assert "5 times ConnectionRefusedError: nobody at home" in message
+
+
+def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission):
+    p = database
+    p.submit(submission)
+    queue = Queue(p.Training)
+    connection = p.database.connection()
+    assert queue.enter(connection) == 1
+    dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
+    dead._enter(None)  # it beats once
+    (key,) = queue.candidates(connection)
+    assert queue.take(connection, key, dead.worker_id, "0", 1)
+    assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
+    lost = p.LostJob.fetch1()
+    assert (lost["worker_id"], lost["job_table"]) == (dead.worker_id, "Training")
+    assert (p.Worker & {"worker_id": dead.worker_id}).fetch1("state") == "lost"
+    dead.stop()
+
+
+def test_so_is_one_among_those_that_are_asked_for(database, submission):
+    p = database
+    p.submit(submission)
+    queue = Queue(p.Training)
+    connection = p.database.connection()
+    queue.enter(connection)
+    dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
+    dead._enter(None)
+    (key,) = queue.candidates(connection)
+    queue.take(connection, key, dead.worker_id, "0", 1)
+    assert WorkLoop((p.Training,), {"task_name": "no"}, beat_seconds=0.3).run().made == 0
+    assert WorkLoop((p.Training,), {"task_name": "cddm"}, beat_seconds=0.3).run().made == 1
+    dead.stop()
+
+
+def test_a_crash_of_the_loop_counts_as_a_loss(database, submission, monkeypatch):
+    p = database
+    p.submit(submission)
+    monkeypatch.setattr(training, "train_from_rows", failing(RuntimeError("CUDA error: broken")))
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        p.fill((p.Training,))
+    row = p.Worker.fetch1()
+    assert (row["state"], row["pid"]) == ("lost", os.getpid())
+    monkeypatch.undo()
+    assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
+    assert p.LostJob.fetch1("reason") == "RuntimeError: CUDA error: broken"
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_job():
+    with pytest.raises(ParameterError, match="device = 'cuda:99'"):
+        checked_device("cuda:99")
+    assert checked_device("cpu") == "cpu"
