@@ -34,6 +34,8 @@ from tests.pipeline.workers import (
     wait_until,
 )
 
+pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+
 
 @pytest.fixture
 def lab(database, arguments, tmp_path):

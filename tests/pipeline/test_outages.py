@@ -28,6 +28,8 @@ from tests.pipeline.workers import (
     wait_until,
 )
 
+pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+
 
 @pytest.fixture
 def lab(own_server, store, tmp_path):

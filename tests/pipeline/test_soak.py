@@ -17,6 +17,8 @@ from pipeline.performance import Validation
 from pipeline.training import Training
 from tests.pipeline.workers import assert_identical, laboratory
 
+pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+
 
 @pytest.fixture
 def lab(own_server, store, tmp_path):

@@ -15,6 +15,8 @@ from pipeline.training import Training
 from pipeline.work import LostJob, Worker
 from tests.pipeline.workers import Laboratory, jobs, laboratory, submission, wait_until
 
+pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+
 
 @pytest.fixture
 def lab(database, arguments, tmp_path):

@@ -21,6 +21,8 @@ from tests.pipeline.workers import (
     wait_until,
 )
 
+pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
