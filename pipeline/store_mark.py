@@ -12,7 +12,7 @@ from datajoint.hash_registry import get_store_backend
 
 from .server import transaction
 from .store import StoreError
-from .store_watch import MARKS, NotTheStore, folder_of_store
+from .store_watch import MARKS, folder_of_store, not_the_store
 from .work import StoreMark
 from .written import STORE, WrittenFiles, note_file
 
@@ -113,7 +113,7 @@ def _write(path: str, prefix: str, connection: dj.Connection) -> None:
 def _missing(path: str) -> Exception:
     folder = folder_of_store()
     if folder is not None:
-        return NotTheStore(folder, path)
+        return not_the_store(folder, path)
     spec = dj.config.stores[STORE]
     place = "/".join(str(spec[name]) for name in ("bucket", "location") if spec.get(name))
     return StoreError(

@@ -20,26 +20,23 @@ _known: dict[str, str | None] = {"mark": None}
 class StoreAway(OSError):
     """The folder of the store is not there now, or another folder is in its place."""
 
-    remedy = "mount it again"
-
-    def __init__(self, folder: str, problem: str) -> None:
+    def __init__(self, folder: str, problem: str, remedy: str = "mount it again") -> None:
         super().__init__(errno.ESTALE, problem, folder)
+        self.remedy = remedy
 
     def __str__(self) -> str:
         """Return one line."""
         return f"store = {self.filename!r}: {self.strerror}; {self.remedy}"
 
 
-class NotTheStore(StoreAway):
-    """The folder of the store does not hold the mark of the database."""
-
-    remedy = (
+def not_the_store(folder: str, mark: str) -> StoreAway:
+    """Return the error of a folder that does not hold the mark of the database."""
+    return StoreAway(
+        folder,
+        f"does not hold {mark}, the mark of this database",
         "mount it, and see that RNN_STORE and DJ_HOST belong together; if the store was moved on "
-        "purpose, copy its files, or run `rnn declare`, which marks it anew"
+        "purpose, copy its files, or run `rnn declare`, which marks it anew",
     )
-
-    def __init__(self, folder: str, mark: str) -> None:
-        super().__init__(folder, f"does not hold {mark}, the mark of this database")
 
 
 def folder_of_store() -> str | None:
@@ -79,7 +76,7 @@ def check_store() -> None:
         os.stat(folder)
     except OSError as error:
         if mark is not None and os.path.isdir(folder):
-            raise NotTheStore(folder, mark) from error
+            raise not_the_store(folder, mark) from error
         raise StoreAway(folder, f"is away ({error.strerror or error})") from error
     if not os.path.isdir(folder):
         raise StoreAway(folder, "is no folder")

@@ -424,7 +424,7 @@ def test_an_object_store_is_collected_too(database, arguments, submission, monke
 
 def test_the_command_removes_only_when_told(filled, store, arguments, monkeypatch):
     connect = pipeline.connect
-    monkeypatch.setattr(pipeline, "connect", lambda: connect(**arguments))
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
 
     def run(*words):
         result = CliRunner().invoke(app, ["gc", *words])
