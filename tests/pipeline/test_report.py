@@ -63,7 +63,7 @@ def test_summary_command(database, submission, monkeypatch, words):
     p.submit(submission)
     p.fill((p.Training, p.Validation))
     # The command opens and closes a session of its own; here it is the test's.
-    monkeypatch.setattr(p, "connect", lambda: None)
+    monkeypatch.setattr(p, "connect", lambda **options: None)
     monkeypatch.setattr(p, "disconnect", lambda: None)
     result = CliRunner().invoke(cli.app, ["summary", *words], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output

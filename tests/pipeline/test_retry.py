@@ -18,7 +18,7 @@ from tests.pipeline import own
 
 
 @pytest.fixture
-def failing(database, submission, monkeypatch):
+def failing(database, submission, monkeypatch, own_classes_allowed):
     """Two cohorts: one of a task that raises when it is trained, one that is sound."""
     p = database
     submission["tasks"]["echo"] = {"class": "tests.pipeline.own:Echo", "n_steps": 10}

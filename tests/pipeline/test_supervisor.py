@@ -35,7 +35,7 @@ def deadly() -> dict:
 def test_job_that_kills_its_workers(database, lab: Laboratory):
     database.submit(deadly())
     (process,) = lab.start("--processes=2", "--max-losses=3", "--table=Training")
-    lab.ended(process, 120, status=1)
+    lab.ended(process, 120, status=supervisor.JOBS_FAILED)
     assert len(Training()) == 3
     (failed,) = jobs("error")
     assert failed["task_name"] == "deadly"
