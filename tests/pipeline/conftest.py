@@ -30,6 +30,8 @@ def submission() -> dict:
 
 
 @pytest.fixture
-def own_classes_allowed(monkeypatch):
+def own_classes_allowed():
     """What an operator sets who trusts the task and the penalty of `tests.pipeline.own`."""
-    monkeypatch.setenv("RNN_ALLOWED_PACKAGES", "tests")
+    with pytest.MonkeyPatch.context() as patch:  # one of its own: tests undo theirs
+        patch.setenv("RNN_ALLOWED_PACKAGES", "tests")
+        yield

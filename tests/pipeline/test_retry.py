@@ -38,7 +38,7 @@ def failing(database, submission, monkeypatch, own_classes_allowed):
 def run(arguments, monkeypatch):
     """Run `rnn` on the same database, and connect again afterwards."""
     connect = pipeline.connect
-    monkeypatch.setattr(pipeline, "connect", lambda: connect(**arguments))
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
 
     def run(*words):
         try:

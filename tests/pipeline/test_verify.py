@@ -177,7 +177,7 @@ def test_questions_that_have_no_answer(trained, tmp_path):
 
 def test_the_command_says_so_with_its_exit_status(trained, arguments, monkeypatch):
     connect = pipeline.connect
-    monkeypatch.setattr(pipeline, "connect", lambda: connect(**arguments))
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
 
     def run(*words, seed=3):
         names = ("--task", "cddm", "--network", "small", "--training", "short")
