@@ -83,3 +83,8 @@ class StoredCheckpoints:
                 self._backend.remove_folder(self.folder)
         except Exception as error:  # `rnn gc` finds what is left
             log.warning("checkpoints %s cannot be removed: %s", self.folder, error)
+
+
+def checkpoint_folder(table: Any) -> str:
+    """Return the name of the folder that holds the checkpoints of a computed table."""
+    return str(table().full_table_name).replace("`", "").replace('"', "")

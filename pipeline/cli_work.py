@@ -58,8 +58,9 @@ def worker(
     # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
     with session(patient=forever or patient or "RNN_SUPERVISOR" in os.environ):
         from pipeline import progress, supervisor, worker
+        from pipeline.computed import tables_named
 
-        tables = worker.tables_named(table)
+        tables = tables_named(table or ())
         if processes > 1 and device is not None and ":" in device:
             raise ParameterError(
                 "device", device, "is one GPU for several workers", "use cuda: each gets its own"
@@ -141,11 +142,10 @@ def failures(
 ) -> None:
     """Print the jobs that failed, and why."""
     with session():
-        from pipeline.computed import COMPUTED
+        from pipeline.computed import tables_named
         from pipeline.failed_jobs import failures as failed
-        from pipeline.failed_jobs import table_named
 
-        tables = COMPUTED if table is None else (table_named(table),)
+        tables = tables_named([] if table is None else [table])
         found = failed(key_restriction(task, None, None), tables)
         for f in found:
             where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
@@ -173,12 +173,12 @@ def retry(
 ) -> None:
     """Have failed jobs done again by the workers."""
     with session():
+        from pipeline.computed import tables_named
         from pipeline.failed_jobs import retry as put_back
-        from pipeline.failed_jobs import table_named
 
         given = put_back(
             key_restriction(task, network, training),
-            None if table is None else [table_named(table)],
+            None if table is None else tables_named([table]),
             error,
             everything=all_,
             stuck=stuck,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from tasks_lib.errors import ParameterError
 
 from .continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
 from .fixed_point_plots import FixedPointPlot
@@ -24,3 +27,20 @@ COMPUTED: tuple[Any, ...] = (
     ContinuousAttractorPlot,
     LineAttractor,
 )
+
+
+def tables_named(names: Iterable[str]) -> tuple[Any, ...]:
+    """Return the computed tables of these names, in their order; all where there are none.
+
+    Raises
+    ------
+    ParameterError
+        For a name that no table has.
+    """
+    wanted = set(names)
+    known = [table.__name__ for table in COMPUTED]
+    for name in sorted(wanted - set(known)):
+        raise ParameterError(
+            "table", name, "is no computed table", f"use one of {', '.join(known)}"
+        )
+    return tuple(table for table in COMPUTED if not wanted or table.__name__ in wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datajoint as dj
 
 from .server import now, seconds_since
-from .work import MISSED_BEATS, Errand, Worker
+from .work import LIVING, MISSED_BEATS, Errand, Worker
 
 # Seconds after which whoever took an errand and has not done it is taken for dead.
 GIVEN_UP_AFTER = 120.0
@@ -21,7 +21,7 @@ def take_errand(connection: dj.Connection, errand: str, worker_id: int, pause: f
     given_up = f"{seconds_since(connection, 'began_at')} >= {GIVEN_UP_AFTER}"
     lives = (
         f"SELECT 1 FROM {Worker.full_table_name} AS w WHERE w.worker_id = "
-        f"{Errand.full_table_name}.worker_id AND w.state IN ('idle', 'working', 'waiting') "
+        f"{Errand.full_table_name}.worker_id AND w.state IN {LIVING} "
         f"AND {seconds_since(connection, 'w.beat_at')} <= {MISSED_BEATS} * w.beat_seconds"
     )
     given_up += f" OR worker_id = {int(worker_id)} OR NOT EXISTS ({lives})"

@@ -52,15 +52,6 @@ class Failure:
     when: datetime | None
 
 
-def table_named(name: str) -> Any:
-    """Return the computed table of a name."""
-    for table in COMPUTED:
-        if table.__name__ == name:
-            return table
-    known = ", ".join(table.__name__ for table in COMPUTED)
-    raise ParameterError("table", name, "is no computed table", f"use one of {known}")
-
-
 def failures(restriction: Any = None, tables: Sequence[Any] = COMPUTED) -> list[Failure]:
     """Return the jobs that failed, the tables in their order and the latest failure last.
 

@@ -11,13 +11,12 @@ from typing import NamedTuple
 from tasks_lib.errors import check_float
 
 from .checkpoints import FOLDER as CHECKPOINTS
+from .checkpoints import checkpoint_folder
 from .computed import COMPUTED
 from .database import DatabaseError, connection
-from .heart import LIVING
 from .queue import Queue
 from .reaper import MISSED_BEATS
 from .references import (
-    checkpoint_folder,
     names_in_database,
     referenced_paths,
     schema_names,
@@ -26,7 +25,7 @@ from .references import (
 )
 from .server import seconds_since
 from .store_files import StoredFile, StoreFiles, check_marks
-from .work import Worker
+from .work import LIVING, Worker
 
 OLDER_THAN = 24.0  # hours
 # Files that are removed from one look at the workers to the next.

@@ -17,12 +17,19 @@ from datajoint.errors import DuplicateError
 
 from .queue import Key, Queue
 from .reaper import REAP_SECONDS, reap
-from .server import hang_up, now, passes, reconnect, seconds_since
-from .work import MISSED_BEATS, Worker
+from .server import (
+    end_earlier_session,
+    hang_up,
+    now,
+    passes,
+    reconnect,
+    seconds_since,
+    session_number,
+)
+from .work import LIVING, MISSED_BEATS, Worker
 
 BEAT_SECONDS = 10.0
 SOONEST = 1.0  # seconds from one heartbeat to one that has news
-LIVING = ("idle", "working", "waiting")
 log = logging.getLogger(__name__)
 
 
@@ -33,10 +40,11 @@ class Report:
     state: str = "idle"
     note: str = ""
     session_id: int = 0
+    session_since: float = 0.0  # by this process's own clock, as the next time
     n_done: int = 0
     job_table: str = ""
     job_key: Key | None = None
-    job_began: float | None = None  # by this process's own clock
+    job_began: float | None = None
     first_iteration: int | None = None
     iteration: int | None = None
     n_iterations: int | None = None
@@ -230,3 +238,16 @@ class Heart:
         in_contact, pause = time.monotonic() - since, min(REAP_SECONDS, self.beat_seconds)
         connection = self._open()
         reap(connection, self.queues, self.worker_id, self.max_losses, in_contact, pause)
+
+
+def renew_session(heart: Heart, connection: dj.Connection) -> None:
+    """Open a worker's connection anew where it is broken, and have the heart tell its number."""
+    said = heart.report
+    reconnect(connection)
+    number = session_number(connection)
+    if number == said.session_id:
+        return
+    if said.session_id:
+        age = time.monotonic() - said.session_since
+        end_earlier_session(connection, said.session_id, age)
+    said.session_id, said.session_since = number, time.monotonic()

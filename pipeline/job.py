@@ -16,16 +16,13 @@ from deepdiff import DeepHash
 
 from models.checkpoints import CHECKPOINT_SECONDS
 
-from .checkpoints import StoredCheckpoints
-from .heart import Heart
+from .checkpoints import StoredCheckpoints, checkpoint_folder
+from .heart import Heart, renew_session
 from .queue import Key, Queue, job_hash
 from .server import (
     DoesNotPass,
-    end_earlier_session,
     passes,
     patiently,
-    reconnect,
-    session_number,
     transaction,
 )
 from .store_watch import check_store, store_answers
@@ -77,9 +74,9 @@ class Job:
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:
         """Where the states of its training are."""
-        table = self.queue.table().full_table_name.replace("`", "").replace('"', "")
+        folder = checkpoint_folder(self.queue.table)
         is_ours = lambda: not self.heart.lost.is_set()  # noqa: E731
-        return StoredCheckpoints(table, job_hash(self.key), is_ours)
+        return StoredCheckpoints(folder, job_hash(self.key), is_ours)
 
     def report(self, step: int, n_steps: int, loss: float) -> None:
         """Say how far a training is."""
@@ -135,19 +132,8 @@ def run_job(
     """
     table = job.queue.table()
 
-    said, opened = job.heart.report, time.monotonic()
-
-    def again() -> None:
-        nonlocal opened
-        reconnect(connection)
-        number = session_number(connection)
-        if said.session_id not in (0, number):
-            end_earlier_session(connection, said.session_id, time.monotonic() - opened)
-            opened = time.monotonic()
-        said.session_id = number
-
     def patient(attempt: Callable[[], Any]) -> Any:
-        return patiently(attempt, job.stop, waiting, again)
+        return patiently(attempt, job.stop, waiting, lambda: renew_session(job.heart, connection))
 
     token = _current.set(job)
     try:

@@ -11,7 +11,7 @@ import datajoint as dj
 from .errands import end_errand, take_errand
 from .queue import Key, Queue, job_hash, key_of
 from .server import end_session, now, passes, seconds_since, transaction
-from .work import MISSED_BEATS, LostJob, Worker
+from .work import LIVING, MISSED_BEATS, LostJob, Worker
 
 REAP_SECONDS = 5.0
 
@@ -73,7 +73,7 @@ def _declare(connection: dj.Connection, which: str, note: str) -> int:
     return int(
         connection.query(
             f"UPDATE {Worker.full_table_name} SET state='lost', note=%s "
-            f"WHERE state IN ('idle', 'working', 'waiting') AND {which}",
+            f"WHERE state IN {LIVING} AND {which}",
             args=(note[:255],),
         ).rowcount
     )

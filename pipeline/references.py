@@ -9,6 +9,7 @@ from typing import Any
 import datajoint as dj
 
 from . import schemas
+from .checkpoints import checkpoint_folder
 from .computed import COMPUTED
 from .database import DatabaseError, connection
 from .queue import job_hash
@@ -112,11 +113,6 @@ def _paths(table: Any, columns: list[str]) -> Iterator[str]:
         if len(rows) < ROWS_AT_ONCE:
             return
         last = tuple(rows[-1][: len(key)])
-
-
-def checkpoint_folder(table: Any) -> str:
-    """Return the name of the folder that holds the checkpoints of a computed table."""
-    return str(table().full_table_name).replace("`", "").replace('"', "")
 
 
 def unfinished_jobs() -> dict[str, set[str]]:

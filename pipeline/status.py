@@ -11,7 +11,7 @@ from .computed import COMPUTED
 from .database import connection
 from .queue import Queue, key_of
 from .server import seconds_since
-from .work import MISSED_BEATS, Worker
+from .work import LIVING, MISSED_BEATS, Worker
 
 # How long workers that were lost are shown.
 LOST_SHOWN_SECONDS = 3600.0
@@ -100,7 +100,7 @@ def worker_status() -> list[WorkerStatus]:
              "beat_seconds"]  # fmt: skip
     rows = connection().query(
         f"SELECT {', '.join(names)}, {silent}, {working} FROM {Worker.full_table_name} "
-        "WHERE state IN ('idle', 'working', 'waiting') "
+        f"WHERE state IN {LIVING} "
         f"OR (state = 'lost' AND {silent} < {LOST_SHOWN_SECONDS}) "
         "ORDER BY host, pid"
     )

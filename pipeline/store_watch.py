@@ -82,11 +82,6 @@ def check_store() -> None:
         raise StoreAway(folder, "is no folder")
 
 
-def remember_store() -> None:
-    """See that the store is there before anything is written: `check_store`."""
-    check_store()
-
-
 def store_is_away() -> bool:
     """Return whether the store is a folder that is not there now: a file system not mounted."""
     try:

@@ -8,6 +8,8 @@ from . import schemas
 
 # Heartbeats that a worker must miss until it counts as dead.
 MISSED_BEATS = 4
+# States of workers that live, as far as is known; also as SQL has a list.
+LIVING = ("idle", "working", "waiting")
 
 
 @schemas.work

@@ -23,13 +23,13 @@ from . import database
 from .computed import COMPUTED
 from .errands import end_errand, server_time, take_errand, was_done_since
 from .finder import Finder
-from .heart import BEAT_SECONDS, Heart, Host
+from .heart import BEAT_SECONDS, Heart, Host, renew_session
 from .job import Job, JobLost, JobStopped, begin, leave_nothing_behind, rest, run_job
 from .progress import TableBar
 from .provenance import code_version
 from .queue import Key, Queue
-from .server import hang_up, passes, patiently, reconnect, session_number
-from .store_watch import remember_store
+from .server import hang_up, passes, patiently, reconnect
+from .store_watch import check_store
 
 Until = Literal["nothing pending", "nothing running", "forever"]
 
@@ -159,7 +159,7 @@ class WorkLoop:
         return Filled(self.made, self.errors)
 
     def _work(self) -> None:
-        self._patiently(remember_store)
+        self._patiently(check_store)
         self._patiently(lambda: [queue.prepare() for queue in self.heart.queues])
         self._patiently(self.heart.start)
         self._patiently(self._renew_session)
@@ -312,8 +312,7 @@ class WorkLoop:
             self.waiting(error, seconds)
 
     def _renew_session(self) -> None:
-        reconnect(self.connection)
-        self.heart.report.session_id = session_number(self.connection)
+        renew_session(self.heart, self.connection)
 
     def _bring_back_connection(self) -> None:
         """Leave a connection that can be used, as in a notebook after an interruption."""
@@ -341,23 +340,6 @@ def fill(
         Called with a table's name and the number of its jobs, when it goes on to a table.
     """
     return WorkLoop(tables, restriction, announce=announce).run()
-
-
-def tables_named(names: Sequence[str] | None) -> Sequence[Any]:
-    """Return the computed tables of these names, in their order; all where there are none.
-
-    Raises
-    ------
-    ParameterError
-        For a name that no table has.
-    """
-    known = {table.__name__: table for table in COMPUTED}
-    for name in names or ():
-        if name not in known:
-            raise ParameterError(
-                "table", name, "is not a computed table", f"use {', '.join(known)}"
-            )
-    return [table for name, table in known.items() if not names or name in names]
 
 
 def checked_device(name: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 
 import pytest
 
@@ -35,3 +36,29 @@ def own_classes_allowed():
     with pytest.MonkeyPatch.context() as patch:  # one of its own: tests undo theirs
         patch.setenv("RNN_ALLOWED_PACKAGES", "tests")
         yield
+
+
+@pytest.fixture
+def lab(database, arguments, tmp_path):
+    """A place for worker processes, on fresh schemas."""
+    from tests.pipeline.workers import laboratory
+
+    with laboratory(arguments, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def own_lab(own_server, store, tmp_path):
+    """The same on a server of its own, which may be stopped and started."""
+    import pipeline
+    from pipeline import schemas
+    from tests.pipeline.workers import laboratory
+
+    arguments = {**own_server.arguments, "prefix": f"o{os.getpid()}", "store": store}
+    pipeline.connect(**arguments)
+    with laboratory(arguments, tmp_path) as made:
+        yield made
+    pipeline.disconnect()
+    pipeline.connect(**arguments)
+    schemas.drop()
+    pipeline.disconnect()

@@ -29,18 +29,11 @@ from tests.pipeline.workers import (
     assert_identical,
     files_of_arrays,
     jobs,
-    laboratory,
     submission,
     wait_until,
 )
 
 pytestmark = pytest.mark.usefixtures("own_classes_allowed")
-
-
-@pytest.fixture
-def lab(database, arguments, tmp_path):
-    with laboratory(arguments, tmp_path) as made:
-        yield made
 
 
 def stop(process) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 
@@ -10,7 +9,6 @@ import pymysql
 import pytest
 
 from pipeline import database as pipeline_database
-from pipeline import schemas
 from pipeline.performance import Validation
 from pipeline.server import end_session, reconnect
 from pipeline.training import Training
@@ -22,7 +20,6 @@ from tests.pipeline.workers import (
     assert_all_right,
     assert_identical,
     jobs,
-    laboratory,
     sessions_of_others,
     submission,
     wait_until,
@@ -32,18 +29,8 @@ pytestmark = pytest.mark.usefixtures("own_classes_allowed")
 
 
 @pytest.fixture
-def lab(own_server, store, tmp_path):
-    """The pipeline on a server of its own."""
-    import pipeline
-
-    arguments = {**own_server.arguments, "prefix": f"o{os.getpid()}", "store": store}
-    pipeline.connect(**arguments)
-    with laboratory(arguments, tmp_path) as made:
-        yield made
-    pipeline.disconnect()
-    pipeline.connect(**arguments)
-    schemas.drop()
-    pipeline.disconnect()
+def lab(own_lab):
+    return own_lab
 
 
 def assert_nobody_was_lost() -> None:

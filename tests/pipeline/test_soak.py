@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,32 +11,17 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from soak import Soak, section
 
-from pipeline import schemas
 from pipeline.performance import Validation
 from pipeline.training import Training
-from tests.pipeline.workers import assert_identical, laboratory
+from tests.pipeline.workers import assert_identical
 
 pytestmark = pytest.mark.usefixtures("own_classes_allowed")
 
 
-@pytest.fixture
-def lab(own_server, store, tmp_path):
-    import pipeline
-
-    arguments = {**own_server.arguments, "prefix": f"s{os.getpid()}", "store": store}
-    pipeline.connect(**arguments)
-    with laboratory(arguments, tmp_path) as made:
-        yield made
-    pipeline.disconnect()
-    pipeline.connect(**arguments)
-    schemas.drop()
-    pipeline.disconnect()
-
-
-def test_nothing_is_lost_and_nothing_done_twice(lab, own_server, store):
+def test_nothing_is_lost_and_nothing_done_twice(own_lab, own_server, store):
     n_cohorts = 70  # three jobs each
     outcome = Soak(
-        lab,
+        own_lab,
         own_server,
         n_workers=8,
         n_cohorts=n_cohorts,

@@ -13,15 +13,9 @@ import pytest
 from pipeline import supervisor
 from pipeline.training import Training
 from pipeline.work import LostJob, Worker
-from tests.pipeline.workers import Laboratory, jobs, laboratory, submission, wait_until
+from tests.pipeline.workers import Laboratory, jobs, submission, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_classes_allowed")
-
-
-@pytest.fixture
-def lab(database, arguments, tmp_path):
-    with laboratory(arguments, tmp_path) as made:
-        yield made
 
 
 def deadly() -> dict:

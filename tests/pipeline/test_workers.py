@@ -16,7 +16,6 @@ from tests.pipeline.workers import (
     assert_all_right,
     assert_identical,
     jobs,
-    laboratory,
     submission,
     wait_until,
 )
@@ -24,12 +23,6 @@ from tests.pipeline.workers import (
 pytestmark = pytest.mark.usefixtures("own_classes_allowed")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-
-
-@pytest.fixture
-def lab(database, arguments, tmp_path):
-    with laboratory(arguments, tmp_path) as made:
-        yield made
 
 
 def assert_given_back() -> None:
