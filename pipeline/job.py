@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,8 @@ class Job:
         "fetching", "computing" or "inserting".
     yields : bool
         Whether the computation itself looks at `must_stop`, and keeps what it has done.
+    doubtful : WrittenFiles
+        Files of an insert of which nobody knows yet whether its commit was done.
     """
 
     queue: Queue
@@ -70,6 +72,7 @@ class Job:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     phase: str = "fetching"
     yields: bool = False
+    doubtful: WrittenFiles = field(default_factory=WrittenFiles, init=False)
 
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:
@@ -199,7 +202,9 @@ def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool
                 if len(table & job.key):  # the answer to an earlier commit was lost
                     yield False
                     return
+                job.doubtful.remove()
                 raise JobLost
+            job.doubtful.remove()  # the job is still there: that commit was not done
             check_store()
             type(table)._allow_insert = True
             try:
@@ -211,7 +216,9 @@ def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool
             check_store()
             is_committing = True
     except BaseException:
-        if not is_committing:  # else nobody knows whether the rows are in
+        if is_committing:  # the next attempt shows whether the rows are in
+            job.doubtful.add(files)
+        else:
             files.remove()
         raise
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import datajoint as dj
+from datajoint.errors import LostConnectionError
 from datajoint.heading import Heading
 
 
@@ -72,6 +73,23 @@ SCHEMAS: dict[str, Schema] = {
     "dynamics": dynamics,
     "work": work,
 }
+
+
+def load_headings() -> None:
+    """Load the headings of all tables, whole: DataJoint otherwise does it at their first use.
+
+    Raises
+    ------
+    datajoint.errors.LostConnectionError
+        Where a heading came without the origin of its key's columns: a connection that broke on
+        the way. It is loaded anew the next time.
+    """
+    for schema in SCHEMAS.values():
+        for table in schema.tables:
+            heading = table().heading
+            if any(heading[name].lineage is None for name in heading.primary_key):
+                heading._attributes = None
+                raise LostConnectionError(f"{table.full_table_name}: its heading came in part")
 
 
 def jobs_table_name(table: type[dj.Table]) -> str:

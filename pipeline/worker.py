@@ -19,7 +19,7 @@ from models.checkpoints import CHECKPOINT_SECONDS
 from models.cohort import default_device
 from tasks_lib.errors import ParameterError
 
-from . import database
+from . import database, schemas
 from .computed import COMPUTED
 from .errands import end_errand, server_time, take_errand, was_done_since
 from .finder import Finder
@@ -160,6 +160,7 @@ class WorkLoop:
 
     def _work(self) -> None:
         self._patiently(check_store)
+        self._patiently(schemas.load_headings)
         self._patiently(lambda: [queue.prepare() for queue in self.heart.queues])
         self._patiently(self.heart.start)
         self._patiently(self._renew_session)

@@ -44,6 +44,10 @@ class WrittenFiles:
             _sync(file)
         sync_folders(files, root)
 
+    def add(self, others: WrittenFiles) -> None:
+        """Take over the files of others."""
+        self._paths += others._paths
+
     def remove(self) -> None:
         """Remove them: their rows were not inserted.
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 
+import datajoint as dj
 import pytest
+from datajoint.errors import LostConnectionError
 
 from pipeline import server, training
 from pipeline.database import second_connection
 from pipeline.heart import Heart, Host
+from pipeline.job import current_job
 from pipeline.queue import Queue
 from pipeline.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
+from tests.pipeline.workers import files_of_arrays, referenced_files
 
 
 def failing(error):
@@ -102,6 +106,24 @@ def test_a_crash_of_the_loop_counts_as_a_loss(database, submission, monkeypatch)
     monkeypatch.undo()
     assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
     assert p.LostJob.fetch1("reason") == "RuntimeError: CUDA error: broken"
+
+
+def test_files_of_a_commit_that_was_not_done_go(database, submission, store, monkeypatch):
+    p = database
+    p.submit(submission)
+    commit, n_lost = dj.Connection.commit_transaction, []
+
+    def lose_the_first(self):
+        if current_job() is not None and not n_lost:
+            n_lost.append(1)
+            server.hang_up(self)
+            raise LostConnectionError("gone before the server heard of it")
+        commit(self)
+
+    monkeypatch.setattr(dj.Connection, "commit_transaction", lose_the_first)
+    assert p.fill((p.Training,)).errors == []
+    assert n_lost
+    assert files_of_arrays(store) == referenced_files()
 
 
 def test_a_device_that_is_not_there_is_refused_before_any_job():

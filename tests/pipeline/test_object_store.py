@@ -153,7 +153,7 @@ def test_settings_of_datajoint_name_a_bucket(s3, server, arguments):
             assert result.stderr.startswith("error: sto")
             assert expected in result.stderr
         assert s3.writer[1] not in result.stdout + result.stderr
-    pipeline.connect(**arguments)
+    pipeline.connect(**arguments, declare=True)  # the bucket is this database's store
     schemas.drop()
 
 
