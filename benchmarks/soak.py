@@ -70,16 +70,22 @@ class Outcome:
     n_workers: int
     n_jobs: int
     seconds: float = 0.0
-    n_kills: int = 0
+    killed_pids: set[int] = field(default_factory=set)
     n_restarts: int = 0
     missing: int = 0  # keys without a row
-    doubled: int = 0  # rows beyond one for each key
+    doubled: int = 0  # trainings computed to the end again, though who had done it first lived on
+    cut_off: int = 0  # trainings computed to the end again, for who had done it was killed then
     stuck: int = 0  # jobs that are reserved when all workers have ended
     failed: list[str] = field(default_factory=list)
     n_losses: int = 0
     missing_files: int = 0
     files_left: int = 0  # of inserts in the middle of which a worker was killed
     killed: list[Killed] = field(default_factory=list)
+
+    @property
+    def n_kills(self) -> int:
+        """Workers that were killed."""
+        return len(self.killed_pids)
 
     @property
     def recovery_seconds(self) -> list[float]:
@@ -176,7 +182,7 @@ class Soak:
         outcome.killed += self._ask(lambda: self._jobs_of(row["worker_id"]))
         process.kill()
         process.wait()
-        outcome.n_kills += 1
+        outcome.killed_pids.add(process.pid)
         living.remove(process)
         living += self.laboratory.start(*self.options)
 
@@ -227,7 +233,10 @@ class Soak:
         outcome.missing = (len(Cohort()) - len(Training())) + (
             2 * len(Training.Network()) - len(Validation())
         )
-        outcome.doubled = max(len(Training.Network()) - self.n_cohorts, 0)
+        for pids in self.laboratory.trained().values():
+            survived = sum(pid not in outcome.killed_pids for pid in pids)
+            outcome.doubled += max(survived - 1, 0)
+            outcome.cut_off += len(pids) - max(survived, 1)
         outcome.stuck = len(jobs("reserved"))
         outcome.failed = [job["error_message"] for job in jobs("error")]
         outcome.n_losses = len(LostJob())
@@ -253,7 +262,8 @@ def section(outcome: Outcome) -> str:
         "of them with a job": len(outcome.killed),
         "restarts of the server": outcome.n_restarts,
         "jobs lost": outcome.missing,
-        "jobs done twice": outcome.doubled,
+        "trainings computed to the end twice": outcome.doubled,
+        "the same, because of a kill between the end and the insert": outcome.cut_off,
         "jobs stuck": outcome.stuck,
         "jobs failed": len(outcome.failed),
         "files missing": outcome.missing_files,

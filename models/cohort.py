@@ -25,6 +25,7 @@ from .checkpoints import (
 )
 from .config import NetworkConfig
 from .connectivity import stream
+from .devices import checked_device
 from .memory import TrainingSize, plan_memory
 from .rnn_torch import RNNTorch
 from .sweep import check_networks, joint_penalties, one_for_each
@@ -50,11 +51,6 @@ class CohortResult:
     networks: list[TrainedNetwork]
     device: str
     seconds: float
-
-
-def default_device() -> str:
-    """Return "cuda" where there is a GPU, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def train_cohort(
@@ -108,7 +104,7 @@ def train_cohort(
     TrainingStopped
         Where ``stop`` said so before the end.
     """
-    chosen = device or default_device()
+    chosen = checked_device(device)
     store = checkpoints_of(checkpoints)
     schedule = Schedule(checkpoint_every, checkpoint_seconds)
     nets = one_for_each("network", network, len(seeds))

@@ -14,10 +14,15 @@ from tasks_lib.errors import ParameterError
 
 from . import cli_upkeep, cli_work  # noqa: F401  (their commands)
 from .cli_base import (
+    ItsNetwork,
+    ItsSeed,
+    ItsTask,
+    ItsTraining,
     announce,
     app,
     console,
     errors,
+    key_restriction,
     refusal,
     session,
 )
@@ -150,16 +155,16 @@ def import_(
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="File to write; replaced where it exists.")],
-    task: Annotated[str, typer.Option(help="Its task.")],
-    network: Annotated[str, typer.Option(help="Its parameters.")],
-    training: Annotated[str, typer.Option(help="Its training.")],
-    seed: Annotated[int, typer.Option(help="Its seed.")],
+    task: ItsTask,
+    network: ItsNetwork,
+    training: ItsTraining,
+    seed: ItsSeed,
     format: Annotated[str, typer.Option(help="npz, state_dict, seed-json or seed-npz.")] = "npz",
 ) -> None:
     """Write a network to a file."""
     with session() as pipeline:
-        names = {"task_name": task, "network_name": network, "training_name": training}
-        written = pipeline.export_network({**names, "seed": seed}, path, format)
+        key = {**key_restriction(task, network, training), "seed": seed}
+        written = pipeline.export_network(key, path, format)
         console.print(f"{written}", markup=False, soft_wrap=True)
 
 

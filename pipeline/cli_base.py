@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,6 +19,12 @@ app = typer.Typer(
 )
 console = Console()
 errors = Console(stderr=True)
+
+# Which network.
+ItsTask = Annotated[str, typer.Option(help="Its task.")]
+ItsNetwork = Annotated[str, typer.Option(help="Its parameters.")]
+ItsTraining = Annotated[str, typer.Option(help="Its training.")]
+ItsSeed = Annotated[int, typer.Option(help="Its seed.")]
 
 
 def refusal(error: Exception) -> typer.Exit:
@@ -65,11 +71,11 @@ def say_waiting(error: BaseException, seconds: float) -> None:
 
 
 def key_restriction(
-    task: str | None, network: str | None, training: str | None
-) -> dict[str, str] | None:
-    """Return the restriction that names make; None where there are none."""
+    task: str | None = None, network: str | None = None, training: str | None = None
+) -> dict[str, str]:
+    """Return the restriction that names make; an empty one selects everything."""
     names = {"task_name": task, "network_name": network, "training_name": training}
-    return {name: value for name, value in names.items() if value is not None} or None
+    return {name: value for name, value in names.items() if value is not None}
 
 
 def key_text(key: dict[str, Any]) -> str:

@@ -7,9 +7,14 @@ from typing import Annotated
 import typer
 
 from .cli_base import (
+    ItsNetwork,
+    ItsSeed,
+    ItsTask,
+    ItsTraining,
     app,
     console,
     errors,
+    key_restriction,
     refusal,
     session,
 )
@@ -93,10 +98,10 @@ def gc(
 
 @app.command()
 def verify(
-    task: Annotated[str, typer.Option(help="Its task.")],
-    network: Annotated[str, typer.Option(help="Its parameters.")],
-    training: Annotated[str, typer.Option(help="Its training.")],
-    seed: Annotated[int, typer.Option(help="Its seed.")],
+    task: ItsTask,
+    network: ItsNetwork,
+    training: ItsTraining,
+    seed: ItsSeed,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
 ) -> None:
     """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say."""
@@ -105,9 +110,9 @@ def verify(
             from pipeline.progress import progress_bar
             from pipeline.verify import verify as train_again
 
-            key = {"task_name": task, "network_name": network, "training_name": training}
+            key = {**key_restriction(task, network, training), "seed": seed}
             with progress_bar(f"{task}/{network}") as show:
-                result = train_again({**key, "seed": seed}, device, show)
+                result = train_again(key, device, show)
     except typer.Exit:
         raise typer.Exit(2) from None
     answer = "identical" if result.identical else "not identical"

@@ -146,7 +146,7 @@ def failures(
         from pipeline.failed_jobs import failures as failed
 
         tables = tables_named([] if table is None else [table])
-        found = failed(key_restriction(task, None, None), tables)
+        found = failed(key_restriction(task) or None, tables)
         for f in found:
             where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
             version = f", {f.code_version}" if f.code_version else ""
@@ -177,7 +177,7 @@ def retry(
         from pipeline.failed_jobs import retry as put_back
 
         given = put_back(
-            key_restriction(task, network, training),
+            key_restriction(task, network, training) or None,
             None if table is None else tables_named([table]),
             error,
             everything=all_,

@@ -17,14 +17,9 @@ from deepdiff import DeepHash
 from models.checkpoints import CHECKPOINT_SECONDS
 
 from .checkpoints import StoredCheckpoints, checkpoint_folder
-from .heart import Heart, renew_session
+from .heart import Heart
 from .queue import Key, Queue, job_hash
-from .server import (
-    DoesNotPass,
-    passes,
-    patiently,
-    transaction,
-)
+from .server import DoesNotPass, passes, transaction
 from .store_watch import check_store, store_answers
 from .written import WrittenFiles
 
@@ -119,12 +114,20 @@ def current_job() -> Job | None:
 def run_job(
     job: Job,
     connection: dj.Connection,
-    waiting: Callable[[BaseException, float], Any] | None = None,
+    patient: Callable[[Callable[[], Any]], Any],
 ) -> bool:
     """Do a job; return whether its row was made, and not there already.
 
     Where the server or the store fails for a while, it waits and goes on: with the computation
     where that failed, with the insert alone where the computation was done.
+
+    Parameters
+    ----------
+    job : Job
+    connection : Connection
+        The worker's own; the heart has another.
+    patient : callable
+        Does an action, again and again where server or store fail; `server.patiently` is one.
 
     Raises
     ------
@@ -134,10 +137,6 @@ def run_job(
         Whatever the table's ``make`` raises.
     """
     table = job.queue.table()
-
-    def patient(attempt: Callable[[], Any]) -> Any:
-        return patiently(attempt, job.stop, waiting, lambda: renew_session(job.heart, connection))
-
     token = _current.set(job)
     try:
         if patient(lambda: len(table & job.key)):
@@ -256,6 +255,19 @@ def begin(heart: Heart, queue: Queue, key: Key) -> None:
     said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
     if is_news:
         heart.beat_now()
+
+
+def wait(heart: Heart, note: str) -> None:
+    """Say, if it can be said, that the worker waits for the server or the store."""
+    said = heart.report
+    said.state, said.note = "waiting", note[:255]
+
+
+def go_on(heart: Heart) -> None:
+    """Say that the waiting is over, where there was any."""
+    said = heart.report
+    if said.state == "waiting":
+        said.state, said.note = "working" if said.job_table else "idle", ""
 
 
 def rest(heart: Heart) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from datajoint.errors import DataJointError
 
-from models.cohort import default_device
+from models.devices import checked_device, default_device
 from models.rnn_torch import WEIGHTS
 from tasks_lib.errors import ParameterError
 
@@ -173,13 +172,7 @@ def _kind(device: str) -> str:
 def _device(trained_on: str, wanted: str | None) -> str:
     """Return the device to train on: of the kind that trained it, where there is one here."""
     if wanted is not None:
-        try:
-            kind = torch.device(wanted).type
-            torch.empty(0, device=wanted)
-        except (RuntimeError, AssertionError) as error:
-            line = str(error).splitlines()[0]
-            raise ParameterError("device", wanted, line, "use cpu, or a GPU that is here") from None
-        return wanted if kind != "cpu" else "cpu"
+        return checked_device(wanted)
     return "cpu" if _kind(trained_on) == "cpu" else default_device()
 
 

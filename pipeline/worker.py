@@ -16,15 +16,14 @@ import torch
 
 from models import TrainingStopped
 from models.checkpoints import CHECKPOINT_SECONDS
-from models.cohort import default_device
-from tasks_lib.errors import ParameterError
+from models.devices import checked_device
 
 from . import database, schemas
 from .computed import COMPUTED
 from .errands import end_errand, server_time, take_errand, was_done_since
 from .finder import Finder
 from .heart import BEAT_SECONDS, Heart, Host, renew_session
-from .job import Job, JobLost, JobStopped, begin, leave_nothing_behind, rest, run_job
+from .job import Job, JobLost, JobStopped, begin, go_on, leave_nothing_behind, rest, run_job, wait
 from .progress import TableBar
 from .provenance import code_version
 from .queue import Key, Queue
@@ -183,7 +182,7 @@ class WorkLoop:
         made = False
         self.job = job
         try:
-            made = run_job(job, self.connection, self._wait)
+            made = run_job(job, self.connection, self._patiently)
             self.made += made
         except JobLost:
             self.heart.lost.set()  # what the next heartbeat would find
@@ -304,11 +303,13 @@ class WorkLoop:
     # Failing servers -----------------------------------------------------------------------------
 
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
-        return patiently(attempt, self.stop, self._wait, self._renew_session)
+        try:
+            return patiently(attempt, self.stop, self._wait, self._renew_session)
+        finally:
+            go_on(self.heart)
 
     def _wait(self, error: BaseException, seconds: float) -> None:
-        said = self.heart.report
-        said.note = f"waits {seconds:.0f} s: {type(error).__name__}: {error}"[:255]
+        wait(self.heart, f"{type(error).__name__}: {error}, again in {seconds:.0f} s")
         if self.waiting is not None:
             self.waiting(error, seconds)
 
@@ -341,26 +342,6 @@ def fill(
         Called with a table's name and the number of its jobs, when it goes on to a table.
     """
     return WorkLoop(tables, restriction, announce=announce).run()
-
-
-def checked_device(name: str | None) -> str:
-    """Return a device on which this process can compute; the GPU by default, where there is one.
-
-    Raises
-    ------
-    ParameterError
-        Where it cannot: every job would fail there.
-    """
-    if name is None:
-        return default_device()
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        line = str(error).splitlines()[0]
-        raise ParameterError(
-            "device", name, f"cannot be used here ({line})", "use cpu, or leave it out"
-        ) from None
-    return name
 
 
 def is_device_broken(error: BaseException) -> bool:

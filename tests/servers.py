@@ -59,11 +59,19 @@ class OwnServer(Server):
     def arguments(self) -> dict:
         return {name: getattr(self, name) for name in Server.__dataclass_fields__}
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Inside, it is stopped; whatever happens there, the next test finds it running."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
     def restart(self, away: float = 0.0) -> None:
         """Stop it, and start it again some seconds later."""
-        self.stop()
-        time.sleep(away)
-        self.start()
+        with self.away():
+            time.sleep(away)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks_lib.errors import ParameterError, check_int
+from tasks_lib.errors import check_int
 
+from ..devices import checked_device
 from ..engine.threads import blas_on_one
 from ..engine.threads import n_threads as threads_of_torch
 from .chunks import slices
@@ -111,22 +112,12 @@ def _run_on_device(problems: Sequence[Problem], device: str) -> list[FixedPointS
     return [search.result() for search in searches]
 
 
-def _checked(device: str) -> torch.device:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # unknown, or not there
-        raise ParameterError(
-            "device", device, f"cannot be used ({str(error).splitlines()[0]})", "use cpu"
-        ) from error
-    return torch.device(device)
-
-
 def search_all(
     problems: Sequence[Problem], device: str | None = None, n_threads: int | None = None
 ) -> list[FixedPointSet]:
     """Run the searches of all problems; see `find_fixed_points_of_many`."""
     sets: dict[int, FixedPointSet] = {}
-    if device is not None and _checked(device).type != "cpu":
+    if device is not None and torch.device(checked_device(device)).type != "cpu":
         kinds: dict[object, list[int]] = {}
         for i, problem in enumerate(problems):
             if problem.settings.mode == "exact":

@@ -16,9 +16,11 @@ from datajoint.errors import LostConnectionError
 from datajoint.storage import StorageBackend
 
 from pipeline import database as pipeline_database
+from pipeline.heart import renew_session
 from pipeline.job import Job, JobLost, run_job
 from pipeline.performance import Validation
 from pipeline.queue import Queue
+from pipeline.server import patiently
 from pipeline.store_watch import StoreAway
 from pipeline.training import Training
 from pipeline.work import LostJob, Worker
@@ -131,6 +133,12 @@ def taken(n_iterations: int = 20, database=None):
         loop.heart.stop()
 
 
+def run(job: Job, connection, waiting=None) -> bool:
+    """Do a job as a worker does."""
+    again = lambda: renew_session(job.heart, connection)  # noqa: E731
+    return run_job(job, connection, lambda act: patiently(act, job.stop, waiting, again))
+
+
 def taken_away(job: Job) -> None:
     """Give the job to another worker, as a reaper and that worker do."""
     other = pipeline_database.second_connection()
@@ -150,14 +158,14 @@ def test_job_taken_away_while_computing(database, store, monkeypatch):
     monkeypatch.setattr(Training, "make_compute", computed_for_long)
     with taken(database=database) as (job, connection):
         with pytest.raises(JobLost):
-            run_job(job, connection)
+            run(job, connection)
         assert not len(Training())
         assert not files_of_arrays(store)
         assert job.queue.is_held(connection, job.key, 12345)
         assert list(store.glob("checkpoints/*/*"))  # the other one goes on with them
         monkeypatch.setattr(Training, "make_compute", compute)
         job.heart.worker_id, ours = 12345, job.heart.worker_id
-        assert run_job(job, connection)
+        assert run(job, connection)
         job.heart.worker_id = ours
     assert_all_right(1, store)
     assert_identical()
@@ -175,7 +183,7 @@ def test_job_done_by_another_while_computing(database, store, monkeypatch):
             monkeypatch.setattr(Training, "make_compute", compute)
             taken_away(job)
             ours, job.heart.worker_id = job.heart.worker_id, 12345
-            assert run_job(Job(job.queue, job.key, job.heart, job.stop), connection)
+            assert run(Job(job.queue, job.key, job.heart, job.stop), connection)
             job.heart.worker_id = ours
             # What a worker writes that was in the middle of it when it stood still.
             Path(job.checkpoints._backend._full_path(job.checkpoints.folder)).mkdir(parents=True)
@@ -206,7 +214,7 @@ def test_answer_to_the_commit_is_lost(database, store, monkeypatch):
 
     with taken(database=database) as (job, connection):
         calls = failing(monkeypatch, connection, "commit_transaction", committed_and_lost)
-        assert run_job(job, connection)
+        assert run(job, connection)
     assert len(calls) == 2  # the second time there was nothing left to commit
     assert_all_right(1, store)
 
@@ -257,7 +265,7 @@ def test_disk_full_while_inserting(database, store, monkeypatch, nth):
 
     monkeypatch.setattr(StorageBackend, "put_buffer", full)
     with taken(database=database) as (job, connection):
-        assert run_job(job, connection, waiting)
+        assert run(job, connection, waiting)
     assert seen == [(OSError, set(), 0)]
     assert_all_right(1, store)
     assert_identical()
@@ -271,7 +279,7 @@ def test_disk_full_at_a_checkpoint(database, store, monkeypatch, caplog):
 
     monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
     with taken(database=database) as (job, connection):
-        assert run_job(job, connection)
+        assert run(job, connection)
     assert "No space left" in caplog.text
     assert_all_right(1, store)
 
@@ -294,6 +302,6 @@ def test_store_goes_away_while_inserting(database, store, monkeypatch):
     with taken(database=database) as (job, connection):
         job.checkpoints.write("a", b"b")  # it has seen the store
         failing(monkeypatch, StorageBackend, "put_buffer", unmounted)
-        assert run_job(job, connection, waiting)
+        assert run(job, connection, waiting)
     assert seen == [(StoreAway, 0), (StoreAway, 0)]
     assert_all_right(1, store)

@@ -72,23 +72,21 @@ def test_server_restarts(lab: Laboratory, own_server, store):
 def test_server_is_away_at_the_start_and_at_the_end(lab: Laboratory, own_server, store):
     import pipeline
 
-    own_server.stop()
-    (waiting,) = lab.start("--table=Training", "--forever")
-    (impatient,) = lab.start("--table=Training")
-    wait_until(lambda: "waiting" in lab.log(waiting))
-    lab.ended(impatient, 30, status=1)  # it may be a wrong address: one line says so
-    assert len(lab.log(impatient).splitlines()) == 1
-    own_server.start()
+    with own_server.away():
+        (waiting,) = lab.start("--table=Training", "--forever")
+        (impatient,) = lab.start("--table=Training")
+        wait_until(lambda: "waiting" in lab.log(waiting))
+        lab.ended(impatient, 30, status=1)  # it may be a wrong address: one line says so
+        assert len(lab.log(impatient).splitlines()) == 1
     reconnect(pipeline_database.connection())
     pipeline.submit(submission(5))
     wait_until(lambda: len(Training()) == 1)
     pipeline.submit(submission(50_000, training="long"))
-    wait_until(lambda: lab.iteration(waiting) > 0)
-    own_server.stop()
-    time.sleep(0.5)
-    lab.ended_after_signal(waiting)
-    assert lab.has_checkpoint()
-    own_server.start()
+    wait_until(lambda: lab.row(waiting)["n_iterations"] == 50_000)
+    with own_server.away():
+        time.sleep(0.5)
+        lab.ended_after_signal(waiting)
+        assert lab.has_checkpoint()
     reconnect(pipeline_database.connection())
     # It could not say that it has ended: it is found by its missing heartbeats.
     assert len(jobs("reserved")) == 1
@@ -130,6 +128,7 @@ def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
     store.rename(away)
     for worker in workers:  # until it wants to insert
         wait_until(lambda w=worker: "StoreAway" in lab.row(w).get("note", ""))
+        assert lab.row(worker)["state"] == "waiting"
     time.sleep(DEATH_SECONDS)
     assert not store.exists()
     away.rename(store)

@@ -38,6 +38,7 @@ def test_nothing_is_lost_and_nothing_done_twice(own_lab, own_server, store):
     assert outcome.n_losses >= 1
     assert (outcome.missing, outcome.doubled, outcome.stuck) == (0, 0, 0)
     assert not outcome.failed
+    assert len(own_lab.trained()) == n_cohorts
     assert outcome.missing_files == 0
     assert len(outcome.recovery_seconds) == len(outcome.killed)
     assert len(Training()) == n_cohorts

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from pipeline.work import LostJob, Worker
 from tests.pipeline.own import Echo
 
 ORDERS = "RNN_TEST_ORDERS"
+TRAINED = "trained"  # file there, of the trainings that were computed to their end
 ARRAYS = (*(name.lower() for name in WEIGHTS), "loss_curve", "score_curve")
 DEATH_SECONDS = 2.0  # without a heartbeat, at one each half second
 
@@ -109,6 +111,19 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.pipeline.workers", "pipeline.cli", "pipeline.worker"])
 
 
+def _note_trainings(path: Path) -> None:
+    """Have this process write down each training that it has computed to its end."""
+    compute = Training.make_compute
+
+    def noted(self: Training, key: dict[str, Any], *args: Any) -> Any:
+        result = compute(self, key, *args)
+        with path.open("a") as file:
+            file.write(f"{key['first_seed']} {os.getpid()}\n")
+        return result
+
+    Training.make_compute = noted
+
+
 def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> None:
     number = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
@@ -118,6 +133,7 @@ def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> Non
     for name, variable in (("backend", "BACKEND"), ("user", "USER"), ("password", "PASS")):
         dj.config[f"database.{name}"] = settings[f"DJ_{variable}"]
     dj.config["database.port"] = int(settings["DJ_PORT"])
+    _note_trainings(Path(settings[ORDERS]) / TRAINED)
     warnings.simplefilter("ignore")
     app(arguments)
 
@@ -243,6 +259,14 @@ class Laboratory:
     def iteration(self, process: WorkerProcess) -> int:
         """Return the iteration that a worker said it was at."""
         return self.row(process).get("iteration") or 0
+
+    def trained(self) -> dict[int, list[int]]:
+        """Return the processes that computed each training to its end, by its first seed."""
+        path, found = self.orders / TRAINED, defaultdict(list)
+        for line in path.read_text().splitlines() if path.exists() else ():
+            first_seed, pid = map(int, line.split())
+            found[first_seed].append(pid)
+        return dict(found)
 
     def has_checkpoint(self) -> bool:
         """Return whether there is a whole state of a training."""

@@ -1,0 +1,32 @@
+"""The torch device that a computation runs on."""
+
+from __future__ import annotations
+
+import torch
+
+from tasks_lib.errors import ParameterError
+
+
+def default_device() -> str:
+    """Return "cuda" where there is a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def checked_device(name: str | None) -> str:
+    """Return a device on which this process can compute; the GPU by default, where there is one.
+
+    Raises
+    ------
+    ParameterError
+        Where it cannot: everything would fail there.
+    """
+    if name is None:
+        return default_device()
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # unknown, or not there
+        line = str(error).splitlines()[0]
+        raise ParameterError(
+            "device", name, f"cannot be used here ({line})", "use cpu, or leave it out"
+        ) from None
+    return name
