@@ -7,8 +7,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import datajoint as dj
 from datajoint.errors import DuplicateError
 
 from .queue import Key, Queue
-from .reaper import REAP_SECONDS, reap
+from .reaper import REAP_SECONDS, declare_dead, reap
 from .server import (
     end_earlier_session,
     hang_up,
@@ -117,25 +117,30 @@ class Heart:
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
-        self.say_ended(note, "lost" if crashed else "ended")
+        if crashed:
+            self._say_lost(note)
+        else:
+            self.say_ended(note)
         if self._connection is not None:
             hang_up(self._connection)
 
-    def say_ended(self, note: str, state: str = "ended") -> None:
+    def say_ended(self, note: str) -> None:
         """Write that the worker has ended; whoever finds a job of it then gives it back."""
-        worker = Worker.full_table_name
-        try:
-            with self._using:
-                self._open().query(
-                    f"UPDATE {worker} SET state='{state}', note=%s, n_done=%s, beat_at="
-                    f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
-                    "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL "
-                    "WHERE worker_id=%s AND state <> 'lost'",
-                    args=(note[:255], self.report.n_done, self.worker_id),
-                )
-        except Exception as error:  # then it is found by its missing heartbeats
-            if not passes(error):
-                raise
+        with self._using, _if_it_can_be_said():
+            self._open().query(
+                f"UPDATE {Worker.full_table_name} SET state='ended', note=%s, n_done=%s, beat_at="
+                f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
+                "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL "
+                "WHERE worker_id=%s AND state <> 'lost'",
+                args=(note[:255], self.report.n_done, self.worker_id),
+            )
+
+    def _say_lost(self, note: str) -> None:
+        """Write that the worker crashed, and how far its job was: that counts a loss."""
+        with self._using, _if_it_can_be_said():
+            if self.worker_id:
+                self._beat()
+                declare_dead(self._open(), self.worker_id, note)
 
     def beat_now(self) -> None:
         """Beat soon, because there is something to say."""
@@ -238,6 +243,16 @@ class Heart:
         in_contact, pause = time.monotonic() - since, min(REAP_SECONDS, self.beat_seconds)
         connection = self._open()
         reap(connection, self.queues, self.worker_id, self.max_losses, in_contact, pause)
+
+
+@contextmanager
+def _if_it_can_be_said() -> Iterator[None]:
+    """Inside, server errors that pass are ignored: missing heartbeats will say it later."""
+    try:
+        yield
+    except Exception as error:
+        if not passes(error):
+            raise
 
 
 def renew_session(heart: Heart, connection: dj.Connection) -> None:

@@ -7,8 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import datajoint as dj
@@ -87,15 +87,20 @@ class Stopper:
             heart.say_ended("was asked to end, and left at once")
 
 
+def stopping_at_signals(
+    loop: WorkLoop, grace: float = GRACE_SECONDS
+) -> AbstractContextManager[None]:
+    """Inside, the loop ends at a signal."""
+    return handling_signals(Stopper(loop, grace))
+
+
 @contextmanager
-def stopping_at_signals(loop: WorkLoop, grace: float = GRACE_SECONDS) -> Iterator[None]:
-    """Inside, the loop ends at a signal; one that the process ignores stays ignored."""
-    stopper = Stopper(loop, grace)
+def handling_signals(handle: Callable[[int, Any], Any]) -> Iterator[None]:
+    """Inside, signals that are to end this process are handled so; not SIGHUP under `nohup`."""
     before = {}
     for number in SIGNALS:
-        handler = signal.getsignal(number)
-        if number != signal.SIGHUP or handler is not signal.SIG_IGN:
-            before[number] = signal.signal(number, stopper)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handle)
     try:
         yield
     finally:

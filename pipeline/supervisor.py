@@ -20,7 +20,7 @@ from .computed import COMPUTED
 from .queue import Queue
 from .reaper import declare_dead, give_back_jobs_of_the_dead
 from .server import passes, reconnect
-from .stopping import GIVE_UP_SECONDS, GRACE_SECONDS, SIGNALS
+from .stopping import GIVE_UP_SECONDS, GRACE_SECONDS, handling_signals
 from .worker import MAX_LOSSES
 
 # Environment of a supervised worker: its number, and the process that watches it.
@@ -77,7 +77,7 @@ class Supervisor:
     command: Sequence[str] = (sys.executable, "-P", "-m", "pipeline.cli", "worker")
 
     def __post_init__(self) -> None:
-        self.failed = False
+        self._has_given_up = self._have_jobs_failed = False
         self._is_stopped = False
         self._places = [_Place(i) for i in range(self.n_processes)]
         self._queues = [Queue(table) for table in COMPUTED]
@@ -86,25 +86,20 @@ class Supervisor:
 
     def run(self) -> int:
         """Run them until all have ended, or until a signal; return the exit status."""
-        before = {number: signal.signal(number, self._stop) for number in SIGNALS}
-        try:
-            while not all(place.ended for place in self._places):
-                for place in self._places:
-                    self._look_after(place)
-                    if self._is_stopped:
-                        break
-                if self._is_stopped:
-                    return self._end_all()
-                time.sleep(0.1)
-        except BaseException:
-            self._end_all()
-            raise
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        if self.failed:
+        with handling_signals(self._stop):
+            try:
+                while not all(place.ended for place in self._places):
+                    for place in self._places:
+                        if self._is_stopped:
+                            return self._end_all()
+                        self._look_after(place)
+                    time.sleep(0.1)
+            except BaseException:
+                self._end_all()
+                raise
+        if self._has_given_up:
             return 1
-        return JOBS_FAILED if self._has_failed_jobs() else 0
+        return JOBS_FAILED if self._have_jobs_failed or self._has_failed_jobs() else 0
 
     def _stop(self, number: int, frame: Any) -> None:
         # No Event: its lock may be held by what is interrupted here. The workers are told at once,
@@ -128,11 +123,11 @@ class Supervisor:
                 self._start(place)
             return
         status = place.process.poll()
-        if status is None:
+        if status is None or self._is_stopped:  # then it died of the signal
             return
         place.process = None
         if status in (0, JOBS_FAILED):
-            self.failed |= status == JOBS_FAILED
+            self._have_jobs_failed |= status == JOBS_FAILED
             place.ended = not self.forever
             place.restart_at = time.monotonic() + FIRST_PAUSE
             return
@@ -168,7 +163,7 @@ class Supervisor:
             place.in_vain += 1
         pause = min(FIRST_PAUSE * 2 ** (place.deaths - 1), LONGEST_PAUSE)
         if place.in_vain >= MOST_DEATHS:
-            place.ended, self.failed = True, True
+            place.ended = self._has_given_up = True
             self.say(f"worker {place.number}: {reason}, {place.in_vain} times; it is given up")
             return
         place.restart_at = time.monotonic() + pause

@@ -34,8 +34,9 @@ Until = Literal["nothing pending", "nothing running", "forever"]
 
 ENTER_SECONDS = 1.0  # from the end of one entering of new jobs to the next, of all workers
 IDLE_ENTER_SECONDS = 5.0  # the same where all wait for more
-POLL_SECONDS = (0.2, 0.6)  # a worker without a job looks again after a time between these
-IDLE_POLL_SECONDS = (1.0, 3.0)  # the same where it waits for more
+# A worker without a job looks again after about so many seconds: the longer it has had none, the
+# rarer. Hundreds of idle ones are not to keep the server busy.
+FIRST_POLL, LONGEST_POLL = 0.4, 3.0
 MAX_LOSSES = 5
 ENTERING = "enter_jobs"
 
@@ -104,6 +105,7 @@ class WorkLoop:
         self._conditions = [] if self.restriction is None else [self.restriction]
         self._may_hold = False
         self._found_nothing: str | None = None  # the server's time
+        self._idle_since = 0.0
         self._bar = TableBar(shown=self.announce is not None)
         # The dead may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
@@ -252,32 +254,39 @@ class WorkLoop:
         self._finder.forget()
         rest(self.heart)
         if self._found_nothing is None:
-            self._found_nothing = server_time(self.connection)
-        if not self.shares:
-            if self._enter(self._queues):
-                return True
-        elif not self._have_entered():
-            return True
-        # All jobs that there are were entered after this worker had found none.
-        if self._finder.pending(self.connection):
-            return True
+            self._found_nothing, self._idle_since = server_time(self.connection), time.monotonic()
         forever = self.until == "forever"
+        if not self.shares:
+            look_again = bool(self._enter(self._queues))
+        elif forever:
+            look_again = self._enter_in_turn(IDLE_ENTER_SECONDS)
+        else:
+            # Afterwards all jobs that there are were entered after this worker had found none.
+            look_again = not self._have_entered()
+        if look_again or (not forever and self._finder.pending(self.connection)):
+            return True
         if forever or self._is_anyone_to_wait_for():
-            self.stop.wait(random.uniform(*(IDLE_POLL_SECONDS if forever else POLL_SECONDS)))
+            self._pause()
             return True
         return False
 
     def _have_entered(self) -> bool:
         """Wait until someone has entered all new jobs; return False where there are some before."""
         began = server_time(self.connection)
-        pause = IDLE_ENTER_SECONDS if self.until == "forever" else ENTER_SECONDS
         while not self.stop.is_set():
-            if self._enter_in_turn(pause) or was_done_since(self.connection, ENTERING, began):
+            if self._enter_in_turn(ENTER_SECONDS) or was_done_since(
+                self.connection, ENTERING, began
+            ):
                 return True
-            self.stop.wait(random.uniform(*POLL_SECONDS))
+            self._pause()
             if self._finder.pending(self.connection):
                 return False
         return True
+
+    def _pause(self) -> None:
+        idle = time.monotonic() - self._idle_since
+        seconds = min(max(idle / 10, FIRST_POLL), LONGEST_POLL)
+        self.stop.wait(random.uniform(0.5, 1.5) * seconds)
 
     def _enter_in_turn(self, pause: float) -> bool:
         """Enter the new jobs of all tables, if it is this worker's turn; return whether it was."""

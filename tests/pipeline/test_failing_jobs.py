@@ -108,6 +108,25 @@ def test_a_crash_of_the_loop_counts_as_a_loss(database, submission, monkeypatch)
     assert p.LostJob.fetch1("reason") == "RuntimeError: CUDA error: broken"
 
 
+def test_a_crash_keeps_how_far_its_job_was(database, submission, monkeypatch):
+    """So that workers which crash now and then, each further on, do not fail the job."""
+    p = database
+    p.submit(submission)
+    reached = iter([11, 21])
+
+    def crash(*rows, progress, **options):
+        progress(next(reached), 10_000, 0.5)
+        raise RuntimeError("CUDA error: broken")
+
+    monkeypatch.setattr(training, "train_from_rows", crash)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="CUDA error"):
+            WorkLoop((p.Training,), beat_seconds=0.3).run()
+    monkeypatch.undo()
+    assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
+    assert sorted(p.LostJob.to_arrays("first_iteration")) == [10, 20]
+
+
 def test_files_of_a_commit_that_was_not_done_go(database, submission, store, monkeypatch):
     p = database
     p.submit(submission)

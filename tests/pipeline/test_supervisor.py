@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -104,3 +105,59 @@ def test_deaths_in_an_outage_do_not_count(database, monkeypatch):
     )
     assert watcher.run() == 1
     assert len(said) == 3 * supervisor.MOST_DEATHS
+
+
+def test_status_tells_failed_jobs_from_other_trouble(database):
+    failing = (sys.executable, "-c", f"raise SystemExit({supervisor.JOBS_FAILED})")
+    said: list[str] = []
+    assert supervisor.Supervisor(2, [], say=said.append, command=failing).run() == 3
+    assert said == []
+
+
+def supervising(handler) -> subprocess.Popen[str]:
+    """Start a supervisor of one process that says that it lives, under a handler of SIGHUP."""
+    living = (sys.executable, "-c", "import time; print('there', flush=True); time.sleep(300)")
+    program = (
+        "from pipeline.supervisor import Supervisor; "
+        f"raise SystemExit(Supervisor(1, [], command={living!r}).run())"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, handler),
+    )
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_terminal_that_closes_ends_it_unless_nohup(handler):
+    with supervising(handler) as process:
+        try:
+            assert process.stdout.readline() == "there\n"
+            process.send_signal(signal.SIGHUP)
+            if handler is signal.SIG_DFL:
+                assert process.wait(10) == 0
+            else:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(2)
+                process.terminate()
+                assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def test_who_dies_of_the_signal_is_not_started_again(database, monkeypatch):
+    """The signal comes between two looks, and its worker has not yet set its own handler."""
+    said: list[str] = []
+    sleeping = (sys.executable, "-c", "import time; time.sleep(300)")
+    watcher = supervisor.Supervisor(1, [], say=said.append, command=sleeping)
+    (place,) = watcher._places
+
+    def signalled(seconds):
+        process = place.process
+        os.kill(os.getpid(), signal.SIGTERM)
+        process.wait(10)
+
+    monkeypatch.setattr(supervisor.time, "sleep", signalled)
+    assert watcher.run() == 0
+    assert said == []
