@@ -12,6 +12,7 @@ Measured:
 - entering all jobs with one statement, beside DataJoint's ``jobs.refresh`` (``--refresh``: slow);
 - the time to take the next job, at the pace of jobs that last ``--job-seconds`` and without pause;
 - heartbeats a second;
+- what workers without a job ask of the server: the real loop of workers that wait for more;
 - results a second: a row of `Training`, without arrays, and the end of its job in one transaction.
 """
 
@@ -37,6 +38,7 @@ from pipeline.finder import Finder
 from pipeline.heart import Heart, Host
 from pipeline.queue import Key, Queue
 from pipeline.server import jobs_now, transaction
+from pipeline.worker import LONGEST_POLL, WorkLoop
 
 PREFIX = "rnn_sizing"
 PROCESSES = 4
@@ -75,6 +77,8 @@ class SimulatedWorker(threading.Thread):
         self.taking: list[float] = []
         self.ending: list[float] = []
         self.beating: list[float] = []
+        self.looking: list[float] = []
+        self.asked = 0
         self.connection = database.second_connection()
         host = Host("simulated", os.getpid(), "cpu", 1, "0")
         self.heart = Heart(database.second_connection, host, [], beat_seconds=10.0)
@@ -122,6 +126,57 @@ class SimulatedWorker(threading.Thread):
             self.beating.append(time.perf_counter() - began)
 
 
+_entering = threading.Lock()
+
+
+class IdleLoop(WorkLoop):
+    """The loop of a worker, on a connection of its own, that counts what it asks."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.own = database.second_connection()
+        super().__init__(*args, **options)
+        self.n_queries = 0
+        query = self.own.query
+
+        def counted(*given: Any, **named: Any) -> Any:
+            self.n_queries += 1
+            return query(*given, **named)
+
+        self.own.query = counted
+
+    @property
+    def connection(self) -> Any:
+        """The loop's own."""
+        return self.own
+
+    def _enter(self, queues: Any) -> int:
+        with _entering:  # threads of a process share what DataJoint looks up of its tables
+            return super()._enter(queues)
+
+
+class IdleWorker(SimulatedWorker):
+    """Finds nothing to do, and waits for more; it has already waited for a while."""
+
+    def __init__(self, queues: list[Queue], job_seconds: float, until: float) -> None:
+        super().__init__(queues, job_seconds, until)
+        self.loop = IdleLoop([queue.table for queue in queues], until="forever", shares=True)
+        self.loop.heart.worker_id = self.heart.worker_id
+        self.loop._found_nothing, self.loop._idle_since = "", time.monotonic() - 600.0
+        for queue in self.loop.heart.queues:
+            _ = queue.sql_name, queue.primary_key, queue.is_pending()
+
+    def run(self) -> None:
+        """Look for jobs until the time is over."""
+        loop = self.loop
+        self.loop.stop.wait(random.random() * LONGEST_POLL)  # they have not all begun at once
+        while time.time() < self.until:
+            before, began = loop.n_queries, time.perf_counter()
+            assert loop._take() is None
+            self.looking.append(time.perf_counter() - began)
+            loop._is_more_to_come()
+            self.asked += loop.n_queries - before
+
+
 class BeatingHeart(SimulatedWorker):
     """Beats without pause."""
 
@@ -150,7 +205,8 @@ def _in_process(
         worker.join()
     results.put(
         {what: [t for w in workers for t in getattr(w, what)]
-         for what in ("taking", "ending", "beating")}
+         for what in ("taking", "ending", "beating", "looking")}
+        | {"asked": [sum(worker.asked for worker in workers)]}
     )  # fmt: skip
 
 
@@ -247,8 +303,15 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
         (f"jobs of {options.job_seconds:.0f} s", SimulatedWorker, options.job_seconds),
         ("jobs of no length", SimulatedWorker, 0.0),
         ("heartbeats without pause", BeatingHeart, 0.0),
+        ("no jobs", IdleWorker, 0.0),
     ):
+        if kind is IdleWorker:
+            for table in (queue.jobs, pipeline.Training(), pipeline.Cohort()):
+                table.delete_quick()
         times = simulate(kind, arguments, options.workers, job_seconds, options.seconds)
+        n_asked = sum(times.pop("asked"))
+        if n_asked:
+            result[f"{name}: questions a second"] = round(n_asked / options.seconds)
         for what, values in times.items():
             if values:
                 lines.append(_line(f"{name}: {what}", values, options.seconds))

@@ -18,7 +18,7 @@ from datajoint.settings import find_config_file
 from . import codecs as codecs  # registers <figure@...>
 from . import schemas
 from .declaration import TablesMissing
-from .sockets import notice_silence
+from .sessions import prepare_session
 from .store import StoreError, check_s3, folder_store, is_s3, s3_store
 from .store_mark import mark_store
 from .store_watch import StoreAway, folder_of_store, remember_mark
@@ -282,7 +282,7 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
             use_tls=False if host.startswith("/") else _tls(kind),
             backend=kind,
         )
-        notice_silence(opened)
+        prepare_session(opened)
         return opened
     except DatabaseError:
         raise

@@ -22,7 +22,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from .sockets import notice_silence
+from .sessions import prepare_session
 from .store_watch import store_is_away
 
 Result = TypeVar("Result")
@@ -152,7 +152,7 @@ def reconnect(connection: dj.Connection) -> None:
     logger.setLevel(logging.ERROR)  # a fall-back without TLS was said at the first connection
     try:
         connection.connect()
-        notice_silence(connection)
+        prepare_session(connection)
     finally:
         logger.setLevel(level)
 

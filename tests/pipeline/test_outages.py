@@ -117,6 +117,33 @@ def test_connections_are_dropped_again_and_again(lab: Laboratory, own_server, st
     assert_all_right(40, store)
 
 
+def test_server_that_ends_resting_sessions(lab: Laboratory, own_server, store):
+    """A job that computes within its transaction rests longer, and is not computed again."""
+    import pipeline
+
+    connection = pipeline_database.connection()
+    if own_server.backend == "mysql":
+        limit, back = "SET GLOBAL wait_timeout=1", "SET GLOBAL wait_timeout=DEFAULT"
+    else:
+        what = f"ALTER ROLE {own_server.user} {{}} idle_in_transaction_session_timeout"
+        limit, back = what.format("SET") + "='1s'", what.format("RESET")
+    pipeline.submit(submission(5))
+    fill([Training])
+    connection.query(limit)
+    try:
+        lab.order("validation", "sleep")
+        (worker,) = lab.start("--table=Validation", "--forever")
+        wait_until(lambda: lab.sleeps("validation", worker))
+        time.sleep(2.5)
+        lab.order("validation", None)
+        wait_until(lambda: len(Validation()) == 2)
+    finally:
+        connection.query(back)
+    lab.end()
+    assert "waiting" not in lab.log(worker)
+    assert_nobody_was_lost()
+
+
 def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
     """Its folder is a mount point: nothing may be written where it was."""
     import pipeline

@@ -1,4 +1,4 @@
-"""What the system is told of a connection."""
+"""What server and system are told of a connection once it is open."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from contextlib import suppress
 from typing import Any
 
 SILENT_SECONDS = 30  # after which a server that does not answer is given up
+IDLE_SECONDS = 86_400  # that a session may rest, whatever the server's own limit: a day
+
+
+def prepare_session(connection: Any) -> None:
+    """Let a session rest as long as a job may need, and have it end when the server is gone."""
+    notice_silence(connection)
+    # Some jobs compute within their transaction. Were it ended for its silence, they would be
+    # computed again, and again.
+    if connection.adapter.backend == "mysql":
+        limit = f"SET SESSION wait_timeout={IDLE_SECONDS}"
+    else:
+        limit = f"SET idle_in_transaction_session_timeout='{IDLE_SECONDS}s'"
+    connection.query(limit, reconnect=False)
 
 
 def notice_silence(connection: Any) -> None:
