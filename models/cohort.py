@@ -6,6 +6,7 @@ import copy
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from tasks_lib.errors import check_int
 
 from .checkpoints import (
     CHECKPOINT_SECONDS,
+    CheckpointNotWritten,
     Checkpoints,
     KeptState,
     Schedule,
@@ -93,8 +95,8 @@ def train_cohort(
     checkpoint_every : int, optional
         Iterations from one writing to the next. Without it time decides.
     checkpoint_seconds : float
-        Seconds from one writing to the next, or 100 times what the last one took, if that is
-        longer.
+        Seconds from one writing to the next, or 100 times what the last one took (ten minutes at
+        most), if that is longer.
     stop : callable, optional
         Asked after every iteration, and before another batch of networks is begun. Where it says
         True, the state is written and the training ends. Every call does an iteration at least.
@@ -115,19 +117,31 @@ def train_cohort(
         joint_penalties(trainings)
     parts: list[range] = []
     trials_at_once = None
+    # What is to be written before any other state: how the networks are divided, and the last
+    # states of finished batches, as long as the store does not take them.
+    owed: dict[str, bytes] = {}
+
+    def pay() -> None:
+        if store is not None:
+            for name in [*owed]:
+                store.write(name, owed[name])
+                del owed[name]
+
     if seeds:
         division = _division_of(store, len(seeds))
         parts, trials_at_once = division or _divided(
             _task_of(task, seeds[0]), nets, trainings, torch.device(chosen), dtype
         )
         if store is not None and division is None:
-            _keep_division(store, parts, trials_at_once)
+            owed[DIVISION] = _division_as_bytes(parts, trials_at_once)
     networks: list[TrainedNetwork] = []
     seconds = 0.0
     got_on = False
     for number, part in enumerate(parts):
         done = number * trainings[0].max_iter
         if got_on and stop is not None and stop():
+            with suppress(CheckpointNotWritten):
+                pay()
             raise TrainingStopped(done)
         own = [int(seeds[i]) for i in part]
         tasks = [_task_of(task, seed) for seed in own]
@@ -144,11 +158,13 @@ def train_cohort(
 
         # Seeds may come twice in a sweep, so that the place of the networks is in the name too.
         name = f"networks_{part[0]}_{part[-1]}_seeds_{own[0]}_{own[-1]}.npz"
-        state = None if store is None else KeptState(store, name, schedule)
+        state = None if store is None else KeptState(store, name, schedule, pay)
         try:
             networks += trainer.run_training(report, state, stop=stop)
         except TrainingStopped as stopped:
             raise TrainingStopped(done + stopped.iteration) from None
+        if state is not None and state.iteration != trainer.iteration:
+            owed[name] = trainer.state_bytes()
         seconds += trainer.seconds
     return CohortResult(networks, chosen, seconds)
 
@@ -201,9 +217,9 @@ def _division_of(
     return (parts, trials) if whole and edges[-1] == n_networks else None
 
 
-def _keep_division(store: Checkpoints, parts: Sequence[range], trials_at_once: int | None) -> None:
+def _division_as_bytes(parts: Sequence[range], trials_at_once: int | None) -> bytes:
     kept = {"parts": [[p.start, p.stop] for p in parts], "trials_at_once": trials_at_once}
-    store.write(DIVISION, json.dumps(kept).encode())
+    return json.dumps(kept).encode()
 
 
 def _divided(

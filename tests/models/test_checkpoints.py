@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from models import (
     CheckpointFolder,
+    CheckpointNotWritten,
     Checkpoints,
     NetworkConfig,
     TrainingConfig,
     TrainingStopped,
     train_cohort,
 )
-from models.checkpoints import TIMES_THE_WRITING, KeptState, Schedule
+from models.checkpoints import LONGEST_PAUSE, TIMES_THE_WRITING, KeptState, Schedule
 from models.cohort import DIVISION
 from tasks_lib import ParameterError
 from tests.models.test_training_state import assert_same, damage, flip_flop, make
@@ -245,9 +246,9 @@ def test_time_decides_when_a_state_is_written(clock, cost, wanted):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(0.0, 500.0), min_size=1, max_size=6))
+@given(st.lists(st.floats(0.0, LONGEST_PAUSE / TIMES_THE_WRITING), min_size=1, max_size=6))
 def test_writing_costs_a_hundredth(costs):
-    """Of the time until the next writing, whatever it took."""
+    """Of the time until the next writing, as long as that is ten minutes at most."""
     clock = SimpleNamespace(now=0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.checkpoints.time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -264,6 +265,19 @@ def test_writing_costs_a_hundredth(costs):
             assert not schedule.is_due(1)
             clock.now += 1e-3 * max(60.0, TIMES_THE_WRITING * cost)
             assert schedule.is_due(1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "took", "pause"), [(60.0, 6.0, 600.0), (60.0, 7200.0, 600.0), (900.0, 60.0, 900.0)]
+)
+def test_one_slow_writing_does_not_cost_hours(clock, seconds, took, pause):
+    schedule = Schedule(seconds=seconds)
+    clock.now += took
+    schedule.written(clock.now - took)
+    clock.now += pause - 0.1
+    assert not schedule.is_due(1)
+    clock.now += 0.2
+    assert schedule.is_due(1)
 
 
 def test_the_schedule_goes_on_from_group_to_group(two_at_a_time, clock):
@@ -329,6 +343,83 @@ def test_what_a_store_raises_comes_through(method, at):
     with pytest.raises(ConnectionError, match="the store is away"):
         train(store, checkpoint_every=2)
     assert_same(train(store).networks, train().networks)  # and is back
+
+
+class Failing(Memory):
+    """Checkpoints that fail at these attempts, the first of which is 1."""
+
+    def __init__(self, *failing):
+        super().__init__()
+        self.failing, self.tried = failing, []
+
+    def write(self, name, content):
+        self.tried.append(name)
+        if len(self.tried) in self.failing:
+            raise CheckpointNotWritten("the store is away")
+        super().write(name, content)
+
+
+@pytest.mark.parametrize("hangs", [0.0, 60.0])
+def test_a_failed_write_is_tried_again_after_the_ordinary_time(clock, hangs):
+    """Not after 100 times what it took, nor 100 times what the last good one took."""
+    trainer, attempts = make(max_iter=40), []
+
+    class Hanging(Failing):
+        def write(self, name, content):
+            attempts.append(trainer.iteration)
+            clock.now += {1: 0.125, 2: hangs, 3: hangs}.get(len(attempts), 0.0)
+            super().write(name, content)
+
+    def second(*rest):
+        clock.now += 1.0
+
+    kept = KeptState(Hanging(2, 3), "one", Schedule(seconds=5.0))
+    trainer.run_training(second, kept)
+    assert attempts == [6, 19, 24, 29, 34, 39, 40]
+    assert kept.iteration == 40
+
+
+def test_a_stop_writes_what_failed_in_the_same_iteration():
+    store = Failing(1)
+    with pytest.raises(TrainingStopped):
+        make().run_training(checkpoint=KeptState(store, "one", Schedule(every=4)), stop=after(4))
+    assert (store.tried, store.written) == (["one", "one"], ["one"])
+    steps = []
+    make().run_training(lambda step, *rest: steps.append(step), KeptState(store, "one"))
+    assert steps[0] == 5
+
+
+def test_a_stop_whose_state_is_not_taken_leaves_the_one_before():
+    store, steps = Failing(2, 3, 4, 5), []
+    for n in (4, 2):
+        with pytest.raises(TrainingStopped):
+            make().run_training(
+                checkpoint=KeptState(store, "one", Schedule(every=2)), stop=after(n)
+            )
+    make().run_training(lambda step, *rest: steps.append(step), KeptState(store, "one"))
+    assert steps[0] == 3
+
+
+def test_no_state_is_without_the_division_that_it_belongs_to():
+    """Otherwise a machine with other memory might divide anew, and start over."""
+    store = Failing(1, 2)
+    with pytest.raises(TrainingStopped):
+        train(store, checkpoint_every=2, stop=after(6))
+    assert store.tried == [DIVISION, DIVISION, DIVISION, *store.states]
+    assert store.written == [DIVISION, *store.states]
+
+
+@pytest.mark.parametrize("at", [MAX_ITER + 1, MAX_ITER + 3])
+def test_a_finished_batch_is_written_when_the_store_is_back(two_at_a_time, at):
+    """Even where the training stops in the next batch, or before it."""
+    whole, store = train(seeds=range(6)), Failing(1, 2)
+    with pytest.raises(TrainingStopped):
+        train(store, seeds=range(6), stop=after(at), checkpoint_every=MAX_ITER)
+    assert DIVISION in store.contents
+    steps = []
+    result = train(store, seeds=range(6), progress=lambda step, *rest: steps.append(step))
+    assert steps[0] == at
+    assert_same(result.networks, whole.networks)
 
 
 def test_a_store_that_swallows_its_failures_trains_on():

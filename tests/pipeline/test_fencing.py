@@ -11,10 +11,13 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datajoint.errors import LostConnectionError
 from datajoint.storage import StorageBackend
 
+from models import TrainingStopped
+from models.atomic_file import write_atomically
 from pipeline import database as pipeline_database
 from pipeline.heart import renew_session
 from pipeline.job import Job, JobLost, run_job
@@ -282,6 +285,31 @@ def test_disk_full_at_a_checkpoint(database, store, monkeypatch, caplog):
         assert run(job, connection)
     assert "No space left" in caplog.text
     assert_all_right(1, store)
+
+
+def test_told_to_end_while_a_checkpoint_fails(database, store, monkeypatch):
+    """It is written once more, so that nothing of the training is lost."""
+
+    failed = []
+
+    def full(path, write):
+        if path.name.startswith("networks_") and not failed:
+            failed.append(path)
+            job.stop.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, write)
+
+    monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
+    with taken(database=database) as (job, connection):
+        job.checkpoint_seconds = 1e-9
+        with pytest.raises(TrainingStopped) as stopped:
+            run(job, connection)
+        (state,) = store.glob("checkpoints/*/*/networks_*")
+        assert int(np.load(state)["iteration"]) == stopped.value.iteration == 1
+        job.stop.clear()
+        assert run(job, connection)
+    assert_all_right(1, store)
+    assert_identical()
 
 
 def test_store_goes_away_while_inserting(database, store, monkeypatch):
