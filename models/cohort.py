@@ -27,7 +27,7 @@ from .checkpoints import (
 )
 from .config import NetworkConfig
 from .connectivity import stream
-from .devices import checked_device
+from .devices import checked_device, kind_of
 from .memory import TrainingSize, plan_memory
 from .rnn_torch import RNNTorch
 from .sweep import check_networks, joint_penalties, one_for_each
@@ -38,8 +38,9 @@ from .training_record import TrainedNetwork
 # Of networks that a CPU trains as one batch; see `groups`.
 MOST_NETWORKS = 16
 MOST_VALUES = 2**24
-# What says, beside the states of trainings, which networks are one batch.
-DIVISION = "division.json"
+# What says, beside the states of trainings, which networks are one batch. Each kind of device has
+# its own, and states of its own: another could not go on with them to the same bits.
+DIVISION = "division_{kind}.json"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def train_cohort(
     dtype : torch.dtype
         Precision of the training.
     checkpoints : str, Path or Checkpoints, optional
-        Folder, or what else keeps the states of the trainings; what an earlier call left there is
-        gone on with.
+        Folder, or what else keeps the states of the trainings; what an earlier call left there on
+        the same kind of device is gone on with.
     checkpoint_every : int, optional
         Iterations from one writing to the next. Without it time decides.
     checkpoint_seconds : float
@@ -127,13 +128,15 @@ def train_cohort(
                 store.write(name, owed[name])
                 del owed[name]
 
+    kind = kind_of(chosen)
     if seeds:
-        division = _division_of(store, len(seeds))
+        division_name = DIVISION.format(kind=kind)
+        division = _division_of(store, division_name, len(seeds))
         parts, trials_at_once = division or _divided(
             _task_of(task, seeds[0]), nets, trainings, torch.device(chosen), dtype
         )
         if store is not None and division is None:
-            owed[DIVISION] = _division_as_bytes(parts, trials_at_once)
+            owed[division_name] = _division_as_bytes(parts, trials_at_once)
     networks: list[TrainedNetwork] = []
     seconds = 0.0
     got_on = False
@@ -157,7 +160,7 @@ def train_cohort(
                 progress(done + step, len(parts) * n_steps, loss)
 
         # Seeds may come twice in a sweep, so that the place of the networks is in the name too.
-        name = f"networks_{part[0]}_{part[-1]}_seeds_{own[0]}_{own[-1]}.npz"
+        name = f"networks_{part[0]}_{part[-1]}_seeds_{own[0]}_{own[-1]}_{kind}.npz"
         state = None if store is None else KeptState(store, name, schedule, pay)
         try:
             networks += trainer.run_training(report, state, stop=stop)
@@ -198,10 +201,10 @@ def groups(n_networks: int, n_values: int, training: TrainingConfig) -> list[ran
 
 
 def _division_of(
-    store: Checkpoints | None, n_networks: int
+    store: Checkpoints | None, name: str, n_networks: int
 ) -> tuple[list[range], int | None] | None:
     """Return how an earlier call divided the networks, so that its states are gone on with."""
-    content = None if store is None else store.read(DIVISION)
+    content = None if store is None else store.read(name)
     if content is None:
         return None
     try:
@@ -210,7 +213,7 @@ def _division_of(
         trials = kept["trials_at_once"]
         trials = None if trials is None else check_int("trials_at_once", trials, minimum=1)
     except (ValueError, TypeError, KeyError, ArithmeticError):
-        warnings.warn(f"{DIVISION} is damaged. The networks are divided anew.", stacklevel=3)
+        warnings.warn(f"{name} is damaged. The networks are divided anew.", stacklevel=3)
         return None
     edges = [0, *(part.stop for part in parts)]
     whole = all(parts) and [part.start for part in parts] == edges[:-1]

@@ -25,12 +25,13 @@ from models import (
     train_cohort,
 )
 from models.checkpoints import LONGEST_PAUSE, TIMES_THE_WRITING, KeptState, Schedule
-from models.cohort import DIVISION
+from models.cohort import DIVISION as DIVISION_OF
 from tasks_lib import ParameterError
 from tests.models.test_training_state import assert_same, damage, flip_flop, make
 
 MAX_ITER = 8
 SEEDS = [4, 5, 6]
+DIVISION = DIVISION_OF.format(kind="cpu")
 NETWORK = NetworkConfig(
     n_units=6, activation="softplus", dale=True, sigma_rec=0.1, sigma_inp=0.1, sigma_out=0.1
 )
@@ -55,11 +56,13 @@ class Memory:
         return [name for name in self.contents if name != DIVISION]
 
 
-def train(store=None, seeds=SEEDS, dtype=torch.float32, stop=None, progress=None, **training):
+def train(
+    store=None, seeds=SEEDS, dtype=torch.float32, stop=None, progress=None, device="cpu", **training
+):
     kept = {k: training.pop(k) for k in [*training] if k.startswith("checkpoint_")}
     config = TrainingConfig(**{"max_iter": MAX_ITER, "lr": 0.05, **training})
     return train_cohort(
-        flip_flop, NETWORK, config, seeds, device="cpu", dtype=dtype, checkpoints=store,
+        flip_flop, NETWORK, config, seeds, device=device, dtype=dtype, checkpoints=store,
         stop=stop, progress=progress, **kept,
     )  # fmt: skip
 
@@ -471,7 +474,7 @@ def test_a_damaged_division_is_made_anew(content):
         train(store, stop=after(5))
     good = store.contents[DIVISION]
     store.contents[DIVISION] = content
-    with pytest.warns(UserWarning, match=r"division.json is damaged"):
+    with pytest.warns(UserWarning, match=f"{DIVISION} is damaged"):
         result = train(store, progress=lambda step, *rest: steps.append(step))
     assert steps[0] == 6  # divided alike, so that the state still fits
     assert store.contents[DIVISION] == good
@@ -520,5 +523,51 @@ write_atomically(sys.argv[1], half)
     assert path.read_bytes() == old
     steps = []
     result = train(tmp_path, progress=lambda step, *rest: steps.append(step))
+    assert steps[0] == 4
+    assert_same(result.networks, train().networks)
+
+
+# Another kind of device -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work_as(monkeypatch):
+    """Have trainings on the CPU say that they run on another kind of device.
+
+    What that kind would compute is not shown by this, only what is read and written there.
+    """
+
+    def work(kind):
+        for module in ("cohort", "training_state"):
+            monkeypatch.setattr(f"models.{module}.kind_of", lambda device: kind)
+
+    return work
+
+
+def test_each_kind_of_device_goes_on_from_its_own_state(work_as, monkeypatch):
+    """However often they take turns, and each as it divided the networks when it began."""
+    store, steps, done = Memory(), [], {"cuda": 0, "cpu": 0}
+    arguments = {"seeds": range(5), "progress": lambda step, *rest: steps.append(step)}
+    for kind, most in (("cuda", 16), ("cpu", 2), ("cuda", 1), ("cpu", 16)):
+        work_as(kind)
+        monkeypatch.setattr("models.cohort.MOST_NETWORKS", most)
+        before = dict(store.contents)
+        steps.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a training that starts over
+            with pytest.raises(TrainingStopped):
+                train(store, stop=after(3), **arguments)
+        assert steps == [done[kind] + 1, done[kind] + 2, done[kind] + 3]
+        done[kind] += 3
+        changed = {name for name in store.contents if store.contents[name] != before.get(name)}
+        assert changed and all(kind in name for name in changed)
+    assert_same(train(store, **arguments).networks, train(seeds=range(5)).networks)
+
+
+def test_two_devices_of_a_kind_share_their_states():
+    store, steps = Memory(), []
+    with pytest.raises(TrainingStopped):
+        train(store, stop=after(3), device="cpu:0")
+    result = train(store, progress=lambda step, *rest: steps.append(step))
     assert steps[0] == 4
     assert_same(result.networks, train().networks)
