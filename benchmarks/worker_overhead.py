@@ -5,8 +5,8 @@
 Uses the server that DJ_HOST and its kin name, the embedded database otherwise, and schemas of its
 own, which it drops. The same training alone and as a worker's job, in turns in one process; the
 ratio is the median over rounds. Checkpoints: the time to write one, as a share of the time from one
-to the next, which is at least 60 s and a hundred times the writing. ``--threads``: the time of two
-trainings at once on one thread each, beside one after the other on two.
+to the next, which is at least 60 s and a hundred times the writing, up to 600 s. ``--threads``: the
+time of two trainings at once on one thread each, beside one after the other on two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import pipeline
 from models import NetworkConfig, TrainingConfig, train_cohort
-from models.checkpoints import CHECKPOINT_SECONDS, TIMES_THE_WRITING
+from models.checkpoints import Schedule
 from pipeline import schemas
 from pipeline.checkpoints import StoredCheckpoints
 from pipeline.job import Job, begin
@@ -95,9 +95,7 @@ def overhead(name: str, rounds: int, seconds: float) -> dict[str, Any]:
         "each round (%)": [round(100 * (ratio - 1), 2) for ratio in ratios],
         "state (MB)": round(kept.n_bytes / 1e6, 2),
         "writing it (ms)": round(1e3 * writing, 1),
-        "checkpoints (%)": round(
-            100 * writing / max(CHECKPOINT_SECONDS, TIMES_THE_WRITING * writing), 3
-        ),
+        "checkpoints (%)": round(100 * writing / Schedule().pause(writing), 3),
     }
 
 

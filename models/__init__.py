@@ -2,7 +2,7 @@
 
 from . import penalties
 from .activations import ACTIVATIONS, Activation, get_activation
-from .checkpoints import CheckpointFolder, Checkpoints, TrainingStopped
+from .checkpoints import CheckpointFolder, CheckpointNotWritten, Checkpoints, TrainingStopped
 from .cohort import CohortResult, train_cohort
 from .config import NetworkConfig
 from .connections import saddle_connections
@@ -35,6 +35,7 @@ __all__ = [
     "ACTIVATIONS",
     "Activation",
     "CheckpointFolder",
+    "CheckpointNotWritten",
     "Checkpoints",
     "CohortResult",
     "ConditionScores",

@@ -15,10 +15,12 @@ from .atomic_file import write_atomically
 TIMES_THE_WRITING = 100
 # Seconds from one writing to the next where writing takes no time to speak of.
 CHECKPOINT_SECONDS = 60.0
+# Seconds that pass at most, unless more are asked for: one slow writing must not cost hours.
+LONGEST_PAUSE = 600.0
 
 
 class TrainingStopped(Exception):
-    """A training was asked to stop, and has; where there are checkpoints its state is in them.
+    """A training was asked to stop, and has; its state is in the checkpoints, if they took it.
 
     Attributes
     ----------
@@ -35,12 +37,16 @@ class TrainingStopped(Exception):
         return f"the training was asked to stop, and did after iteration {self.iteration}"
 
 
+class CheckpointNotWritten(Exception):
+    """A state could not be written now: the training goes on, and writes a later one soon."""
+
+
 @runtime_checkable
 class Checkpoints(Protocol):
     """Where the states of trainings are kept, by name.
 
-    What either method raises ends the training: whoever can do without a checkpoint catches it in
-    there.
+    What either method raises ends the training, but for `CheckpointNotWritten` of ``write``. One
+    that returns has written: a failure that it keeps to itself is taken for a state.
     """
 
     def read(self, name: str) -> bytes | None:
@@ -93,7 +99,8 @@ class Schedule:
     """When states are written: every so many iterations or, without them, as time goes.
 
     By time, at least ``seconds`` pass from one writing to the next, and at least 100 times what the
-    last one took: however slow the store, checkpoints cost about 1 % of the time at most.
+    last one took, up to ten minutes: checkpoints cost about 1 % of the time at most, unless one
+    takes longer than six seconds. After one that failed it is ``seconds``, whatever it took.
 
     Parameters
     ----------
@@ -112,13 +119,21 @@ class Schedule:
         """Return whether a state is to be written after this iteration."""
         if self.every is not None:
             return iteration % self.every == 0
-        pause = max(self.seconds, TIMES_THE_WRITING * self._took)
-        return time.monotonic() - self._last >= pause
+        return time.monotonic() - self._last >= self.pause(self._took)
+
+    def pause(self, took: float) -> float:
+        """Return the seconds from a writing that took so many to the next."""
+        return max(self.seconds, min(TIMES_THE_WRITING * took, LONGEST_PAUSE))
 
     def written(self, began: float) -> None:
         """Count a writing that began at that time (``time.monotonic``) and ends now."""
         self._last = time.monotonic()
         self._took = self._last - began
+
+    def failed(self) -> None:
+        """Count a writing that failed now."""
+        # What it took says how long the store was away, and nothing of what a writing costs.
+        self._last, self._took = time.monotonic(), 0.0
 
 
 class KeptState:
@@ -130,6 +145,8 @@ class KeptState:
     name : str
     schedule : Schedule, optional
         One for all trainings that follow one another in the same checkpoints.
+    before : callable, optional
+        Called before each writing, and part of it: writes what must be there first.
 
     Attributes
     ----------
@@ -138,11 +155,16 @@ class KeptState:
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, name: str, schedule: Schedule | None = None
+        self,
+        checkpoints: Checkpoints,
+        name: str,
+        schedule: Schedule | None = None,
+        before: Callable[[], None] | None = None,
     ) -> None:
         self.checkpoints = checkpoints
         self.name = name
         self.schedule = Schedule() if schedule is None else schedule
+        self._before = before
         self.iteration: int | None = None
 
     @property
@@ -157,10 +179,19 @@ class KeptState:
         return self.checkpoints.read(self.name)
 
     def write(self, iteration: int, state: Callable[[], bytes]) -> None:
-        """Write the state of an iteration, unless it is there already."""
+        """Write the state of an iteration, unless it is there already.
+
+        Where it could not be written, the one before counts as the one that is there.
+        """
         if iteration == self.iteration:
             return
         began = time.monotonic()
-        self.checkpoints.write(self.name, state())
+        try:
+            if self._before is not None:
+                self._before()
+            self.checkpoints.write(self.name, state())
+        except CheckpointNotWritten:
+            self.schedule.failed()
+            return
         self.schedule.written(began)
         self.iteration = iteration

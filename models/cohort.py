@@ -6,6 +6,7 @@ import copy
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from tasks_lib.errors import check_int
 
 from .checkpoints import (
     CHECKPOINT_SECONDS,
+    CheckpointNotWritten,
     Checkpoints,
     KeptState,
     Schedule,
@@ -25,7 +27,7 @@ from .checkpoints import (
 )
 from .config import NetworkConfig
 from .connectivity import stream
-from .devices import checked_device
+from .devices import checked_device, kind_of
 from .memory import TrainingSize, plan_memory
 from .rnn_torch import RNNTorch
 from .sweep import check_networks, joint_penalties, one_for_each
@@ -36,8 +38,9 @@ from .training_record import TrainedNetwork
 # Of networks that a CPU trains as one batch; see `groups`.
 MOST_NETWORKS = 16
 MOST_VALUES = 2**24
-# What says, beside the states of trainings, which networks are one batch.
-DIVISION = "division.json"
+# What says, beside the states of trainings, which networks are one batch. Each kind of device has
+# its own, and states of its own: another could not go on with them to the same bits.
+DIVISION = "division_{kind}.json"
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,13 @@ def train_cohort(
     dtype : torch.dtype
         Precision of the training.
     checkpoints : str, Path or Checkpoints, optional
-        Folder, or what else keeps the states of the trainings; what an earlier call left there is
-        gone on with.
+        Folder, or what else keeps the states of the trainings; what an earlier call left there on
+        the same kind of device is gone on with.
     checkpoint_every : int, optional
         Iterations from one writing to the next. Without it time decides.
     checkpoint_seconds : float
-        Seconds from one writing to the next, or 100 times what the last one took, if that is
-        longer.
+        Seconds from one writing to the next, or 100 times what the last one took (ten minutes at
+        most), if that is longer.
     stop : callable, optional
         Asked after every iteration, and before another batch of networks is begun. Where it says
         True, the state is written and the training ends. Every call does an iteration at least.
@@ -115,19 +118,33 @@ def train_cohort(
         joint_penalties(trainings)
     parts: list[range] = []
     trials_at_once = None
+    # What is to be written before any other state: how the networks are divided, and the last
+    # states of finished batches, as long as the store does not take them.
+    owed: dict[str, bytes] = {}
+
+    def pay() -> None:
+        if store is not None:
+            for name in [*owed]:
+                store.write(name, owed[name])
+                del owed[name]
+
+    kind = kind_of(chosen)
     if seeds:
-        division = _division_of(store, len(seeds))
+        division_name = DIVISION.format(kind=kind)
+        division = _division_of(store, division_name, len(seeds))
         parts, trials_at_once = division or _divided(
             _task_of(task, seeds[0]), nets, trainings, torch.device(chosen), dtype
         )
         if store is not None and division is None:
-            _keep_division(store, parts, trials_at_once)
+            owed[division_name] = _division_as_bytes(parts, trials_at_once)
     networks: list[TrainedNetwork] = []
     seconds = 0.0
     got_on = False
     for number, part in enumerate(parts):
         done = number * trainings[0].max_iter
         if got_on and stop is not None and stop():
+            with suppress(CheckpointNotWritten):
+                pay()
             raise TrainingStopped(done)
         own = [int(seeds[i]) for i in part]
         tasks = [_task_of(task, seed) for seed in own]
@@ -143,12 +160,14 @@ def train_cohort(
                 progress(done + step, len(parts) * n_steps, loss)
 
         # Seeds may come twice in a sweep, so that the place of the networks is in the name too.
-        name = f"networks_{part[0]}_{part[-1]}_seeds_{own[0]}_{own[-1]}.npz"
-        state = None if store is None else KeptState(store, name, schedule)
+        name = f"networks_{part[0]}_{part[-1]}_seeds_{own[0]}_{own[-1]}_{kind}.npz"
+        state = None if store is None else KeptState(store, name, schedule, pay)
         try:
             networks += trainer.run_training(report, state, stop=stop)
         except TrainingStopped as stopped:
             raise TrainingStopped(done + stopped.iteration) from None
+        if state is not None and state.iteration != trainer.iteration:
+            owed[name] = trainer.state_bytes()
         seconds += trainer.seconds
     return CohortResult(networks, chosen, seconds)
 
@@ -182,10 +201,10 @@ def groups(n_networks: int, n_values: int, training: TrainingConfig) -> list[ran
 
 
 def _division_of(
-    store: Checkpoints | None, n_networks: int
+    store: Checkpoints | None, name: str, n_networks: int
 ) -> tuple[list[range], int | None] | None:
     """Return how an earlier call divided the networks, so that its states are gone on with."""
-    content = None if store is None else store.read(DIVISION)
+    content = None if store is None else store.read(name)
     if content is None:
         return None
     try:
@@ -194,16 +213,16 @@ def _division_of(
         trials = kept["trials_at_once"]
         trials = None if trials is None else check_int("trials_at_once", trials, minimum=1)
     except (ValueError, TypeError, KeyError, ArithmeticError):
-        warnings.warn(f"{DIVISION} is damaged. The networks are divided anew.", stacklevel=3)
+        warnings.warn(f"{name} is damaged. The networks are divided anew.", stacklevel=3)
         return None
     edges = [0, *(part.stop for part in parts)]
     whole = all(parts) and [part.start for part in parts] == edges[:-1]
     return (parts, trials) if whole and edges[-1] == n_networks else None
 
 
-def _keep_division(store: Checkpoints, parts: Sequence[range], trials_at_once: int | None) -> None:
+def _division_as_bytes(parts: Sequence[range], trials_at_once: int | None) -> bytes:
     kept = {"parts": [[p.start, p.stop] for p in parts], "trials_at_once": trials_at_once}
-    store.write(DIVISION, json.dumps(kept).encode())
+    return json.dumps(kept).encode()
 
 
 def _divided(

@@ -12,6 +12,11 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def kind_of(device: str | torch.device) -> str:
+    """Return the kind of a torch device, "cpu" or "cuda": bits are the same only within one."""
+    return torch.device(device).type
+
+
 def checked_device(name: str | None) -> str:
     """Return a device on which this process can compute; the GPU by default, where there is one.
 

@@ -180,8 +180,8 @@ class Trainer:
         checkpoint_every : int, optional
             Iterations from one writing to the next. Without it time decides.
         checkpoint_seconds : float
-            Seconds from one writing to the next, or 100 times what the last one took, if that is
-            longer.
+            Seconds from one writing to the next, or 100 times what the last one took (ten minutes
+            at most), if that is longer.
         stop : callable, optional
             Asked after every iteration. Where it says True before the training's end, the state is
             written and the training ends.

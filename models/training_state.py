@@ -21,6 +21,7 @@ from tasks_lib import Task
 from tasks_lib.base import plain
 from tasks_lib.errors import ParameterError
 
+from .devices import kind_of
 from .rnn_torch import BLOCKS, WEIGHTS, RNNTorch
 from .sweep import told
 from .training_config import TrainingConfig
@@ -173,7 +174,7 @@ def training_identity(
         "n_units": rnn.n_units,
         "seeds": rnn.seeds,
         "precision": str(rnn.dtype),
-        "device": rnn.device.type,
+        "device": kind_of(rnn.device),
         "constraint_method": rnn.constraint_method,
         "bias_range": list(rnn.bias_range),
         "train_x_init": rnn.train_x_init,

@@ -13,6 +13,7 @@ from datajoint.errors import MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 
 from models.atomic_file import write_atomically
+from models.checkpoints import CheckpointNotWritten
 
 from .database import STORE
 from .server import passes
@@ -53,10 +54,14 @@ class StoredCheckpoints:
     def write(self, name: str, content: bytes) -> None:
         """Write the whole of it, or leave what was there.
 
-        A store that fails for a while does not stop a training: the next state will be written.
+        Raises
+        ------
+        CheckpointNotWritten
+            Where the store fails for a while, which does not stop a training, and where the job is
+            no longer ours.
         """
         if not self._is_ours():
-            return
+            raise CheckpointNotWritten("the job is another worker's")
         path = f"{self.folder}/{name}"
         try:
             check_store()
@@ -73,6 +78,7 @@ class StoredCheckpoints:
             if not passes(error):
                 raise
             log.warning("checkpoint %s: %s; the training goes on", path, error)
+            raise CheckpointNotWritten(str(error)) from error
 
     def remove(self) -> None:
         """Remove them, because the results are in."""

@@ -140,7 +140,7 @@ def _give_back(
 
 
 def _record_loss(connection: dj.Connection, queue: Queue, worker: dict[str, Any], key: Key) -> int:
-    """Record that a worker was lost with a job; return how many in a row got no further."""
+    """Record that a worker was lost with a job; return how many since the job last got further."""
     # Else it had just begun: what was said last is of the job before.
     said = None if worker["job_key"] is None else key_of(worker["job_key"])
     known = worker["job_table"] == queue.name and said == key
@@ -148,7 +148,7 @@ def _record_loss(connection: dj.Connection, queue: Queue, worker: dict[str, Any]
     lost = LostJob.full_table_name
     before = connection.query(
         f"SELECT first_iteration FROM {lost} WHERE job_table=%s AND job_hash=%s AND counts "
-        "ORDER BY lost_at DESC",
+        "ORDER BY lost_at",
         args=(queue.name, job_hash(key)),
     ).fetchall()
     # A worker that was taken for dead may take the same job again before it knows: once is enough.
@@ -166,9 +166,8 @@ def _record_loss(connection: dj.Connection, queue: Queue, worker: dict[str, Any]
             str(worker["note"])[:255],
         ),
     )
-    in_a_row = 1
-    for (earlier,) in before:
-        if (earlier or 0) != (first or 0):
-            break
-        in_a_row += 1
-    return in_a_row
+    # It got further where a worker began at an iteration at which none had begun before. To compare
+    # with the last one alone is not enough: each kind of device goes on from states of its own, and
+    # where two take turns, every loss would seem to be news.
+    begun = [earlier or 0 for (earlier,) in before] + [first or 0]
+    return len(begun) - max(begun.index(iteration) for iteration in begun)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from datajoint.errors import DataJointError
 
-from models.devices import checked_device, default_device
+from models.devices import checked_device, default_device, kind_of
 from models.rnn_torch import WEIGHTS
 from tasks_lib.errors import ParameterError
 
@@ -146,7 +146,7 @@ def verify(
     *rows, n_networks = Training().make_fetch(cohort)
     chosen = _device(training["device"], device)
     seeds = [int(key["seed"])]
-    if _kind(chosen) != "cpu":
+    if kind_of(chosen) != "cpu":
         first = int(key["first_seed"])
         seeds = list(range(first, first + int(n_networks)))
     result = train_from_rows(*rows, seeds=seeds, device=chosen, progress=progress)
@@ -165,15 +165,11 @@ def verify(
     )
 
 
-def _kind(device: str) -> str:
-    return device.partition(":")[0]
-
-
 def _device(trained_on: str, wanted: str | None) -> str:
     """Return the device to train on: of the kind that trained it, where there is one here."""
     if wanted is not None:
         return checked_device(wanted)
-    return "cpu" if _kind(trained_on) == "cpu" else default_device()
+    return "cpu" if kind_of(trained_on) == "cpu" else default_device()
 
 
 def _compare(
@@ -250,7 +246,7 @@ def _changes(
         then = bool(training[name]) if name == "code_dirty" else training[name]
         if then != now[name]:
             changes.append(Change(name, then, now[name]))
-    if _kind(training["device"]) != _kind(device):
+    if kind_of(training["device"]) != kind_of(device):
         changes.append(Change("device", training["device"], device))
     canonical: dict[Any, tuple[dict[str, Any], Any]] = {
         Task: (task_row, lambda: Task.canonical(_given(task_row))),

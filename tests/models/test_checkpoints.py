@@ -17,19 +17,21 @@ from hypothesis import strategies as st
 
 from models import (
     CheckpointFolder,
+    CheckpointNotWritten,
     Checkpoints,
     NetworkConfig,
     TrainingConfig,
     TrainingStopped,
     train_cohort,
 )
-from models.checkpoints import TIMES_THE_WRITING, KeptState, Schedule
-from models.cohort import DIVISION
+from models.checkpoints import LONGEST_PAUSE, TIMES_THE_WRITING, KeptState, Schedule
+from models.cohort import DIVISION as DIVISION_OF
 from tasks_lib import ParameterError
 from tests.models.test_training_state import assert_same, damage, flip_flop, make
 
 MAX_ITER = 8
 SEEDS = [4, 5, 6]
+DIVISION = DIVISION_OF.format(kind="cpu")
 NETWORK = NetworkConfig(
     n_units=6, activation="softplus", dale=True, sigma_rec=0.1, sigma_inp=0.1, sigma_out=0.1
 )
@@ -54,11 +56,13 @@ class Memory:
         return [name for name in self.contents if name != DIVISION]
 
 
-def train(store=None, seeds=SEEDS, dtype=torch.float32, stop=None, progress=None, **training):
+def train(
+    store=None, seeds=SEEDS, dtype=torch.float32, stop=None, progress=None, device="cpu", **training
+):
     kept = {k: training.pop(k) for k in [*training] if k.startswith("checkpoint_")}
     config = TrainingConfig(**{"max_iter": MAX_ITER, "lr": 0.05, **training})
     return train_cohort(
-        flip_flop, NETWORK, config, seeds, device="cpu", dtype=dtype, checkpoints=store,
+        flip_flop, NETWORK, config, seeds, device=device, dtype=dtype, checkpoints=store,
         stop=stop, progress=progress, **kept,
     )  # fmt: skip
 
@@ -245,9 +249,9 @@ def test_time_decides_when_a_state_is_written(clock, cost, wanted):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(0.0, 500.0), min_size=1, max_size=6))
+@given(st.lists(st.floats(0.0, LONGEST_PAUSE / TIMES_THE_WRITING), min_size=1, max_size=6))
 def test_writing_costs_a_hundredth(costs):
-    """Of the time until the next writing, whatever it took."""
+    """Of the time until the next writing, as long as that is ten minutes at most."""
     clock = SimpleNamespace(now=0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.checkpoints.time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -264,6 +268,19 @@ def test_writing_costs_a_hundredth(costs):
             assert not schedule.is_due(1)
             clock.now += 1e-3 * max(60.0, TIMES_THE_WRITING * cost)
             assert schedule.is_due(1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "took", "pause"), [(60.0, 6.0, 600.0), (60.0, 7200.0, 600.0), (900.0, 60.0, 900.0)]
+)
+def test_one_slow_writing_does_not_cost_hours(clock, seconds, took, pause):
+    schedule = Schedule(seconds=seconds)
+    clock.now += took
+    schedule.written(clock.now - took)
+    clock.now += pause - 0.1
+    assert not schedule.is_due(1)
+    clock.now += 0.2
+    assert schedule.is_due(1)
 
 
 def test_the_schedule_goes_on_from_group_to_group(two_at_a_time, clock):
@@ -331,6 +348,83 @@ def test_what_a_store_raises_comes_through(method, at):
     assert_same(train(store).networks, train().networks)  # and is back
 
 
+class Failing(Memory):
+    """Checkpoints that fail at these attempts, the first of which is 1."""
+
+    def __init__(self, *failing):
+        super().__init__()
+        self.failing, self.tried = failing, []
+
+    def write(self, name, content):
+        self.tried.append(name)
+        if len(self.tried) in self.failing:
+            raise CheckpointNotWritten("the store is away")
+        super().write(name, content)
+
+
+@pytest.mark.parametrize("hangs", [0.0, 60.0])
+def test_a_failed_write_is_tried_again_after_the_ordinary_time(clock, hangs):
+    """Not after 100 times what it took, nor 100 times what the last good one took."""
+    trainer, attempts = make(max_iter=40), []
+
+    class Hanging(Failing):
+        def write(self, name, content):
+            attempts.append(trainer.iteration)
+            clock.now += {1: 0.125, 2: hangs, 3: hangs}.get(len(attempts), 0.0)
+            super().write(name, content)
+
+    def second(*rest):
+        clock.now += 1.0
+
+    kept = KeptState(Hanging(2, 3), "one", Schedule(seconds=5.0))
+    trainer.run_training(second, kept)
+    assert attempts == [6, 19, 24, 29, 34, 39, 40]
+    assert kept.iteration == 40
+
+
+def test_a_stop_writes_what_failed_in_the_same_iteration():
+    store = Failing(1)
+    with pytest.raises(TrainingStopped):
+        make().run_training(checkpoint=KeptState(store, "one", Schedule(every=4)), stop=after(4))
+    assert (store.tried, store.written) == (["one", "one"], ["one"])
+    steps = []
+    make().run_training(lambda step, *rest: steps.append(step), KeptState(store, "one"))
+    assert steps[0] == 5
+
+
+def test_a_stop_whose_state_is_not_taken_leaves_the_one_before():
+    store, steps = Failing(2, 3, 4, 5), []
+    for n in (4, 2):
+        with pytest.raises(TrainingStopped):
+            make().run_training(
+                checkpoint=KeptState(store, "one", Schedule(every=2)), stop=after(n)
+            )
+    make().run_training(lambda step, *rest: steps.append(step), KeptState(store, "one"))
+    assert steps[0] == 3
+
+
+def test_no_state_is_without_the_division_that_it_belongs_to():
+    """Otherwise a machine with other memory might divide anew, and start over."""
+    store = Failing(1, 2)
+    with pytest.raises(TrainingStopped):
+        train(store, checkpoint_every=2, stop=after(6))
+    assert store.tried == [DIVISION, DIVISION, DIVISION, *store.states]
+    assert store.written == [DIVISION, *store.states]
+
+
+@pytest.mark.parametrize("at", [MAX_ITER + 1, MAX_ITER + 3])
+def test_a_finished_batch_is_written_when_the_store_is_back(two_at_a_time, at):
+    """Even where the training stops in the next batch, or before it."""
+    whole, store = train(seeds=range(6)), Failing(1, 2)
+    with pytest.raises(TrainingStopped):
+        train(store, seeds=range(6), stop=after(at), checkpoint_every=MAX_ITER)
+    assert DIVISION in store.contents
+    steps = []
+    result = train(store, seeds=range(6), progress=lambda step, *rest: steps.append(step))
+    assert steps[0] == at
+    assert_same(result.networks, whole.networks)
+
+
 def test_a_store_that_swallows_its_failures_trains_on():
     class Forgetful(Memory):
         def write(self, name, content):
@@ -380,7 +474,7 @@ def test_a_damaged_division_is_made_anew(content):
         train(store, stop=after(5))
     good = store.contents[DIVISION]
     store.contents[DIVISION] = content
-    with pytest.warns(UserWarning, match=r"division.json is damaged"):
+    with pytest.warns(UserWarning, match=f"{DIVISION} is damaged"):
         result = train(store, progress=lambda step, *rest: steps.append(step))
     assert steps[0] == 6  # divided alike, so that the state still fits
     assert store.contents[DIVISION] == good
@@ -429,5 +523,51 @@ write_atomically(sys.argv[1], half)
     assert path.read_bytes() == old
     steps = []
     result = train(tmp_path, progress=lambda step, *rest: steps.append(step))
+    assert steps[0] == 4
+    assert_same(result.networks, train().networks)
+
+
+# Another kind of device -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work_as(monkeypatch):
+    """Have trainings on the CPU say that they run on another kind of device.
+
+    What that kind would compute is not shown by this, only what is read and written there.
+    """
+
+    def work(kind):
+        for module in ("cohort", "training_state"):
+            monkeypatch.setattr(f"models.{module}.kind_of", lambda device: kind)
+
+    return work
+
+
+def test_each_kind_of_device_goes_on_from_its_own_state(work_as, monkeypatch):
+    """However often they take turns, and each as it divided the networks when it began."""
+    store, steps, done = Memory(), [], {"cuda": 0, "cpu": 0}
+    arguments = {"seeds": range(5), "progress": lambda step, *rest: steps.append(step)}
+    for kind, most in (("cuda", 16), ("cpu", 2), ("cuda", 1), ("cpu", 16)):
+        work_as(kind)
+        monkeypatch.setattr("models.cohort.MOST_NETWORKS", most)
+        before = dict(store.contents)
+        steps.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a training that starts over
+            with pytest.raises(TrainingStopped):
+                train(store, stop=after(3), **arguments)
+        assert steps == [done[kind] + 1, done[kind] + 2, done[kind] + 3]
+        done[kind] += 3
+        changed = {name for name in store.contents if store.contents[name] != before.get(name)}
+        assert changed and all(kind in name for name in changed)
+    assert_same(train(store, **arguments).networks, train(seeds=range(5)).networks)
+
+
+def test_two_devices_of_a_kind_share_their_states():
+    store, steps = Memory(), []
+    with pytest.raises(TrainingStopped):
+        train(store, stop=after(3), device="cpu:0")
+    result = train(store, progress=lambda step, *rest: steps.append(step))
     assert steps[0] == 4
     assert_same(result.networks, train().networks)

@@ -8,10 +8,10 @@ import datajoint as dj
 import pytest
 from datajoint.errors import LostConnectionError
 
-from pipeline import server, training
+from pipeline import reaper, server, training
 from pipeline.database import second_connection
 from pipeline.heart import Heart, Host
-from pipeline.job import current_job
+from pipeline.job import begin, current_job
 from pipeline.queue import Queue
 from pipeline.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
@@ -125,6 +125,41 @@ def test_a_crash_keeps_how_far_its_job_was(database, submission, monkeypatch):
     monkeypatch.undo()
     assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
     assert sorted(p.LostJob.to_arrays("first_iteration")) == [10, 20]
+
+
+@pytest.mark.parametrize(
+    ("begun", "fails"),
+    [
+        ([0, 0, 0], True),
+        ([0, 400, 400, 400], True),
+        ([0, 0, 400, 400, 800, 800], False),
+        ([400, 0, 400, 0], True),  # a GPU and a CPU take turns
+        ([400, 0, 800, 0, 800], True),
+        ([400, 0, 800, 0, 1200, 100, 1200], False),
+        ([0, None, 0], True),  # one died before it had begun
+    ],
+)
+def test_a_job_fails_that_gets_no_further(database, submission, begun, fails):
+    """Whatever kinds of devices take turns with it, each from a state of its own."""
+    p = database
+    p.submit(submission)
+    queue = Queue(p.Training)
+    connection = p.database.connection()
+    queue.enter(connection)
+    (key,) = queue.candidates(connection)
+    for number, first in enumerate(begun):
+        heart = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue])
+        heart._enter(None)
+        assert queue.take(connection, key, heart.worker_id, "0", 1)
+        if first is not None:
+            begin(heart, queue, key)
+            heart.report.first_iteration = first
+            heart._beat()
+        assert reaper.declare_dead(connection, heart.worker_id, "killed") == 1
+        heart.stop()
+        reaper.give_back_jobs_of_the_dead(connection, [queue], max_losses=3)
+        has_failed = bool(p.failures())
+        assert has_failed == (fails and number == len(begun) - 1), number
 
 
 def test_files_of_a_commit_that_was_not_done_go(database, submission, store, monkeypatch):

@@ -11,11 +11,15 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datajoint.errors import LostConnectionError
 from datajoint.storage import StorageBackend
 
+from models import TrainingStopped
+from models.atomic_file import write_atomically
 from pipeline import database as pipeline_database
+from pipeline.checkpoints import StoredCheckpoints
 from pipeline.heart import renew_session
 from pipeline.job import Job, JobLost, run_job
 from pipeline.performance import Validation
@@ -282,6 +286,60 @@ def test_disk_full_at_a_checkpoint(database, store, monkeypatch, caplog):
         assert run(job, connection)
     assert "No space left" in caplog.text
     assert_all_right(1, store)
+
+
+def test_told_to_end_while_a_checkpoint_fails(database, store, monkeypatch):
+    """It is written once more, so that nothing of the training is lost."""
+    failed = []
+
+    def full(path, write):
+        if path.name.startswith("networks_") and not failed:
+            failed.append(path)
+            job.stop.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, write)
+
+    monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
+    with taken(database=database) as (job, connection):
+        job.checkpoint_seconds = 1e-9
+        with pytest.raises(TrainingStopped) as stopped:
+            run(job, connection)
+        (state,) = store.glob("checkpoints/*/*/networks_*")
+        assert int(np.load(state)["iteration"]) == stopped.value.iteration == 1
+        job.stop.clear()
+        assert run(job, connection)
+    assert_all_right(1, store)
+    assert_identical()
+
+
+def test_a_job_that_another_kind_of_device_had(database, store, monkeypatch):
+    """That one finds its state as it was, until the job is done; then it goes with the rest.
+
+    There is no GPU: a training on the CPU says that it is on one.
+    """
+
+    def states():
+        return {path.name: path.read_bytes() for path in store.glob("checkpoints/*/*/*")}
+
+    def removed(original, *args):
+        assert theirs.items() < states().items()
+        original(*args)
+
+    with taken(database=database) as (job, connection):
+        with monkeypatch.context() as patch:
+            for module in ("cohort", "training_state"):
+                patch.setattr(f"models.{module}.kind_of", lambda device: "cuda")
+            job.stop.set()
+            with pytest.raises(TrainingStopped):
+                run(job, connection)
+        theirs = states()
+        assert theirs.keys() == {"division_cuda.json", "networks_0_0_seeds_0_0_cuda.npz"}
+        job.stop.clear()
+        calls = failing(monkeypatch, StoredCheckpoints, "remove", removed)
+        assert run(job, connection)
+        assert len(calls) == 1
+    assert_all_right(1, store)
+    assert_identical()
 
 
 def test_store_goes_away_while_inserting(database, store, monkeypatch):

@@ -129,6 +129,8 @@ def test_a_checkpoint_stays_while_its_job_may_be_done(filled, store, submission)
     live = checkpoint(p.Training, pending)
     dead = checkpoint(p.Training, done)
     gone = checkpoint(p.Training, {**pending, "first_seed": 99})
+    for key in (pending, done):  # another kind of device had the job too
+        checkpoint(p.Training, key, "networks_0_1_cuda.npz")
     for name in (f"{live}/.networks_0_1.npz.01abcdef", f"{dead}/.networks_0_1.npz.01abcdef"):
         (store / name).write_bytes(b"half of")
     # Of a table that is none of ours: nothing is known of it.
@@ -141,13 +143,15 @@ def test_a_checkpoint_stays_while_its_job_may_be_done(filled, store, submission)
     done = gc.collect(delete=True)
     assert {o.path: o.kind for o in done.scan.orphans} == {
         f"{dead}/networks_0_1.npz": "checkpoints",
+        f"{dead}/networks_0_1_cuda.npz": "checkpoints",
         f"{gone}/networks_0_1.npz": "checkpoints",
         f"{live}/.networks_0_1.npz.01abcdef": "unfinished files",
         f"{dead}/.networks_0_1.npz.01abcdef": "unfinished files",
         f"{array}.saving": "unfinished files",
     }
     left = {path for path in files(store) if path.startswith("checkpoints/")}
-    assert left == {f"{live}/networks_0_1.npz", f"{foreign}/state"}
+    states = {f"{live}/networks_0_1.npz", f"{live}/networks_0_1_cuda.npz"}
+    assert left == {*states, f"{foreign}/state"}
     assert not (store / dead).exists() and not (store / gone).exists()
     # The killed worker's job is done from it.
     assert p.fill((p.Training,)).made == 1
