@@ -123,6 +123,8 @@ class Heart:
 
     def say_ended(self, note: str, state: str = "ended") -> None:
         """Write that the worker has ended; whoever finds a job of it then gives it back."""
+        if not self.worker_id:
+            return  # it has not begun
         worker = Worker.full_table_name
         try:
             with self._using:

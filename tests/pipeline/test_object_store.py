@@ -13,39 +13,10 @@ import pytest
 
 import pipeline
 from pipeline import schemas
-from tests.s3_server import S3_BUCKET, s3_server
+from tests.s3_server import S3_BUCKET
 
 TABLES = ("Training", "Validation", "TrialPlot", "FixedPoints")
 ADDRESS = f"s3://{S3_BUCKET}/lab/one"
-
-
-@pytest.fixture(scope="module")
-def object_store():
-    with s3_server() as running:
-        yield running
-
-
-@pytest.fixture
-def s3(object_store, monkeypatch):
-    """The server, with the variables that a user would set."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    # Neither a profile of whoever runs the tests nor the role of the machine.
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name, value in object_store.environment.items():
-        monkeypatch.setenv(name, value)
-    before = dict(dj.config.stores)
-    yield object_store
-    pipeline.disconnect()
-    dj.config.stores.clear()
-    dj.config.stores.update(before)
-
-
-def keys_in(s3, prefix="") -> list[str]:
-    pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket=S3_BUCKET, Prefix=prefix)
-    return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
 
 def run_worker(arguments, **environment):
@@ -96,7 +67,7 @@ def test_networks_and_figures_are_those_of_a_folder(s3, arguments, submission):
         else:
             assert one.dtype == other.dtype
             assert np.array_equal(one, other, equal_nan=True)
-    ours = [key for key in keys_in(s3) if f"{arguments['prefix']}_bucket" in key]
+    ours = [key for key in s3.keys() if f"{arguments['prefix']}_bucket" in key]
     assert any(key.endswith(".png") for key in ours)
     assert any(key.endswith(".npy") for key in ours)
     assert all(key.startswith("lab/one/") for key in ours)
@@ -146,7 +117,7 @@ def test_settings_of_datajoint_name_a_bucket(s3, server, arguments):
         result = subprocess.run(command, env=variables, capture_output=True, text=True)
         if expected is None:
             assert result.returncode == 0, result.stderr
-            assert "named/rnn_store" in keys_in(s3)
+            assert "named/rnn_store" in s3.keys()
         else:
             assert result.returncode == 1
             assert result.stderr.count("\n") == 1

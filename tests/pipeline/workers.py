@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from pipeline.task import Task
 from pipeline.training import Cohort, Training, TrainingParams
 from pipeline.work import LostJob, Worker
 from tests.pipeline.own import Echo
+from tests.s3_server import S3Folder
 
 ORDERS = "RNN_TEST_ORDERS"
 TRAINED = "trained"  # file there, of the trainings that were computed to their end
@@ -173,6 +175,7 @@ class Laboratory:
     orders: Path
     logs: Path
     processes: list[WorkerProcess] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)  # what they get besides
 
     def start(self, *options: str, n: int = 1) -> list[WorkerProcess]:
         """Start workers, as somebody at a terminal would."""
@@ -187,6 +190,7 @@ class Laboratory:
             "DJ_PASS": self.arguments["password"],
             "RNN_ALLOWED_PACKAGES": "tests",
             ORDERS: str(self.orders),
+            **self.environment,
         }
         started = []
         for _ in range(n):
@@ -311,10 +315,21 @@ def jobs(status: str | None = None) -> list[dict[str, Any]]:
     return [row for t in COMPUTED for row in (Queue(t).jobs & restriction).to_dicts()]
 
 
-def files_of_arrays(store: Path) -> set[str]:
+def files_in(store: Path | S3Folder) -> set[str]:
+    """Return all files and folders of a store, from its root; a bucket has no folders."""
+    if isinstance(store, S3Folder):
+        return store.paths()
+    return {path.relative_to(store).as_posix() for path in store.rglob("*")}
+
+
+def files_of_arrays(store: Path | S3Folder) -> set[str]:
     """Return the arrays' files that lie in a store, and what is left of half-written ones."""
-    found = [*store.rglob("*.npy"), *store.rglob("*.saving")]
-    return {str(path.relative_to(store)) for path in found}
+    return {path for path in files_in(store) if path.endswith((".npy", ".saving"))}
+
+
+def checkpoints_in(store: Path | S3Folder) -> list[str]:
+    """Return the checkpoints in a store, and the folders of jobs that hold them."""
+    return [path for path in files_in(store) if fnmatch(path, "checkpoints/*/*")]
 
 
 def referenced_files() -> set[str]:
@@ -354,7 +369,7 @@ def assert_identical(keys: Sequence[dict[str, Any]] | None = None) -> None:
                 assert np.array_equal(np.asarray(row[name]), expected[name]), name
 
 
-def assert_all_right(n_cohorts: int, store: Path, lost: int | None = 0) -> None:
+def assert_all_right(n_cohorts: int, store: Path | S3Folder, lost: int | None = 0) -> None:
     """See that each cohort has one row, its files and no others, and that no job is left."""
     assert len(Training()) == n_cohorts
     assert len(Training.Network()) == n_cohorts
@@ -362,7 +377,7 @@ def assert_all_right(n_cohorts: int, store: Path, lost: int | None = 0) -> None:
     left = [*jobs("reserved"), *jobs("error")]
     assert not left, [(job["status"], job["error_message"]) for job in left]
     assert files_of_arrays(store) == referenced_files()
-    assert not list(store.glob("checkpoints/*/*"))
+    assert not checkpoints_in(store)
     if lost is not None:
         assert len(LostJob()) == lost
 
