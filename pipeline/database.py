@@ -156,14 +156,12 @@ def check_writing() -> None:
     Raises
     ------
     DatabaseError
-        Where the store cannot be written.
-    StoreAway
-        Where it is a folder that is away.
+        Where the store cannot be written, or is away.
     """
-    check_store()
     try:
+        check_store()
         check_writable(dj.config.get_store_spec(STORE))
-    except StoreError as error:
+    except (StoreError, StoreAway) as error:
         raise DatabaseError(str(error)) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import multiprocessing
 import os
 import signal
@@ -18,6 +20,7 @@ from typing import Any
 
 import datajoint as dj
 import numpy as np
+from typer.testing import CliRunner
 
 from models import NetworkConfig, TrainingConfig, train_cohort
 from models.rnn_torch import WEIGHTS
@@ -126,18 +129,78 @@ def _note_trainings(path: Path) -> None:
     Training.make_compute = noted
 
 
-def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> None:
-    number = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(number, stream)
+def settings_of(arguments: dict[str, Any]) -> dict[str, str]:
+    """Return the variables that say to a process what `pipeline.connect` is told."""
+    return {
+        "RNN_PREFIX": arguments["prefix"],
+        "RNN_STORE": str(arguments["store"]),
+        "DJ_HOST": arguments["host"],
+        "DJ_BACKEND": arguments["backend"],
+        "DJ_PORT": str(arguments["port"]),
+        "DJ_USER": arguments["user"],
+        "DJ_PASS": arguments["password"],
+        "RNN_ALLOWED_PACKAGES": "tests",
+    }
+
+
+def _settle(settings: dict[str, str]) -> None:
     os.environ |= settings
     # DataJoint reads them when it is imported, and it was.
     for name, variable in (("backend", "BACKEND"), ("user", "USER"), ("password", "PASS")):
         dj.config[f"database.{name}"] = settings[f"DJ_{variable}"]
     dj.config["database.port"] = int(settings["DJ_PORT"])
+    dj.config["database.create_tables"] = settings.get("DJ_CREATE_TABLES") != "false"
+
+
+def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> None:
+    number = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(number, stream)
+    _settle(settings)
     _note_trainings(Path(settings[ORDERS]) / TRAINED)
     warnings.simplefilter("ignore")
     app(arguments)
+
+
+def _obey_rights_of_files() -> None:
+    """Have this process, even where it is root's, write only what its owner's rights allow."""
+    if os.geteuid() != 0:
+        return
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the version of what follows; this process
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, in two halves
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.capget(header, sets) == 0
+    for number in (0, 1):
+        sets[number] &= ~(1 << 1)  # CAP_DAC_OVERRIDE
+    assert libc.capset(header, sets) == 0
+
+
+def _run_commands(commands: list[list[str]], settings: dict[str, str], results: Path) -> None:
+    _settle(settings)
+    _obey_rights_of_files()
+    warnings.simplefilter("ignore")
+    ended = [CliRunner().invoke(app, command) for command in commands]
+    results.write_text(json.dumps([(e.exit_code, e.stdout, e.stderr) for e in ended]))
+
+
+def run_commands(
+    commands: list[list[str]], settings: dict[str, str], results: Path
+) -> list[tuple[int, str, str]]:
+    """Run commands of ``rnn``, in one other process; return status, output and errors of each.
+
+    Parameters
+    ----------
+    commands : list of list of str
+    settings : dict
+        Variables of that process.
+    results : Path
+        File that it may write.
+    """
+    process = _forks.Process(target=_run_commands, args=(commands, settings, results))
+    process.start()
+    process.join(200)
+    assert process.exitcode == 0
+    return [tuple(ended) for ended in json.loads(results.read_text())]
 
 
 class WorkerProcess:
@@ -180,18 +243,7 @@ class Laboratory:
     def start(self, *options: str, n: int = 1) -> list[WorkerProcess]:
         """Start workers, as somebody at a terminal would."""
         arguments = ["worker", "--quiet", "--heartbeat=0.5", "--checkpoint-seconds=0.1", *options]
-        settings = {
-            "RNN_PREFIX": self.arguments["prefix"],
-            "RNN_STORE": str(self.arguments["store"]),
-            "DJ_HOST": self.arguments["host"],
-            "DJ_BACKEND": self.arguments["backend"],
-            "DJ_PORT": str(self.arguments["port"]),
-            "DJ_USER": self.arguments["user"],
-            "DJ_PASS": self.arguments["password"],
-            "RNN_ALLOWED_PACKAGES": "tests",
-            ORDERS: str(self.orders),
-            **self.environment,
-        }
+        settings = settings_of(self.arguments) | {ORDERS: str(self.orders)} | self.environment
         started = []
         for _ in range(n):
             log = self.logs / f"{len(self.processes)}.log"
