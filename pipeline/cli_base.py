@@ -35,23 +35,31 @@ def refusal(error: Exception) -> typer.Exit:
 
 
 @contextmanager
-def session(declare: bool | None = None, patient: bool = False) -> Iterator[Any]:
+def session(
+    declare: bool | None = None, patient: bool = False, writes: bool = False
+) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend.
 
-    A patient one waits for a server that is away.
+    A patient one waits for a server or a store that is away; one that writes is refused where the
+    store may only be read.
     """
     # Imported here, so that `rnn --help` does not wait for torch.
     from datajoint.errors import DataJointError
 
     import pipeline
 
+    def connect() -> None:
+        pipeline.connect(declare=declare)
+        if writes:
+            pipeline.database.check_writing()
+
     try:
         if patient:
             from pipeline.server import patiently
 
-            patiently(pipeline.connect, threading.Event(), say_waiting)
+            patiently(connect, threading.Event(), say_waiting)
         else:
-            pipeline.connect(declare=declare)
+            connect()
         yield pipeline
     except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
         raise refusal(error) from None

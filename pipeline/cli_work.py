@@ -56,7 +56,9 @@ def worker(
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
-    with session(patient=forever or patient or "RNN_SUPERVISOR" in os.environ):
+    patient = forever or patient or "RNN_SUPERVISOR" in os.environ
+    # Workers ask themselves; one who starts several is refused once and not by each.
+    with session(patient=patient, writes=processes > 1):
         from pipeline import progress, supervisor, worker
         from pipeline.computed import tables_named
 

@@ -19,9 +19,9 @@ from . import codecs as codecs  # registers <figure@...>
 from . import schemas
 from .declaration import TablesMissing
 from .sessions import prepare_session
-from .store import StoreError, check_s3, folder_store, is_s3, s3_store
+from .store import StoreError, check_s3, check_writable, folder_store, is_s3, s3_store
 from .store_mark import mark_store
-from .store_watch import StoreAway, folder_of_store, remember_mark
+from .store_watch import StoreAway, check_store, folder_of_store, remember_mark
 from .written import STORE
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
@@ -91,8 +91,9 @@ def connect(
     Raises
     ------
     DatabaseError
-        Where the server cannot be reached or refuses, the store cannot be used or is not that of
-        this database, or tables are missing and not to be made.
+        Where the server cannot be reached or refuses, the store cannot be read or is not that of
+        this database, or tables are missing and not to be made. Whoever only reads need not be
+        able to write to the store, unless it is not marked yet.
     """
     disconnect()
     mark_anew = declare is True
@@ -147,6 +148,21 @@ def connect(
             "that its folder databases can be read and written"
         ) from error
     return opened
+
+
+def check_writing() -> None:
+    """Refuse who may only read the store, before anything is computed for it.
+
+    Raises
+    ------
+    DatabaseError
+        Where the store cannot be written, or is away.
+    """
+    try:
+        check_store()
+        check_writable(dj.config.get_store_spec(STORE))
+    except (StoreError, StoreAway) as error:
+        raise DatabaseError(str(error)) from error
 
 
 def second_connection() -> dj.Connection:

@@ -13,7 +13,7 @@ from tasks_lib.errors import check_float
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import checkpoint_folder
 from .computed import COMPUTED
-from .database import DatabaseError, connection
+from .database import DatabaseError, check_writing, connection
 from .queue import Queue
 from .reaper import MISSED_BEATS
 from .references import (
@@ -100,6 +100,8 @@ class Collection:
 def scan(older_than: float = OLDER_THAN) -> StoreScan:
     """Look through the store and all rows; nothing is changed.
 
+    The store must be writable nevertheless: its clock is read off a file that is written for that.
+
     Parameters
     ----------
     older_than : float
@@ -108,11 +110,13 @@ def scan(older_than: float = OLDER_THAN) -> StoreScan:
     Raises
     ------
     DatabaseError
-        Where a table or the store cannot be read, or another database uses the store too.
+        Where a table or the store cannot be read, the store cannot be written, or another database
+        uses it too.
     """
     grace = 3600.0 * check_float("older_than", older_than, minimum=0.0)
     if connection().in_transaction:
         raise DatabaseError("transaction: is open, and hides what others insert; end it first")
+    check_writing()
     store = StoreFiles()
     check_marks(store)
     return _scan(store, grace)

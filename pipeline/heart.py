@@ -126,6 +126,8 @@ class Heart:
 
     def say_ended(self, note: str) -> None:
         """Write that the worker has ended; whoever finds a job of it then gives it back."""
+        if not self.worker_id:
+            return  # it has not begun
         with self._using, _if_it_can_be_said():
             self._open().query(
                 f"UPDATE {Worker.full_table_name} SET state='ended', note=%s, n_done=%s, beat_at="
@@ -137,10 +139,11 @@ class Heart:
 
     def _say_lost(self, note: str) -> None:
         """Write that the worker crashed, and how far its job was: that counts a loss."""
+        if not self.worker_id:
+            return
         with self._using, _if_it_can_be_said():
-            if self.worker_id:
-                self._beat()
-                declare_dead(self._open(), self.worker_id, note)
+            self._beat()
+            declare_dead(self._open(), self.worker_id, note)
 
     def beat_now(self) -> None:
         """Beat soon, because there is something to say."""

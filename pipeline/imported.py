@@ -13,7 +13,7 @@ from models import PerformanceAnalyzer
 from models.exchange import ImportedNetwork, in_fewest_bits, read_network, write_network
 from tasks_lib.errors import ParameterError
 
-from .database import connection
+from .database import check_writing, connection
 from .hashing import parameter_hash
 from .network import NetworkParams
 from .parameters import MAX_NAME
@@ -57,7 +57,10 @@ def import_network(
     ParameterError
         Where the file is refused, its network does not fit the task, or it was imported before.
         Then nothing is entered.
+    DatabaseError
+        Where the store cannot be written.
     """
+    check_writing()
     network = read_network(path, config_path)
     r2 = _score(network, task_name)
     file = Path(path).name[-255:]

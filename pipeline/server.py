@@ -41,6 +41,11 @@ MYSQL_PASSING = {
 POSTGRESQL_PASSING = ("08", "40001", "40P01", "53", "55P03", "57P0", "58030", "25P03", "25006")
 # What it says where it will refuse the next connection too; there is no code then.
 POSTGRESQL_REFUSES = ("authentication failed", "no password supplied", "does not exist", "pg_hba")
+# Of S3's client, before there is a whole answer. A service that lends credentials may be away too.
+S3_PASSING = {
+    "ConnectionError", "HTTPClientError", "IncompleteReadError", "ResponseParserError",
+    "CredentialRetrievalError", "MetadataRetrievalError",
+}  # fmt: skip
 # Of the operating system: full disks, file systems and networks that went away.
 SYSTEM_PASSING = {
     getattr(errno, name)
@@ -191,7 +196,7 @@ def _passes(error: BaseException) -> bool:
     if module == "botocore":
         answer = getattr(error, "response", None)
         if not isinstance(answer, dict):
-            return "Credentials" not in type(error).__name__
+            return not S3_PASSING.isdisjoint(kind.__name__ for kind in type(error).__mro__)
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = answer.get("Error", {}).get("Code", "")
         return status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout")

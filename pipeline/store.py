@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .server import passes
+
 S3 = "s3://"
 CONNECT_TIMEOUT = 5  # seconds; twice this where the server does not answer
-# What the check writes: always the same, so that workers that start together agree.
+# What `check_writable` writes: always the same, so that workers that start together agree.
 PROBE, PROBE_CONTENT = "rnn_store", b"Arrays and figures of rnn-pipeline.\n"
 
 
@@ -25,16 +27,16 @@ def is_s3(store: str | Path) -> bool:
 
 
 def folder_store(folder: Path, field: str = "store", remedy: str = "set RNN_STORE") -> dict:
-    """Return DataJoint's settings of a store in a folder, which must exist and be writable."""
+    """Return DataJoint's settings of a store in a folder, which must exist and be readable."""
     if not folder.is_dir():
         # A share that is not mounted yet looks like this; whoever waits for a server waits for it.
         away = None if folder.exists() else OSError(errno.ESTALE, "is away", str(folder))
         raise StoreError(
             f"{field} = {str(folder)!r}: is not a folder; create it, or {remedy} to another"
         ) from away
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder, os.R_OK | os.X_OK):
         raise StoreError(
-            f"{field} = {str(folder)!r}: cannot be written; change its rights, or {remedy}"
+            f"{field} = {str(folder)!r}: cannot be read; change its rights, or {remedy} to another"
         )
     return {"protocol": "file", "location": str(folder)}
 
@@ -98,8 +100,8 @@ def _endpoint() -> tuple[str, bool]:
     return f"s3.{region}.amazonaws.com" if region else "s3.amazonaws.com", True
 
 
-def check_s3(spec: dict[str, Any]) -> None:
-    """Write one small object and read it back: the server, the bucket and the rights are there.
+def check_writable(spec: dict[str, Any]) -> None:
+    """Refuse a store that cannot be written.
 
     Parameters
     ----------
@@ -110,6 +112,32 @@ def check_s3(spec: dict[str, Any]) -> None:
     ------
     StoreError
         Naming what is missing, without any credential.
+    """
+    if spec["protocol"] == "s3":
+        check_s3(spec, write=True)
+    elif spec["protocol"] == "file":
+        folder = folder_store(Path(spec["location"]))["location"]
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(
+                f"store = {folder!r}: cannot be written; change its rights, or name another store"
+            )
+
+
+def check_s3(spec: dict[str, Any], write: bool = False) -> None:
+    """Read one small object: the server, the bucket and the right to read are there.
+
+    Parameters
+    ----------
+    spec : dict
+        DataJoint's settings of the store, complete.
+    write : bool
+        Whether to write it first.
+
+    Raises
+    ------
+    StoreError
+        Naming what is missing, without any credential. Its cause passes by itself where a later
+        attempt may succeed.
     """
     try:
         import s3fs  # noqa: F401  (what DataJoint reads and writes with)
@@ -137,12 +165,15 @@ def check_s3(spec: dict[str, Any]) -> None:
                 retries={"total_max_attempts": 2},
             ),
         )
-        client.put_object(Bucket=spec["bucket"], Key=key, Body=PROBE_CONTENT)
+        if write:
+            client.put_object(Bucket=spec["bucket"], Key=key, Body=PROBE_CONTENT)
         found = client.get_object(Bucket=spec["bucket"], Key=key)["Body"].read()
     except ClientError as error:
-        raise _refused(spec, url, error) from None
+        if not write and error.response.get("Error", {}).get("Code") == "NoSuchKey":
+            return  # nobody has written yet
+        raise _refused(spec, url, error) from _away(url, error)
     except (BotoCoreError, ValueError) as error:
-        raise _failed(spec, url, error) from None
+        raise _failed(spec, url, error) from _away(url, error)
     if found != PROBE_CONTENT:
         raise StoreError(
             f"store = {_name(spec)!r}: gives back something else than was written to it; "
@@ -154,12 +185,18 @@ def _name(spec: dict[str, Any]) -> str:
     return f"{S3}{spec['bucket']}/{spec['location']}".rstrip("/")
 
 
+def _away(url: str, error: Exception) -> OSError | None:
+    """Return what says that a failure passes by itself; not the failure, which may quote a key."""
+    return OSError(errno.ESTALE, "is away", url) if passes(error) else None
+
+
 def _refused(spec: dict[str, Any], url: str, error: Any) -> StoreError:
     """Return what an answer of the server means, without its own words: they may quote a key."""
     answer = error.response
     code = str(answer.get("Error", {}).get("Code", "unknown"))
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    verb = "written" if error.operation_name == "PutObject" else "read"
+    is_writing = error.operation_name == "PutObject"
+    verb, right = ("written", "write") if is_writing else ("read", "read and list")
     if code in ("NoSuchBucket", "NotFound", "404"):
         return StoreError(
             f"store = {_name(spec)!r}: there is no bucket {spec['bucket']!r} on {url}; "
@@ -173,7 +210,7 @@ def _refused(spec: dict[str, Any], url: str, error: Any) -> StoreError:
     if status in (401, 403) or code in ("ExpiredToken", "InvalidToken"):
         return StoreError(
             f"store = {_name(spec)!r}: cannot be {verb} with these credentials ({code}); check "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may read and write there"
+            f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may {right} there"
         )
     return StoreError(
         f"store = {_name(spec)!r}: cannot be {verb} on {url} ({code}, status {status}); check "

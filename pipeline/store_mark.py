@@ -11,7 +11,7 @@ from datajoint.errors import AccessError
 from datajoint.hash_registry import get_store_backend
 
 from .server import transaction
-from .store import StoreError
+from .store import StoreError, check_writable
 from .store_watch import MARKS, folder_of_store, not_the_store
 from .work import StoreMark
 from .written import STORE, WrittenFiles, note_file
@@ -48,7 +48,7 @@ def mark_store(
     StoreAway
         Where the store is a folder without the mark: a share that is not mounted, it seems.
     StoreError
-        Where it is a bucket without the mark.
+        Where it is a bucket without the mark, and where the mark is to be written and cannot be.
     """
     database_id = _read(connection)
     if database_id is None and make:
@@ -91,7 +91,7 @@ def _mark_both(prefix: str, connection: dj.Connection) -> str | None:
             found = _read(connection)
             if found == drawn:
                 _write(mark_path(prefix, drawn), prefix, connection)
-    except (AccessError, PermissionError):  # who only reads
+    except AccessError:  # who only reads
         return None
     return found
 
@@ -103,6 +103,11 @@ def _write(path: str, prefix: str, connection: dj.Connection) -> None:
         "host": connection.conn_info["host"],
         "port": connection.conn_info["port"],
     }
+    try:
+        check_writable(dj.config.get_store_spec(STORE))
+    except StoreError as error:
+        problem = "it has no mark of this database yet, and who connects first has to write it"
+        raise StoreError(f"{error}; {problem}") from error
     written = WrittenFiles()
     with written.noting():
         note_file(path)

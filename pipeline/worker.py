@@ -28,7 +28,6 @@ from .progress import TableBar
 from .provenance import code_version
 from .queue import Key, Queue
 from .server import hang_up, passes, patiently, reconnect
-from .store_watch import check_store
 
 Until = Literal["nothing pending", "nothing running", "forever"]
 
@@ -160,7 +159,7 @@ class WorkLoop:
         return Filled(self.made, self.errors)
 
     def _work(self) -> None:
-        self._patiently(check_store)
+        self._patiently(database.check_writing)
         self._patiently(schemas.load_headings)
         self._patiently(lambda: [queue.prepare() for queue in self.heart.queues])
         self._patiently(self.heart.start)

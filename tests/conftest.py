@@ -30,7 +30,8 @@ _numbers = itertools.count()
 
 def pytest_generate_tests(metafunc):
     if "backend" in metafunc.fixturenames:
-        marked = [pytest.param(b, marks=getattr(pytest.mark, b)) for b in BACKENDS]
+        wanted = getattr(metafunc.module, "BACKENDS", BACKENDS)  # a module may name one
+        marked = [pytest.param(b, marks=getattr(pytest.mark, b)) for b in wanted]
         metafunc.parametrize("backend", marked, scope="session")
 
 

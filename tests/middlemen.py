@@ -1,4 +1,4 @@
-"""Servers between a client and a database server that offer TLS, or hide that it is offered."""
+"""Servers between a client and a real server: with TLS or without, or a gate that can be shut."""
 
 from __future__ import annotations
 
@@ -75,6 +75,78 @@ def _middleman(server: Server, greet: Greet) -> Iterator[Server]:
         yield Server(server.backend, "127.0.0.1", port, server.user, server.password)
     finally:
         listener.close()
+
+
+class Gate:
+    """The way to a server on loopback. Where it is shut, that server looks as if it were stopped.
+
+    Parameters
+    ----------
+    port : int
+        Of the server.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._passing: list[socket.socket] = []
+        self._answer = b""
+        self.port: int = self._listener.getsockname()[1]
+        self._watch()
+
+    def open(self) -> None:
+        """Let connections through again."""
+        self._answer = b""
+        if self._listener.fileno() < 0:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._watch()
+
+    def shut(self) -> None:
+        """Break all connections, and refuse new ones."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the waiting for the next one
+        self._listener.close()
+        passing, self._passing = self._passing, []
+        for end in passing:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def answer(self, status: int, code: str) -> None:
+        """Answer whatever is asked with an error of S3's, instead of the server."""
+        body = f"<Error><Code>{code}</Code><Message>said by the gate</Message></Error>"
+        head = f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\n"
+        ends = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        self._answer = f"{head}{ends}{body}".encode()
+
+    def _watch(self) -> None:
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            if self._answer:
+                client.recv(65536)
+                client.sendall(self._answer)
+                return
+            with socket.create_connection(self._server) as upstream:
+                self._passing += [client, upstream]
+                threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
+                _pump(client, upstream)
+
+
+@contextmanager
+def gate(port: int) -> Iterator[Gate]:
+    """Give a gate to a server's port."""
+    made = Gate(port)
+    try:
+        yield made
+    finally:
+        made.shut()
 
 
 def without_tls(server: Server):

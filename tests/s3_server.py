@@ -26,6 +26,10 @@ class S3Server:
     reader: tuple[str, str] = field(repr=False)  # of who only reads
 
     @property
+    def port(self) -> int:
+        return int(self.endpoint.rpartition(":")[2])
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables of S3 clients, for a process of its own."""
         return self.variables(self.writer)
@@ -38,6 +42,12 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": credentials[1],
         }
 
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the names of all objects whose names begin so."""
+        pages = self.client().get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=S3_BUCKET, Prefix=prefix)
+        return [one["Key"] for page in found for one in page.get("Contents", [])]
+
     def client(self, service: str = "s3"):
         import boto3
 
@@ -48,6 +58,23 @@ class S3Server:
             aws_access_key_id=self.writer[0],
             aws_secret_access_key=self.writer[1],
         )
+
+
+@dataclass(frozen=True)
+class S3Folder:
+    """A place in the bucket, as a store."""
+
+    server: S3Server
+    prefix: str
+
+    @property
+    def address(self) -> str:
+        return f"s3://{S3_BUCKET}/{self.prefix}"
+
+    def paths(self) -> set[str]:
+        """Return the files in it, from its root."""
+        keys = self.server.keys(f"{self.prefix}/")
+        return {key.removeprefix(f"{self.prefix}/") for key in keys}
 
 
 @contextmanager

@@ -38,6 +38,36 @@ def own_classes_allowed():
         yield
 
 
+@pytest.fixture(scope="session")
+def object_store():
+    from tests.s3_server import s3_server
+
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(object_store, monkeypatch):
+    """A server that speaks S3, with the variables that a user would set."""
+    import datajoint as dj
+
+    import pipeline
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    # Neither a profile of whoever runs the tests nor the role of the machine.
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    before = dict(dj.config.stores)
+    yield object_store
+    pipeline.disconnect()
+    dj.config.stores.clear()
+    dj.config.stores.update(before)
+
+
 @pytest.fixture
 def lab(database, arguments, tmp_path):
     """A place for worker processes, on fresh schemas."""

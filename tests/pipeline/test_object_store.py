@@ -13,39 +13,13 @@ import pytest
 
 import pipeline
 from pipeline import schemas
-from tests.s3_server import S3_BUCKET, s3_server
+from pipeline.database import _configure_store, check_writing
+from pipeline.server import passes
+from tests.middlemen import gate
+from tests.s3_server import S3_BUCKET
 
 TABLES = ("Training", "Validation", "TrialPlot", "FixedPoints")
 ADDRESS = f"s3://{S3_BUCKET}/lab/one"
-
-
-@pytest.fixture(scope="module")
-def object_store():
-    with s3_server() as running:
-        yield running
-
-
-@pytest.fixture
-def s3(object_store, monkeypatch):
-    """The server, with the variables that a user would set."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    # Neither a profile of whoever runs the tests nor the role of the machine.
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name, value in object_store.environment.items():
-        monkeypatch.setenv(name, value)
-    before = dict(dj.config.stores)
-    yield object_store
-    pipeline.disconnect()
-    dj.config.stores.clear()
-    dj.config.stores.update(before)
-
-
-def keys_in(s3, prefix="") -> list[str]:
-    pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket=S3_BUCKET, Prefix=prefix)
-    return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
 
 def run_worker(arguments, **environment):
@@ -96,7 +70,7 @@ def test_networks_and_figures_are_those_of_a_folder(s3, arguments, submission):
         else:
             assert one.dtype == other.dtype
             assert np.array_equal(one, other, equal_nan=True)
-    ours = [key for key in keys_in(s3) if f"{arguments['prefix']}_bucket" in key]
+    ours = [key for key in s3.keys() if f"{arguments['prefix']}_bucket" in key]
     assert any(key.endswith(".png") for key in ours)
     assert any(key.endswith(".npy") for key in ours)
     assert all(key.startswith("lab/one/") for key in ours)
@@ -146,7 +120,7 @@ def test_settings_of_datajoint_name_a_bucket(s3, server, arguments):
         result = subprocess.run(command, env=variables, capture_output=True, text=True)
         if expected is None:
             assert result.returncode == 0, result.stderr
-            assert "named/rnn_store" in keys_in(s3)
+            assert "named/rnn_store" in s3.keys()
         else:
             assert result.returncode == 1
             assert result.stderr.count("\n") == 1
@@ -157,11 +131,15 @@ def test_settings_of_datajoint_name_a_bucket(s3, server, arguments):
     schemas.drop()
 
 
-def refusal(store=ADDRESS) -> str:
+def refused(store=ADDRESS) -> pipeline.DatabaseError:
     """Connect with a store that cannot be used; the server is never asked."""
     with pytest.raises(pipeline.DatabaseError) as raised:
         pipeline.connect(host="127.0.0.1", port=9, user="u", password="p", store=store)
-    line = str(raised.value)
+    return raised.value
+
+
+def refusal(store=ADDRESS) -> str:
+    line = str(refused(store))
     assert "\n" not in line
     assert line.startswith(("store = ", "AWS_"))
     return line
@@ -201,12 +179,69 @@ def test_a_server_with_another_scheme_does_not_answer(s3, monkeypatch):
     assert "http or https" in refusal()
 
 
-def test_who_may_only_read_is_told_so(s3, monkeypatch):
-    for name, value in s3.variables(s3.reader).items():
-        monkeypatch.setenv(name, value)
-    line = refusal()
-    assert "cannot be written" in line
-    assert "AccessDenied" in line
+@pytest.mark.parametrize(
+    ("status", "code", "passing"),
+    [
+        (503, "SlowDown", True),
+        (500, "InternalError", True),
+        (429, "TooManyRequests", True),
+        (403, "AccessDenied", False),
+        (400, "ExpiredToken", False),
+        (404, "NoSuchBucket", False),
+    ],
+)
+def test_what_a_server_answers_is_waited_for_where_it_passes(
+    s3, monkeypatch, status, code, passing
+):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with gate(s3.port) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.port}")
+        door.answer(status, code)
+        error = refused()
+        assert passes(error) is passing
+        assert "\n" not in str(error) and "said by the gate" not in str(error)
+        if passing:
+            assert code in str(error)
+            door.open()
+            _configure_store(ADDRESS)
+
+
+def test_a_server_that_is_away_is_waited_for_and_missing_credentials_are_not(s3, monkeypatch):
+    with gate(s3.port) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.port}")
+        door.shut()
+        assert passes(refused())
+        door.open()
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+        error = refused()
+        assert "ProfileNotFound" in str(error) and not passes(error)
+        monkeypatch.delenv("AWS_PROFILE")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
+        error = refused()
+        assert "no credentials" in str(error) and not passes(error)
+
+
+def test_who_may_only_read_reads_and_is_told_so_where_he_writes(s3, monkeypatch):
+    """Whether anything lies there already or not."""
+    for address in (ADDRESS, f"{ADDRESS}/nothing/yet"):
+        for credentials in (s3.reader, s3.writer, s3.reader):
+            for name, value in s3.variables(credentials).items():
+                monkeypatch.setenv(name, value)
+            _configure_store(address)
+            if credentials == s3.writer:
+                check_writing()
+                continue
+            with pytest.raises(pipeline.DatabaseError, match="cannot be written") as raised:
+                check_writing()
+            assert "AccessDenied" in str(raised.value) and not passes(raised.value)
+
+
+def test_a_server_that_is_no_store_is_found_out(s3, monkeypatch):
+    """It answers whatever is asked, and keeps nothing."""
+    with gate(s3.port) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.port}")
+        door.answer(200, "OK")
+        assert "gives back something else" in refusal()
 
 
 @pytest.mark.parametrize(
@@ -247,7 +282,7 @@ def test_amazon_is_the_server_where_none_is_named(s3, monkeypatch):
 def test_credentials_are_kept_nowhere(s3, database):
     """Neither in DataJoint's settings, which a user may save, nor in a message of the store."""
     database.disconnect()
-    pipeline.database._configure_store(ADDRESS)
+    _configure_store(ADDRESS)
     settings = dj.config.stores["main"]
     assert settings["endpoint"] == s3.endpoint.removeprefix("http://")
     assert settings["secure"] is False

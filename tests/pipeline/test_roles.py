@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from datajoint.errors import DataJointError
@@ -13,6 +15,8 @@ from pipeline.cli import app
 from pipeline.database import connection
 from pipeline.roles import ROLES, roles_sql
 from pipeline.status import table_status
+from tests.pipeline.workers import files_in, run_commands, settings_of
+from tests.s3_server import S3Folder
 
 PASSWORD = "only-in-this-test"
 
@@ -44,12 +48,12 @@ def connect_as(database, arguments, server):
             if role == "admin":
                 send(f"ALTER ROLE \"{user}\" SET role = '{full}'")
 
-    def connect(role, declare=False):
-        database.connect(
-            **{**arguments, "user": users[role], "password": PASSWORD}, declare=declare
-        )
+    def connect(role, declare=False, **others):
+        own = {"user": users[role], "password": PASSWORD} | others
+        database.connect(**{**arguments, **own}, declare=declare)
         return database
 
+    connect.users = users
     yield connect
     database.connect(**arguments)
     schemas.drop()
@@ -148,6 +152,55 @@ def test_experimenter_enters_worker_fills_analyst_reads(connect_as, submission):
     p = connect_as("admin", declare=True)
     (p.Training & {"first_seed": 3}).delete(prompt=False)
     assert len(p.Training.Network()) == 0
+
+
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+def test_who_reads_needs_only_read_the_store(
+    kind, connect_as, arguments, store, submission, tmp_path, request
+):
+    """A folder without the right to write, and a bucket whose server refuses to be written to."""
+    p, place, address, theirs = pipeline, store, store, {}
+    if kind == "bucket":
+        s3 = request.getfixturevalue("s3")
+        place = S3Folder(s3, arguments["prefix"])
+        address = place.address
+        p.connect(**{**arguments, "store": address}, declare=True)
+        theirs |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        theirs |= s3.variables(s3.reader)
+    connect_as("experimenter", store=address)
+    p.submit(submission)
+    connect_as("worker", store=address)
+    assert p.fill((p.Training,)).made == 1
+    if kind == "folder":
+        for path in (store, *store.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    before = files_in(place)
+    name = ["--task=cddm", "--network=small", "--training=short", "--seed=3"]
+    reading = [
+        ["status"], ["show"], ["summary"], ["failures"], ["verify", *name],
+        ["export", str(tmp_path / "network.npz"), *name],
+    ]  # fmt: skip
+    writing = [
+        ["worker"], ["worker", "--forever"], ["worker", "--processes=2"], ["gc", "--delete"],
+        ["import", str(tmp_path / "network.npz"), "--task=cddm"],
+    ]  # fmt: skip
+    settings = settings_of({**arguments, "password": PASSWORD, "store": address}) | theirs
+    settings["DJ_CREATE_TABLES"] = "false"
+    for role, commands, expected in (
+        ("analyst", reading, 0), ("experimenter", [["retry", "--all"]], 0), ("worker", writing, 1)
+    ):  # fmt: skip
+        user = {"DJ_USER": connect_as.users[role]}
+        results = run_commands(commands, settings | user, tmp_path / role)
+        for command, (status, out, errors) in zip(commands, results, strict=True):
+            assert status == expected, (command, out, errors)
+            if expected:
+                (line,) = errors.splitlines()
+                assert line.startswith("error: store = ") and "cannot be written" in line
+    connect_as("analyst", store=address)
+    assert len(np.load(tmp_path / "network.npz")["W_rec"]) == 12
+    assert len(p.Training()) == 1 and len(p.Validation()) == 0
+    assert len(p.Worker()) == 1  # that of the fill above
+    assert files_in(place) == before
 
 
 def test_the_administrator_declares_for_all(server, arguments, connect_as):

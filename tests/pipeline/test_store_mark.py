@@ -21,6 +21,7 @@ from pipeline.database import DatabaseError, connection, second_connection
 from pipeline.store_mark import mark_store
 from pipeline.store_watch import MARKS, StoreAway, check_store
 from pipeline.work import StoreMark
+from tests.pipeline.workers import run_commands, settings_of
 
 
 def marks(store):
@@ -174,6 +175,23 @@ def test_who_may_not_insert_marks_nothing_and_works(database, store, arguments):
                 admin.query(f"DROP OWNED BY {prefix}_{role}")
                 admin.query(f"DROP ROLE {prefix}_{role}")
         admin.close()
+
+
+def test_the_first_connection_needs_to_write(database, store, arguments, tmp_path):
+    """Later ones do not: test_roles.py."""
+    StoreMark().delete_quick()
+    (store / MARKS / marks(store)[0]).unlink()
+    store.chmod(0o555)
+    ((status, _, errors),) = run_commands(
+        [["status"]], settings_of(arguments), tmp_path / "results"
+    )
+    (line,) = errors.splitlines()
+    assert status == 1 and f"store = {str(store)!r}: cannot be written" in line
+    assert "no mark of this database yet" in line
+    assert len(StoreMark()) == len(marks(store)) == 0
+    store.chmod(0o755)
+    database.connect(**arguments)
+    assert len(StoreMark()) == len(marks(store)) == 1
 
 
 def test_a_mark_that_cannot_be_written_leaves_no_row(database, store, arguments, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import multiprocessing
 import os
 import signal
@@ -11,12 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import datajoint as dj
 import numpy as np
+from typer.testing import CliRunner
 
 from models import NetworkConfig, TrainingConfig, train_cohort
 from models.rnn_torch import WEIGHTS
@@ -30,6 +34,7 @@ from pipeline.task import Task
 from pipeline.training import Cohort, Training, TrainingParams
 from pipeline.work import LostJob, Worker
 from tests.pipeline.own import Echo
+from tests.s3_server import S3Folder
 
 ORDERS = "RNN_TEST_ORDERS"
 TRAINED = "trained"  # file there, of the trainings that were computed to their end
@@ -124,18 +129,78 @@ def _note_trainings(path: Path) -> None:
     Training.make_compute = noted
 
 
-def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> None:
-    number = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(number, stream)
+def settings_of(arguments: dict[str, Any]) -> dict[str, str]:
+    """Return the variables that say to a process what `pipeline.connect` is told."""
+    return {
+        "RNN_PREFIX": arguments["prefix"],
+        "RNN_STORE": str(arguments["store"]),
+        "DJ_HOST": arguments["host"],
+        "DJ_BACKEND": arguments["backend"],
+        "DJ_PORT": str(arguments["port"]),
+        "DJ_USER": arguments["user"],
+        "DJ_PASS": arguments["password"],
+        "RNN_ALLOWED_PACKAGES": "tests",
+    }
+
+
+def _settle(settings: dict[str, str]) -> None:
     os.environ |= settings
     # DataJoint reads them when it is imported, and it was.
     for name, variable in (("backend", "BACKEND"), ("user", "USER"), ("password", "PASS")):
         dj.config[f"database.{name}"] = settings[f"DJ_{variable}"]
     dj.config["database.port"] = int(settings["DJ_PORT"])
+    dj.config["database.create_tables"] = settings.get("DJ_CREATE_TABLES") != "false"
+
+
+def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> None:
+    number = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(number, stream)
+    _settle(settings)
     _note_trainings(Path(settings[ORDERS]) / TRAINED)
     warnings.simplefilter("ignore")
     app(arguments)
+
+
+def _obey_rights_of_files() -> None:
+    """Have this process, even where it is root's, write only what its owner's rights allow."""
+    if os.geteuid() != 0:
+        return
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the version of what follows; this process
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, in two halves
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.capget(header, sets) == 0
+    for number in (0, 1):
+        sets[number] &= ~(1 << 1)  # CAP_DAC_OVERRIDE
+    assert libc.capset(header, sets) == 0
+
+
+def _run_commands(commands: list[list[str]], settings: dict[str, str], results: Path) -> None:
+    _settle(settings)
+    _obey_rights_of_files()
+    warnings.simplefilter("ignore")
+    ended = [CliRunner().invoke(app, command) for command in commands]
+    results.write_text(json.dumps([(e.exit_code, e.stdout, e.stderr) for e in ended]))
+
+
+def run_commands(
+    commands: list[list[str]], settings: dict[str, str], results: Path
+) -> list[tuple[int, str, str]]:
+    """Run commands of ``rnn``, in one other process; return status, output and errors of each.
+
+    Parameters
+    ----------
+    commands : list of list of str
+    settings : dict
+        Variables of that process.
+    results : Path
+        File that it may write.
+    """
+    process = _forks.Process(target=_run_commands, args=(commands, settings, results))
+    process.start()
+    process.join(200)
+    assert process.exitcode == 0
+    return [tuple(ended) for ended in json.loads(results.read_text())]
 
 
 class WorkerProcess:
@@ -173,21 +238,12 @@ class Laboratory:
     orders: Path
     logs: Path
     processes: list[WorkerProcess] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)  # what they get besides
 
     def start(self, *options: str, n: int = 1) -> list[WorkerProcess]:
         """Start workers, as somebody at a terminal would."""
         arguments = ["worker", "--quiet", "--heartbeat=0.5", "--checkpoint-seconds=0.1", *options]
-        settings = {
-            "RNN_PREFIX": self.arguments["prefix"],
-            "RNN_STORE": str(self.arguments["store"]),
-            "DJ_HOST": self.arguments["host"],
-            "DJ_BACKEND": self.arguments["backend"],
-            "DJ_PORT": str(self.arguments["port"]),
-            "DJ_USER": self.arguments["user"],
-            "DJ_PASS": self.arguments["password"],
-            "RNN_ALLOWED_PACKAGES": "tests",
-            ORDERS: str(self.orders),
-        }
+        settings = settings_of(self.arguments) | {ORDERS: str(self.orders)} | self.environment
         started = []
         for _ in range(n):
             log = self.logs / f"{len(self.processes)}.log"
@@ -311,10 +367,21 @@ def jobs(status: str | None = None) -> list[dict[str, Any]]:
     return [row for t in COMPUTED for row in (Queue(t).jobs & restriction).to_dicts()]
 
 
-def files_of_arrays(store: Path) -> set[str]:
+def files_in(store: Path | S3Folder) -> set[str]:
+    """Return all files and folders of a store, from its root; a bucket has no folders."""
+    if isinstance(store, S3Folder):
+        return store.paths()
+    return {path.relative_to(store).as_posix() for path in store.rglob("*")}
+
+
+def files_of_arrays(store: Path | S3Folder) -> set[str]:
     """Return the arrays' files that lie in a store, and what is left of half-written ones."""
-    found = [*store.rglob("*.npy"), *store.rglob("*.saving")]
-    return {str(path.relative_to(store)) for path in found}
+    return {path for path in files_in(store) if path.endswith((".npy", ".saving"))}
+
+
+def checkpoints_in(store: Path | S3Folder) -> list[str]:
+    """Return the checkpoints in a store, and the folders of jobs that hold them."""
+    return [path for path in files_in(store) if fnmatch(path, "checkpoints/*/*")]
 
 
 def referenced_files() -> set[str]:
@@ -354,7 +421,7 @@ def assert_identical(keys: Sequence[dict[str, Any]] | None = None) -> None:
                 assert np.array_equal(np.asarray(row[name]), expected[name]), name
 
 
-def assert_all_right(n_cohorts: int, store: Path, lost: int | None = 0) -> None:
+def assert_all_right(n_cohorts: int, store: Path | S3Folder, lost: int | None = 0) -> None:
     """See that each cohort has one row, its files and no others, and that no job is left."""
     assert len(Training()) == n_cohorts
     assert len(Training.Network()) == n_cohorts
@@ -362,7 +429,7 @@ def assert_all_right(n_cohorts: int, store: Path, lost: int | None = 0) -> None:
     left = [*jobs("reserved"), *jobs("error")]
     assert not left, [(job["status"], job["error_message"]) for job in left]
     assert files_of_arrays(store) == referenced_files()
-    assert not list(store.glob("checkpoints/*/*"))
+    assert not checkpoints_in(store)
     if lost is not None:
         assert len(LostJob()) == lost
 
