@@ -115,6 +115,10 @@ def verify(
                 result = train_again(key, device, show)
     except typer.Exit:
         raise typer.Exit(2) from None
+    # Of whatever kind: a device, a driver, the code of a task, which may even call `sys.exit`.
+    except (Exception, SystemExit) as error:
+        refusal(error, named=True)
+        raise typer.Exit(2) from None
     answer = "identical" if result.identical else "not identical"
     name = f"{task}/{network}/{training} seed {seed}"
     console.print(f"{name}, on {result.device}: {answer}", markup=False, soft_wrap=True)
