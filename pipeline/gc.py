@@ -14,6 +14,7 @@ from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import checkpoint_folder
 from .computed import COMPUTED
 from .database import DatabaseError, connection
+from .file_names import leads_out
 from .queue import Queue
 from .reaper import MISSED_BEATS
 from .references import (
@@ -246,7 +247,7 @@ def _scan(store: StoreFiles, grace: float) -> StoreScan:
             file = files.pop(path, None)
             if file is not None:
                 n_live, live_bytes = n_live + 1, live_bytes + file.n_bytes
-            elif not store.exists(path):
+            elif leads_out(path) or not store.exists(path):
                 missing.append(path)
             else:  # younger than the listing, or a folder with all that is in it
                 whole_folders.add(path)

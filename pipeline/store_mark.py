@@ -10,6 +10,7 @@ import datajoint as dj
 from datajoint.errors import AccessError
 from datajoint.hash_registry import get_store_backend
 
+from .file_names import safe
 from .server import transaction
 from .store import StoreError
 from .store_watch import MARKS, folder_of_store, not_the_store
@@ -19,7 +20,7 @@ from .written import STORE, WrittenFiles, note_file
 
 def mark_path(prefix: str, database_id: str) -> str:
     """Return the path of a database's mark from the store's root."""
-    return f"{MARKS}/{prefix}.{database_id}"
+    return f"{MARKS}/{prefix}.{safe(database_id)}"
 
 
 def mark_store(

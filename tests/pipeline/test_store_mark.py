@@ -125,6 +125,19 @@ def test_declare_marks_a_store_that_was_moved(database, store, arguments, server
     assert marks(other) == marks(store)
 
 
+def test_an_id_that_is_a_path_leads_nowhere(database, store, arguments, tmp_path):
+    """As whoever may update the row could set it, for an administrator to write a file there."""
+    connection().query(
+        f"UPDATE {StoreMark.full_table_name} SET database_id=%s", args=("/../../../outside",)
+    )
+    with pytest.raises(DatabaseError, match="does not hold databases/"):
+        database.connect(**arguments)
+    database.connect(**arguments, declare=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+    assert sorted(path.name for path in store.iterdir()) == [MARKS]
+    assert len(marks(store)) == 2 and all(path.is_file() for path in (store / MARKS).iterdir())
+
+
 def test_a_store_at_home_that_nobody_named_is_not_marked(server, arguments, monkeypatch, tmp_path):
     """An administrator declares on a server, from a machine of his own."""
     monkeypatch.setenv("RNN_HOME", str(tmp_path / "home"))
