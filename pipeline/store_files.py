@@ -14,8 +14,9 @@ from datajoint.hash_registry import get_store_backend
 
 from . import schemas
 from .database import STORE, DatabaseError
-from .store_watch import MARKS, remembered_mark
+from .store_watch import BEGUN, MARKS, remembered_mark
 
+SAVING = ".saving"  # ending of a file that DataJoint is writing
 # What object stores call the time of a file's last writing.
 TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
 
@@ -189,7 +190,9 @@ def check_marks(store: StoreFiles) -> None:
         Where the store holds the mark of another database with this prefix, or not ours.
     """
     prefix = str(schemas.work.database).removesuffix("_work")
-    marks = {file.path for file in store.files(MARKS) if file.path.startswith(f"{MARKS}/{prefix}.")}
+    found = {file.path for file in store.files(MARKS) if file.path.startswith(f"{MARKS}/{prefix}.")}
+    # Not those begun or half-written: a database completes its mark before it writes a file.
+    marks = {path for path in found if not path.endswith((BEGUN, SAVING))}
     ours = remembered_mark()
     if ours is not None and ours not in marks:
         raise DatabaseError(
@@ -201,5 +204,5 @@ def check_marks(store: StoreFiles) -> None:
         raise DatabaseError(
             f"store: holds {others[0]}: two databases share it under the prefix {prefix}; nothing "
             "can tell whose files these are, and nothing is removed; set RNN_PREFIX for one of "
-            "them, or remove that file if its database is gone"
+            "them, or remove that file if the database on the host that it names is gone"
         )
