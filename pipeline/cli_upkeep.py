@@ -73,9 +73,9 @@ def gc(
         scan = done.scan
         for orphan in scan.orphans if paths else ():
             print(orphan.path)
-        if done.note:
-            text = f"note: what is found may change: {done.note}"
-            errors.print(text, markup=False, highlight=False, soft_wrap=True)
+        about_workers = f"what is found may change: {done.note}" if done.note else ""
+        for text in filter(None, (about_workers, scan.note)):
+            errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
         for kind, (number, n_bytes) in scan.by_kind().items():
             console.print(f"{kind}: {number}, {_size(n_bytes)}")
         console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")

@@ -27,6 +27,7 @@ class StoredFile(NamedTuple):
     path: str  # from the store's root
     n_bytes: int
     modified: float  # seconds, by the store's clock
+    upload: str = ""  # of what a bucket got in part only: the id of its upload
 
 
 class StoreFiles:
@@ -68,6 +69,39 @@ class StoreFiles:
         except Exception as error:
             raise _unreadable(folder, error) from None
 
+    def uploads(self) -> Iterator[StoredFile]:
+        """Yield the uploads to a bucket that were begun and not ended, without their sizes.
+
+        Large objects are sent in parts. What a kill leaves of them is in no listing, and is paid
+        for.
+        """
+        if self._backend.protocol != "s3":
+            return
+        bucket, _, prefix = self._root.partition("/")
+        after: dict[str, str] = {}
+        while True:
+            answer = self._fs.call_s3(
+                "list_multipart_uploads", Bucket=bucket, Prefix=prefix, **after
+            )
+            for found in answer.get("Uploads", ()):
+                path = self._relative(f"{bucket}/{found['Key']}")
+                yield StoredFile(path, 0, found["Initiated"].timestamp(), found["UploadId"])
+            if not answer.get("IsTruncated"):
+                return
+            after = {
+                "KeyMarker": answer["NextKeyMarker"],
+                "UploadIdMarker": answer["NextUploadIdMarker"],
+            }
+
+    def n_bytes_of(self, file: StoredFile) -> int:
+        """Return the size of a file, or of the parts of an upload."""
+        if not file.upload:
+            return file.n_bytes
+        with suppress(Exception):  # it has ended meanwhile, or its parts may not be listed
+            parts = self._of_upload("list_parts", file.path, file.upload).get("Parts", ())
+            return sum(int(part["Size"]) for part in parts)
+        return 0
+
     def folders(self, folder: str) -> Iterator[tuple[str, float]]:
         """Yield all folders below a folder, innermost first, and when their entries changed."""
         if not self.is_folder:
@@ -108,10 +142,12 @@ class StoreFiles:
         except FileNotFoundError:
             return None
 
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing is done where it is not there."""
+    def remove(self, path: str, upload: str = "") -> None:
+        """Remove a file, or the parts of an upload; nothing is done where it is not there."""
         with suppress(FileNotFoundError):
-            if self.is_folder:
+            if upload:
+                self._of_upload("abort_multipart_upload", path, upload)
+            elif self.is_folder:
                 os.unlink(self._full(path))
             else:
                 self._fs.rm_file(self._full(path))
@@ -147,6 +183,10 @@ class StoreFiles:
             # A listing by the beginning of names may hold those of a longer one too.
             if info.get("type", "file") == "file" and path.startswith(f"{folder}/"):
                 yield StoredFile(path, int(info.get("size") or 0), self._time(info))
+
+    def _of_upload(self, method: str, path: str, upload: str) -> Any:
+        bucket, _, key = self._full(path).partition("/")
+        return self._fs.call_s3(method, Bucket=bucket, Key=key, UploadId=upload)
 
     def _time(self, info: dict[str, Any]) -> float:
         for name in TIMES:
