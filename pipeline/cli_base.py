@@ -27,9 +27,12 @@ ItsTraining = Annotated[str, typer.Option(help="Its training.")]
 ItsSeed = Annotated[int, typer.Option(help="Its seed.")]
 
 
-def refusal(error: Exception) -> typer.Exit:
-    """Print an error that the user can mend in one line; return the exit with status 1."""
-    line = " ".join(str(error).split())
+def refusal(error: BaseException, named: bool = False) -> typer.Exit:
+    """Print an error that the user can mend in one line; return the exit with status 1.
+
+    One that was not foreseen is named by its kind too.
+    """
+    line = " ".join((f"{type(error).__name__}: {error}" if named else str(error)).split())
     errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     return typer.Exit(1)
 

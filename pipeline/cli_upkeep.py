@@ -73,9 +73,9 @@ def gc(
         scan = done.scan
         for orphan in scan.orphans if paths else ():
             print(orphan.path)
-        if done.note:
-            text = f"note: what is found may change: {done.note}"
-            errors.print(text, markup=False, highlight=False, soft_wrap=True)
+        about_workers = f"what is found may change: {done.note}" if done.note else ""
+        for text in filter(None, (about_workers, scan.note)):
+            errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
         for kind, (number, n_bytes) in scan.by_kind().items():
             console.print(f"{kind}: {number}, {_size(n_bytes)}")
         console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")
@@ -114,6 +114,10 @@ def verify(
             with progress_bar(f"{task}/{network}") as show:
                 result = train_again(key, device, show)
     except typer.Exit:
+        raise typer.Exit(2) from None
+    # Of whatever kind: a device, a driver, the code of a task, which may even call `sys.exit`.
+    except (Exception, SystemExit) as error:
+        refusal(error, named=True)
         raise typer.Exit(2) from None
     answer = "identical" if result.identical else "not identical"
     name = f"{task}/{network}/{training} seed {seed}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from datajoint.builtin_codecs import npy
@@ -12,6 +12,7 @@ from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
 from matplotlib.figure import Figure
 
+from .file_names import leads_out
 from .written import STORE, note_file
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -31,8 +32,7 @@ def check_reference(stored: Any) -> dict[str, Any]:
     path = stored.get("path") if isinstance(stored, dict) else None
     if not isinstance(path, str) or not path:
         raise DataJointError(f"reference = {stored!r}: names no file; populate the row again")
-    windows = PureWindowsPath(path)  # splits at / and at \\, and knows drives
-    if ".." in windows.parts or windows.anchor or "\0" in path:
+    if leads_out(path):
         raise DataJointError(
             f"path = {path!r}: leads out of the store; find out who wrote this row, and delete it"
         )

@@ -14,6 +14,7 @@ from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import checkpoint_folder
 from .computed import COMPUTED
 from .database import DatabaseError, check_writing, connection
+from .file_names import leads_out
 from .queue import Queue
 from .reaper import MISSED_BEATS
 from .references import (
@@ -41,8 +42,9 @@ class Orphan(NamedTuple):
     path: str  # from the store's root
     n_bytes: int
     age: float  # seconds since it was last written
-    kind: str  # arrays, figures, checkpoints, unfinished files, others
+    kind: str  # arrays, figures, checkpoints, unfinished files, unfinished uploads, others
     modified: float  # when that was, by the store's clock
+    upload: str = ""  # of an unfinished upload: its id
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class StoreScan:
         Files that rows refer to and that are not in the store.
     empty_folders : list of str
         Old folders that hold nothing, or orphans alone; innermost first.
+    note : str
+        Why unfinished uploads could not be looked for; empty where they could.
     """
 
     n_live: int
@@ -75,6 +79,7 @@ class StoreScan:
     n_foreign: int
     missing: list[str]
     empty_folders: list[str]
+    note: str = ""
 
     def by_kind(self) -> dict[str, tuple[int, int]]:
         """Return the number of orphans of each kind, and their bytes."""
@@ -153,7 +158,7 @@ def collect(
     found = scan(older_than)
     if not delete:
         return Collection(found, note=note)
-    whole = [orphan for orphan in found.orphans if orphan.kind != "unfinished files"]
+    whole = [orphan for orphan in found.orphans if not orphan.kind.startswith("unfinished")]
     if whole and not found.n_references and not empty:
         raise DatabaseError(
             f"rows = 0: none refers to any file, and {len(whole)} files would be removed; see that "
@@ -176,7 +181,7 @@ def collect(
                     or store.modified(orphan.path) != orphan.modified
                 ):
                     continue
-                store.remove(orphan.path)
+                store.remove(orphan.path, orphan.upload)
                 n_removed, removed_bytes = n_removed + 1, removed_bytes + orphan.n_bytes
         refuse_while_working()
         n_folders = sum(store.remove_empty(folder) for folder in found.empty_folders)
@@ -250,7 +255,7 @@ def _scan(store: StoreFiles, grace: float) -> StoreScan:
             file = files.pop(path, None)
             if file is not None:
                 n_live, live_bytes = n_live + 1, live_bytes + file.n_bytes
-            elif not store.exists(path):
+            elif leads_out(path) or not store.exists(path):
                 missing.append(path)
             else:  # younger than the listing, or a folder with all that is in it
                 whole_folders.add(path)
@@ -259,10 +264,13 @@ def _scan(store: StoreFiles, grace: float) -> StoreScan:
             f"store: of {n_references} files that rows refer to none is there; nothing is removed; "
             "see that the store is the one of these tables"
         )
+    uploads, note = _uploads(store, folders)
     orphans, n_young, n_foreign = [], 0, 0
     depth = len(PurePosixPath(store.schema_prefix).parts) if store.schema_prefix else 0
-    for path, file in files.items():
-        if _is_kept(path, unfinished) or _is_within(path, whole_folders):
+    for file in (*files.values(), *uploads):
+        path = file.path
+        # Nobody goes on with an upload: whoever writes that file again begins another.
+        if not file.upload and (_is_kept(path, unfinished) or _is_within(path, whole_folders)):
             n_live, live_bytes = n_live + 1, live_bytes + file.n_bytes
         elif (
             not _is_checkpoint(path) and PurePosixPath(path).parts[depth : depth + 2] not in tables
@@ -271,21 +279,36 @@ def _scan(store: StoreFiles, grace: float) -> StoreScan:
         elif now - file.modified < grace:
             n_young += 1
         else:
-            orphans.append(_orphan(file, now))
+            orphans.append(_orphan(file, store.n_bytes_of(file), now))
     return StoreScan(
-        n_live, live_bytes, orphans, n_young, n_references, n_foreign, missing, old_folders
+        n_live, live_bytes, orphans, n_young, n_references, n_foreign, missing, old_folders, note
     )
 
 
-def _orphan(file: StoredFile, now: float) -> Orphan:
+def _uploads(store: StoreFiles, folders: list[str]) -> tuple[list[StoredFile], str]:
+    """Return the unfinished uploads to some folders, and why they cannot be listed, if so.
+
+    That takes a right of its own, and not every server can do it.
+    """
+    ours = tuple(f"{folder}/" for folder in folders)
+    try:
+        return [upload for upload in store.uploads() if upload.path.startswith(ours)], ""
+    except Exception as error:  # of whatever server
+        text = " ".join(str(error).split()) or type(error).__name__
+        return [], f"unfinished uploads cannot be listed ({text})"
+
+
+def _orphan(file: StoredFile, n_bytes: int, now: float) -> Orphan:
     place = PurePosixPath(file.path)
-    if UNFINISHED.fullmatch(place.name):
+    if file.upload:
+        kind = "unfinished uploads"
+    elif UNFINISHED.fullmatch(place.name):
         kind = "unfinished files"
     elif _is_checkpoint(file.path):
         kind = "checkpoints"
     else:
         kind = KINDS.get(place.suffix, "others")
-    return Orphan(file.path, file.n_bytes, now - file.modified, kind, file.modified)
+    return Orphan(file.path, n_bytes, now - file.modified, kind, file.modified, file.upload)
 
 
 def _is_checkpoint(path: str) -> bool:

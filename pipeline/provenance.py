@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +18,56 @@ import numpy as np
 import torch
 
 PACKAGE = "rnn-pipeline"
+COMMIT = "RNN_COMMIT"  # of the environment: a commit, and "-dirty" where there were changes
+COMMIT_LENGTH = 12
+log = logging.getLogger(__name__)
 
 
 @cache
 def code_version() -> tuple[str, bool]:
     """Return "version+commit" of this package and whether it has uncommitted changes.
 
-    The commit is that of the checkout which holds this file, not of the current directory;
-    an installed package without a checkout has a version only, and counts as clean.
+    The commit is that of the checkout which holds this file, not of the current directory. Of an
+    installed package it is the one that pip noted when it fetched it with git, else the one that
+    `COMMIT` names, as it does in an image. Without any there is a version only, which counts as
+    clean.
     """
     try:
         number = version(PACKAGE)
     except PackageNotFoundError:
         number = "unknown"
     root = Path(__file__).resolve().parent.parent
+    commit, dirty = _of_checkout(root) or _of_pip() or _of_environment() or ("", False)
+    return (f"{number}+{commit[:COMMIT_LENGTH]}" if commit else number), dirty
+
+
+def _of_checkout(root: Path) -> tuple[str, bool] | None:
+    """Return commit and changes of a checkout; None where there is none, or no git."""
     if not (root / ".git").exists():
-        return number, False
+        return None
     try:
-        commit = _git(root, "rev-parse", "--short=12", "HEAD").strip()
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no").strip())
-    except (OSError, subprocess.CalledProcessError):
-        return number, False
-    return f"{number}+{commit}", dirty
+        commit = _git(root, "rev-parse", f"--short={COMMIT_LENGTH}", "HEAD").strip()
+        return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=no").strip())
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _of_pip() -> tuple[str, bool] | None:
+    """Return the commit of ``pip install git+https://...``, which pip notes (PEP 610)."""
+    try:
+        noted = json.loads(distribution(PACKAGE).read_text("direct_url.json") or "{}")
+        return str(noted["vcs_info"]["commit_id"]), False
+    except (PackageNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _of_environment() -> tuple[str, bool] | None:
+    """Return the commit that whoever built an image names, and whether there were changes."""
+    named = os.environ.get(COMMIT, "")
+    found = re.fullmatch(r"([0-9a-f]{7,64})(-dirty)?", named)
+    if named and not found:
+        log.warning("%s = %r: is not a commit; see docker/README.md", COMMIT, named)
+    return (found[1], bool(found[2])) if found else None
 
 
 def _git(root: Path, *words: str) -> str:

@@ -30,6 +30,7 @@ Key = dict[str, Any]
 CANDIDATES = 64
 VERSION_LENGTH = 64
 DECLARE_ATTEMPTS = 5
+AGAIN_AT_ONCE = 500  # jobs that become pending again with one commit
 
 
 def job_hash(key: Mapping[str, Any]) -> str:
@@ -77,6 +78,7 @@ class Queue:
     def enter(self, connection: dj.Connection, restriction: Sequence[Any] = ()) -> int:
         """Enter a job for each key that has neither a row nor a job; return how many are new.
 
+        A job that was kept when it was done, and whose row was deleted since, is pending again.
         Jobs that wait for a key that has gone are removed.
         """
         table = self.table()
@@ -84,7 +86,8 @@ class Queue:
         if restriction:
             source &= AndList(restriction)
         # The lineage of a jobs table is not that of its target: its attributes are matched by name.
-        new = (source - table.proj()).restrict(Not(self.jobs), semantic_check=False).proj()
+        undone = source - table.proj()
+        new = undone.restrict(Not(self.jobs), semantic_check=False).proj()
         columns = self._columns
         others = ", ".join(self._quoted(n) for n in ("status", "priority", "scheduled_time"))
         priority = int(dj.config.jobs.default_priority)
@@ -99,7 +102,39 @@ class Queue:
                 f"{'' if mysql else ' ON CONFLICT DO NOTHING'}"
             ).rowcount
         self._remove_gone(connection)
-        return max(int(entered), 0)
+        return max(int(entered), 0) + self._do_again(connection, undone.proj())
+
+    def _do_again(self, connection: dj.Connection, undone: Any) -> int:
+        """Make jobs pending that were done, and are among the keys without a row; return how many.
+
+        Whoever has DataJoint's ``jobs.keep_completed`` keeps the jobs that are done; others, who
+        may not have it, are to do them again too.
+        """
+        is_done = f"{self._quoted('status')}='success'"
+        any_done = f"SELECT 1 FROM {self.sql_name} WHERE {is_done} LIMIT 1"
+        if connection.query(any_done).fetchone() is None:
+            return 0
+        # Read in one statement: from one commit on a job is done and its row is there. Then key by
+        # key, which waits for nobody's insert. Whoever takes a job that others have done again in
+        # between finds its row, and lets it be.
+        columns = self._columns
+        rows = connection.query(
+            f"SELECT {columns} FROM {self.sql_name} WHERE {is_done} "
+            f"AND ({columns}) IN (SELECT {columns} FROM ({undone.make_sql()}) AS undone)"
+        ).fetchall()
+        times = ("reserved_time", "completed_time", "duration")
+        emptied = ", ".join(f"{self._quoted(name)}=NULL" for name in times)
+        update = (
+            f"UPDATE {self.sql_name} SET {self._quoted('status')}='pending', {emptied}, "
+            f"{self._quoted('scheduled_time')}={jobs_now(connection)} WHERE {is_done} AND "
+        )
+        number = 0
+        for first in range(0, len(rows), AGAIN_AT_ONCE):
+            with transaction(connection):
+                for row in rows[first : first + AGAIN_AT_ONCE]:
+                    where, arguments = self._where(dict(zip(self.primary_key, row, strict=True)))
+                    number += connection.query(update + where, args=arguments).rowcount
+        return int(number)
 
     def _remove_gone(self, connection: dj.Connection) -> None:
         gone = self.jobs.restrict(Not(self.table().key_source.proj()), semantic_check=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from .codecs import to_png
+from .file_names import file_name
 from .fixed_point_plots import FixedPointPlot
 from .fixed_points import FixedPoints
 from .performance import TrialPlot, Validation
@@ -179,17 +180,20 @@ def export_figures(folder: Path, restriction: Any = None) -> list[Path]:
         query = table() if restriction is None else table & restriction
         for row in query.to_dicts():
             tail = row.get("validation_name") or row.get("search_name")
-            name = f"{row['task_name']}_{row['network_name']}_{row['training_name']}"
-            path = folder / f"{name}_seed{row['seed']}_{kind}_{tail}.png"
-            row["figure"].save(path)
-            written.append(path)
+            written.append(row["figure"].save(folder / _figure_name(row, kind, tail)))
             if "figure_3d" in row:
-                written.append(row["figure_3d"].save(path.with_stem(path.stem + "_3d")))
+                in_3d = folder / _figure_name(row, kind, tail, "3d")
+                written.append(row["figure_3d"].save(in_3d))
     # Drawn here: the curves are in the rows, so that no table keeps pictures of them.
     networks = Training.Network & Training.Term.proj()
     for key in (networks if restriction is None else networks & restriction).keys():
-        name = f"{key['task_name']}_{key['network_name']}_{key['training_name']}"
-        path = folder / f"{name}_seed{key['seed']}_loss_terms.png"
+        path = folder / _figure_name(key, "loss_terms")
         path.write_bytes(to_png((Training.Term & key).plot()))
         written.append(path)
     return written
+
+
+def _figure_name(key: Mapping[str, Any], *what: object) -> str:
+    """Return the name of a figure's file, which no other network's has."""
+    names = (key[f"{part}_name"] for part in ("task", "network", "training"))
+    return file_name(*names, f"seed{key['seed']}", *what, ending=".png")

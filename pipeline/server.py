@@ -29,12 +29,14 @@ Result = TypeVar("Result")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts
 
-# Of MySQL: disk or table full, too many connections, shutting down, lost or refused connections,
-# lock wait timeout, deadlock, killed or timed-out sessions.
+# Of MySQL: disk or table full, too many connections, threads or locks, shutting down, lost or
+# refused connections, lock wait timeout, deadlock, a commit that failed, killed or timed-out
+# sessions. Not 1038, out of sort memory: the rows are too long for the server's sort_buffer_size,
+# now and later.
 MYSQL_PASSING = {
-    0, 3, 1021, 1026, 1030, 1040, 1041, 1053, 1077, 1080, 1114, 1129, 1152, 1158, 1159, 1160,
-    1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3032,
-    3100, 3168, 3572, 4031,
+    0, 3, 1021, 1026, 1030, 1040, 1041, 1053, 1077, 1080, 1114, 1129, 1135, 1152, 1158, 1159, 1160,
+    1161, 1180, 1203, 1205, 1206, 1213, 1226, 1290, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014,
+    2055, 3032, 3100, 3168, 3572, 4031,
 }  # fmt: skip
 # Of PostgreSQL, by the start of its code: connections, serialisation and deadlock, resources
 # (disk full, too many connections), locks not available, shutdown and start, input and output.

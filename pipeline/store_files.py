@@ -14,8 +14,9 @@ from datajoint.hash_registry import get_store_backend
 
 from . import schemas
 from .database import STORE, DatabaseError
-from .store_watch import MARKS, remembered_mark
+from .store_watch import BEGUN, MARKS, remembered_mark
 
+SAVING = ".saving"  # ending of a file that DataJoint is writing
 # What object stores call the time of a file's last writing.
 TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
 
@@ -26,6 +27,7 @@ class StoredFile(NamedTuple):
     path: str  # from the store's root
     n_bytes: int
     modified: float  # seconds, by the store's clock
+    upload: str = ""  # of what a bucket got in part only: the id of its upload
 
 
 class StoreFiles:
@@ -67,6 +69,39 @@ class StoreFiles:
         except Exception as error:
             raise _unreadable(folder, error) from None
 
+    def uploads(self) -> Iterator[StoredFile]:
+        """Yield the uploads to a bucket that were begun and not ended, without their sizes.
+
+        Large objects are sent in parts. What a kill leaves of them is in no listing, and is paid
+        for.
+        """
+        if self._backend.protocol != "s3":
+            return
+        bucket, _, prefix = self._root.partition("/")
+        after: dict[str, str] = {}
+        while True:
+            answer = self._fs.call_s3(
+                "list_multipart_uploads", Bucket=bucket, Prefix=prefix, **after
+            )
+            for found in answer.get("Uploads", ()):
+                path = self._relative(f"{bucket}/{found['Key']}")
+                yield StoredFile(path, 0, found["Initiated"].timestamp(), found["UploadId"])
+            if not answer.get("IsTruncated"):
+                return
+            after = {
+                "KeyMarker": answer["NextKeyMarker"],
+                "UploadIdMarker": answer["NextUploadIdMarker"],
+            }
+
+    def n_bytes_of(self, file: StoredFile) -> int:
+        """Return the size of a file, or of the parts of an upload."""
+        if not file.upload:
+            return file.n_bytes
+        with suppress(Exception):  # it has ended meanwhile, or its parts may not be listed
+            parts = self._of_upload("list_parts", file.path, file.upload).get("Parts", ())
+            return sum(int(part["Size"]) for part in parts)
+        return 0
+
     def folders(self, folder: str) -> Iterator[tuple[str, float]]:
         """Yield all folders below a folder, innermost first, and when their entries changed."""
         if not self.is_folder:
@@ -107,10 +142,12 @@ class StoreFiles:
         except FileNotFoundError:
             return None
 
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing is done where it is not there."""
+    def remove(self, path: str, upload: str = "") -> None:
+        """Remove a file, or the parts of an upload; nothing is done where it is not there."""
         with suppress(FileNotFoundError):
-            if self.is_folder:
+            if upload:
+                self._of_upload("abort_multipart_upload", path, upload)
+            elif self.is_folder:
                 os.unlink(self._full(path))
             else:
                 self._fs.rm_file(self._full(path))
@@ -146,6 +183,10 @@ class StoreFiles:
             # A listing by the beginning of names may hold those of a longer one too.
             if info.get("type", "file") == "file" and path.startswith(f"{folder}/"):
                 yield StoredFile(path, int(info.get("size") or 0), self._time(info))
+
+    def _of_upload(self, method: str, path: str, upload: str) -> Any:
+        bucket, _, key = self._full(path).partition("/")
+        return self._fs.call_s3(method, Bucket=bucket, Key=key, UploadId=upload)
 
     def _time(self, info: dict[str, Any]) -> float:
         for name in TIMES:
@@ -189,7 +230,9 @@ def check_marks(store: StoreFiles) -> None:
         Where the store holds the mark of another database with this prefix, or not ours.
     """
     prefix = str(schemas.work.database).removesuffix("_work")
-    marks = {file.path for file in store.files(MARKS) if file.path.startswith(f"{MARKS}/{prefix}.")}
+    found = {file.path for file in store.files(MARKS) if file.path.startswith(f"{MARKS}/{prefix}.")}
+    # Not those begun or half-written: a database completes its mark before it writes a file.
+    marks = {path for path in found if not path.endswith((BEGUN, SAVING))}
     ours = remembered_mark()
     if ours is not None and ours not in marks:
         raise DatabaseError(
@@ -201,5 +244,5 @@ def check_marks(store: StoreFiles) -> None:
         raise DatabaseError(
             f"store: holds {others[0]}: two databases share it under the prefix {prefix}; nothing "
             "can tell whose files these are, and nothing is removed; set RNN_PREFIX for one of "
-            "them, or remove that file if its database is gone"
+            "them, or remove that file if the database on the host that it names is gone"
         )

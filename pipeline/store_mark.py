@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from typing import Any
 
 import datajoint as dj
 from datajoint.errors import AccessError
 from datajoint.hash_registry import get_store_backend
 
-from .server import transaction
+from .file_names import safe
+from .server import passes, transaction
 from .store import StoreError, check_writable
-from .store_watch import MARKS, folder_of_store, not_the_store
+from .store_watch import BEGUN, MARKS, folder_of_store, not_the_store
 from .work import StoreMark
 from .written import STORE, WrittenFiles, note_file
 
 
 def mark_path(prefix: str, database_id: str) -> str:
     """Return the path of a database's mark from the store's root."""
-    return f"{MARKS}/{prefix}.{database_id}"
+    return f"{MARKS}/{prefix}.{safe(database_id)}"
 
 
 def mark_store(
@@ -57,10 +59,34 @@ def mark_store(
         return None
     path = mark_path(prefix, database_id)
     backend: Any = get_store_backend(STORE)
-    if not backend.exists(path):
-        if not anew:
-            raise _missing(path)
+    is_begun = backend.exists(path + BEGUN)  # asked first: whoever completes it removes it last
+    if backend.exists(path):
+        return path
+    if is_begun:
+        return _completed(path, prefix, connection)
+    if not anew:
+        raise _missing(path)
+    _write(path, prefix, connection)
+    return path
+
+
+def _completed(path: str, prefix: str, connection: dj.Connection) -> str | None:
+    """Complete a mark whose database has the row; return its path, or None: this user may not.
+
+    So it is before anything else is written for that database.
+    """
+    backend: Any = get_store_backend(STORE)
+    try:
         _write(path, prefix, connection)
+    except (StoreError, PermissionError) as error:
+        if passes(error):
+            raise
+        return None  # who only reads
+    except FileNotFoundError:  # of several processes another one was quicker
+        if not backend.exists(path):
+            raise
+    with suppress(Exception):  # it does no harm
+        backend.remove(path + BEGUN)
     return path
 
 
@@ -74,8 +100,9 @@ def _read(connection: dj.Connection) -> str | None:
 def _mark_both(prefix: str, connection: dj.Connection) -> str | None:
     """Return the id, which may be that of another process; None where this user may give none.
 
-    The row is seen once its file is there. Of several processes one inserts it, and the others
-    wait for its commit.
+    The row is seen once a file is there. Of several processes one inserts it, and the others
+    wait for its commit. That file is only the beginning of a mark: where the row is not committed
+    after all, nobody may take it for another database's.
     """
     drawn = secrets.token_hex(8)
     ignore, on_conflict = (
@@ -90,7 +117,7 @@ def _mark_both(prefix: str, connection: dj.Connection) -> str | None:
             )
             found = _read(connection)
             if found == drawn:
-                _write(mark_path(prefix, drawn), prefix, connection)
+                _write(mark_path(prefix, drawn) + BEGUN, prefix, connection)
     except AccessError:  # who only reads
         return None
     return found

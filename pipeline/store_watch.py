@@ -12,6 +12,7 @@ from datajoint.hash_registry import get_store_backend
 from .written import STORE
 
 MARKS = "databases"  # folder of the store with a mark of each database that uses it
+BEGUN = ".begun"  # ending of a mark whose database may not have got its row
 
 # Path of the mark of the connected database, from the store's root.
 _known: dict[str, str | None] = {"mark": None}

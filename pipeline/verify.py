@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
-from datajoint.errors import DataJointError
+from datajoint.errors import MissingExternalFile
 
 from models.devices import checked_device, default_device, kind_of
 from models.rnn_torch import WEIGHTS
@@ -16,6 +18,7 @@ from tasks_lib.errors import ParameterError
 from .hashing import parameter_hash
 from .network import NetworkParams
 from .provenance import provenance
+from .server import passes
 from .task import Task
 from .training import Training, network_columns, term_rows, train_from_rows
 from .training_params import TrainingParams
@@ -25,6 +28,11 @@ VERSIONS = ("code_version", "code_dirty", "python_version", "torch_version", "nu
 RESULTS = (
     "score_curve", "status", "iterations_done", "stopped_by",
     *(name.lower() for name in WEIGHTS), "loss", "r2",
+)  # fmt: skip
+# What reading an array raises where its file is missing, or is none that NumPy wrote.
+MISSING_OR_CORRUPT = (
+    MissingExternalFile, FileNotFoundError, ValueError, EOFError, SyntaxError, TokenError,
+    BadZipFile,
 )  # fmt: skip
 
 
@@ -126,6 +134,10 @@ def verify(
     ------
     ParameterError
         Where the key does not select exactly one network, or one that was imported.
+    Exception
+        Of whatever kind, where the training fails, or the store cannot be read: that says nothing
+        of the network. Only a file that is missing or corrupt in a store that is there is a
+        difference.
     """
     networks = Training.Network & key
     if len(networks) != 1:
@@ -204,7 +216,9 @@ def _difference(what: str, stored: Any, again: Any, of: str = "") -> Difference 
         return None if stored is again or stored == again else Difference(what, stored, again)
     try:
         kept = np.asarray(stored)
-    except (DataJointError, OSError, ValueError, EOFError) as error:
+    except MISSING_OR_CORRUPT as error:
+        if passes(error):  # the store is away, and the file perhaps there
+            raise
         line = " ".join(str(error).split())
         return Difference(what, f"cannot be read ({line})", f"an array {again.shape}")
     if kept.tobytes() == again.tobytes() and (kept.shape, kept.dtype) == (again.shape, again.dtype):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.provenance import COMMIT
 from pipeline.submit import read_submission
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +136,17 @@ def test_a_bucket_is_an_option_whose_keys_are_in_no_file_of_git(services):
     assert values["RNN_STORE"].startswith("s3://")
     assert not values["AWS_ACCESS_KEY_ID"] + values["AWS_SECRET_ACCESS_KEY"]
     assert re.search(r"pip install .*s3", DOCKERFILE)
+
+
+def test_the_image_knows_its_commit(services):
+    for name in ("worker", "jupyter"):
+        assert services[name]["build"]["args"][COMMIT] == "${RNN_COMMIT:-}"
+    # After all that takes long: a new commit is no reason to install torch again.
+    assert instructions()[-4:-2] == [("ARG", f"{COMMIT}="), ("ENV", f"{COMMIT}=${COMMIT}")]
+    (command,) = re.findall(r"RNN_COMMIT=\$\((git .*)\)", (ROOT / "docker/README.md").read_text())
+    assert command in DOCKERFILE
+    named = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert re.fullmatch(r"[0-9a-f]{12,}(-dirty)?\n", named.stdout), named.stderr
 
 
 def test_volumes_that_services_use_are_named():

@@ -244,8 +244,8 @@ def test_a_worker_that_starts_meanwhile_stops_it(filled, store, monkeypatch):
     remove, removed = store_files.StoreFiles.remove, []
     (row,) = p.Worker.to_dicts()
 
-    def slowly(self, path):
-        remove(self, path)
+    def slowly(self, path, *of_an_upload):
+        remove(self, path, *of_an_upload)
         if path.startswith("_schema"):
             removed.append(path)
         if len(removed) == 2:

@@ -10,10 +10,13 @@ import sys
 import datajoint as dj
 import numpy as np
 import pytest
+from s3fs import S3FileSystem
 
 import pipeline
-from pipeline import schemas
+from pipeline import gc, schemas
+from pipeline.checkpoints import StoredCheckpoints
 from pipeline.database import _configure_store, check_writing
+from pipeline.queue import job_hash
 from pipeline.server import passes
 from tests.middlemen import gate
 from tests.s3_server import S3_BUCKET
@@ -129,6 +132,76 @@ def test_settings_of_datajoint_name_a_bucket(s3, server, arguments):
         assert s3.writer[1] not in result.stdout + result.stderr
     pipeline.connect(**arguments, declare=True)  # the bucket is this database's store
     schemas.drop()
+
+
+def begin_upload(client, key) -> str:
+    """Send one part of two, as a worker that is killed then; return the key."""
+    upload = client.create_multipart_upload(Bucket=S3_BUCKET, Key=key)["UploadId"]
+    client.upload_part(Bucket=S3_BUCKET, Key=key, UploadId=upload, PartNumber=1, Body=b"x" * 1000)
+    return key
+
+
+def test_uploads_that_a_kill_left_unfinished_go(s3, arguments, submission, monkeypatch):
+    p, client = pipeline, s3.client()
+    p.connect(**{**arguments, "store": ADDRESS})
+    schema = p.Training.database
+
+    def unfinished():
+        found = client.list_multipart_uploads(Bucket=S3_BUCKET).get("Uploads", ())
+        return {upload["Key"] for upload in found if schema in upload["Key"]}
+
+    try:
+        p.submit(submission)
+        (key,) = p.Cohort.keys()
+        # The state of a job that will be done: what is whole of it stays.
+        state = StoredCheckpoints(gc.checkpoint_folder(p.Training), job_hash(key))
+        state.write("networks_0_1.npz", b"whole")
+        ours = {
+            begin_upload(client, f"lab/one/{state.folder}/networks_0_1.npz"),
+            begin_upload(client, f"lab/one/_schema/{schema}/__training__network/x=1/w_rec.npy"),
+        }
+        others = {
+            begin_upload(client, f"lab/one/_schema/{schema}/dropped_table/x.npy"),
+            begin_upload(client, f"lab/one/_schema/{schema}_b/__training__network/x.npy"),
+            begin_upload(client, f"lab/one/elsewhere/{schema}/x.npy"),
+            begin_upload(client, f"lab/two/_schema/{schema}/__training__network/x.npy"),
+        }
+        before = set(s3.keys())
+        found = gc.collect().scan
+        assert found.by_kind() == {"unfinished uploads": (2, 2000)}
+        assert {f"lab/one/{orphan.path}" for orphan in found.orphans} == ours
+        assert unfinished() == ours | others
+        found = gc.scan(older_than=24 * 365 * 1000)
+        assert (found.orphans, found.n_young, found.n_foreign, found.note) == ([], 2, 1, "")
+
+        call = S3FileSystem.call_s3
+
+        def one_at_a_time(self, method, **options):
+            if method != "list_multipart_uploads":
+                return call(self, method, **options)
+            number = int(options.pop("UploadIdMarker", 0))
+            assert number == 0 or options.pop("KeyMarker") == "a key"
+            uploads = call(self, method, **options)["Uploads"]
+            pages = {"IsTruncated": number + 1 < len(uploads), "NextKeyMarker": "a key"}
+            return {"Uploads": [uploads[number]], "NextUploadIdMarker": str(number + 1), **pages}
+
+        monkeypatch.setattr(S3FileSystem, "call_s3", one_at_a_time)
+        assert gc.scan().by_kind() == {"unfinished uploads": (2, 2000)}
+
+        def refused(self, method, **options):
+            raise PermissionError("Access Denied")
+
+        monkeypatch.setattr(S3FileSystem, "call_s3", refused)
+        found = gc.collect(delete=True).scan
+        assert found.orphans == [] and "uploads cannot be listed (Access Denied)" in found.note
+        monkeypatch.setattr(S3FileSystem, "call_s3", call)
+        assert gc.collect(delete=True).n_removed == 2
+        assert unfinished() == others
+        assert set(s3.keys()) == before
+        assert state.read("networks_0_1.npz") == b"whole"
+    finally:
+        schemas.drop()
+        p.disconnect()
 
 
 def refused(store=ADDRESS) -> pipeline.DatabaseError:

@@ -12,6 +12,7 @@ from datajoint.blob import unpack
 from datajoint.codecs import get_codec
 from datajoint.errors import DataJointError
 
+from pipeline import gc
 from pipeline.codecs import check_reference
 from pipeline.database import connection
 
@@ -94,6 +95,12 @@ def test_rows_that_point_out_of_the_store_are_refused_when_they_are_read(trained
     rewrite(p.TrialPlot, "figure", path="x.png", store="another")
     with pytest.raises(DataJointError, match="'another'"):
         p.TrialPlot.to_arrays("figure")
+
+
+def test_what_they_point_to_is_not_even_looked_for(trained, store):
+    (store.parent / "secret.npy").write_bytes(b"secret")
+    rewrite(trained.Training.Network, "w_rec", path="../secret.npy")
+    assert gc.scan().missing == ["../secret.npy"] * 2
 
 
 class Bomb:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import datajoint as dj
 import pytest
 
-from pipeline.report import CohortReport, cohort_reports, markdown_table, summary_rows
+from pipeline.database import connection
+from pipeline.report import (
+    CohortReport,
+    cohort_reports,
+    export_figures,
+    markdown_table,
+    summary_rows,
+)
 from tasks_lib import TASKS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -70,3 +78,38 @@ def test_summary_command(database, submission, monkeypatch, words):
     assert "cddm" in result.output
     assert "of 2" in result.output
     assert ("| --- |" in result.output) is (words == ["--markdown"])
+
+
+def test_figures_of_whatever_names_lie_in_their_folder_each_in_its_own_file(
+    database, submission, tmp_path
+):
+    """Names that an experimenter has inserted by SQL, past all checks."""
+    p = database
+    submission["trainings"]["short"] |= {"max_iter": 3, "monitor": True}
+    submission["cohorts"] = []
+    p.submit(submission)
+
+    def enter(table, field, names, digest):
+        row, plain = table.fetch1(), dj.FreeTable(connection(), table.full_table_name)
+        for number, name in enumerate(names):
+            plain.insert1({**row, field: name, digest: f"{number:032x}"})
+
+    enter(p.Task, "task_name", ["../../out", "/no_folder/out", "..", "a_b", "a"], "task_hash")
+    enter(p.NetworkParams, "network_name", ["c", "b_c"], "network_hash")
+    wanted = [("../../out", "c"), ("/no_folder/out", "c"), ("..", "c"), ("a_b", "c"), ("a", "b_c")]
+    for task, network in wanted:
+        key = {"task_name": task, "network_name": network, "training_name": "short"}
+        p.Cohort.insert1({**key, "first_seed": 0, "n_networks": 1})
+    assert p.fill((p.Training,)).made == len(wanted)
+    assert p.fill((p.TrialPlot,), {"task_name": "../../out"}).errors == []
+    outer = tmp_path / "outer"
+    folder = outer / "inner" / "figures"
+    before = {path for path in tmp_path.rglob("*")}
+    written = export_figures(folder)
+    assert len(written) == len(set(written)) == len(p.TrialPlot()) + len(wanted) > len(wanted)
+    made = {path for path in tmp_path.rglob("*")} - before
+    assert made == {*written, folder, folder.parent, outer}
+    assert {path.parent for path in written} == {folder}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+    assert folder / "a_b,c,short,seed0,loss_terms.png" in written
+    assert folder / "a,b_c,short,seed0,loss_terms.png" in written

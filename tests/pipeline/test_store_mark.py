@@ -11,7 +11,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import datajoint as dj
 import pytest
+from datajoint.storage import StorageBackend
 from typer.testing import CliRunner
 
 import pipeline
@@ -126,6 +128,19 @@ def test_declare_marks_a_store_that_was_moved(database, store, arguments, server
     assert marks(other) == marks(store)
 
 
+def test_an_id_that_is_a_path_leads_nowhere(database, store, arguments, tmp_path):
+    """As whoever may update the row could set it, for an administrator to write a file there."""
+    connection().query(
+        f"UPDATE {StoreMark.full_table_name} SET database_id=%s", args=("/../../../outside",)
+    )
+    with pytest.raises(DatabaseError, match="does not hold databases/"):
+        database.connect(**arguments)
+    database.connect(**arguments, declare=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+    assert sorted(path.name for path in store.iterdir()) == [MARKS]
+    assert len(marks(store)) == 2 and all(path.is_file() for path in (store / MARKS).iterdir())
+
+
 def test_a_store_at_home_that_nobody_named_is_not_marked(server, arguments, monkeypatch, tmp_path):
     """An administrator declares on a server, from a machine of his own."""
     monkeypatch.setenv("RNN_HOME", str(tmp_path / "home"))
@@ -208,6 +223,62 @@ def test_a_mark_that_cannot_be_written_leaves_no_row(database, store, arguments,
     assert marks(store) == []
     database.connect(**arguments)
     assert len(StoreMark()) == len(marks(store)) == 1
+
+
+@pytest.fixture
+def unmarked(database, store, arguments):
+    """A database that knows no store, and a store that knows no database."""
+    StoreMark().delete_quick()
+    (store / MARKS / marks(store)[0]).unlink()
+    database.disconnect()
+    return database
+
+
+@pytest.mark.parametrize("error", [OSError("no commit"), KeyboardInterrupt()], ids=type)
+def test_a_mark_whose_row_is_not_committed_stands_in_nobodys_way(
+    unmarked, store, arguments, monkeypatch, error
+):
+    """Where the commit fails, and where the process is ended before it."""
+
+    def no_commit(self):
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(dj.Connection, "commit_transaction", no_commit)
+        with pytest.raises((DatabaseError, KeyboardInterrupt)):
+            unmarked.connect(**arguments, declare=False)
+    (stale,) = marks(store)
+    (store / MARKS / f"{stale.removesuffix('.begun')}.saving").write_bytes(b"half of")
+    unmarked.connect(**arguments)
+    assert len(StoreMark()) == 1
+    assert len(marks(store)) == 3
+    assert gc.collect(delete=True).scan.orphans == []
+
+
+def test_a_mark_is_completed_by_who_comes_next(unmarked, store, arguments, monkeypatch):
+    p = unmarked
+
+    def ended(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(store_mark, "_completed", ended)
+        with pytest.raises(KeyboardInterrupt):
+            p.connect(**arguments)
+    (begun,) = marks(store)
+    p.disconnect()
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as reading:  # who may write nothing completes nothing
+        reading.setattr(StorageBackend, "put_buffer", refused)
+        p.connect(**arguments)
+        assert marks(store) == [begun] and store_watch.remembered_mark() is None
+    p.connect(**arguments)
+    assert [f"{name}.begun" for name in marks(store)] == [begun]
+    check_store()
+    assert store_watch.remembered_mark() == f"{MARKS}/{marks(store)[0]}"
 
 
 # `rnn gc` --------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def test_terms_are_figures(p, tmp_path):
         p.Training.Term().plot()
     written = export_figures(tmp_path, {"seed": 3})
     (path,) = (f for f in written if f.stem.endswith("loss_terms"))
-    assert path.name == "cddm_small_watched_seed3_loss_terms.png"
+    assert path.name == "cddm,small,watched,seed3,loss_terms.png"
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from botocore.exceptions import NoCredentialsError
+from datajoint.storage import StorageBackend
 from typer.testing import CliRunner
 
 import pipeline
@@ -91,8 +94,13 @@ def test_a_weight_that_was_tampered_with_is_found(trained, store):
     weights[2, 5] = difference.again
     np.save(path, weights)
     assert verify({"seed": 4}).identical
-    path.write_bytes(b"no array")
-    assert "w_rec: stored cannot be read" in str(verify({"seed": 4}).differences[0])
+    whole = path.read_bytes()
+    # Nothing that NumPy knows, half of it, an archive of arrays, and a torn description.
+    torn = whole.replace(b"'shape': (12", b"'shape': (((")
+    assert torn != whole
+    for content in (b"no array", b"", whole[:200], b"PK\x03\x04" + whole, torn):
+        path.write_bytes(content)
+        assert "w_rec: stored cannot be read" in str(verify({"seed": 4}).differences[0])
     path.unlink()
     assert "w_rec: stored cannot be read" in str(verify({"seed": 4}).differences[0])
     assert verify({"seed": 3}).identical
@@ -175,16 +183,23 @@ def test_questions_that_have_no_answer(trained, tmp_path):
         verify(imported)
 
 
-def test_the_command_says_so_with_its_exit_status(trained, arguments, monkeypatch):
+@pytest.fixture
+def run(trained, arguments, monkeypatch):
+    """The command, in this process."""
     connect = pipeline.connect
     monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
 
-    def run(*words, seed=3):
+    def run(*words, seed=3, before_reconnection=lambda: None):
         names = ("--task", "cddm", "--network", "small", "--training", "short")
         result = CliRunner().invoke(app, ["verify", *names, "--seed", str(seed), *words])
+        before_reconnection()
         connect(**arguments)
         return result
 
+    return run
+
+
+def test_the_command_says_so_with_its_exit_status(trained, run):
     result = run()
     assert result.exit_code == 0, result.output
     assert "cddm/small/short seed 3, on cpu: identical" in result.output
@@ -197,3 +212,50 @@ def test_the_command_says_so_with_its_exit_status(trained, arguments, monkeypatc
     result = run(seed=99)
     assert result.exit_code == 2 and "selects 0 networks" in result.output
     assert run("--device", "abacus").exit_code == 2
+
+
+def test_a_store_that_goes_away_meanwhile_is_no_difference(trained, run, store, monkeypatch):
+    """And neither is one that refuses to be read."""
+    away, compare = store.with_name("away"), module._compare
+
+    def as_the_share_is_unmounted(*rows):
+        store.rename(away)
+        return compare(*rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_compare", as_the_share_is_unmounted)
+        result = run(before_reconnection=lambda: away.rename(store))
+    assert result.exit_code == 2, result.output
+    assert "error: Missing external file" in result.stderr and "identical" not in result.output
+
+    def refused(self, path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StorageBackend, "get_buffer", refused)
+        with pytest.raises(PermissionError):
+            verify({"seed": 3})
+    assert verify({"seed": 3}).identical
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of\nmemory"), "OutOfMemoryError: CUDA out of"),
+        (NoCredentialsError(), "NoCredentialsError: Unable to locate credentials"),
+        (ZeroDivisionError("in a task"), "ZeroDivisionError: in a task"),
+        (AssertionError(), "AssertionError:"),
+        (SystemExit(0), "SystemExit: 0"),
+        (OSError("the disk"), "the disk"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_whatever_else_happens_is_no_answer(trained, run, monkeypatch, error, line):
+    def failing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(module, "train_from_rows", failing)
+    result = run()
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"error: {line}")
+    assert "Traceback" not in result.output
