@@ -13,6 +13,7 @@ import pytest
 from s3fs import S3FileSystem
 
 import pipeline
+from models import CheckpointNotWritten
 from pipeline import gc, schemas
 from pipeline.checkpoints import StoredCheckpoints
 from pipeline.database import _configure_store, check_writing
@@ -292,6 +293,28 @@ def test_a_server_that_is_away_is_waited_for_and_missing_credentials_are_not(s3,
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
         error = refused()
         assert "no credentials" in str(error) and not passes(error)
+
+
+def test_a_checkpoint_is_written_later_where_the_server_is_away(s3, monkeypatch, caplog):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with gate(s3.port) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.port}")
+        _configure_store(ADDRESS)
+        checkpoints = StoredCheckpoints("table", "job")
+        checkpoints.write("state", b"first")
+        door.shut()
+        with pytest.raises(CheckpointNotWritten):
+            checkpoints.write("state", b"second")
+        assert "the training goes on" in caplog.text
+        with pytest.raises(Exception, match="connect") as raised:
+            checkpoints.read("state")
+        assert passes(raised.value)  # whoever goes on from it waits
+        door.open()
+        assert checkpoints.read("state") == b"first"
+        checkpoints.write("state", b"third")
+        assert checkpoints.read("state") == b"third"
+        checkpoints.remove()
+        assert checkpoints.read("state") is None
 
 
 def test_who_may_only_read_reads_and_is_told_so_where_he_writes(s3, monkeypatch):
