@@ -122,7 +122,7 @@ def show(
     with session():
         from pipeline.report import export_figures, network_reports
 
-        restriction = None if task is None else {"task_name": task}
+        restriction = key_restriction(task)
         reports = network_reports(restriction)
         if not reports:
             console.print("No trained networks." if task is None else f"No networks of {task}.")
@@ -195,7 +195,7 @@ def summary(
     with session():
         from pipeline.report import cohort_reports, markdown_table, summary_rows
 
-        restriction = None if task is None else {"task_name": task}
+        restriction = key_restriction(task)
         headings, rows = summary_rows(cohort_reports(restriction, r2, accuracy))
         if not rows:
             console.print("No trained networks." if task is None else f"No networks of {task}.")

@@ -148,7 +148,7 @@ def failures(
         from pipeline.failed_jobs import failures as failed
 
         tables = tables_named([] if table is None else [table])
-        found = failed(key_restriction(task) or None, tables)
+        found = failed(key_restriction(task), tables)
         for f in found:
             where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
             version = f", {f.code_version}" if f.code_version else ""

@@ -27,13 +27,14 @@ from .references import (
 from .server import seconds_since
 from .store_files import StoredFile, StoreFiles, check_marks
 from .work import LIVING, Worker
+from .written import SAVING
 
 OLDER_THAN = 24.0  # hours
 # Files that are removed from one look at the workers to the next.
 REMOVED_AT_ONCE = 200
 KINDS = {".npy": "arrays", ".png": "figures"}
 # Files that a kill left half-written: of DataJoint, and of `write_atomically`.
-UNFINISHED = re.compile(r".*\.saving|\..*\.[0-9a-f]{8}")
+UNFINISHED = re.compile(rf".*{re.escape(SAVING)}|\..*\.[0-9a-f]{{8}}")
 
 
 class Orphan(NamedTuple):

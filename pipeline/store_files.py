@@ -15,8 +15,8 @@ from datajoint.hash_registry import get_store_backend
 from . import schemas
 from .database import STORE, DatabaseError
 from .store_watch import BEGUN, MARKS, remembered_mark
+from .written import SAVING
 
-SAVING = ".saving"  # ending of a file that DataJoint is writing
 # What object stores call the time of a file's last writing.
 TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
 

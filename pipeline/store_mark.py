@@ -59,11 +59,12 @@ def mark_store(
         return None
     path = mark_path(prefix, database_id)
     backend: Any = get_store_backend(STORE)
-    is_begun = backend.exists(path + BEGUN)  # asked first: whoever completes it removes it last
     if backend.exists(path):
         return path
-    if is_begun:
+    if backend.exists(path + BEGUN):
         return _completed(path, prefix, connection)
+    if backend.exists(path):  # completed by another process between the two looks
+        return path
     if not anew:
         raise _missing(path)
     _write(path, prefix, connection)

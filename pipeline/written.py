@@ -13,6 +13,7 @@ from typing import Any
 from datajoint.hash_registry import get_store_backend
 
 STORE = "main"
+SAVING = ".saving"  # ending of a file that DataJoint is writing
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +56,7 @@ class WrittenFiles:
         """
         if not self._paths:
             return
-        names = [name for path in self._paths for name in (path, f"{path}.saving")]
+        names = [name for path in self._paths for name in (path, f"{path}{SAVING}")]
         failures = []
         for name in names:  # the second: what a file is called until it is whole
             try:
