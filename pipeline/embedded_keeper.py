@@ -26,10 +26,10 @@ from .embedded_files import (
     USERS,
     EmbeddedError,
     FileLock,
-    Owner,
     full,
     is_locked,
 )
+from .embedded_owner import Owner
 
 PAUSE = 0.1  # seconds between two looks at server and users
 PATIENCE = 60.0  # seconds for what is left of an earlier server, and for connections to end
@@ -107,9 +107,7 @@ class Keeper:
                     time.sleep(PAUSE / 10)
             self.owner.remove()
 
-    def _keep(
-        self, cluster: Cluster, server: subprocess.Popen[bytes], users: FileLock
-    ) -> None:
+    def _keep(self, cluster: Cluster, server: subprocess.Popen[bytes], users: FileLock) -> None:
         try:
             while server.poll() is None:
                 self.tick()
