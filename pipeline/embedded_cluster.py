@@ -5,7 +5,6 @@ Only the standard library: the process that keeps the server loads this file wit
 
 from __future__ import annotations
 
-import errno
 import os
 import pwd
 import re
@@ -18,12 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .embedded_files import CONTROL, DATA, LOG, PASSWORD, EmbeddedError, full, replace_file
+from .embedded_files import CONTROL, DATA, FULL, LOG, PASSWORD, EmbeddedError, full, replace_file
 from .embedded_root import as_other_user
 
 VERSION = "18"  # of the server whose binaries are run, and of the data that it reads
 USER, PORT = "postgres", 5432
 LOG_BYTES = 4_000_000
+NEW_BYTES, SEGMENT_BYTES = 64_000_000, 16_777_216  # of a new database, of a part of its log
 # Who is let in, and how: nobody but by the socket, and not without the password.
 ACCESS = (
     "# Written by rnn-pipeline: by the socket in this folder, with the password.\n"
@@ -146,7 +146,9 @@ class Cluster:
         with suppress(OSError), self.log.open("rb") as file:
             file.seek(self._mark)
             said = file.read(1_000_000).decode(errors="replace")
-        if os.strerror(errno.ENOSPC) in said or os.strerror(errno.EDQUOT) in said:
+        # Where the disk is full, the log may not say so.
+        signs = [os.strerror(number) for number in FULL]
+        if shutil.disk_usage(self.home).free < SEGMENT_BYTES or any(s in said for s in signs):
             return full(self.data)
         reasons = [line for line in REASON.findall(said) if "the database system is" not in line]
         reason = reasons[-1].strip() if reasons else f"status {status}"
@@ -157,6 +159,8 @@ class Cluster:
             raise EmbeddedError(
                 f"{self.data}: is no folder of a database, and not empty; move it away"
             )
+        if shutil.disk_usage(self.home).free < NEW_BYTES:
+            raise full(self.data)
         # Beside it, so that it is whole as soon as it is there; a link shows to where it must be.
         made = self.home / f".{DATA}-{secrets.token_hex(4)}"
         target = self.data if self.data.is_symlink() else made
