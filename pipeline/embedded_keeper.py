@@ -56,12 +56,16 @@ class Keeper:
         self.interval = float(order["interval"])
         self.owner = Owner(self.control, order["host"])
         self.claimed = self.told = False
-        self._renewed = time.monotonic()
+        self._renewed = self._looked()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: Any) -> None:
         raise Stopped
+
+    @staticmethod
+    def _looked() -> tuple[float, float]:
+        return time.monotonic(), time.time()  # the first rests while a machine sleeps
 
     def say(self, what: str, text: str = "") -> None:
         """Tell whoever started this process; he may be gone."""
@@ -70,8 +74,10 @@ class Keeper:
 
     def tick(self) -> None:
         """Renew the record where it is time."""
-        if self.claimed and time.monotonic() - self._renewed >= self.interval:
-            self._renewed = time.monotonic()
+        now = self._looked()
+        due = any(abs(t - before) >= self.interval for t, before in zip(now, self._renewed))
+        if self.claimed and due:
+            self._renewed = now
             try:
                 self.owner.renew()
             except OSError as error:
