@@ -32,7 +32,8 @@ from .embedded_files import (
 from .embedded_owner import Owner
 
 PAUSE = 0.1  # seconds between two looks at server and users
-PATIENCE = 60.0  # seconds for what is left of an earlier server, and for connections to end
+PATIENCE = 60.0  # seconds for what is left of an earlier server to end
+LONG_PATIENCE = 600.0  # and for a server to write what it has, on a slow disk
 
 
 class Stopped(Exception):
@@ -74,15 +75,11 @@ class Keeper:
 
     def tick(self) -> None:
         """Renew the record where it is time."""
-        now = self._looked()
-        due = any(abs(t - before) >= self.interval for t, before in zip(now, self._renewed))
-        if self.claimed and due:
+        now, before = self._looked(), self._renewed
+        if self.claimed and max(abs(now[0] - before[0]), abs(now[1] - before[1])) >= self.interval:
             self._renewed = now
-            try:
+            with suppress(OSError):  # a file system that is away for a moment
                 self.owner.renew()
-            except OSError as error:
-                if error.errno not in FULL:  # later, perhaps; a record that is gone is another's
-                    self.say("waiting", f"{self.owner.path}: {error.strerror}")
 
     def run(self) -> None:
         """Keep the server until its last user has gone, or it ends."""
@@ -111,7 +108,9 @@ class Keeper:
                 until = time.monotonic() + PATIENCE
                 while is_locked(lock.path) and time.monotonic() < until:
                     time.sleep(PAUSE / 10)
-            self.owner.remove()
+                    self.tick()
+            if not is_locked(lock.path):
+                self.owner.remove()
 
     def _keep(self, cluster: Cluster, server: subprocess.Popen[bytes], users: FileLock) -> None:
         try:
@@ -129,20 +128,25 @@ class Keeper:
                 if not self.told:
                     raise cluster.why(server.returncode)
                 return
-            _end(server, signal.SIGINT)
+            self._end(server, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         except Stopped:
-            _end(server, signal.SIGINT)
+            self._end(server, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         except BaseException:  # another host has the database: at once
-            _end(server, signal.SIGQUIT)
+            self.claimed = False
+            self._end(server, signal.SIGQUIT, signal.SIGKILL)
             raise
 
-
-def _end(server: subprocess.Popen[bytes], number: int) -> None:
-    for n in (number, signal.SIGQUIT, signal.SIGKILL):
-        server.send_signal(n)
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(PATIENCE)
-            return
+    def _end(self, server: subprocess.Popen[bytes], *signals: int) -> None:
+        for number in signals:
+            server.send_signal(number)
+            # In order, all is written first; at once, little is.
+            until = time.monotonic() + (LONG_PATIENCE if number == signal.SIGINT else PATIENCE)
+            while server.poll() is None and time.monotonic() < until:
+                with suppress(subprocess.TimeoutExpired):
+                    server.wait(PAUSE / 10)
+                self.tick()
+            if server.poll() is not None:
+                return
 
 
 def _is_ready(data: Path, number: int) -> bool:
