@@ -169,11 +169,16 @@ print("{}")
     shared = machine / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    for make in ("os.mkdir(p + '/embedded', 0o777)", "os.symlink('/tmp', p + '/embedded')",
-                 "os.mkdir(p + '/postgres', 0o777)", "os.symlink(p, p + '/postgres')"):  # fmt: skip
-        hostile(machine, f"p = sys.argv[1]; {make}; print('{{}}')", shared)
+    wide = "os.mkdir(p), os.chmod(p, 0o777)"  # made for everybody to use
+    for name, make, said in (
+        ("embedded", wide, "belongs to user number"),
+        ("embedded", "os.symlink('/tmp', p)", "is not a folder"),
+        ("postgres", wide, "belongs to user number"),
+        ("postgres", "os.symlink(os.environ['HOME'], p)", "is a link of another user"),
+    ):
+        hostile(machine, f"p = sys.argv[1]; {make}; print('{{}}')", shared / name)
         refused = Process(shared, **as_user(VICTIM, machine / "victim"))
-        assert "error" in refused.said and "RNN_HOME" in refused.said["error"], refused.said
+        assert said in refused.said["error"] and "RNN_HOME" in refused.said["error"]
         for path in shared.iterdir():
             path.unlink() if path.is_symlink() else shutil.rmtree(path)
     foreign = Process(machine / "hostile", **as_user(VICTIM, machine / "victim"))
