@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -170,9 +171,16 @@ def test_everything_it_makes_is_for_its_owner_alone(home, started):
 
 
 @pytest.mark.parametrize(
-    "name", ["with space", "100%", "it's", 'a"b', "a&b", "$(id)", "a+b#c", "%20", "a,b", "a:5",
-             "x" * 120, "ü"],
-)  # fmt: skip
+    "name",
+    [
+        'it\'s 100% "a" & $(id) `b` + # %20 \\ ; ! * ? |',
+        "a,b:5432@c=d?e",
+        "x" * 120,
+        "@ü",
+        "a b+c~",
+    ],
+    ids=["shell", "libpq", "long", "letters", "plain"],
+)
 def test_names_of_homes(ready_home, name, started):
     home = ready_home.parent / name
     ready_home.rename(home)
@@ -208,7 +216,7 @@ def test_the_server_ends_when_its_last_user_is_killed(ready_home, started):
 
 def test_start_while_it_ends_and_several_at_once(ready_home, started):
     """Again and again, so that some meet a server that is ending."""
-    for _ in range(4):
+    for _ in range(3):
         users = [Process(ready_home) for _ in range(3)]
         started += users
         assert len({user.said["postmaster"] for user in users}) == 1
@@ -256,7 +264,9 @@ def _is_zombie(number: int) -> bool:
 def test_a_notebook_goes_on_after_its_server_died(ready_home):
     script = """
 import os, signal, sys, time, pipeline
+import datajoint as dj
 from pipeline.database import connection
+from pipeline.server import passes, reconnect
 pipeline.connect()
 n = len(pipeline.FixedPointParams())
 pid = int(open(os.environ["RNN_HOME"] + "/postgres/postmaster.pid").readline())
@@ -273,6 +283,17 @@ try:
 except Exception as error:
     print(type(error).__name__)
 print(connection().query("SELECT to_regclass('public.lost')").fetchone()[0])
+# As a worker, which must know that its session is another one.
+pid = int(open(os.environ["RNN_HOME"] + "/postgres/postmaster.pid").readline())
+os.kill(pid, signal.SIGKILL)
+time.sleep(0.5)
+with dj.config.override(database__reconnect=False):
+    try:
+        len(pipeline.FixedPointParams())
+    except Exception as error:
+        print(passes(error))
+    reconnect(connection())
+    assert len(pipeline.FixedPointParams()) == n
 """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_", "XDG_"))}
     done = subprocess.run(
@@ -281,9 +302,26 @@ print(connection().query("SELECT to_regclass('public.lost')").fetchone()[0])
         text=True,
         env={**clean, "RNN_HOME": str(ready_home)},
     )
-    assert done.stdout.split() == ["LostConnectionError", "None"], done.stderr
+    assert done.stdout.split() == ["LostConnectionError", "None", "True"], done.stderr
     said = [line for line in done.stderr.splitlines() if "embedded database: " not in line]
     assert said == []
+
+
+def test_what_takes_long_is_waited_for_with_a_word(ready_home, monkeypatch):
+    monkeypatch.setattr(embedded, "QUIET", 0.1)
+    told: list[str] = []
+    slow = FileLock(ready_home.joinpath("embedded", SERVER))  # as a server that does not end yet
+    assert slow.try_exclusive()
+    server = EmbeddedServer(ready_home, told.append)
+    starting = threading.Thread(target=server.start)
+    starting.start()
+    wait_until(lambda: len(told) > 2)
+    assert all("recovers; waiting for" in line for line in told)
+    slow.close()
+    starting.join(60)
+    assert (ready_home / "postgres" / "postmaster.pid").exists()
+    server.leave()
+    assert not running(ready_home)
 
 
 def test_another_host_is_told_at_once_by_the_record(ready_home, started):
