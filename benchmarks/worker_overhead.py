@@ -25,7 +25,7 @@ from typing import Any
 
 import pipeline
 from models import NetworkConfig, TrainingConfig, train_cohort
-from models.checkpoints import Schedule
+from models.training.checkpoints import Schedule
 from pipeline import schemas
 from pipeline.checkpoints import StoredCheckpoints
 from pipeline.job import Job, begin

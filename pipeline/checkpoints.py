@@ -12,8 +12,8 @@ from typing import Any
 from datajoint.errors import MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 
-from models.atomic_file import write_atomically
-from models.checkpoints import CheckpointNotWritten
+from models.machine.atomic_file import write_atomically
+from models.training.checkpoints import CheckpointNotWritten
 
 from .database import STORE
 from .server import passes

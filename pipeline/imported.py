@@ -10,7 +10,7 @@ import numpy as np
 from datajoint.errors import DuplicateError
 
 from models import PerformanceAnalyzer
-from models.exchange import ImportedNetwork, in_fewest_bits, read_network, write_network
+from models.files.exchange import ImportedNetwork, in_fewest_bits, read_network, write_network
 from tasks_lib.errors import ParameterError
 
 from .database import check_writing, connection
@@ -38,7 +38,7 @@ def import_network(
     Parameters
     ----------
     path : str or Path
-        A file of any format of `models.exchange`.
+        A file of any format of `models.files.exchange`.
     task_name : str
         The task that the network was trained on, which has been entered.
     network_name : str, optional
@@ -124,7 +124,7 @@ def export_network(key: Any, path: str | Path, format: str = "npz") -> Path:
     path : str or Path
         The file, replaced where it exists; no ending is added.
     format : {"npz", "state_dict", "seed-json", "seed-npz"}
-        See `models.exchange`.
+        See `models.files.exchange`.
     """
     networks = Training.Network & key
     if len(networks) != 1:

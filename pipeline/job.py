@@ -14,7 +14,7 @@ from typing import Any
 import datajoint as dj
 from deepdiff import DeepHash
 
-from models.checkpoints import CHECKPOINT_SECONDS
+from models.training.checkpoints import CHECKPOINT_SECONDS
 
 from .checkpoints import StoredCheckpoints, checkpoint_folder
 from .heart import Heart

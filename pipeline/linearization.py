@@ -7,8 +7,8 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
+from models.dynamics.point_analytics import PointAnalytics, iterate_analytics
 from models.fixed_points import certify_index
-from models.point_analytics import PointAnalytics, iterate_analytics
 
 from . import schemas
 from .fixed_points import FixedPoints, finite_or_null

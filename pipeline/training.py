@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models import NetworkConfig, RNNNumpy, plot_loss_terms, train_cohort
-from models.cohort import CohortResult
-from models.losses import TASK as TASK_TERM
-from models.rnn_torch import WEIGHTS
-from models.training_record import TrainedNetwork
+from models.network.rnn_torch import WEIGHTS
+from models.training.cohort import CohortResult
+from models.training.losses import TASK as TASK_TERM
+from models.training.record import TrainedNetwork
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from . import schemas

@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 from datajoint.errors import MissingExternalFile
 
-from models.devices import checked_device, default_device, kind_of
-from models.rnn_torch import WEIGHTS
+from models.machine.devices import checked_device, default_device, kind_of
+from models.network.rnn_torch import WEIGHTS
 from tasks_lib.errors import ParameterError
 
 from .hashing import parameter_hash

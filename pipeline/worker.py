@@ -15,8 +15,8 @@ import datajoint as dj
 import torch
 
 from models import TrainingStopped
-from models.checkpoints import CHECKPOINT_SECONDS
-from models.devices import checked_device
+from models.machine.devices import checked_device
+from models.training.checkpoints import CHECKPOINT_SECONDS
 
 from . import database, schemas
 from .computed import COMPUTED

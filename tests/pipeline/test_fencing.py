@@ -17,7 +17,7 @@ from datajoint.errors import LostConnectionError
 from datajoint.storage import StorageBackend
 
 from models import TrainingStopped
-from models.atomic_file import write_atomically
+from models.machine.atomic_file import write_atomically
 from pipeline import database as pipeline_database
 from pipeline.checkpoints import StoredCheckpoints
 from pipeline.heart import renew_session
@@ -327,7 +327,7 @@ def test_a_job_that_another_kind_of_device_had(database, store, monkeypatch):
 
     with taken(database=database) as (job, connection):
         with monkeypatch.context() as patch:
-            for module in ("cohort", "training_state"):
+            for module in ("training.cohort", "training.state"):
                 patch.setattr(f"models.{module}.kind_of", lambda device: "cuda")
             job.stop.set()
             with pytest.raises(TrainingStopped):

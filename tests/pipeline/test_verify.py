@@ -10,7 +10,7 @@ from datajoint.storage import StorageBackend
 from typer.testing import CliRunner
 
 import pipeline
-from models.exchange import write_network
+from models.files.exchange import write_network
 from pipeline import verify as module
 from pipeline.cli import app
 from pipeline.verify import verify

@@ -23,7 +23,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from models import NetworkConfig, TrainingConfig, train_cohort
-from models.rnn_torch import WEIGHTS
+from models.network.rnn_torch import WEIGHTS
 from pipeline import database
 from pipeline.cli import app
 from pipeline.computed import COMPUTED
