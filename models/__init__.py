@@ -15,13 +15,14 @@ from .network.connectivity import Connectivity, initial_connectivity
 from .network.noise import Noise
 from .network.rnn_numpy import RNNNumpy
 from .network.rnn_torch import RNNTorch
-from .performance.psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
+from .performance.psychometrics import Psychometrics, get_psychometrics
 from .performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
 from .plots.fixed_points import plot_fixed_points
 from .plots.interactive import view_fixed_points
 from .plots.line_attractors import plot_line_attractors
 from .plots.manifolds import plot_manifolds
 from .plots.projection import Projection
+from .plots.psychometrics import plot_psychometrics
 from .plots.task import plot_task
 from .plots.training import plot_loss_terms
 from .plots.trials import plot_trials

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,7 @@ from tasks_lib.errors import ParameterError
 from ..engine import Buffers, Cotangent, Statistic, Weights
 from ..engine.philox import network_key
 from ..formulas.equations import SIGMAS, Equation
-from ..training.adam import Adam
-from ..training.sweep import check_networks, one_for_each
+from .batch import check_networks, one_for_each
 from .config import NetworkConfig
 from .connectivity import dale_signs, initial_connectivity, stream
 from .noise import Noise
@@ -38,6 +37,14 @@ def _representable(bounds: tuple[float, float], dtype: torch.dtype) -> tuple[flo
     if float(high) > bounds[1]:
         high = torch.nextafter(high, high.new_tensor(-torch.inf))
     return float(low), float(high)
+
+
+class HasMoments(Protocol):
+    """An optimiser: torch's, or ours (`models.training.adam.Adam`)."""
+
+    @property
+    def state(self) -> Mapping[Any, Any]:
+        """Parameter -> its moments by name."""
 
 
 class _Simulation(torch.autograd.Function):
@@ -213,7 +220,7 @@ class RNNTorch(nn.Module):
         """Draw networks whose configurations may differ, one seed for each.
 
         They may differ in noise levels and in what decides the initial weights and their
-        constraints (`models.training.sweep.NETWORKS_DIFFER_IN`). Other differences are refused:
+        constraints (`models.network.batch.NETWORKS_DIFFER_IN`). Other differences are refused:
         they would make arrays of other shapes or another equation.
         """
         if not configs or len(configs) != len(seeds):
@@ -397,7 +404,7 @@ class RNNTorch(nn.Module):
         return found
 
     @torch.no_grad()
-    def enforce_constraints(self, optimizer: torch.optim.Optimizer | Adam | None = None) -> None:
+    def enforce_constraints(self, optimizer: HasMoments | None = None) -> None:
         """Bring the weights back to their constraints, and the optimiser's moments with them.
 
         Masked weights and their Adam moments become exactly 0; a weight that left its sign

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 
@@ -17,7 +16,6 @@ from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_bool, check_float, check_int
 
 from ..network.rnn_numpy import RNNNumpy
-from ..plots.trials import FONT_SIZE, style_axes
 
 Float = NDArray[np.float64]
 
@@ -182,7 +180,7 @@ def get_psychometrics(
     plus = plus.reshape(shape)
     fits = {}
     for i, context in enumerate(CONTEXTS):
-        for which, points in _marginals(plus[i], i).items():
+        for which, points in marginal_choices(plus[i], i).items():
             fits[context, which] = fit_psychometric(values, points, n_repeats * len(values))
     return Psychometrics(values, fraction_right, plus, error.reshape(shape), fits)
 
@@ -197,47 +195,8 @@ def _checked(coherences: Sequence[float]) -> Float:
     return np.sort(np.array(values))
 
 
-def _marginals(plus: Float, context: int) -> dict[str, Float]:
+def marginal_choices(plus: Float, context: int) -> dict[str, Float]:
     """Return the choices of + by relevant and by irrelevant coherence, from (motion, color)."""
     by_motion, by_color = plus.mean(axis=1), plus.mean(axis=0)
     relevant, irrelevant = (by_motion, by_color) if context == 0 else (by_color, by_motion)
     return {"relevant": relevant, "irrelevant": irrelevant}
-
-
-def plot_psychometrics(result: Psychometrics) -> Figure:
-    """Plot the grid of right choices and the curves, a row for each context.
-
-    White cells have no right choice. Curves are the fits; where there is none, a dotted line joins
-    the points.
-    """
-    c = result.coherences
-    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
-    panels = figure.subplots(2, 2, squeeze=False)
-    for i, context in enumerate(CONTEXTS):
-        grid, curves = panels[i]
-        grid.imshow(result.fraction_right[i].T, origin="lower", vmin=0, vmax=1, cmap="viridis")
-        ticks = np.unique(np.linspace(0, len(c) - 1, 5).round().astype(int))
-        grid.set_xticks(ticks, [f"{c[t]:.2g}" for t in ticks])
-        grid.set_yticks(ticks, [f"{c[t]:.2g}" for t in ticks])
-        grid.set_xlabel("motion coherence")
-        grid.set_ylabel("color coherence")
-        grid.set_title(f"{context} context")
-        fine = np.linspace(c[0], c[-1], 400)
-        marginals = _marginals(result.fraction_plus[i], i)
-        for (which, points), color in zip(marginals.items(), ("#0072B2", "#D55E00"), strict=True):
-            curves.plot(c, points, "o", ms=3, color=color, label=which)
-            fit = result.fits[context, which]
-            if fit.ok:
-                curves.plot(fine, fit(fine), color=color, lw=1)
-            else:
-                curves.plot(c, points, ":", color=color, lw=0.8)
-        curves.set_ylim(-0.05, 1.05)
-        curves.set_xlabel("coherence")
-        curves.set_ylabel("fraction of + choices")
-        curves.legend(frameon=False, fontsize=FONT_SIZE - 1)
-        for axes in (grid, curves):
-            style_axes(axes)
-    bar = figure.colorbar(panels[0, 0].images[0], ax=panels[:, 0], shrink=0.6, location="left")
-    bar.set_label("fraction right", size=FONT_SIZE)
-    bar.ax.tick_params(labelsize=FONT_SIZE - 1)
-    return figure

@@ -14,7 +14,7 @@ from tasks_lib.errors import ParameterError
 
 from ..training.losses import TASK
 from .fixed_points import COLOURS
-from .trials import FONT_SIZE, style_axes
+from .style import FONT_SIZE, style_axes
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.3  # inches
 ROW_HEIGHT = 0.14  # of the legend, inches

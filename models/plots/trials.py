@@ -10,16 +10,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-FONT_SIZE = 8  # points, in print
-
-
-def style_axes(axes) -> None:  # type: ignore[no-untyped-def]
-    """Give axes the house style: no box, ticks and labels at print size."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=FONT_SIZE - 1)
-    axes.xaxis.label.set_size(FONT_SIZE)
-    axes.yaxis.label.set_size(FONT_SIZE)
-    axes.title.set_size(FONT_SIZE - 1)
+from .style import FONT_SIZE, style_axes
 
 
 def plot_trials(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .sweep import one_for_each
+from ..network.batch import one_for_each
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 

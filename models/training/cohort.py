@@ -17,6 +17,7 @@ from tasks_lib import Task
 from tasks_lib.errors import check_int
 
 from ..machine.devices import checked_device, kind_of
+from ..network.batch import check_networks, one_for_each
 from ..network.config import NetworkConfig
 from ..network.connectivity import stream
 from ..network.rnn_torch import RNNTorch
@@ -32,7 +33,7 @@ from .checkpoints import (
 from .config import TrainingConfig
 from .memory import TrainingSize, plan_memory
 from .record import TrainedNetwork
-from .sweep import check_networks, joint_penalties, one_for_each
+from .sweep import joint_penalties
 from .trainer import Progress, Trainer
 
 # Of networks that a CPU trains as one batch; see `groups`.
@@ -81,7 +82,8 @@ def train_cohort(
         all; it is called with a seed derived from the network's. A Task is reset and used for
         every network.
     network, training : NetworkConfig, TrainingConfig, or sequences of them
-        One for all networks, or one for each; `models.training.sweep` says what may differ.
+        One for all networks, or one for each; `models.network.batch` and `models.training.sweep`
+        say what may differ.
     seeds : sequence of int
         One for each network.
     device : str, optional

@@ -22,9 +22,9 @@ from tasks_lib.base import plain
 from tasks_lib.errors import ParameterError
 
 from ..machine.devices import kind_of
+from ..network.batch import told
 from ..network.rnn_torch import BLOCKS, WEIGHTS, RNNTorch
 from .config import TrainingConfig
-from .sweep import told
 
 FORMAT = "rnn-training-state"
 VERSION = 2

@@ -18,6 +18,7 @@ from tasks_lib.errors import ParameterError
 
 from ..engine import Buffers, torch_on_one
 from ..machine.atomic_file import write_atomically
+from ..network.batch import one_for_each
 from ..network.by_network import inner
 from ..network.rnn_torch import RNNTorch
 from ..performance.scores import r2_pooled
@@ -31,7 +32,7 @@ from .losses import LossFunction
 from .memory import bound_to_trajectories
 from .record import TrainedNetwork, TrainingRecord
 from .state import TrainingState, training_identity
-from .sweep import joint_penalties, one_for_each
+from .sweep import joint_penalties
 
 Progress = Callable[[int, int, float], None]  # iteration, of how many, mean loss
 
