@@ -26,13 +26,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pipeline
-from pipeline import schemas
-from pipeline.database import connection
-from pipeline.performance import Validation
-from pipeline.queue import Queue, key_of
-from pipeline.server import patiently, reconnect
-from pipeline.training import Cohort, Training
-from pipeline.work import LostJob, Worker
+from pipeline.database import schemas
+from pipeline.database.connection import connection
+from pipeline.database.server import patiently, reconnect
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Cohort, Training
+from pipeline.workers.queue import Queue, key_of
+from pipeline.workers.registry import LostJob, Worker
 from tests.pipeline.workers import (
     Laboratory,
     files_of_arrays,

@@ -18,17 +18,17 @@ from datajoint.storage import StorageBackend
 
 from models import TrainingStopped
 from models.machine.atomic_file import write_atomically
-from pipeline import database as pipeline_database
-from pipeline.checkpoints import StoredCheckpoints
-from pipeline.heart import renew_session
-from pipeline.job import Job, JobLost, run_job
-from pipeline.performance import Validation
-from pipeline.queue import Queue
-from pipeline.server import patiently
-from pipeline.store_watch import StoreAway
-from pipeline.training import Training
-from pipeline.work import LostJob, Worker
-from pipeline.worker import WorkLoop, fill
+from pipeline.database import connection as pipeline_database
+from pipeline.database.server import patiently
+from pipeline.store.mounts import StoreAway
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Training
+from pipeline.workers.checkpoints import StoredCheckpoints
+from pipeline.workers.heartbeat import renew_session
+from pipeline.workers.job import Job, JobLost, run_job
+from pipeline.workers.queue import Queue
+from pipeline.workers.registry import LostJob, Worker
+from pipeline.workers.worker import WorkLoop, fill
 from tests.pipeline.workers import (
     Laboratory,
     assert_all_right,
@@ -194,7 +194,7 @@ def test_job_done_by_another_while_computing(database, store, monkeypatch):
             return result
 
         monkeypatch.setattr(Training, "make_compute", done_by_another)
-        monkeypatch.setattr("pipeline.worker.Job", lambda *args: job)
+        monkeypatch.setattr("pipeline.workers.worker.Job", lambda *args: job)
         loop._do(job.queue, job.key)
     assert_all_right(1, store)
 
@@ -281,7 +281,7 @@ def test_disk_full_at_a_checkpoint(database, store, monkeypatch, caplog):
     def full(path, write):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
+    monkeypatch.setattr("pipeline.workers.checkpoints.write_atomically", full)
     with taken(database=database) as (job, connection):
         assert run(job, connection)
     assert "No space left" in caplog.text
@@ -299,7 +299,7 @@ def test_told_to_end_while_a_checkpoint_fails(database, store, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         write_atomically(path, write)
 
-    monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
+    monkeypatch.setattr("pipeline.workers.checkpoints.write_atomically", full)
     with taken(database=database) as (job, connection):
         job.checkpoint_seconds = 1e-9
         with pytest.raises(TrainingStopped) as stopped:

@@ -14,11 +14,12 @@ from s3fs import S3FileSystem
 
 import pipeline
 from models import CheckpointNotWritten
-from pipeline import gc, schemas
-from pipeline.checkpoints import StoredCheckpoints
-from pipeline.database import _configure_store, check_writing
-from pipeline.queue import job_hash
-from pipeline.server import passes
+from pipeline.database import schemas
+from pipeline.database.connection import _configure_store, check_writing
+from pipeline.database.server import passes
+from pipeline.upkeep import gc
+from pipeline.workers.checkpoints import StoredCheckpoints
+from pipeline.workers.queue import job_hash
 from tests.middlemen import gate
 from tests.s3_server import S3_BUCKET
 
@@ -358,7 +359,7 @@ def test_a_missing_package_is_named(s3, monkeypatch, package):
 
 
 def test_amazon_is_the_server_where_none_is_named(s3, monkeypatch):
-    from pipeline.store import s3_store
+    from pipeline.store.settings import s3_store
 
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     for region, endpoint in (

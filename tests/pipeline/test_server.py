@@ -7,7 +7,7 @@ import pytest
 from datajoint.errors import DataJointError
 from pymysql.constants import ER
 
-from pipeline.server import passes
+from pipeline.database.server import passes
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,15 @@ from datajoint.storage import StorageBackend
 from typer.testing import CliRunner
 
 import pipeline
-from pipeline import gc, roles, schemas, server, store_mark, store_watch, written
-from pipeline.cli import app
-from pipeline.database import DatabaseError, connection, second_connection
-from pipeline.store_mark import mark_store
-from pipeline.store_watch import MARKS, StoreAway, check_store
-from pipeline.work import StoreMark
+from pipeline.cli.commands import app
+from pipeline.database import roles, schemas, server, store_mark
+from pipeline.database.connection import DatabaseError, connection, second_connection
+from pipeline.database.store_mark import mark_store
+from pipeline.store import mounts as store_watch
+from pipeline.store import pending_files as written
+from pipeline.store.mounts import MARKS, StoreAway, check_store
+from pipeline.upkeep import gc
+from pipeline.workers.registry import StoreMark
 from tests.pipeline.workers import run_commands, settings_of
 
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import pipeline
 from models.files.exchange import write_network
-from pipeline import verify as module
-from pipeline.cli import app
-from pipeline.verify import verify
+from pipeline.cli.commands import app
+from pipeline.upkeep import verify as module
+from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
 
 
