@@ -28,9 +28,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import pipeline
 from pipeline.database import schemas
 from pipeline.database.connection import connection
-from pipeline.database.server import patiently, reconnect
+from pipeline.database.server import reconnect
 from pipeline.tables.performance import Validation
 from pipeline.tables.training import Cohort, Training
+from pipeline.transient.retry import retry_transient
 from pipeline.workers.queue import Queue, key_of
 from pipeline.workers.registry import LostJob, Worker
 from tests.pipeline.workers import (
@@ -167,7 +168,7 @@ class Soak:
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         """Ask the server, whether it is there now or not."""
-        return patiently(question, threading.Event(), before=lambda: reconnect(connection()))
+        return retry_transient(question, threading.Event(), before=lambda: reconnect(connection()))
 
     def _kill_one(self, draws: random.Random, living: list[Any], outcome: Outcome) -> None:
         """Kill one of those that work, and start another in its place."""

@@ -62,3 +62,12 @@ __all__ = [
     "retry",
     "submit",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import `pipeline.gc` and `pipeline.verify` where they are used."""
+    if name in ("gc", "verify"):
+        from importlib import import_module
+
+        return import_module(f"{__name__}.upkeep.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

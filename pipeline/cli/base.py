@@ -58,9 +58,9 @@ def session(
 
     try:
         if patient:
-            from pipeline.database.server import patiently
+            from pipeline.transient.retry import retry_transient
 
-            patiently(connect, threading.Event(), say_waiting)
+            retry_transient(connect, threading.Event(), say_waiting)
         else:
             connect()
         yield pipeline

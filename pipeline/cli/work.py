@@ -103,7 +103,8 @@ def status(
     """Say how far each table is, what each worker does, and what failed."""
     with session() as pipeline:
         from pipeline.cli.status_page import status_page
-        from pipeline.database.server import passes, reconnect
+        from pipeline.database.server import reconnect
+        from pipeline.transient.errors import is_transient
         from pipeline.workers.status import Pace
 
         pace = Pace()
@@ -120,7 +121,7 @@ def status(
                 except KeyboardInterrupt:
                     return
                 except Exception as error:  # of a server that is away for a while
-                    if not passes(error):
+                    if not is_transient(error):
                         raise
                     live.update(f"waiting: {type(error).__name__}: {error}", refresh=True)
                     time.sleep(every)

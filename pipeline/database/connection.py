@@ -19,7 +19,7 @@ from ..store.mounts import StoreAway, check_store, folder_of_store, remember_mar
 from ..store.pending_files import STORE
 from ..store.settings import StoreError, check_s3, check_writable, folder_store, is_s3, s3_store
 from . import schemas
-from .declaration import TablesMissing
+from .declaration import TablesMissing, activate
 from .sessions import prepare_session
 from .store_mark import mark_store
 
@@ -120,7 +120,7 @@ def connect(
     _state["connection"], _state["settings"] = opened, settings
     dj.conn.connection = opened  # so that dj.conn() gives this one too
     try:
-        schemas.activate(name, opened, declare)
+        activate(name, opened, declare)
     except TablesMissing as error:
         disconnect()
         raise DatabaseError(

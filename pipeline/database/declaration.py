@@ -10,7 +10,7 @@ from typing import Any
 import datajoint as dj
 import tenacity
 
-from .schemas import SCHEMAS, jobs_table_name
+from .schemas import SCHEMAS, deactivate, jobs_table_name
 
 MAX_WAIT = 300.0  # seconds for another process that makes the tables
 MAX_NAMED = 4  # tables in a message
@@ -26,6 +26,38 @@ class TablesMissing(Exception):
         names = [f"{schema}.{table}" for schema, table in sorted(tables)]
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         super().__init__(", ".join(names[:MAX_NAMED]) + more)
+
+
+def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> None:
+    """Bind every schema and its tables to ``{prefix}_{name}`` on a connection.
+
+    May be called again for another prefix or server: the tables then point there.
+
+    Parameters
+    ----------
+    prefix : str
+        Names of schemas start with it.
+    connection : Connection
+    declare : bool
+        Whether what is missing is made; without it nothing is created or altered.
+
+    Raises
+    ------
+    TablesMissing
+        Where tables are missing and are not to be made.
+    """
+    deactivate()
+    missing = missing_tables(prefix, connection)
+    if missing and not declare:
+        raise TablesMissing(missing)
+    if missing:
+        declare_tables(prefix, connection)
+    for name, schema in SCHEMAS.items():
+        # For tables that a user adds in a session of his own.
+        schema.create_schema = schema.create_tables = declare
+        schema.bind(f"{prefix}_{name}", connection)
+    if declare:
+        fill_lookups(connection)
 
 
 def expected_tables(prefix: str) -> set[Table]:

@@ -1,4 +1,4 @@
-"""The six schemas, declared without a database until `activate` gives them one."""
+"""The six schemas, without a database until `declaration.activate` gives them one."""
 
 from __future__ import annotations
 
@@ -95,40 +95,6 @@ def load_headings() -> None:
 def jobs_table_name(table: type[dj.Table]) -> str:
     """Return the name of a computed table's jobs table, as DataJoint makes it."""
     return "~~" + table.table_name.lstrip("_")
-
-
-def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> None:
-    """Bind every schema and its tables to ``{prefix}_{name}`` on a connection.
-
-    May be called again for another prefix or server: the tables then point there.
-
-    Parameters
-    ----------
-    prefix : str
-        Names of schemas start with it.
-    connection : Connection
-    declare : bool
-        Whether what is missing is made; without it nothing is created or altered.
-
-    Raises
-    ------
-    declaration.TablesMissing
-        Where tables are missing and are not to be made.
-    """
-    from . import declaration
-
-    deactivate()
-    missing = declaration.missing_tables(prefix, connection)
-    if missing and not declare:
-        raise declaration.TablesMissing(missing)
-    if missing:
-        declaration.declare_tables(prefix, connection)
-    for name, schema in SCHEMAS.items():
-        # For tables that a user adds in a session of his own.
-        schema.create_schema = schema.create_tables = declare
-        schema.bind(f"{prefix}_{name}", connection)
-    if declare:
-        declaration.fill_lookups(connection)
 
 
 def deactivate() -> None:

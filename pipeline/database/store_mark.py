@@ -15,8 +15,19 @@ from ..store.file_names import safe
 from ..store.mounts import BEGUN, MARKS, folder_of_store, not_the_store
 from ..store.pending_files import STORE, WrittenFiles, note_file
 from ..store.settings import StoreError, check_writable
-from ..workers.registry import StoreMark
-from .server import passes, transaction
+from ..transient.errors import is_transient
+from . import schemas
+from .server import transaction
+
+
+@schemas.work
+class StoreMark(dj.Manual):
+    definition = """
+    # identity of this database, whose mark the store holds in its folder databases
+    store_name  : varchar(32)
+    ---
+    database_id : varchar(32)    # drawn at random
+    """
 
 
 def mark_path(prefix: str, database_id: str) -> str:
@@ -80,7 +91,7 @@ def _completed(path: str, prefix: str, connection: dj.Connection) -> str | None:
     try:
         _write(path, prefix, connection)
     except (StoreError, PermissionError) as error:
-        if passes(error):
+        if is_transient(error):
             raise
         return None  # who only reads
     except FileNotFoundError:  # of several processes another one was quicker

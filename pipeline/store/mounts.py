@@ -9,6 +9,7 @@ from pathlib import Path
 import datajoint as dj
 from datajoint.hash_registry import get_store_backend
 
+from ..transient.errors import when_files_are_missing
 from .pending_files import STORE
 
 MARKS = "databases"  # folder of the store with a mark of each database that uses it
@@ -83,6 +84,7 @@ def check_store() -> None:
         raise StoreAway(folder, "is no folder")
 
 
+@when_files_are_missing
 def store_is_away() -> bool:
     """Return whether the store is a folder that is not there now: a file system not mounted."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..database.server import passes
+from ..transient.errors import is_transient
 
 S3 = "s3://"
 CONNECT_TIMEOUT = 5  # seconds; twice this where the server does not answer
@@ -187,7 +187,7 @@ def _name(spec: dict[str, Any]) -> str:
 
 def _away(url: str, error: Exception) -> OSError | None:
     """Return what says that a failure passes by itself; not the failure, which may quote a key."""
-    return OSError(errno.ESTALE, "is away", url) if passes(error) else None
+    return OSError(errno.ESTALE, "is away", url) if is_transient(error) else None
 
 
 def _refused(spec: dict[str, Any], url: str, error: Any) -> StoreError:

@@ -20,7 +20,7 @@ from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from ..database import schemas
 from ..progress import progress_bar
-from ..workers.job import current_job
+from .current_job import current_job
 from .network import NetworkParams
 from .provenance import provenance
 from .task import Task

@@ -15,13 +15,13 @@ from models.machine.devices import checked_device, default_device, kind_of
 from models.network.rnn_torch import WEIGHTS
 from tasks_lib.errors import ParameterError
 
-from ..database.server import passes
 from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
 from ..tables.provenance import provenance
 from ..tables.task import Task
 from ..tables.training import Training, network_columns, term_rows, train_from_rows
 from ..tables.training_params import TrainingParams
+from ..transient.errors import is_transient
 
 VERSIONS = ("code_version", "code_dirty", "python_version", "torch_version", "numpy_version")
 # In the order in which they arise, after the losses.
@@ -217,7 +217,7 @@ def _difference(what: str, stored: Any, again: Any, of: str = "") -> Difference 
     try:
         kept = np.asarray(stored)
     except MISSING_OR_CORRUPT as error:
-        if passes(error):  # the store is away, and the file perhaps there
+        if is_transient(error):  # the store is away, and the file perhaps there
             raise
         line = " ".join(str(error).split())
         return Difference(what, f"cannot be read ({line})", f"an array {again.shape}")

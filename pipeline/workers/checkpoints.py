@@ -16,9 +16,9 @@ from models.machine.atomic_file import write_atomically
 from models.training.checkpoints import CheckpointNotWritten
 
 from ..database.connection import STORE
-from ..database.server import passes
 from ..store.mounts import check_store
 from ..store.pending_files import sync_folders
+from ..transient.errors import is_transient
 
 FOLDER = "checkpoints"
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class StoredCheckpoints:
         try:
             return bytes(self._backend.get_buffer(f"{self.folder}/{name}"))
         except (MissingExternalFile, FileNotFoundError) as error:
-            if passes(error):
+            if is_transient(error):
                 raise
             return None
 
@@ -75,7 +75,7 @@ class StoredCheckpoints:
             else:
                 self._backend.put_buffer(bytes(content), path)  # whole or not at all, as S3 has it
         except Exception as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             log.warning("checkpoint %s: %s; the training goes on", path, error)
             raise CheckpointNotWritten(str(error)) from error

@@ -19,11 +19,11 @@ from ..database.server import (
     end_earlier_session,
     hang_up,
     now,
-    passes,
     reconnect,
     seconds_since,
     session_number,
 )
+from ..transient.errors import is_transient
 from .queue import Key, Queue
 from .reaper import REAP_SECONDS, declare_dead, reap
 from .registry import LIVING, MISSED_BEATS, Worker
@@ -196,7 +196,7 @@ class Heart:
                     self._reap()
                 wait = self.beat_seconds
             except Exception as error:
-                if not passes(error):
+                if not is_transient(error):
                     log.exception("heartbeat")
                 self._contact_since = None
                 wait = min(2.0, self.beat_seconds)
@@ -254,7 +254,7 @@ def _if_it_can_be_said() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not passes(error):
+        if not is_transient(error):
             raise
 
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,9 +15,11 @@ from deepdiff import DeepHash
 
 from models.training.checkpoints import CHECKPOINT_SECONDS
 
-from ..database.server import DoesNotPass, passes, transaction
+from ..database.server import transaction
 from ..store.mounts import check_store, store_answers
 from ..store.pending_files import WrittenFiles
+from ..tables.current_job import working_on
+from ..transient.errors import PermanentError, is_transient
 from .checkpoints import StoredCheckpoints, checkpoint_folder
 from .heartbeat import Heart
 from .queue import Key, Queue, job_hash
@@ -103,14 +104,6 @@ class Job:
             self.yields = False
 
 
-_current: ContextVar[Job | None] = ContextVar("job", default=None)
-
-
-def current_job() -> Job | None:
-    """Return the job that is being worked on; None in a plain `populate`."""
-    return _current.get()
-
-
 def run_job(
     job: Job,
     connection: dj.Connection,
@@ -127,7 +120,7 @@ def run_job(
     connection : Connection
         The worker's own; the heart has another.
     patient : callable
-        Does an action, again and again where server or store fail; `server.patiently` is one.
+        Does an action, again and again where server or store fail; `server.retry_transient` is one.
 
     Raises
     ------
@@ -137,8 +130,7 @@ def run_job(
         Whatever the table's ``make`` raises.
     """
     table = job.queue.table()
-    token = _current.set(job)
-    try:
+    with working_on(job):
         if patient(lambda: len(table & job.key)):
             patient(lambda: job.queue.finish(connection, job.key, job.heart.worker_id))
             job.checkpoints.remove()  # of a worker that was killed between the two
@@ -157,8 +149,6 @@ def run_job(
         if "checkpoints" in vars(job):
             job.checkpoints.remove()
         return True
-    finally:
-        _current.reset(token)
 
 
 def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
@@ -173,10 +163,10 @@ def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
         try:
             return compute()
         except Exception as error:
-            if isinstance(error, OSError) and passes(error) and store_answers():
+            if isinstance(error, OSError) and is_transient(error) and store_answers():
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
-                    raise DoesNotPass(
+                    raise PermanentError(
                         f"{n_failures} times {type(error).__name__}: {error}; the store answers"
                     ) from error
             raise

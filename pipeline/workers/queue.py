@@ -20,8 +20,9 @@ import datajoint as dj
 from datajoint.condition import AndList, Not
 from datajoint.jobs import ERROR_MESSAGE_LENGTH
 
-from ..database.server import jobs_now, passes, transaction
+from ..database.server import jobs_now, transaction
 from ..tables.hashing import parameter_hash
+from ..transient.errors import is_transient
 from .registry import Worker
 
 Key = dict[str, Any]
@@ -293,7 +294,7 @@ class Queue:
             except Exception as error:
                 # Where others declare it at this moment, PostgreSQL says of this and that, the
                 # table, its type, its index, that it exists already.
-                if passes(error) or attempt == DECLARE_ATTEMPTS:
+                if is_transient(error) or attempt == DECLARE_ATTEMPTS:
                     raise
                 time.sleep(random.uniform(0.05, 0.5))
 

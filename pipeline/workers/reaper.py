@@ -8,7 +8,8 @@ from typing import Any
 
 import datajoint as dj
 
-from ..database.server import end_session, now, passes, seconds_since, transaction
+from ..database.server import end_session, now, seconds_since, transaction
+from ..transient.errors import is_transient
 from .leases import end_errand, take_errand
 from .queue import Key, Queue, job_hash, key_of
 from .registry import LIVING, MISSED_BEATS, LostJob, Worker
@@ -134,7 +135,7 @@ def _give_back(
         try:
             end_session(connection, int(worker["session_id"]))
         except Exception as error:  # not ours to end, or gone: the server ends it in its own time
-            if passes(error):
+            if is_transient(error):
                 raise
     return False
 

@@ -68,13 +68,3 @@ class Errand(dj.Lookup):
     worker_id=0      : int64     # who does it, or did it last
     """
     contents = [{"errand": "enter_jobs"}, {"errand": "reap"}]
-
-
-@schemas.work
-class StoreMark(dj.Manual):
-    definition = """
-    # identity of this database, whose mark the store holds in its folder databases
-    store_name  : varchar(32)
-    ---
-    database_id : varchar(32)    # drawn at random
-    """

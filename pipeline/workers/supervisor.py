@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from ..database import connection as database
-from ..database.server import passes, reconnect
+from ..database.server import reconnect
 from ..tables.computed import COMPUTED
+from ..transient.errors import is_transient
 from .queue import Queue
 from .reaper import declare_dead, give_back_jobs_of_the_dead
 from .shutdown import GIVE_UP_SECONDS, GRACE_SECONDS, handling_signals
@@ -177,7 +178,7 @@ class Supervisor:
             declare_dead(connection, worker_id, reason)
             return give_back_jobs_of_the_dead(connection, self._queues, self.max_losses) > 0
         except Exception as error:  # then it is found by its missing heartbeats
-            if not passes(error):
+            if not is_transient(error):
                 raise
             return None
 
@@ -188,7 +189,7 @@ class Supervisor:
             reconnect(connection)
             return any(queue.has_failed(connection, self._worker_ids) for queue in self._queues)
         except Exception as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             return False
 

@@ -20,10 +20,12 @@ from models.training.checkpoints import CHECKPOINT_SECONDS
 
 from ..database import connection as database
 from ..database import schemas
-from ..database.server import hang_up, passes, patiently, reconnect
+from ..database.server import hang_up, reconnect
 from ..progress import TableBar
 from ..tables.computed import COMPUTED
 from ..tables.provenance import code_version
+from ..transient.errors import is_transient
+from ..transient.retry import retry_transient
 from .dispatch import Finder
 from .heartbeat import BEAT_SECONDS, Heart, Host, renew_session
 from .job import Job, JobLost, JobStopped, begin, go_on, leave_nothing_behind, rest, run_job, wait
@@ -148,7 +150,7 @@ class WorkLoop:
             except BaseException as error:
                 if not isinstance(error, Exception):  # a reply may have been read by half
                     hang_up(self.connection)
-                if not (self.stop.is_set() and passes(error)):
+                if not (self.stop.is_set() and is_transient(error)):
                     note = f"{type(error).__name__}: {error}"
                     crashed = isinstance(error, Exception)
                     raise
@@ -160,22 +162,22 @@ class WorkLoop:
         return Filled(self.made, self.errors)
 
     def _work(self) -> None:
-        self._patiently(database.check_writing)
-        self._patiently(schemas.load_headings)
-        self._patiently(lambda: [queue.prepare() for queue in self.heart.queues])
-        self._patiently(self.heart.start)
-        self._patiently(self._renew_session)
-        self._patiently(
+        self._retry_transient(database.check_writing)
+        self._retry_transient(schemas.load_headings)
+        self._retry_transient(lambda: [queue.prepare() for queue in self.heart.queues])
+        self._retry_transient(self.heart.start)
+        self._retry_transient(self._renew_session)
+        self._retry_transient(
             lambda: self._enter_in_turn(ENTER_SECONDS) if self.shares else self._enter(self._queues)
         )
         while not self.stop.is_set():
             if self.heart.lost.is_set():
-                self._patiently(self.heart.start_anew)
-            taken = self._patiently(self._take)
+                self._retry_transient(self.heart.start_anew)
+            taken = self._retry_transient(self._take)
             if taken is not None:
                 self._found_nothing = None
                 self._do(*taken)
-            elif not self._patiently(self._is_more_to_come):
+            elif not self._retry_transient(self._is_more_to_come):
                 break
 
     def _do(self, queue: Queue, key: Key) -> None:
@@ -184,11 +186,11 @@ class WorkLoop:
         made = False
         self.job = job
         try:
-            made = run_job(job, self.connection, self._patiently)
+            made = run_job(job, self.connection, self._retry_transient)
             self.made += made
         except JobLost:
             self.heart.lost.set()  # what the next heartbeat would find
-            self._patiently(lambda: leave_nothing_behind(job))
+            self._retry_transient(lambda: leave_nothing_behind(job))
         except (JobStopped, KeyboardInterrupt) as error:
             hang_up(self.connection)  # a reply may have been read by half
             self._give_back(job)
@@ -197,10 +199,10 @@ class WorkLoop:
         except BaseException as error:  # also SystemExit, by which a job would end its worker
             if is_device_broken(error):
                 raise  # this process can compute nothing any more; its job is lost with it
-            if isinstance(error, TrainingStopped) or (self.stop.is_set() and passes(error)):
+            if isinstance(error, TrainingStopped) or (self.stop.is_set() and is_transient(error)):
                 self._give_back(job)
                 if self.heart.lost.is_set() and not self.stop.is_set():
-                    self._patiently(lambda: leave_nothing_behind(job))
+                    self._retry_transient(lambda: leave_nothing_behind(job))
             else:
                 self._fail(job, error)
         finally:
@@ -216,7 +218,7 @@ class WorkLoop:
                 self.heart.on_connection(give)
                 return
             except Exception as error:
-                if not passes(error):
+                if not is_transient(error):
                     raise
                 time.sleep(0.2)
 
@@ -226,7 +228,7 @@ class WorkLoop:
         fail = lambda: job.queue.fail(  # noqa: E731
             self.connection, job.key, self.heart.worker_id, message, stack
         )
-        if self._patiently(fail):
+        if self._retry_transient(fail):
             self.errors.append((job.queue.name, dict(job.key), message))
 
     # Finding jobs --------------------------------------------------------------------------------
@@ -311,9 +313,9 @@ class WorkLoop:
 
     # Failing servers -----------------------------------------------------------------------------
 
-    def _patiently(self, attempt: Callable[[], Any]) -> Any:
+    def _retry_transient(self, attempt: Callable[[], Any]) -> Any:
         try:
-            return patiently(attempt, self.stop, self._wait, self._renew_session)
+            return retry_transient(attempt, self.stop, self._wait, self._renew_session)
         finally:
             go_on(self.heart)
 
@@ -330,7 +332,7 @@ class WorkLoop:
         try:
             reconnect(self.connection)
         except Exception as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
 
 

@@ -11,9 +11,10 @@ from datajoint.errors import LostConnectionError
 from pipeline.database import server
 from pipeline.database.connection import second_connection
 from pipeline.tables import training
+from pipeline.tables.current_job import current_job
 from pipeline.workers import reaper
 from pipeline.workers.heartbeat import Heart, Host
-from pipeline.workers.job import begin, current_job
+from pipeline.workers.job import begin
 from pipeline.workers.queue import Queue
 from pipeline.workers.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError

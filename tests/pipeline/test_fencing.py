@@ -19,10 +19,10 @@ from datajoint.storage import StorageBackend
 from models import TrainingStopped
 from models.machine.atomic_file import write_atomically
 from pipeline.database import connection as pipeline_database
-from pipeline.database.server import patiently
 from pipeline.store.mounts import StoreAway
 from pipeline.tables.performance import Validation
 from pipeline.tables.training import Training
+from pipeline.transient.retry import retry_transient
 from pipeline.workers.checkpoints import StoredCheckpoints
 from pipeline.workers.heartbeat import renew_session
 from pipeline.workers.job import Job, JobLost, run_job
@@ -140,7 +140,7 @@ def taken(n_iterations: int = 20, database=None):
 def run(job: Job, connection, waiting=None) -> bool:
     """Do a job as a worker does."""
     again = lambda: renew_session(job.heart, connection)  # noqa: E731
-    return run_job(job, connection, lambda act: patiently(act, job.stop, waiting, again))
+    return run_job(job, connection, lambda act: retry_transient(act, job.stop, waiting, again))
 
 
 def taken_away(job: Job) -> None:
