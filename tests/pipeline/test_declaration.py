@@ -14,6 +14,8 @@ from pipeline import database as connections
 from pipeline import declaration, schemas
 from pipeline.worker import COMPUTED
 
+pytestmark = pytest.mark.fresh_schemas
+
 PROCESS = """
 import sys
 import pipeline
