@@ -29,8 +29,23 @@ if TYPE_CHECKING:
 # machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What Triton has compiled is kept for the next test and the next run, as what Numba has.
+_caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-pipeline"
+os.environ.setdefault("TRITON_CACHE_DIR", str(_caches / "triton"))
+
 BACKENDS = ("postgresql", "mysql")
 _numbers = itertools.count()
+
+
+# Files that take longest come first: whoever has nothing left to do then waits for a short one.
+# From `scripts/count_tests.py`, on two idle cores.
+SLOW_FILES = ("test_notebooks.py",)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def pytest_generate_tests(metafunc):
