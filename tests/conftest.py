@@ -37,9 +37,31 @@ BACKENDS = ("postgresql", "mysql")
 _numbers = itertools.count()
 
 
-# Files that take longest come first: whoever has nothing left to do then waits for a short one.
-# From `scripts/count_tests.py`, on two idle cores.
-SLOW_FILES = ("test_notebooks.py",)
+# Files that take longest come first: who has nothing left to do then waits for a short one.
+# `scripts/count_tests.py` prints the seconds; only the rough order matters.
+SLOW_FILES = (
+    "test_notebooks.py",
+    "test_outages.py",
+    "test_fencing.py",
+    "test_supervisor.py",
+    "test_object_store.py",
+    "test_workers.py",
+    "test_declaration.py",
+    "test_roles.py",
+    "test_soak.py",
+    "test_failing_jobs.py",
+    "test_object_store_outages.py",
+    "test_store_mark.py",
+    "test_bad_input.py",
+    "test_chain.py",
+    "test_memory.py",
+    "test_engine_benchmark.py",
+    "test_checkpoints.py",
+    "test_engine_fused.py",
+    "test_linear_regions.py",
+    "test_manifolds.py",
+    "test_neurogym.py",
+)
 
 
 @pytest.hookimpl(trylast=True)
