@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 import pipeline
-from pipeline import database, declaration
-from pipeline.work import Errand, StoreMark, Worker
+from pipeline.database import connection as database
+from pipeline.database import declaration
+from pipeline.database.store_mark import StoreMark
+from pipeline.workers.registry import Errand, Worker
 from tests import kept_schemas
 
 
