@@ -225,6 +225,7 @@ def assert_one_line(result, *words):
         assert word in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mysql", "postgresql"])
 def test_unreachable_server(kind, store):
     result = run_rnn(
@@ -266,6 +267,7 @@ def test_submit_command_reports_one_line(server, store, tmp_path, submission, ar
     pipeline.disconnect()
 
 
+@pytest.mark.slow
 def test_home_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     result = run_rnn("status", RNN_HOME=str(tmp_path / "file" / "home"))
