@@ -192,7 +192,7 @@ def _docker_mysql() -> Iterator[OwnServer]:
 
 @contextmanager
 def own_postgresql_server() -> Iterator[OwnServer]:
-    from pipeline.embedded import EmbeddedServer
+    from pipeline.database.embedded import EmbeddedServer
 
     # Not in TMPDIR, which may be long: other processes are told the path of the socket.
     with tempfile.TemporaryDirectory(prefix="rnnpg", dir="/tmp", ignore_cleanup_errors=True) as at:

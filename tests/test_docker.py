@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.provenance import COMMIT
-from pipeline.submit import read_submission
+from pipeline.submission import read_submission
+from pipeline.tables.provenance import COMMIT
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text()
@@ -80,6 +80,7 @@ def test_image_does_not_run_as_root_and_starts_the_command_line():
     assert entry[0] in scripts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["worker", "jupyter"])
 def test_commands_of_services_exist(services, service):
     described = services[service]

@@ -11,7 +11,13 @@ import pytest
 import torch
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
-from models.memory import SHARE, MemoryPlan, TrainingSize, _allowed_by_control_group, plan_memory
+from models.training.memory import (
+    SHARE,
+    MemoryPlan,
+    TrainingSize,
+    _allowed_by_control_group,
+    plan_memory,
+)
 from tasks_lib import ParameterError
 
 PENALTIES = {"fr_magnitude": {"weight": 0.2}, "rec_weights_sparsity": {"weight": 0.05}}
@@ -71,6 +77,7 @@ def task_of(size):
     return Batch(n_steps=t, cue_off=t, stim_on=t // 3, stim_off=t, dec_on=t // 2, dec_off=t, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "safe", "penalties"),
     [("h", "plain", {}), ("s", "plain", {}), ("s", "safe", PENALTIES), ("h", "safe", DENSE)],
@@ -160,12 +167,12 @@ def test_a_cohort_that_does_not_fit_is_divided_by_itself(monkeypatch):
     task = task_of(size)
 
     def train(free):
-        monkeypatch.setattr("models.memory.free_bytes", lambda device: free)
+        monkeypatch.setattr("models.training.memory.free_bytes", lambda device: free)
         return train_cohort(task, size.network, size.training, range(5), device="cpu")
 
     made = []
     monkeypatch.setattr(
-        "models.cohort.Trainer",
+        "models.training.cohort.Trainer",
         lambda rnn, *args: made.append((rnn.n_networks, args[-1])) or Trainer(rnn, *args),
     )
     whole = train(10**12)
@@ -186,7 +193,7 @@ def test_a_cut_training_keeps_its_division(tmp_path, monkeypatch):
     size = size_of(n_units=12, n_trials=20, n_steps=30, max_iter=4)
 
     def train(free, folder, progress=None):
-        monkeypatch.setattr("models.memory.free_bytes", lambda device: free)
+        monkeypatch.setattr("models.training.memory.free_bytes", lambda device: free)
         return train_cohort(
             task_of(size), size.network, size.training, range(4), device="cpu",
             checkpoints=folder, checkpoint_every=1, progress=progress,

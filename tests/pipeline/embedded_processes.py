@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pipeline.embedded
+import pipeline.database.embedded
 
 # As the keeper does: the modules by themselves.
 ALONE = (
     "import json, os, signal, sys, time, types; package = types.ModuleType('alone'); "
-    f"package.__path__ = [{str(Path(pipeline.embedded.__file__).parent)!r}]; "
+    f"package.__path__ = [{str(Path(pipeline.database.embedded.__file__).parent)!r}]; "
     "sys.modules['alone'] = package\n"
 )
 # Uses the server of the home in the first argument until its input ends.
@@ -118,7 +118,7 @@ def keeper_of(postmaster: int) -> int:
 
 def readable_by(user: int) -> bool:
     """Return whether another user can run this Python and the programs of PostgreSQL."""
-    programs = pipeline.embedded.programs()
+    programs = pipeline.database.embedded.programs()
     for command in ([sys.executable, "-c", ALONE + "import alone.embedded, psycopg2"],
                     [programs / "postgres", "--version"]):  # fmt: skip
         with suppress(OSError):

@@ -10,9 +10,11 @@ import datajoint as dj
 import pytest
 
 import pipeline
-from pipeline import database as connections
-from pipeline import declaration, schemas
-from pipeline.worker import COMPUTED
+from pipeline.database import connection as connections
+from pipeline.database import declaration, schemas
+from pipeline.workers.worker import COMPUTED
+
+pytestmark = pytest.mark.fresh_schemas
 
 PROCESS = """
 import sys

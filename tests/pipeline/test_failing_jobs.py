@@ -8,12 +8,15 @@ import datajoint as dj
 import pytest
 from datajoint.errors import LostConnectionError
 
-from pipeline import reaper, server, training
-from pipeline.database import second_connection
-from pipeline.heart import Heart, Host
-from pipeline.job import begin, current_job
-from pipeline.queue import Queue
-from pipeline.worker import WorkLoop, checked_device
+from pipeline.database import server
+from pipeline.database.connection import second_connection
+from pipeline.tables import training
+from pipeline.tables.current_job import current_job
+from pipeline.workers import reaper
+from pipeline.workers.heartbeat import Heart, Host
+from pipeline.workers.job import begin
+from pipeline.workers.queue import Queue
+from pipeline.workers.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
 from tests.pipeline.workers import files_of_arrays, referenced_files
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from pipeline.codecs import to_png
-from pipeline.hashing import canonical_json, parameter_hash
+from pipeline.store.codecs import to_png
+from pipeline.tables.hashing import canonical_json, parameter_hash
 from tasks_lib import ParameterError
 
 
@@ -90,7 +90,7 @@ def test_a_stored_figure_is_read_when_looked_at(database, submission, store, tmp
     figure = (p.TrialPlot & {"seed": 3, "validation_name": "noisy"}).fetch1("figure")
     (stored,) = store.glob(f"**/{figure.path.rsplit('/', 1)[1]}")
     stored.write_bytes(b"something else")
-    with pytest.raises(Exception, match="not a PNG"):
+    with pytest.raises(Exception, match="is damaged"):
         figure.save(tmp_path / "figure.png")
     assert not (tmp_path / "figure.png").exists()
     other = (p.TrialPlot & {"seed": 4, "validation_name": "noisy"}).fetch1("figure")
@@ -106,7 +106,7 @@ def test_a_stored_figure_is_read_when_looked_at(database, submission, store, tmp
 def test_tables_follow_the_connection(arguments):
     """One process can go from one set of schemas to another."""
     import pipeline
-    from pipeline import schemas
+    from pipeline.database import schemas
 
     first, second = arguments, {**arguments, "prefix": arguments["prefix"] + "b"}
     pipeline.connect(**first)
@@ -122,9 +122,13 @@ def test_tables_follow_the_connection(arguments):
         pipeline.submit({})
 
 
+@pytest.mark.slow
 def test_importing_connects_to_nothing():
     """Not even to a server that does not exist."""
-    code = "import tasks_lib, models, pipeline, pipeline.cli, pipeline.demo, pipeline.status"
+    code = (
+        "import tasks_lib, models, pipeline, pipeline.cli.commands, pipeline.cli.demo, "
+        "pipeline.workers.status"
+    )
     environment = {
         "DJ_HOST": "127.0.0.1",
         "DJ_PORT": "9",
@@ -136,6 +140,7 @@ def test_importing_connects_to_nothing():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_library_runs_without_datajoint():
     code = (
         "import sys; sys.modules['datajoint'] = None; sys.modules['pymysql'] = None\n"

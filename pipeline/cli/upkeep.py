@@ -1,0 +1,178 @@
+"""Commands of ``rnn`` for administrators and keepers: tables, roles, the store, verification."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from tasks_lib.errors import ParameterError
+
+from .base import app, console, errors, key_restriction, refusal, session
+
+
+@app.command()
+def declare() -> None:
+    """Make every schema and table that is missing; for an administrator."""
+    with session(declare=True) as pipeline:
+        schemas = [schema.database for schema in pipeline.database.schemas.SCHEMAS.values()]
+        console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
+
+
+@app.command()
+def roles(
+    backend: Annotated[
+        str | None, typer.Option(help="mysql or postgresql; DJ_BACKEND, else mysql.")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Names of schemas start with it; RNN_PREFIX, else rnn.")
+    ] = None,
+) -> None:
+    """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
+    import pipeline
+    from pipeline.database.roles import roles_sql
+
+    try:
+        # Not through rich, which would take [...] for its markup.
+        print(roles_sql(backend, prefix), end="")
+    except pipeline.DatabaseError as error:
+        raise refusal(error) from None
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} GB"
+
+
+@app.command()
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
+    older_than: Annotated[float, typer.Option(help="Only files as old as this, in hours.")] = 24.0,
+    paths: Annotated[bool, typer.Option("--paths", help="Print the path of each.")] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Even where no row refers to any file.")
+    ] = False,
+) -> None:
+    """Find files in the store that no row refers to; with --delete, remove them."""
+    with session():
+        from pipeline.upkeep.gc import collect
+
+        done = collect(older_than, delete, empty)
+        scan = done.scan
+        for orphan in scan.orphans if paths else ():
+            print(orphan.path)
+        about_workers = f"what is found may change: {done.note}" if done.note else ""
+        for text in filter(None, (about_workers, scan.note)):
+            errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
+        for kind, (number, n_bytes) in scan.by_kind().items():
+            console.print(f"{kind}: {number}, {_size(n_bytes)}")
+        console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")
+        notes = {
+            "referred to by nothing, but too young": scan.n_young,
+            "in folders of no table, left alone": scan.n_foreign,
+            "missing, though rows refer to them": len(scan.missing),
+        }
+        for note, number in notes.items():
+            if number:
+                console.print(f"{note}: {number}")
+        for path in scan.missing[:10]:
+            errors.print(f"missing: {path}", style="red", markup=False, soft_wrap=True)
+        if delete:
+            folders = f" and {done.n_folders} empty folders" if done.n_folders else ""
+            console.print(f"{done.n_removed} files{folders} removed, {_size(done.removed_bytes)}.")
+        else:
+            console.print(f"{len(scan.orphans)} files would be removed; `rnn gc --delete` does it.")
+
+
+@app.command()
+def verify(
+    task: Annotated[str | None, typer.Option(help="Its task.")] = None,
+    network: Annotated[str | None, typer.Option(help="Its parameters.")] = None,
+    training: Annotated[str | None, typer.Option(help="Its training.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Its seed.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
+    files: Annotated[
+        bool, typer.Option("--files", help="Read stored files instead: of these, or all.")
+    ] = False,
+) -> None:
+    """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say.
+
+    With --files nothing is trained: is every stored array and figure what was stored?
+    """
+    key: dict[str, Any] = key_restriction(task, network, training)
+    if seed is not None:
+        key["seed"] = seed
+    try:
+        with session():
+            whole = _verify_files(key, device) if files else _train_again(key, device)
+    except typer.Exit:
+        raise typer.Exit(2) from None
+    # Of whatever kind: a device, a driver, the code of a task, which may even call `sys.exit`.
+    except (Exception, SystemExit) as error:
+        refusal(error, named=True)
+        raise typer.Exit(2) from None
+    if not whole:
+        raise typer.Exit(2 if whole is None else 1)
+
+
+def _train_again(key: dict[str, Any], device: str | None) -> bool:
+    """Train a network again, and print what differs; return whether it is identical."""
+    from pipeline.progress import progress_bar
+    from pipeline.upkeep.verify import verify as train_again
+
+    for name in ("task_name", "network_name", "training_name", "seed"):
+        if name not in key:
+            option = f"--{name.removesuffix('_name')}"
+            raise ParameterError(
+                option, None, "is not given", "name one network, or say --files to read files"
+            )
+    title = f"{key['task_name']}/{key['network_name']}"
+    with progress_bar(title) as show:
+        result = train_again(key, device, show)
+    answer = "identical" if result.identical else "not identical"
+    name = f"{title}/{key['training_name']} seed {key['seed']}"
+    console.print(f"{name}, on {result.device}: {answer}", markup=False, soft_wrap=True)
+    for number, difference in enumerate(result.differences):
+        first = "differs first" if not number else "then"
+        console.print(f"{first}: {difference}", markup=False, highlight=False, soft_wrap=True)
+    for change in result.changed:
+        console.print(f"changed: {change}", markup=False, highlight=False, soft_wrap=True)
+    if any(change.what == "device" for change in result.changed):
+        console.print("On another kind of device it cannot be the same to the bit.")
+    return bool(result.identical)
+
+
+def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
+    """Read stored files, and print those that are not what was stored."""
+    from tqdm import tqdm
+
+    from pipeline.progress import file_bar
+    from pipeline.upkeep.verify_files import verify_files
+
+    if device is not None:
+        raise ParameterError("--device", device, "trains nothing with --files", "leave it out")
+
+    def say(fault: Any) -> None:
+        with tqdm.external_write_mode():
+            console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
+
+    with file_bar("stored files") as show:
+        result = verify_files(key, show, say)
+    kinds = Counter(fault.kind for fault in result.faults)
+    counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
+    about = ", ".join(counts) or "none damaged, none missing"
+    console.print(
+        f"{result.n_files} files, {_size(result.n_bytes)}: {about}", highlight=False, soft_wrap=True
+    )
+    if result.n_without_hash:
+        console.print(
+            f"{result.n_without_hash} have no hash, because an earlier version wrote their rows: "
+            "of these only the form was checked.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return result.is_whole

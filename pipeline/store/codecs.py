@@ -1,0 +1,270 @@
+"""How arrays and figures are stored, and that what a row says of them stays in the store."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datajoint.builtin_codecs import npy
+from datajoint.builtin_codecs.schema import SchemaCodec
+from datajoint.codecs import unregister_codec
+from datajoint.errors import DataJointError
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
+from .file_names import leads_out
+from .pending_files import STORE, note_file
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+DPI = 300
+
+
+def check_reference(stored: Any) -> dict[str, Any]:
+    """Return what a column says of a file, or refuse it where the file is not in our store.
+
+    DataJoint joins the path to the store's folder as it is: "../../x" and "/x" lead out of it.
+
+    Raises
+    ------
+    DataJointError
+        For a path that is absolute or climbs, and for another store.
+    """
+    path = stored.get("path") if isinstance(stored, dict) else None
+    if not isinstance(path, str) or not path:
+        raise DataJointError(f"reference = {stored!r}: names no file; populate the row again")
+    if leads_out(path):
+        raise DataJointError(
+            f"path = {path!r}: leads out of the store; find out who wrote this row, and delete it"
+        )
+    if stored.get("store") != STORE:
+        raise DataJointError(
+            f"store = {stored.get('store')!r}: is not {STORE!r}; find out who wrote this row, "
+            "and delete it"
+        )
+    return stored
+
+
+def to_png(figure: Figure | bytes) -> bytes:
+    """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
+    if isinstance(figure, Figure):
+        buffer = io.BytesIO()
+        # No creation date and no software tag: the same figure gives the same bytes.
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        return buffer.getvalue()
+    if isinstance(figure, bytes) and figure.startswith(PNG_SIGNATURE):
+        return figure
+    raise DataJointError(
+        f"figure = {type(figure).__name__}: is neither a matplotlib Figure nor PNG bytes; "
+        "pass one of these"
+    )
+
+
+class StoredFigure:
+    """A figure in the store, read when it is first looked at.
+
+    Attributes
+    ----------
+    path : str
+        From the store's root.
+    n_bytes : int
+    """
+
+    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+        self.path = str(stored["path"])
+        self.n_bytes = int(stored["n_bytes"])
+        self._stored = stored
+        self._backend = backend
+        self._png: bytes | None = None
+
+    @property
+    def png(self) -> bytes:
+        """The PNG file's bytes.
+
+        Raises
+        ------
+        DamagedFile
+            Where they are not those that were stored.
+        """
+        if self._png is None:
+            self._png = _read_png(self._stored, self._backend)
+        return self._png
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure to a PNG file."""
+        target = Path(path)
+        target.write_bytes(self.png)
+        return target
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def __repr__(self) -> str:
+        return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
+
+
+def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
+    content = read_checked(stored, backend)
+    if not has_hash(stored):
+        try:
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+                image.verify()  # the checksums that PNG has of its own
+        except Exception as error:  # of whatever kind, says Pillow
+            raise damaged(stored, backend, f"it is not a whole PNG file: {error}") from None
+    elif not content.startswith(PNG_SIGNATURE):
+        raise damaged(stored, backend, "it is not a PNG file")
+    return content
+
+
+class StoredArray(npy.NpyRef):
+    """An array in the store, read and checked when it is first used; slices read the whole file."""
+
+    # All that DeepHash looks at when a job asks whether what it was computed from has changed: a
+    # class that names no slots would be equal to every other, and one that names DataJoint's would
+    # change when it is loaded.
+    __slots__ = ("stored",)
+
+    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+        super().__init__(stored, backend)
+        self.stored = stored
+
+    def load(self, mmap_mode: str | None = None) -> NDArray[Any]:
+        """Return the array.
+
+        Parameters
+        ----------
+        mmap_mode : {"r", "c"}, optional
+            Leave the numbers in the file until they are used, read only ("r") or with changes that
+            stay in memory ("c"). The whole file is checked here, and what is read later is not
+            checked again.
+
+        Raises
+        ------
+        DamagedFile
+            Where the file does not hold what was stored.
+        """
+        if mmap_mode is not None:
+            return map_array(self.stored, self._backend, mmap_mode)
+        if self._cached is None:
+            content = read_checked(self.stored, self._backend)
+            self._cached = to_array(self.stored, content, self._backend)
+        return self._cached
+
+
+class CheckedCodec(SchemaCodec, register=False):
+    """Base of our codecs: a row keeps the hash of its file."""
+
+    def check(self, stored: dict[str, Any], backend: Any) -> int:
+        """Read a file, refuse it where it does not hold what was stored; return its size."""
+        raise NotImplementedError
+
+    def _build_path(self, *args: Any, **kwargs: Any) -> tuple[str, str]:
+        path, token = super()._build_path(*args, **kwargs)
+        note_file(path)  # before it is written
+        return path, token
+
+    def _store(
+        self,
+        content: bytes,
+        ending: str,
+        key: dict[str, Any] | None,
+        context: dict[str, Any] | None,
+        store_name: str | None,
+    ) -> dict[str, Any]:
+        """Write a file; return what the row keeps of it."""
+        schema, table, field, primary_key = self._extract_context(key, context)
+        config = self._codec_config(key, context)
+        path, _ = self._build_path(
+            schema, table, field, primary_key, ext=ending, store_name=store_name, config=config
+        )
+        self._get_backend(store_name, config=config).put_buffer(content, path)
+        return {"path": path, "store": store_name, **described(content)}
+
+    def _backend_of(
+        self, stored: dict[str, Any], key: dict[str, Any] | None, context: dict[str, Any] | None
+    ) -> Any:
+        config = self._codec_config(key, context)
+        return self._get_backend(stored.get("store"), config=config)
+
+
+class FigureCodec(CheckedCodec):
+    """``<figure@store>``: a matplotlib figure in, a `StoredFigure` out."""
+
+    name = "figure"
+
+    def validate(self, value: Any) -> None:
+        """Refuse what is not a figure, before anything is written."""
+        if not isinstance(value, Figure):
+            to_png(value)
+
+    def encode(
+        self,
+        value: Any,
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        store_name: str | None = None,
+    ) -> dict[str, Any]:
+        """Write the PNG file; return what the column keeps: its path, its size and its hash."""
+        return self._store(to_png(value), ".png", key, context, store_name)
+
+    def decode(
+        self,
+        stored: dict[str, Any],
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> StoredFigure:
+        """Return a reference; nothing is read yet."""
+        stored = check_reference(stored)
+        return StoredFigure(stored, self._backend_of(stored, key, context))
+
+    def check(self, stored: dict[str, Any], backend: Any) -> int:
+        """Read a figure, refuse it where it is not what was stored; return its size."""
+        return len(_read_png(stored, backend))
+
+
+unregister_codec("npy")
+
+
+class ArrayCodec(CheckedCodec, npy.NpyCodec):
+    """``<npy@store>`` of DataJoint, for files of our store alone, with their hash in the row."""
+
+    name = "npy"
+
+    def encode(
+        self,
+        value: Any,
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        store_name: str | None = None,
+    ) -> dict[str, Any]:
+        """Write the npy file; return what DataJoint's codec does, and its size and its hash."""
+        buffer = io.BytesIO()
+        np.save(buffer, value, allow_pickle=False)
+        return {
+            **self._store(buffer.getvalue(), ".npy", key, context, store_name),
+            "dtype": str(value.dtype),
+            "shape": list(value.shape),
+        }
+
+    def decode(
+        self,
+        stored: dict[str, Any],
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> StoredArray:
+        """Return a reference; nothing is read yet."""
+        stored = check_reference(stored)
+        return StoredArray(stored, self._backend_of(stored, key, context))
+
+    def check(self, stored: dict[str, Any], backend: Any) -> int:
+        """Read an array, refuse it where it is not what was stored; return its size."""
+        content = read_checked(stored, backend)
+        to_array(stored, content, backend)
+        return len(content)

@@ -1,0 +1,133 @@
+"""Ending a worker when it is told to: nothing lost, and soon."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+import datajoint as dj
+
+from ..database.server import end_earlier_session
+from .job import JobStopped
+from .worker import WorkLoop, running_loop
+
+# Seconds until a worker that has not ended gives its job back as it is, and leaves.
+GRACE_SECONDS = 6.0
+# That takes so long at most, after the grace and after a second signal.
+GIVE_UP_SECONDS, AT_ONCE_SECONDS = 1.5, 0.6
+INTERRUPTED = 130  # the exit status of what was ended by Ctrl-C
+
+
+class Stopper:
+    """Ends a worker at a signal.
+
+    A training writes its state after the iteration that it is at; other computations are broken
+    off; an insert is finished. What takes longer than ``grace`` seconds is left as it is: its job
+    is given back, an insert that is still going on is rolled back, and the process ends. A second
+    signal does that at once.
+
+    Attributes
+    ----------
+    loop : WorkLoop, optional
+        Set where it begins; until then there is nothing to give back, and a signal just ends it.
+    """
+
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
+        self.grace = grace
+        self.loop: WorkLoop | None = None
+        self._is_told = False
+
+    def in_main_thread(self, number: int, frame: Any) -> None:
+        """Break off what does not look at ``stop`` itself; once."""
+        if self._is_told:
+            return
+        loop = self.loop
+        if loop is None:
+            self._is_told = True
+            raise SystemExit(0)
+        job = loop.job
+        if job is not None and job.phase == "computing" and not job.yields:
+            self._is_told = True
+            raise JobStopped
+
+    def at_first(self) -> None:
+        """Have the loop end."""
+        if self.loop is not None:
+            self.loop.stop.set()
+
+    def at_second(self) -> None:
+        """Leave at once."""
+        leave(self.loop, 0, AT_ONCE_SECONDS)
+
+    def at_deadline(self) -> None:
+        """Leave: the time is over."""
+        leave(self.loop, 0, GIVE_UP_SECONDS)
+
+
+class Interrupter:
+    """Ends a command at a signal as Ctrl-C does, and after ``grace`` seconds in any case."""
+
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
+        self.grace = grace
+        self._is_told = False
+
+    def in_main_thread(self, number: int, frame: Any) -> None:
+        """Raise KeyboardInterrupt, once."""
+        if not self._is_told:
+            self._is_told = True
+            raise KeyboardInterrupt
+
+    def at_first(self) -> None:
+        """Leave it to the main thread."""
+
+    def at_second(self) -> None:
+        """Leave at once."""
+        leave(running_loop(), INTERRUPTED, AT_ONCE_SECONDS)
+
+    def at_deadline(self) -> None:
+        """Leave: the time is over."""
+        leave(running_loop(), INTERRUPTED, GIVE_UP_SECONDS)
+
+
+def leave(loop: WorkLoop | None, status: int, seconds: float) -> None:
+    """Give a loop's job back, as far as that is possible in so many seconds, and end the process.
+
+    From any thread, whatever the main thread is doing.
+    """
+    # In a thread: the server may not answer, nor whoever reads what we print.
+    last = threading.Thread(target=_last_words, args=(loop,), daemon=True)
+    last.start()
+    last.join(seconds)
+    os._exit(status)
+
+
+def _last_words(loop: WorkLoop | None) -> None:
+    if loop is not None:
+        with suppress(Exception):  # then others find the job
+            _give_back(loop)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+
+
+def _give_back(loop: WorkLoop) -> None:
+    """Give the job back on the heart's connection, and say that the worker has ended."""
+    heart, job = loop.heart, loop.job
+
+    def give(connection: dj.Connection) -> None:
+        said = heart.report
+        if job is None:
+            return
+        if said.session_id:  # an insert that is still going on holds the row: it is rolled back
+            end_earlier_session(connection, said.session_id, heart.session_age())
+        mysql = connection.adapter.backend == "mysql"
+        connection.query("SET innodb_lock_wait_timeout=1" if mysql else "SET lock_timeout='1s'")
+        job.queue.give_back(connection, job.key, heart.worker_id)
+
+    try:
+        heart.on_connection(give)
+    finally:
+        heart.say_ended("was asked to end, and left at once")
