@@ -17,11 +17,11 @@ from models.engine import (
     RecurrentNoise,
     Statistic,
     Weights,
-    fused,
     fused_kernels,
     simulate,
     simulate_sliced,
 )
+from models.engine.backends import fused
 from models.engine.philox import network_key, normals
 from models.formulas.activations import ACTIVATIONS
 from models.formulas.equations import Equation
