@@ -48,7 +48,7 @@ def speed_hessian(rnn: RNNNumpy, x: Float, field: Float, J: Float, u: Float) -> 
     hessian = transposed @ J
     units = np.arange(rnn.N)
     f = rnn.activation
-    if f.is_smooth:
+    if not f.is_piecewise_linear:
         if rnn.equation_type == "s":
             z = rnn.W_rec @ x + rnn.drive(u)[:, None]
             curvature = field * f.d2f(z)
@@ -61,6 +61,17 @@ def speed_hessian(rnn: RNNNumpy, x: Float, field: Float, J: Float, u: Float) -> 
     return hessian
 
 
+def _is_at_kink(rnn: RNNNumpy, x: Float, u: Float) -> NDArray[np.bool_]:
+    """Return at which states ``x`` (N, P) a unit's argument is at a kink of f, (P,)."""
+    at_kink = np.zeros(x.shape[1], dtype=bool)
+    if rnn.activation.is_smooth:
+        return at_kink
+    z = rnn.W_rec @ x + rnn.drive(u)[:, None] if rnn.equation_type == "s" else x
+    for kink in rnn.activation.kinks:
+        at_kink |= (np.abs(z - kink) <= 1e-9 * (1.0 + abs(kink))).any(axis=0)
+    return at_kink
+
+
 def minimise_speed(
     rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int = 200
 ) -> SlowPoints:
@@ -68,8 +79,9 @@ def minimise_speed(
 
     Levenberg-Marquardt damping of Newton's method on q, with its full Hessian where that gives
     descent and J^T J where not. An end point counts as converged where the gradient of q has
-    vanished and the Hessian has no negative eigenvalue. For a piecewise-linear f, whose minima lie
-    on kinks as a rule, `finish_on_kinks` goes on from there, and zero must be a subgradient.
+    vanished and the Hessian has no negative eigenvalue. For an f of two slopes, whose minima lie
+    on the kink as a rule, `finish_on_kinks` goes on from there, and zero must be a subgradient. At
+    kinks of any other f no end point counts as converged.
     """
     points = np.empty_like(starts)
     residual = np.empty(starts.shape[1])
@@ -118,13 +130,14 @@ def _minimise_chunk(
         stalled = damping > 1e8
         done = flat | stalled
         end[:, live] = x
-        if not rnn.activation.is_smooth:
+        if rnn.activation.half_slopes is not None:
             # the gradient of one side says nothing at a kink
             for i in np.flatnonzero(done):
                 end[:, live[i]], converged[live[i]] = finish_on_kinks(rnn, x[:, i], u)
         elif flat.any():
             plain = speed_hessian(rnn, x[:, flat], field[:, flat], J[flat], u)
             lowest = np.linalg.eigvalsh(plain)[:, 0]
-            converged[live[flat]] = lowest >= -1e-9 * scale[flat]
+            minimal = lowest >= -1e-9 * scale[flat]
+            converged[live[flat]] = minimal & ~_is_at_kink(rnn, x[:, flat], u)
         live, x, damping = live[~done], x[:, ~done], damping[~done]
     return end, np.linalg.norm(rnn.rhs(end, u), axis=0), converged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import torch
 
 from tasks_lib.errors import ParameterError
 
-from .. import penalties as penalty_registry
 from ..engine import NetworkKind, choose_back_end
 from ..network.config import NetworkConfig
+from ..penalties import PenaltyTerm
 from .config import TrainingConfig
 
 # Of the memory that is free, what a training may be planned for: estimates are not exact, and
@@ -23,11 +23,9 @@ SHARE = 0.8
 _GRAPH_ARRAYS = 6.0
 
 
-def bound_to_trajectories(penalties: Collection[str], training: TrainingConfig) -> list[str]:
+def bound_to_trajectories(penalties: Sequence[PenaltyTerm], training: TrainingConfig) -> list[str]:
     """Return what in a training needs all trajectories at a time, by name."""
-    named = [
-        f"the penalty {name}" for name in penalties if penalty_registry.needs_trajectories(name)
-    ]
+    named = [f"the penalty {term.name}" for term in penalties if term.needs_trajectories]
     if training.dropout_rate and training.dropout_sampling == "participation":
         named.append("dropout by participation")
     if penalties and training.dropout_rate and training.dropout_kind == "dead":
@@ -58,8 +56,8 @@ class TrainingSize:
     dtype: torch.dtype
 
     @property
-    def _penalties(self) -> dict[str, dict[str, object]]:
-        return {k: p for k, p in self.training.penalties.items() if p["weight"] > 0}
+    def _penalties(self) -> list[PenaltyTerm]:
+        return [term for term in PenaltyTerm.of(self.training.penalties) if term.is_used]
 
     @property
     def bound_to_trajectories(self) -> list[str]:
@@ -84,7 +82,7 @@ class TrainingSize:
             n_adjoints = 1 + (len(terms) if self.training.monitor else 1)
         arrays = back_end.arrays_held(equation, n_adjoints)
         graph = 0.0
-        has_statistics = any(penalty_registry.statistics(k, p["args"]) for k, p in terms.items())  # type: ignore[arg-type]
+        has_statistics = any(term.statistics for term in terms)
         if self.bound_to_trajectories or (has_statistics and not back_end.takes_statistics):
             arrays += n_adjoints
             graph = _GRAPH_ARRAYS
