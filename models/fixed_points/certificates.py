@@ -227,8 +227,8 @@ def _bounds(rnn: RNNNumpy, u: Float, points: Float, norm: float) -> _Bounds:
     else:
         sums = value @ weights.T + drive_size(rnn, u) + leaks
         field_doubt = sum_error(rnn) * sums + value_doubt @ weights.T
-    field = rnn.rhs(points.T, u).T
-    J = rnn.jacobian(points.T, u)
+    field = rnn.rhs_at(points, u)
+    J = rnn.jacobian_at(points, u)
     R = approximate_inverse(J)
     rows, columns = defect(R, J, at.jacobian_error(rnn))
     field_doubt = SAFE * (field_doubt + (n + 2) * EPS * np.abs(field)) + TINY

@@ -143,7 +143,7 @@ class Search:
     def _replace(self, points: Float, hits: NDArray[np.int64]) -> None:
         rnn, u = self.problem.rnn, self.problem.u
         self.found = Found(rnn, u, self.found.diff_cutoff)
-        self.found.add(points, np.linalg.norm(rnn.rhs(points.T, u), axis=0), hits)
+        self.found.add(points, np.linalg.norm(rnn.rhs_at(points, u), axis=1), hits)
 
     def result(self) -> FixedPointSet:
         """Return the set as it is now."""

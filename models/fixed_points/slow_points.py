@@ -21,7 +21,7 @@ class SlowPoints:
 
     Attributes
     ----------
-    points : array (N, P)
+    points : array (P, N)
         End points.
     residual : array (P,)
         |F| there.
@@ -75,7 +75,7 @@ def _is_at_kink(rnn: RNNNumpy, x: Float, u: Float) -> NDArray[np.bool_]:
 def minimise_speed(
     rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int = 200
 ) -> SlowPoints:
-    """Find local minima of q = |F|^2 / 2 from every column of ``starts`` (N, P).
+    """Find local minima of q = |F|^2 / 2 from every row of ``starts`` (P, N).
 
     Levenberg-Marquardt damping of Newton's method on q, with its full Hessian where that gives
     descent and J^T J where not. An end point counts as converged where the gradient of q has
@@ -84,18 +84,20 @@ def minimise_speed(
     kinks of any other f no end point counts as converged.
     """
     points = np.empty_like(starts)
-    residual = np.empty(starts.shape[1])
-    converged = np.zeros(starts.shape[1], dtype=bool)
-    for part in slices(starts.shape[1], rnn.N, MAX_CHUNK_BYTES):
-        points[:, part], residual[part], converged[part] = _minimise_chunk(
-            rnn, starts[:, part], u, max_step, max_iter
+    residual = np.empty(len(starts))
+    converged = np.zeros(len(starts), dtype=bool)
+    for part in slices(len(starts), rnn.N, MAX_CHUNK_BYTES):
+        end, residual[part], converged[part] = _minimise_chunk(
+            rnn, starts[part].T, u, max_step, max_iter
         )
+        points[part] = end.T
     return SlowPoints(points, residual, converged)
 
 
 def _minimise_chunk(
     rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int
 ) -> tuple[Float, Float, NDArray[np.bool_]]:
+    """Minimise from columns (N, P), on which one product makes the arguments of all states."""
     n_units, n_points = starts.shape
     end = starts.copy()
     converged = np.zeros(n_points, dtype=bool)
