@@ -25,7 +25,6 @@ from models.engine import Cotangent, RecurrentNoise, Weights
 from models.engine import simulate as simulate_plainly
 from models.engine.backends import fused
 from models.engine.philox import normals
-from models.formulas.activations import ACTIVATIONS
 from models.formulas.equations import Equation
 
 SIMULATION = 7
@@ -181,7 +180,7 @@ def main() -> None:
         raise SystemExit("the kernels are not available here: triton and a CUDA device are needed")
     failures = 0
     kinds = [("s", False), ("s", True), ("h", False)]
-    cases = list(itertools.product(ACTIVATIONS, kinds, (0.0, 0.1)))
+    cases = list(itertools.product(fused.ACTIVATIONS_WITH_CODE, kinds, (0.0, 0.1)))
     for number, (activation, (form, inside), gamma) in enumerate(
         cases[:2] if arguments.quick else cases
     ):

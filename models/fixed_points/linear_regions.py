@@ -35,7 +35,10 @@ def region_system(rnn: RNNNumpy, u: ArrayLike) -> tuple[Float, Float, tuple[floa
     slopes = f.half_slopes
     if slopes is None:
         raise ParameterError(
-            "activation", f.name, "is not linear on either side of 0", "use relu or leaky_relu"
+            "activation",
+            f.name,
+            "is not piecewise linear with its kink at 0",
+            "use relu or leaky_relu",
         )
     if rnn.gamma:
         raise ParameterError(

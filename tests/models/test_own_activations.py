@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +35,7 @@ from models.fixed_points import (
     expected_index,
     find_fixed_points,
 )
+from models.fixed_points.slow_points import minimise_speed
 from models.formulas import activations
 from tasks_lib import CDDM, ParameterError
 from tasks_lib.imports import imports_only_from
@@ -213,6 +216,15 @@ def test_other_kinks_are_searched_and_nothing_is_proven(name, mode):
         enumerate_fixed_points(rnn, np.array([0.3]))
 
 
+def test_a_minimum_on_such_a_kink_is_not_claimed():
+    """F = 2x - 2.5 below the kink at 1 and 0.5 - x above: |F| is least there, and not 0."""
+    one = {"W_inp": np.zeros((1, 1)), "W_out": np.ones((1, 1)), "equation_type": "h"}
+    rnn = RNNNumpy(W_rec=[[3.0]], b_rec=[-2.5], **one, activation=address("hard_tanh"))
+    ends = minimise_speed(rnn, np.array([[0.5], [1.5]]), np.zeros(1), 1.0)
+    assert np.allclose(ends.points, 1.0, atol=1e-3) and np.allclose(ends.residual, 0.5, atol=1e-2)
+    assert not ends.converged.any()
+
+
 # Names and files -------------------------------------------------------------------------------
 
 
@@ -295,6 +307,18 @@ def test_ours_are_what_they_declare(name):
     function = activations.FUNCTIONS[name]
     activations.check_declaration(name, function, function.defaults)
     assert isinstance(function, ActivationFunction)
+
+
+def test_the_example_of_the_page_is_one(monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "engine.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?ActivationFunction\(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(code, names)
+    monkeypatch.setattr(own_activations, "of_the_page", names["softsign"], raising=False)
+    example = Activation(address("of_the_page"), {"gain": 2.0})
+    x = np.linspace(-3, 3, 7)
+    assert np.array_equal(example.f(x), Activation(address("softsign"), {"gain": 2.0}).f(x))
+    assert example.has_bounds and example.slopes_at_infinity == (0.0, 0.0)
 
 
 def test_array_module():
