@@ -7,7 +7,13 @@ from .dynamics.line_attractors import LineAttractor, get_line_attractor
 from .dynamics.saddle_connections import saddle_connections
 from .files.exchange import ImportedNetwork, read_network, write_network
 from .fixed_points import FixedPointSet
-from .formulas.activations import ACTIVATIONS, Activation, get_activation
+from .formulas.activations import (
+    ACTIVATIONS,
+    Activation,
+    ActivationFunction,
+    array_module,
+    get_activation,
+)
 from .formulas.equations import Equation
 from .manifolds import ContinuousAttractor, ManifoldSettings, explain, find_manifolds, isolated
 from .network.config import NetworkConfig
@@ -40,6 +46,7 @@ from .training.trainer import Trainer
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "ActivationFunction",
     "CheckpointFolder",
     "CheckpointNotWritten",
     "Checkpoints",
@@ -65,6 +72,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingStopped",
     "ValidationScores",
+    "array_module",
     "choice_accuracy",
     "explain",
     "find_manifolds",

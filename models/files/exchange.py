@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError, check_choice
+from tasks_lib.imports import imports_only_from
 
 from ..machine.atomic_file import write_atomically
 from ..network.config import NetworkConfig
@@ -114,7 +115,9 @@ class ImportedNetwork:
 # Reading ---------------------------------------------------------------------------------------
 
 
-def read_network(path: str | Path, config_path: str | Path | None = None) -> ImportedNetwork:
+def read_network(
+    path: str | Path, config_path: str | Path | None = None, allow: Iterable[str] = ()
+) -> ImportedNetwork:
     """Read a network from a file of any of the formats; its content says which.
 
     Parameters
@@ -123,6 +126,9 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
     config_path : str or Path, optional
         The configuration (YAML) that trainRNNbrain saved beside its parameters: the noise levels,
         and what else the file does not say.
+    allow : iterable of str
+        Packages whose activation functions the file may name: they are imported, which runs their
+        code. By default no file can have anything imported.
 
     Raises
     ------
@@ -149,6 +155,13 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
                 f"the file of weights says {found[name]!r}",
                 "give the configuration of the same run",
             )
+    with imports_only_from(allow):
+        return _network(kind, found, ours, content, notes)
+
+
+def _network(
+    kind: str, found: dict[str, Any], ours: Any, content: bytes, notes: list[str]
+) -> ImportedNetwork:
     weights = _weights(found)
     if ours is not None:
         config = _own_config(ours, found, weights)

@@ -60,9 +60,9 @@ def _joined(parts: Sequence[Roots]) -> Roots:
 
 def _slow(problem: Problem, starts: Float, max_step: float) -> Roots:
     """Return the slow points that ``starts`` (P, N) lead to."""
-    ends = minimise_speed(problem.rnn, starts.T, problem.u, max_step)
+    ends = minimise_speed(problem.rnn, starts, problem.u, max_step)
     good = ends.converged & (0.5 * ends.residual**2 <= problem.settings.tolerance)
-    return Roots(ends.points.T, ends.residual, good, np.full(len(starts), -1))
+    return Roots(ends.points, ends.residual, good, np.full(len(starts), -1))
 
 
 def _run(problem: Problem, chunks: Chunks) -> FixedPointSet:

@@ -290,9 +290,9 @@ def _from_sheet(rnn: RNNNumpy, u: Float, sheet: Sheet) -> ContinuousAttractor:
 def _described(
     rnn: RNNNumpy, u: Float, points: Float, tangents: Float, **shape: Any
 ) -> ContinuousAttractor:
-    field = rnn.rhs(points.T, u).T
+    field = rnn.rhs_at(points, u)
     drift = np.einsum("mdn,mn->md", tangents, field)
-    J = rnn.jacobian(points.T, u)
+    J = rnn.jacobian_at(points, u)
     n_unstable = 0
     for jacobian, frame in zip(J, tangents, strict=True):
         basis = np.linalg.qr(frame.T, mode="complete")[0][:, len(frame) :]
@@ -309,7 +309,7 @@ def _described(
         n_transverse_unstable=n_unstable,
         members=np.empty(0, dtype=np.int64),
         input=u,
-        outputs=rnn.readout(points.T).T,
+        outputs=rnn.readout_at(points),
         null_space_fraction=variance,
         tangent_null_fraction=along,
         chance_null_fraction=chance,

@@ -47,7 +47,8 @@ class NetworkConfig:
     n_units : int
         Number of units N.
     activation : str
-        Activation function: relu, leaky_relu, tanh, sigmoid, softplus or gelu.
+        Activation function: one of `models.ACTIVATIONS`, or ``"package.module:attribute"`` of a
+        `models.ActivationFunction`.
     activation_args : dict
         Its arguments; defaults are filled in.
     equation_type : {"s", "h"}

@@ -171,6 +171,18 @@ class RNNNumpy:
         result[:, units, units] += np.transpose(self.equation.leak(columns))
         return result[0] if single else result
 
+    def rhs_at(self, points: Float, u: ArrayLike) -> Float:
+        """Return F (P, N) at points that are rows (P, N), as all analyses hold them; see `rhs`."""
+        return self.rhs(points.T, u).T
+
+    def jacobian_at(self, points: Float, u: ArrayLike) -> Float:
+        """Return the Jacobians (P, N, N) at points that are rows (P, N); see `jacobian`."""
+        return self.jacobian(points.T, u)
+
+    def readout_at(self, points: Float) -> Float:
+        """Return the noise-free outputs (P, n_outputs) at points that are rows (P, N)."""
+        return self.readout(points.T).T
+
     def readout(self, x: ArrayLike) -> Float:
         """Return the noise-free outputs at states ``x`` (N, ...): (n_outputs, ...)."""
         rates = self.equation.rates(np.asarray(x, dtype=np.float64))

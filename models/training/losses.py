@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from tasks_lib.errors import ParameterError
 
-from .. import penalties as penalty_registry
 from ..engine import Buffers, Cotangent, Statistic, Weights, stacked
 from ..network.by_network import inner, means
 from ..network.rnn_torch import RNNTorch
 from ..network.run import Run
+from ..penalties import PenaltyContext, PenaltyTerm
 
 TASK = "task"
 
@@ -73,12 +73,13 @@ class Descent:
 
 @dataclass(frozen=True)
 class _Term:
-    name: str
-    function: Callable[..., Tensor]
-    args: dict[str, Any]
-    weights: Tensor  # (K,)
-    statistics: tuple[Statistic, ...]
+    penalty: PenaltyTerm
+    weights: Tensor  # (K,), in the networks' precision
     belongs: tuple[bool, ...]  # (K,): whether it is a term of this network
+
+    @property
+    def name(self) -> str:
+        return self.penalty.name
 
 
 # What arrives at the outputs, states, statistics and each block of weights of one network.
@@ -93,27 +94,21 @@ class LossFunction:
     rnn : RNNTorch
     mask : Tensor
         Indices of the steps that count.
-    penalties : dict
-        Penalty name -> {"weight": lambda, "args": {...}}; lambda one number, or one for each
-        network.
+    penalties : sequence of PenaltyTerm
+        With one weight for all networks, or one for each.
     """
 
-    def __init__(self, rnn: RNNTorch, mask: Tensor, penalties: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, rnn: RNNTorch, mask: Tensor, penalties: Sequence[PenaltyTerm]) -> None:
         self.rnn = rnn
         self.mask = mask
         self.terms = [
-            _Term(
-                name,
-                penalty_registry.get(name),
-                spec["args"],
-                weights,
-                penalty_registry.statistics(name, spec["args"]),
-                tuple((weights != 0).tolist()),
-            )
-            for name, spec in penalties.items()
-            if (weights := self._per_network(spec["weight"])).any()
+            _Term(penalty, weights, tuple((weights != 0).tolist()))
+            for penalty in penalties
+            if (weights := self._per_network(penalty.weights)).any()
         ]
-        self.statistics = tuple(dict.fromkeys(s for term in self.terms for s in term.statistics))
+        self.statistics = tuple(
+            dict.fromkeys(s for term in self.terms for s in term.penalty.statistics)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,8 +119,8 @@ class LossFunction:
         """Return the names of the terms of one network, those without weight left out."""
         return (TASK, *(term.name for term in self.terms if term.belongs[index]))
 
-    def _per_network(self, weight: float | Sequence[float]) -> Tensor:
-        values = torch.as_tensor(weight, dtype=self.rnn.dtype, device=self.rnn.device)
+    def _per_network(self, weights: Sequence[float]) -> Tensor:
+        values = torch.as_tensor(weights, dtype=self.rnn.dtype, device=self.rnn.device)
         return values.expand(self.rnn.n_networks)
 
     def __call__(self, u: Tensor, t: Tensor, noise: bool, level: float = 1.0) -> Losses:
@@ -145,7 +140,7 @@ class LossFunction:
             context = self._context(
                 states[i], outputs[i], inputs[i], targets[i], Weights(*(w[i] for w in weights))
             )
-            terms = [term.weights[i] * term.function(context, **term.args) for term in own]
+            terms = [term.weights[i] * term.penalty(context) for term in own]
             rows[i] = torch.stack(terms).sum()
         return Losses(task_loss, torch.stack(rows), by_trial)
 
@@ -278,7 +273,7 @@ class LossFunction:
 
     @staticmethod
     def _add_terms(
-        context: penalty_registry.PenaltyContext,
+        context: PenaltyContext,
         group: Sequence[_Term],
         network: int,
         losses: dict[str, Tensor],
@@ -287,7 +282,7 @@ class LossFunction:
         total = None
         for term in group:
             if term.belongs[network]:
-                value = term.function(context, **term.args)
+                value = term.penalty(context)
                 losses[term.name][network] = value.detach()
                 scaled = term.weights[network] * value
                 total = scaled if total is None else total + scaled
@@ -302,7 +297,7 @@ class LossFunction:
         weights: Weights,
         alive: Tensor | None = None,
         statistics: dict[Statistic, Tensor] | None = None,
-    ) -> penalty_registry.PenaltyContext:
+    ) -> PenaltyContext:
         """Return one network as penalties see it; arrays in the internal layout (T, B, ...)."""
         rnn = self.rnn
         x = states.movedim(-1, 0)
@@ -312,7 +307,7 @@ class LossFunction:
             r: Tensor = rnn.equation.rates(x)
             return r if heard is None else r * heard
 
-        return penalty_registry.PenaltyContext(
+        return PenaltyContext(
             states=x if heard is None else x * heard,
             rates_of=rates,
             outputs=outputs.movedim(-1, 0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,27 +11,21 @@ import torch
 
 from tasks_lib.errors import ParameterError
 
-from .. import penalties as penalty_registry
-from ..engine import default_back_end
+from ..engine import NetworkKind, choose_back_end
 from ..network.config import WEIGHT_ARRAYS, NetworkConfig
+from ..penalties import PenaltyTerm
 from .config import TrainingConfig
 
 # Of the memory that is free, what a training may be planned for: estimates are not exact, and
 # allocators keep more than is asked of them.
 SHARE = 0.8
-# Arrays (K, T, B, N) that each back end holds at its peak: with states, arguments of form s are
-# counted apart. Plain torch draws noise from words of 64 bits and keeps every intermediate.
-_ARRAYS = {"compiled": 1.0, "fused": 1.0, "plain": 5.0}
-_NOISE_ARRAYS = {"compiled": 0.0, "fused": 0.0, "plain": 8.0}
 # Arrays (T, B, N) of one network that a penalty's own graph holds at its peak.
 _GRAPH_ARRAYS = 6.0
 
 
-def bound_to_trajectories(penalties: Collection[str], training: TrainingConfig) -> list[str]:
+def bound_to_trajectories(penalties: Sequence[PenaltyTerm], training: TrainingConfig) -> list[str]:
     """Return what in a training needs all trajectories at a time, by name."""
-    named = [
-        f"the penalty {name}" for name in penalties if penalty_registry.needs_trajectories(name)
-    ]
+    named = [f"the penalty {term.name}" for term in penalties if term.needs_trajectories]
     if training.dropout_rate and training.dropout_sampling == "participation":
         named.append("dropout by participation")
     if penalties and training.dropout_rate and training.dropout_kind == "dead":
@@ -62,8 +56,8 @@ class TrainingSize:
     dtype: torch.dtype
 
     @property
-    def _penalties(self) -> dict[str, dict[str, object]]:
-        return {k: p for k, p in self.training.penalties.items() if p["weight"] > 0}
+    def _penalties(self) -> list[PenaltyTerm]:
+        return [term for term in PenaltyTerm.of(self.training.penalties) if term.is_used]
 
     @property
     def bound_to_trajectories(self) -> list[str]:
@@ -80,19 +74,16 @@ class TrainingSize:
             Trials whose trajectories are held; all by default.
         """
         n, size = self.network.n_units, self.dtype.itemsize
-        back_end = default_back_end(self.device, n, self.dtype)
+        equation = self.network.equation
+        back_end = choose_back_end(NetworkKind(equation, n, self.dtype, self.device))
         terms = self._penalties
         n_adjoints = 1
         if terms and (self.training.task_safe_gradients or self.training.monitor):
             n_adjoints = 1 + (len(terms) if self.training.monitor else 1)
-        arrays = _ARRAYS[back_end] + (self.network.equation_type == "s")
-        if self.network.sigma_rec:
-            arrays += _NOISE_ARRAYS[back_end]
-        if back_end != "compiled":
-            arrays += 2.0 * n_adjoints  # their adjoints are kept, for products over all steps
+        arrays = back_end.arrays_held(equation, n_adjoints)
         graph = 0.0
-        has_statistics = any(penalty_registry.statistics(k, p["args"]) for k, p in terms.items())  # type: ignore[arg-type]
-        if self.bound_to_trajectories or (has_statistics and back_end != "compiled"):
+        has_statistics = any(term.statistics for term in terms)
+        if self.bound_to_trajectories or (has_statistics and not back_end.takes_statistics):
             arrays += n_adjoints
             graph = _GRAPH_ARRAYS
         trials = min(trials_at_once or self.n_trials, self.n_trials)

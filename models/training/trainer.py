@@ -79,7 +79,7 @@ class Trainer:
         )
         penalties = joint_penalties(self.configs)
         self.config = self.configs[0]
-        used = [name for name, spec in penalties.items() if any(spec["weight"])]
+        used = [term for term in penalties if term.is_used]
         bound = bound_to_trajectories(used, self.config)
         if trials_at_once is not None and bound:
             raise ParameterError(

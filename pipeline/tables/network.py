@@ -9,6 +9,7 @@ import datajoint as dj
 from models import NetworkConfig
 
 from ..database import schemas
+from .allowed_imports import only_allowed_imports
 from .parameters import ParameterTable, config_from_columns, make_config
 
 
@@ -19,7 +20,7 @@ class NetworkParams(ParameterTable, dj.Manual):
     network_name      : varchar(64)   # readable name of this parameter set
     ---
     n_units           : int32         # number of units N
-    activation        : varchar(32)   # relu, leaky_relu, tanh, sigmoid, softplus, gelu
+    activation        : varchar(128)  # tanh, relu, ..., or "package.module:attribute"
     activation_args   : json          # arguments of the activation function
     equation_type     : enum('s', 'h')  # state is a rate (s) or a potential (h)
     tau               : float64       # time constant, in the unit of dt
@@ -48,11 +49,16 @@ class NetworkParams(ParameterTable, dj.Manual):
     hash_field = "network_hash"
 
     @classmethod
+    @only_allowed_imports()
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the complete row, checked, defaults filled in."""
+        """Return the complete row, checked, defaults filled in.
+
+        A row that names an activation of a user's own is refused where its package is not allowed.
+        """
         return make_config(NetworkConfig, row).to_dict()
 
     @staticmethod
+    @only_allowed_imports()
     def build(row: dict[str, Any]) -> NetworkConfig:
         """Make the configuration that a row of this table describes."""
         return config_from_columns(NetworkConfig, row)

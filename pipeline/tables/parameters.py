@@ -114,7 +114,19 @@ class ParameterTable:
                 raise ParameterError(
                     field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
                 )
-        return name, self.canonical(given)
+        parameters = self.canonical(given)
+        for field, attribute in self.heading.attributes.items():  # type: ignore[attr-defined]
+            room = re.search(r"char\D*\((\d+)\)", str(attribute.type))
+            value = parameters.get(field)
+            # A database that an earlier version declared may hold less than the definition says.
+            if room and isinstance(value, str) and len(value) > int(room[1]):
+                raise ParameterError(
+                    field,
+                    value,
+                    f"is longer than the {room[1]} characters that this database's column holds",
+                    "use a shorter name, or have the administrator widen the column",
+                )
+        return name, parameters
 
     def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
         # Text, not uuid: PostgreSQL cannot compare a uuid with the literal DataJoint 2.3 writes.

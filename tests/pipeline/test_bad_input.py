@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from pipeline.tables.parameters import ParameterTable
 from tasks_lib import ParameterError
 
 
@@ -83,6 +85,26 @@ def test_nothing_is_entered(
     assert "\n" not in message
     assert caught.value.remedy
     assert counts(p) == [0] * 6
+
+
+def test_a_name_that_an_older_column_cannot_hold_is_refused():
+    """A database that an earlier version declared has the columns of that time."""
+
+    class Table(ParameterTable):
+        primary_key = ["network_name"]
+        heading = SimpleNamespace(
+            names=["network_name", "activation"],
+            attributes={"activation": SimpleNamespace(type="varchar(32)")},
+        )
+
+        @classmethod
+        def canonical(cls, row):
+            return row
+
+    table = Table()
+    assert table._prepare({"network_name": "a", "activation": "x" * 32})[0] == "a"
+    with pytest.raises(ParameterError, match=r"activation = .*longer than the 32 characters"):
+        table._prepare({"network_name": "a", "activation": "x" * 33})
 
 
 def test_absurd_numbers_of_cohorts_and_settings(database, submission):
