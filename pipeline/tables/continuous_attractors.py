@@ -13,7 +13,7 @@ from models import DynamicSystemAnalyzer, ManifoldSettings, explain, isolated, p
 from ..database import schemas
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
-from .parameters import CheckedSettings
+from .parameters import CheckedSettings, columns, stored
 from .performance import VALIDATION_SEED, fetch_network
 from .task import Task
 from .training import Training, load_network
@@ -21,34 +21,17 @@ from .training import Training, load_network
 
 @schemas.dynamics
 class ManifoldParams(CheckedSettings, dj.Lookup):
-    definition = """
+    config = ManifoldSettings
+    left_out = ("step", "max_length", "min_length", "max_points", "n_relaxed", "seed")
+
+    definition = f"""
     # what counts as a slow manifold, and how it is followed
     manifold_search : varchar(64)  # readable name
     ---
-    slow          : float64  # largest |F|, as a fraction of the manifold's length per tau
-    gap           : float64  # largest ratio of rates along it to rates across it
-    leak          : float64  # largest part of F across it, as a fraction of F
-    n_samples     : int32    # samples along a line or ring
-    reach         : float64  # how far from the states it is followed, in their scale
-    max_dimension : int32    # largest dimension that is looked for
+    {columns(config, left_out)}
     """
 
-    contents = (
-        {
-            "manifold_search": "default",
-            "slow": 0.05,
-            "gap": 0.5,
-            "leak": 0.2,
-            "n_samples": 100,
-            "reach": 1.5,
-            "max_dimension": 2,
-        },
-    )
-
-    @classmethod
-    def build(cls, row: dict[str, Any]) -> ManifoldSettings:
-        """Return the settings that a row describes."""
-        return ManifoldSettings(**{k: v for k, v in row.items() if k not in cls().primary_key})
+    contents = ({"manifold_search": "default", **stored(config(), left_out)},)
 
 
 @schemas.dynamics

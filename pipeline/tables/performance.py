@@ -8,9 +8,11 @@ import datajoint as dj
 import numpy as np
 
 from models import PerformanceAnalyzer, get_psychometrics, plot_psychometrics
+from models.performance.settings import ValidationSettings
 
 from ..database import schemas
 from .network import NetworkParams
+from .parameters import CheckedSettings, columns, stored
 from .task import Task
 from .training import Training, load_network
 
@@ -41,18 +43,19 @@ def finished_networks() -> Any:
 
 
 @schemas.performance
-class ValidationParams(dj.Lookup):
-    definition = """
+class ValidationParams(CheckedSettings, dj.Lookup):
+    config = ValidationSettings
+
+    definition = f"""
     # how networks are validated
     validation_name : varchar(64)  # readable name
     ---
-    noise           : bool         # whether networks run with their noise
-    n_repeats       : int32        # batches drawn from the task
+    {columns(config)}
     """
 
     contents = (
-        {"validation_name": "noise_free", "noise": False, "n_repeats": 1},
-        {"validation_name": "noisy", "noise": True, "n_repeats": 5},
+        {"validation_name": "noise_free", **stored(config())},
+        {"validation_name": "noisy", **stored(config(noise=True, n_repeats=5))},
     )
 
 
@@ -95,9 +98,7 @@ class Validation(dj.Computed):
         """Score one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        scores = PerformanceAnalyzer(rnn, task).validate(
-            noise=bool(params["noise"]), n_repeats=int(params["n_repeats"])
-        )
+        scores = PerformanceAnalyzer(rnn, task).validate(**vars(ValidationParams.build(params)))
         totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
         self.insert1({**key, **totals})
         # Names of their own: a query of Validation is to restrict this table.
@@ -134,7 +135,7 @@ class TrialPlot(dj.Computed):
     def make(self, key: dict[str, Any]) -> None:
         """Plot trials of one network."""
         rnn, task = fetch_network(key)
-        noise = bool((ValidationParams & key).fetch1("noise"))
+        noise = ValidationParams.build((ValidationParams & key).fetch1()).noise
         figure = PerformanceAnalyzer(rnn, task).plot_trials(noise=noise, seed=int(key["seed"]))
         self.insert1({**key, "figure": figure})
 
@@ -175,9 +176,7 @@ class Psychometric(dj.Computed):
         """Measure and fit the choices of one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        result = get_psychometrics(
-            rnn, task, n_repeats=int(params["n_repeats"]), noise=bool(params["noise"])
-        )
+        result = get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
         self.insert1(
             {
                 **key,
