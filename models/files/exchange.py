@@ -32,14 +32,13 @@ from tasks_lib.errors import ParameterError, check_choice
 
 from ..machine.atomic_file import write_atomically
 from ..network.config import NetworkConfig
-from ..network.connectivity import Float, block_signs, dale_signs
-from ..network.rnn_numpy import RNNNumpy, as_weights
-from ..network.rnn_torch import WEIGHTS, RNNTorch
+from ..network.connectivity import WEIGHTS, Connectivity, Float, as_weights
+from ..network.rnn_numpy import RNNNumpy
+from ..network.rnn_torch import RNNTorch
 from .trainrnnbrain import (
     BIAS_FIELDS,
     STATE_FIELDS,
     bias_range,
-    block_masks,
     config_from_seed,
     keep_what_holds,
     required,
@@ -97,17 +96,7 @@ class ImportedNetwork:
         options
             seeds, device, dtype of `RNNTorch`.
         """
-        config = self.config
-        given: dict[str, Any] = {**self.weights, **vars(config.equation), **options}
-        return RNNTorch(
-            masks=block_masks(config, self.weights),
-            signs=dict(block_signs(config, self.n_inputs, self.n_outputs)),
-            constraint_method=config.constraint_method,
-            bias_range=(config.bias_min, config.bias_max),
-            dale=dale_signs(config),
-            exc_to_inh_ratio=config.exc_to_inh_ratio,
-            **given,
-        )
+        return RNNTorch(Connectivity.of(self.weights, self.config), self.config, **options)
 
 
 # Reading ---------------------------------------------------------------------------------------

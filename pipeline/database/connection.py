@@ -15,6 +15,7 @@ import datajoint as dj
 from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
 
+from ..store import codecs as codecs  # registers <figure@...>
 from ..store.mounts import StoreAway, check_store, folder_of_store, remember_mark
 from ..store.pending_files import STORE
 from ..store.settings import StoreError, check_s3, check_writable, folder_store, is_s3, s3_store

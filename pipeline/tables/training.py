@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import datajoint as dj
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models import NetworkConfig, RNNNumpy, plot_loss_terms, train_cohort
-from models.network.rnn_torch import WEIGHTS
+from models.network.connectivity import WEIGHTS
 from models.training.cohort import CohortResult
 from models.training.losses import TASK as TASK_TERM
 from models.training.record import TrainedNetwork
@@ -73,6 +73,38 @@ class Cohort(dj.Manual):
                     f"a cohort of these parameters has the seeds {start} to {stop}",
                     f"start at {stop + 1} or later",
                 )
+
+
+class TrainingRows(NamedTuple):
+    """The rows that say what the networks of a cohort are, and how they are trained.
+
+    Attributes
+    ----------
+    task, network, training : dict
+        Of `Task`, `NetworkParams` and `TrainingParams`.
+    penalties : list of dict
+        Of `TrainingParams.Penalty`.
+    """
+
+    task: dict[str, Any]
+    network: dict[str, Any]
+    training: dict[str, Any]
+    penalties: list[dict[str, Any]]
+
+    @classmethod
+    def fetch(cls, key: Any) -> TrainingRows:
+        """Return the rows of one cohort."""
+        return cls(
+            (Task & key).fetch1(),
+            (NetworkParams & key).fetch1(),
+            (TrainingParams & key).fetch1(),
+            (TrainingParams.Penalty & key).to_dicts(),
+        )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Name -> weight of each penalty."""
+        return {row["penalty"]: float(row["weight"]) for row in self.penalties}
 
 
 @schemas.training
@@ -185,22 +217,10 @@ class Training(dj.Computed):
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch the parameters: no arrays."""
-        return (
-            (Task & key).fetch1(),
-            (NetworkParams & key).fetch1(),
-            (TrainingParams & key).fetch1(),
-            (TrainingParams.Penalty & key).to_dicts(),
-            (Cohort & key).fetch1("n_networks"),
-        )
+        return (TrainingRows.fetch(key), (Cohort & key).fetch1("n_networks"))
 
     def make_compute(
-        self,
-        key: dict[str, Any],
-        task_row: dict[str, Any],
-        network_row: dict[str, Any],
-        training_row: dict[str, Any],
-        penalties: list[dict[str, Any]],
-        n_networks: int,
+        self, key: dict[str, Any], rows: TrainingRows, n_networks: int
     ) -> tuple[Any, ...]:
         """Train; a worker's job goes on from its checkpoint, and stops when it is told to."""
         first = int(key["first_seed"])
@@ -214,16 +234,12 @@ class Training(dj.Computed):
 
             with nullcontext({}) if job is None else job.yielding() as options:
                 result = train_from_rows(
-                    task_row,
-                    network_row,
-                    training_row,
-                    penalties,
+                    rows,
                     seeds=range(first, first + int(n_networks)),
                     progress=report,
                     **options,
                 )
-        weights = {row["penalty"]: float(row["weight"]) for row in penalties}
-        return (result, int(training_row["max_iter"]), weights)
+        return (result, int(rows.training["max_iter"]), rows.weights)
 
     def make_insert(
         self, key: dict[str, Any], result: Any, max_iter: int, weights: dict[str, float]
@@ -248,19 +264,12 @@ class Training(dj.Computed):
         )
 
 
-def train_from_rows(
-    task_row: dict[str, Any],
-    network_row: dict[str, Any],
-    training_row: dict[str, Any],
-    penalties: list[dict[str, Any]],
-    seeds: Sequence[int],
-    **options: Any,
-) -> CohortResult:
+def train_from_rows(rows: TrainingRows, seeds: Sequence[int], **options: Any) -> CohortResult:
     """Train networks from the rows of their parameters; options are those of `train_cohort`."""
     return train_cohort(
-        lambda seed: Task.build(task_row, seed),
-        NetworkParams.build(network_row),
-        TrainingParams.build(training_row, penalties),
+        lambda seed: Task.build(rows.task, seed),
+        NetworkParams.build(rows.network),
+        TrainingParams.build(rows.training, rows.penalties),
         seeds=seeds,
         **options,
     )
