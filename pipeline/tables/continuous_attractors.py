@@ -7,8 +7,14 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import ContinuousAttractor as Manifold
-from models import DynamicSystemAnalyzer, ManifoldSettings, explain, isolated, plot_manifolds
+from models import (
+    DynamicSystemAnalyzer,
+    ManifoldSettings,
+    SlowManifold,
+    explain,
+    isolated,
+    plot_manifolds,
+)
 
 from ..database import schemas
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
@@ -124,7 +130,7 @@ class ContinuousAttractor(dj.Computed):
             {**key, "manifold": i, **_row(manifold)} for i, manifold in enumerate(manifolds)
         )
 
-    def load(self) -> list[Manifold]:
+    def load(self) -> list[SlowManifold]:
         """Return the manifolds of the one row that this query selects, as they were found."""
         row = self.fetch1()
         key = {name: row[name] for name in self.primary_key}
@@ -158,7 +164,7 @@ _ARRAYS = {
 }
 
 
-def _row(manifold: Manifold) -> dict[str, Any]:
+def _row(manifold: SlowManifold) -> dict[str, Any]:
     fractions = {name: getattr(manifold, name) for name in _FRACTIONS}
     return {
         **{column: getattr(manifold, name) for name, column in _NUMBERS.items()},
@@ -171,8 +177,8 @@ def _row(manifold: Manifold) -> dict[str, Any]:
     }
 
 
-def _manifold(row: dict[str, Any], vector: np.ndarray) -> Manifold:
-    return Manifold(
+def _manifold(row: dict[str, Any], vector: np.ndarray) -> SlowManifold:
+    return SlowManifold(
         **{name: row[column] for name, column in _NUMBERS.items()},
         **{name: np.nan if row[name] is None else row[name] for name in _FRACTIONS},
         **{name: np.asarray(row[column]) for name, column in _ARRAYS.items()},

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, is_dataclass
+from importlib import import_module
+from pkgutil import walk_packages
 
 import pytest
 
+import models
+import tasks_lib
 from models import ManifoldSettings, NetworkConfig, TrainingConfig
 from models.fixed_points import SearchSettings
 from models.parameters import check_parameters, choice, flag, mapping, name, number, whole
+from pipeline.database import schemas
 from pipeline.tables.continuous_attractors import ManifoldParams
 from pipeline.tables.fixed_points import FixedPointParams
 from pipeline.tables.network import NetworkParams
@@ -96,3 +102,14 @@ def test_the_columns_are_those_of_the_tables_that_databases_have(table):
 @pytest.mark.parametrize("cls", [NetworkConfig, TrainingConfig, SearchSettings, ManifoldSettings])
 def test_every_column_says_what_it_is(cls):
     assert all(" # " in line for line in columns(cls).splitlines())
+
+
+@pytest.mark.parametrize("package", [models, tasks_lib], ids=lambda package: package.__name__)
+def test_no_dataclass_has_the_name_of_a_table(package):
+    tables = {t.__name__ for schema in schemas.SCHEMAS.values() for t in schema.tables}
+    assert {"LineAttractor", "ContinuousAttractor", "Penalty"} <= tables
+    for found in walk_packages(package.__path__, f"{package.__name__}."):
+        with suppress(ImportError):  # what needs an optional extra
+            module = import_module(found.name)
+            own = [c for c in vars(module).values() if getattr(c, "__module__", "") == found.name]
+            assert not tables & {c.__name__ for c in own if is_dataclass(c)}
