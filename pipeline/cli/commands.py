@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tasks_lib.errors import ParameterError
 
-from . import upkeep as cli_upkeep  # noqa: F401  (their commands)
+from . import upkeep, work  # noqa: F401  (their commands)
 from .base import (
     ItsNetwork,
     ItsSeed,
