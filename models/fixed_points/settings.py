@@ -13,6 +13,7 @@ from ..parameters import assign, check_parameters, choice, documented, number, w
 
 Float = NDArray[np.float64]
 MODES = ("exact", "approx")
+MOST_STARTS = 10**7  # states of a network that are held at a time
 
 
 @documented
@@ -25,8 +26,11 @@ class SearchSettings:
         128,
         "starts of each round; the first from the network's own trajectories",
         minimum=1,
+        maximum=MOST_STARTS,
     )
-    max_starts: int = whole(16384, "budget of starts over all rounds", minimum=1)
+    max_starts: int = whole(
+        16384, "budget of starts over all rounds", minimum=1, maximum=MOST_STARTS
+    )
     noise: float = number(
         0.1,
         "spread added to starts",

@@ -14,6 +14,9 @@ from ..parameters import check_parameters, documented, number, whole
 Float = NDArray[np.float64]
 
 
+MOST_SAMPLES = 10**6  # states of a network that are held at a time
+
+
 @documented
 @dataclass(frozen=True)
 class ManifoldSettings:
@@ -49,7 +52,11 @@ class ManifoldSettings:
         "it leave it.",
     )
     n_samples: int = whole(
-        100, "samples along a line or ring", minimum=8, details="They are evenly spaced."
+        100,
+        "samples along a line or ring",
+        minimum=8,
+        maximum=MOST_SAMPLES,
+        details="They are evenly spaced.",
     )
     reach: float = number(
         1.5,
@@ -78,11 +85,12 @@ class ManifoldSettings:
         exclusive_minimum=0.0,
         unit="units of the scale of the states",
     )
-    max_points: int = whole(500, "budget of samples of a sheet", minimum=16)
+    max_points: int = whole(500, "budget of samples of a sheet", minimum=16, maximum=MOST_SAMPLES)
     n_relaxed: int = whole(
         32,
         "seeds taken from given states besides the fixed points",
         minimum=0,
+        maximum=MOST_SAMPLES,
         details="After they have relaxed, they lie on attracting manifolds even where these hold "
         "no fixed point.",
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tasks_lib.errors import ParameterError
+from tasks_lib.sizes import check_bytes
 
 from ..formulas.activations import ACTIVATIONS, Activation
 from ..formulas.equations import Equation
@@ -24,6 +25,9 @@ from ..parameters import (
 
 CONSTRAINT_METHODS = ("clamp", "reflect")
 BIAS_STARTS = ("zero", "uniform")
+# Arrays of the size of all weights that a training holds, and as many again for each gradient:
+# weights, constraints, moments of Adam, the best so far, copies.
+WEIGHT_ARRAYS = 10
 
 
 @documented
@@ -31,7 +35,7 @@ BIAS_STARTS = ("zero", "uniform")
 class NetworkConfig:
     """Parameters of a network before training."""
 
-    n_units: int = whole(100, "number of units N", minimum=1)
+    n_units: int = whole(100, "number of units N", minimum=1, maximum=None)
     activation: str = name("relu", ", ".join(ACTIVATIONS), details="The activation function f.")
     activation_args: dict[str, float] = mapping(
         "arguments of the activation function", details="Defaults are filled in."
@@ -84,6 +88,9 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         """Check and normalise every field."""
         check_parameters(self)
+        # W_rec, in a training in float32.
+        needed = 4 * 2 * WEIGHT_ARRAYS * self.n_units**2
+        check_bytes("n_units", self.n_units, needed, "to train one network", "use fewer units")
         equation = self.equation  # checks what belongs to it
         assign(self, activation_args=equation.activation.args)
         for own in ("nonnegative_inp", "nonnegative_out"):
