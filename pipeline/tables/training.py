@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import datajoint as dj
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models import NetworkConfig, RNNNumpy, plot_loss_terms, train_cohort
+from models import NetworkConfig, RNNNumpy, plot_loss_terms
 from models.network.connectivity import WEIGHTS
-from models.training.cohort import CohortResult
 from models.training.losses import TASK as TASK_TERM
 from models.training.record import TrainedNetwork
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
@@ -25,7 +23,8 @@ from .current_job import current_job
 from .network import NetworkParams
 from .provenance import provenance
 from .task import Task
-from .training_params import IMPORTED, TrainingParams
+from .training_params import IMPORTED
+from .training_rows import TrainingRows, train_from_rows
 
 MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together
 
@@ -89,38 +88,6 @@ class Cohort(dj.Manual):
                     f"a cohort of these parameters has the seeds {start} to {stop}",
                     f"start at {stop + 1} or later",
                 )
-
-
-class TrainingRows(NamedTuple):
-    """The rows that say what the networks of a cohort are, and how they are trained.
-
-    Attributes
-    ----------
-    task, network, training : dict
-        Of `Task`, `NetworkParams` and `TrainingParams`.
-    penalties : list of dict
-        Of `TrainingParams.Penalty`.
-    """
-
-    task: dict[str, Any]
-    network: dict[str, Any]
-    training: dict[str, Any]
-    penalties: list[dict[str, Any]]
-
-    @classmethod
-    def fetch(cls, key: Any) -> TrainingRows:
-        """Return the rows of one cohort."""
-        return cls(
-            (Task & key).fetch1(),
-            (NetworkParams & key).fetch1(),
-            (TrainingParams & key).fetch1(),
-            (TrainingParams.Penalty & key).to_dicts(),
-        )
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Name -> weight of each penalty."""
-        return {row["penalty"]: float(row["weight"]) for row in self.penalties}
 
 
 @schemas.training
@@ -278,17 +245,6 @@ class Training(dj.Computed):
             for network in result.networks
             for row in term_rows(network, weights)
         )
-
-
-def train_from_rows(rows: TrainingRows, seeds: Sequence[int], **options: Any) -> CohortResult:
-    """Train networks from the rows of their parameters; options are those of `train_cohort`."""
-    return train_cohort(
-        lambda seed: Task.build(rows.task, seed),
-        NetworkParams.build(rows.network),
-        TrainingParams.build(rows.training, rows.penalties),
-        seeds=seeds,
-        **options,
-    )
 
 
 def network_columns(network: TrainedNetwork) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
 from ..tables.provenance import provenance
 from ..tables.task import Task
-from ..tables.training import Training, TrainingRows, network_columns, term_rows, train_from_rows
+from ..tables.training import Training, network_columns, term_rows
 from ..tables.training_params import TrainingParams
+from ..tables.training_rows import TrainingRows, train_from_rows
 from ..transient.errors import is_transient
 
 VERSIONS = ("code_version", "code_dirty", "python_version", "torch_version", "numpy_version")
