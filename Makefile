@@ -50,6 +50,7 @@ notebooks: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python scripts/make_task_page.py
 	$(BIN)/python scripts/make_penalty_page.py
+	$(BIN)/python scripts/make_parameter_page.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -34,14 +34,13 @@ from tasks_lib.imports import imports_only_from
 
 from ..machine.atomic_file import write_atomically
 from ..network.config import NetworkConfig
-from ..network.connectivity import Float, block_signs, dale_signs
-from ..network.rnn_numpy import RNNNumpy, as_weights
-from ..network.rnn_torch import WEIGHTS, RNNTorch
+from ..network.connectivity import WEIGHTS, Connectivity, Float, as_weights
+from ..network.rnn_numpy import RNNNumpy
+from ..network.rnn_torch import RNNTorch
 from .trainrnnbrain import (
     BIAS_FIELDS,
     STATE_FIELDS,
     bias_range,
-    block_masks,
     config_from_seed,
     keep_what_holds,
     required,
@@ -99,17 +98,7 @@ class ImportedNetwork:
         options
             seeds, device, dtype of `RNNTorch`.
         """
-        config = self.config
-        given: dict[str, Any] = {**self.weights, **vars(config.equation), **options}
-        return RNNTorch(
-            masks=block_masks(config, self.weights),
-            signs=dict(block_signs(config, self.n_inputs, self.n_outputs)),
-            constraint_method=config.constraint_method,
-            bias_range=(config.bias_min, config.bias_max),
-            dale=dale_signs(config),
-            exc_to_inh_ratio=config.exc_to_inh_ratio,
-            **given,
-        )
+        return RNNTorch(Connectivity.of(self.weights, self.config), self.config, **options)
 
 
 # Reading ---------------------------------------------------------------------------------------

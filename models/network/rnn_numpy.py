@@ -5,30 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tasks_lib.errors import ParameterError
 
 from ..formulas.equations import Equation
+from .connectivity import Float, as_weights
 from .noise import Noise
-
-Float = NDArray[np.float64]
-
-
-def as_weights(field: str, value: ArrayLike, shape: tuple[int | None, ...]) -> Float:
-    """Return a float64 copy of ``value`` after checking its shape (None = any) and finiteness."""
-    array = np.array(value, dtype=np.float64)
-    agrees = array.ndim == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
-    )
-    if not agrees:
-        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
-        raise ParameterError(
-            f"{field}.shape", array.shape, f"should be {wanted}", "pass weights of one network"
-        )
-    if not np.isfinite(array).all():
-        raise ParameterError(field, "non-finite", "has NaN or infinite entries", "pass finite ones")
-    return array
 
 
 def initial_state(x_init: ArrayLike | None, x0: ArrayLike | None) -> ArrayLike | None:

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from tasks_lib.errors import ParameterError
-
-from ..engine import Buffers, Cotangent, Statistic, Weights, stacked
+from ..engine import Cotangent, Statistic, Weights
 from ..network.by_network import inner, means
+from ..network.dropout_mask import DropoutMask
+from ..network.noise import AnyNoise, RunNoise
 from ..network.rnn_torch import RNNTorch
-from ..network.run import Run
+from ..network.run import Run, RunMemory
 from ..penalties import PenaltyContext, PenaltyTerm
+from .pulled import Pulled, added, collected, remove_conflict
+from .trajectories import NotKept, refuse_trajectories
 
 TASK = "task"
 
@@ -82,10 +84,6 @@ class _Term:
         return self.penalty.name
 
 
-# What arrives at the outputs, states, statistics and each block of weights of one network.
-_Pulled = Sequence[Tensor | None]
-
-
 class LossFunction:
     """Runs K networks on a batch and takes their losses.
 
@@ -123,10 +121,10 @@ class LossFunction:
         values = torch.as_tensor(weights, dtype=self.rnn.dtype, device=self.rnn.device)
         return values.expand(self.rnn.n_networks)
 
-    def __call__(self, u: Tensor, t: Tensor, noise: bool, level: float = 1.0) -> Losses:
+    def __call__(self, u: Tensor, t: Tensor, noise: AnyNoise) -> Losses:
         """Return the losses on inputs u (..., T, B, n_inputs) and targets t (..., n_outputs)."""
         rnn = self.rnn
-        states, outputs = rnn.simulate(u, noise, level)
+        states, outputs = rnn.simulate(u, noise)
         error = (outputs - t)[:, self.mask]
         by_trial = error.square().mean(dim=(1, 3))
         task_loss = means(error.square())
@@ -150,18 +148,20 @@ class LossFunction:
         u: Tensor,
         t: Tensor,
         level: float = 1.0,
-        kept: Tensor | None = None,
-        dead: bool = False,
+        dropout: DropoutMask | None = None,
         task_safe: bool = False,
         with_norms: bool = False,
-        buffers: Buffers | None = None,
-        trials_at_once: int | None = None,
+        memory: RunMemory | None = None,
     ) -> Descent:
         """Return the losses, with noise, and their gradients, in one run forward and one back.
 
         Parameters
         ----------
-        u, t, level, kept, dead, buffers, trials_at_once
+        u, t : Tensor
+            Inputs (..., T, B, n_inputs) and targets (..., T, B, n_outputs).
+        level : float
+            Factor on the noise (annealing).
+        dropout, memory
             As of `RNNTorch.run`.
         task_safe : bool
             Remove from the penalties' gradient its component against the task's.
@@ -170,9 +170,9 @@ class LossFunction:
             propagated by itself.
         """
         # What dead units send is silent to the penalties too, which the statistics do not know.
-        silenced = kept if dead else None
+        silenced = dropout.factor if dropout is not None and dropout.dead else None
         asked = self.statistics if silenced is None else ()
-        run = self.rnn.run(u, True, level, kept, dead, asked, buffers, trials_at_once)
+        run = self.rnn.run(u, RunNoise(True, level), dropout, asked, memory)
         outputs = run.outputs
         error = (outputs - t)[:, self.mask]
         losses = {TASK: means(error.square())}
@@ -187,7 +187,7 @@ class LossFunction:
         active = [c for c, _ in groups if c is not None]
         if not (with_norms or (groups and task_safe)):
             # One adjoint for all.
-            found = run.effective_gradients([_added(task, *active)])
+            found = run.effective_gradients([added(task, *active)])
             gradient = self._raw(found[0], *(by_weights for _, by_weights in groups))
             return Descent(total, losses, gradient, {}, run)
         found = run.effective_gradients([task, *active])
@@ -241,7 +241,7 @@ class LossFunction:
         def apart(own: Tensor) -> Tensor:
             return own.detach().clone() if k > 1 else own.detach()
 
-        pulled: list[list[_Pulled]] = [[] for _ in groups]  # of each group, of each network
+        pulled: list[list[Pulled]] = [[] for _ in groups]  # of each group, of each network
         for i in range(k):
             # Of several networks all but the states, which begin on a cache line, are put into
             # memory of their own: BLAS rounds by where an array lies.
@@ -259,7 +259,9 @@ class LossFunction:
                     dict(zip(asked, statistics.unbind(0), strict=True)),
                 )  # fmt: skip
                 if run.is_sliced:
-                    context = replace(context, states=cast(Tensor, NotKept()), rates_of=_refuse)
+                    context = replace(
+                        context, states=cast(Tensor, NotKept()), rates_of=refuse_trajectories
+                    )
                 for group, received in zip(groups, pulled, strict=True):
                     total = self._add_terms(context, group, i, losses)
                     # A penalty may depend on any of the leaves, or on none: it is a constant then.
@@ -269,7 +271,7 @@ class LossFunction:
                         if total is not None and total.requires_grad
                         else (None,) * len(leaves)
                     )
-        return [_collected(received, run.outputs, weights) for received in pulled]
+        return [collected(received, run.outputs, weights) for received in pulled]
 
     @staticmethod
     def _add_terms(
@@ -324,71 +326,3 @@ class LossFunction:
             mask=self.mask,
             statistics=statistics or {},
         )
-
-
-class NotKept:
-    """Trajectories that were too many to keep: whoever looks at them is told so."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Refuse."""
-        raise _refusal()
-
-    @classmethod
-    def __torch_function__(cls, *call: Any) -> Any:
-        """Refuse."""
-        raise _refusal()
-
-
-def _refuse() -> Tensor:
-    raise _refusal()
-
-
-def _refusal() -> ParameterError:
-    return ParameterError(
-        "penalties",
-        "states or rates",
-        "were not kept, and a penalty asks for them that named its statistics alone",
-        "register it without `needs`",
-    )
-
-
-def _collected(
-    received: Sequence[_Pulled], outputs: Tensor, weights: Weights
-) -> tuple[Cotangent | None, Weights]:
-    """Return what K networks received at outputs, states, statistics, and their weights."""
-    on_outputs, on_states, on_statistics, *by_weights = map(stacked, zip(*received, strict=True))
-    cotangent = None
-    if not (on_outputs is None and on_states is None and on_statistics is None):
-        cotangent = Cotangent(
-            torch.zeros_like(outputs) if on_outputs is None else on_outputs,
-            on_states,
-            None if on_statistics is None else on_statistics.transpose(0, 1),
-        )
-    blocks = zip(by_weights, weights, strict=True)
-    return cotangent, Weights(*(torch.zeros_like(w) if g is None else g for g, w in blocks))
-
-
-def _added(first: Cotangent, *others: Cotangent) -> Cotangent:
-    """Return what arrives from a sum of losses."""
-    outputs, states, statistics = first.outputs, first.states, first.statistics
-    for other in others:
-        outputs = outputs + other.outputs
-        if other.states is not None:
-            states = other.states if states is None else states + other.states
-        if other.statistics is not None:
-            more = other.statistics
-            statistics = more if statistics is None else statistics + more
-    return Cotangent(outputs, states, statistics)
-
-
-def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[Tensor]:
-    """Project out of the penalties' gradient its component against the task's gradient.
-
-    Where their inner product <p, g>, over all blocks of one network, is negative, p becomes
-    p - g <p, g> / <g, g>; elsewhere it stays. The first axis of each block is the network.
-    """
-    product = inner(wrt_penalty, wrt_task)
-    square = inner(wrt_task, wrt_task)
-    share = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
-    pairs = zip(wrt_penalty, wrt_task, strict=True)
-    return [p - share.view(-1, *[1] * (p.ndim - 1)) * g for p, g in pairs]

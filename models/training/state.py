@@ -23,7 +23,8 @@ from tasks_lib.errors import ParameterError
 
 from ..machine.devices import kind_of
 from ..network.batch import told
-from ..network.rnn_torch import BLOCKS, WEIGHTS, RNNTorch
+from ..network.connectivity import BLOCKS, WEIGHTS
+from ..network.rnn_torch import RNNTorch
 from .config import TrainingConfig
 
 FORMAT = "rnn-training-state"

@@ -11,8 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, penalties
+from models.network.by_network import inner
+from models.network.noise import RunNoise
+from models.network.run import RunMemory
 from models.penalties import PenaltyTerm
-from models.training.losses import LossFunction, inner, remove_conflict
+from models.training.losses import LossFunction
+from models.training.pulled import remove_conflict
 from tasks_lib import NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 
@@ -70,7 +74,7 @@ def test_one_pass_gives_the_gradients_of_autograd(
     rnn.n_simulations = 7
     descent = losses.descent(u, t, level, task_safe=task_safe, with_norms=with_norms)
     rnn.n_simulations = 7  # the same noise again
-    expected = losses(u, t, noise=True, level=level)
+    expected = losses(u, t, noise=RunNoise(True, level))
     params = list(rnn.parameters())
 
     def gradient(loss):
@@ -178,7 +182,7 @@ def test_a_penalty_that_named_its_statistics_alone_gets_no_trajectories_in_slice
     losses = LossFunction(rnn, mask, [PenaltyTerm(name, (1.0,))])
     assert torch.isfinite(losses.descent(u, t).total).all()
     with pytest.raises(ParameterError, match="register it without `needs`"):
-        losses.descent(u, t, trials_at_once=3)
+        losses.descent(u, t, memory=RunMemory(trials_at_once=3))
 
 
 def test_the_tasks_own_loss_is_no_penalty():
