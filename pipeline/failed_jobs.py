@@ -15,7 +15,7 @@ from tasks_lib.errors import ParameterError
 from . import database
 from .computed import COMPUTED
 from .queue import Key, Queue, job_hash
-from .server import jobs_now, transaction
+from .server import transaction
 from .work import LostJob, Worker
 
 
@@ -177,7 +177,7 @@ def _put_back(queue: Queue, jobs: Any, error: str | None) -> int:
         return int(
             connection.query(
                 f"UPDATE {queue.sql_name} SET {quoted('status')}='pending', {assignments}, "
-                f"{quoted('scheduled_time')}={jobs_now(connection)}{where}",
+                f"{queue.entered_now(connection)}{where}",
                 args=arguments,
             ).rowcount
         )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import library as faketime
+from tests.needs import skip_unless_required
 from tests.servers import (
     OwnServer,
     Server,
@@ -59,9 +61,14 @@ def _running(start, backend):
         with start() as running:
             yield running
     except ServerUnavailable as reason:
-        if backend in os.environ.get("RNN_TEST_REQUIRE", "").split(","):
-            pytest.fail(f"{backend} is required here: {reason}", pytrace=False)
-        pytest.skip(f"no {backend}: {reason}")
+        skip_unless_required(backend, str(reason))
+
+
+@pytest.fixture
+def settable_clocks() -> None:
+    """Clocks of processes can be set: libfaketime is there."""
+    if faketime() is None:
+        skip_unless_required("faketime", "install Debian's package faketime")
 
 
 @pytest.fixture

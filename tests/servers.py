@@ -16,6 +16,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pymysql
+import pytest
+
+from tests.clocks import Clock
 
 
 class ServerUnavailable(Exception):
@@ -54,6 +57,7 @@ class OwnServer(Server):
 
     stop: Callable[[], None]
     start: Callable[[], None]
+    clock: Path | None = None  # file that can set its clock; None: it cannot be set
 
     @property
     def arguments(self) -> dict:
@@ -72,6 +76,22 @@ class OwnServer(Server):
         """Stop it, and start it again some seconds later."""
         with self.away():
             time.sleep(away)
+
+    @contextmanager
+    def with_clock(self) -> Iterator[Clock]:
+        """Inside, it runs by a clock that a test can set."""
+        if self.clock is None:
+            raise ServerUnavailable("its clock cannot be set from here")
+        clock = Clock(self.clock)
+        with pytest.MonkeyPatch.context() as patch, self.away():
+            for name, value in clock.environment.items():
+                patch.setenv(name, value)
+        # It runs; the variables were for its start alone.
+        try:
+            yield clock
+        finally:
+            clock.set(0)
+            self.restart()
 
 
 @contextmanager
@@ -153,7 +173,9 @@ def _local_mysqld() -> Iterator[OwnServer]:
             processes[-1].terminate()
             processes[-1].wait(60)
 
-        server = OwnServer("mysql", "127.0.0.1", port, "root", "", stop, start)
+        server = OwnServer(
+            "mysql", "127.0.0.1", port, "root", "", stop, start, Path(folder) / "clock"
+        )
         start()
         try:
             yield server
@@ -210,7 +232,7 @@ def own_postgresql_server() -> Iterator[OwnServer]:
         try:
             yield OwnServer(
                 "postgresql", host, 5432, "postgres", "", running.stop,
-                running.ensure_postgres_running,
+                running.ensure_postgres_running, Path(folder) / "clock",
             )  # fmt: skip
         finally:
             running.cleanup()
@@ -266,6 +288,7 @@ def _script_mysqld() -> Iterator[OwnServer]:
             server = OwnServer(
                 "mysql", said["HOST"], int(said["PORT"]), said["USER"], said["PASSWORD"],
                 lambda: call("pause"), start,
+                Path((Path(folder) / "data").read_text().strip()) / "clock",
             )  # fmt: skip
             yield server
         finally:
