@@ -19,6 +19,8 @@ from .training_config import TrainingConfig
 # Of the memory that is free, what a training may be planned for: estimates are not exact, and
 # allocators keep more than is asked of them.
 SHARE = 0.8
+# Limits of control groups beyond this are none: the first version says so by a large number.
+UNLIMITED = 2**60
 # Arrays (K, T, B, N) that each back end holds at its peak: with states, arguments of form s are
 # counted apart. Plain torch draws noise from words of 64 bits and keeps every intermediate.
 _ARRAYS = {"compiled": 1.0, "fused": 1.0, "plain": 5.0}
@@ -112,31 +114,66 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
-    return min([free, *_allowed_by_control_group()])
+    return min([free, *_allowed_by_control_group(), *_allowed_by_resource_limits()])
 
 
-def _allowed_by_control_group(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+def _allowed_by_control_group(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> list[int]:
     """Return what is left of the limits that a scheduler or a container sets, if any."""
-    left = []
+    left: list[int] = []
     try:
-        own = Path("/proc/self/cgroup").read_text().strip().rsplit("::", 1)[-1].lstrip("/")
-        folder = root / own
-        for group in (folder, *folder.parents):
-            if not group.is_relative_to(root):
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        return left  # no Linux
+    for _, controllers, group in lines:
+        first_version = "memory" in controllers.split(",")
+        if not first_version and controllers:
+            continue
+        top = root / "memory" if first_version else root
+        limit, usage = (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            if first_version
+            else ("memory.max", "memory.current")
+        )
+        folder = top / group.lstrip("/")
+        for place in (folder, *folder.parents):
+            if not place.is_relative_to(top):
                 break
-            limit = group / "memory.max"
-            if limit.exists() and (text := limit.read_text().strip()) != "max":
-                used = int((group / "memory.current").read_text()) - _reclaimable(group)
-                left.append(max(int(text) - used, 0))
-    except (OSError, ValueError):
-        pass  # no control groups of the second version here
+            try:
+                text = (place / limit).read_text().strip()
+                if text != "max" and int(text) < UNLIMITED:
+                    used = int((place / usage).read_text()) - _reclaimable(place)
+                    left.append(max(int(text) - used, 0))
+            except (OSError, ValueError):
+                pass  # no such group is seen from in here, or it sets none
     return left
 
 
 def _reclaimable(group: Path) -> int:
     """Return what counts as used and is given up when it is needed: cached files."""
-    rows = (line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return sum(int(n) for name, n in rows if name in ("inactive_file", "slab_reclaimable"))
+    found = {}
+    for line in (group / "memory.stat").read_text().splitlines():
+        name, number = line.split()
+        found[name] = int(number)
+    # The first version counts a group's own and, as total, those of the groups within it.
+    cached = found.get("total_inactive_file", found.get("inactive_file", 0))
+    return cached + found.get("slab_reclaimable", 0)
+
+
+def _allowed_by_resource_limits() -> list[int]:
+    """Return what is left of this process's own limits (``ulimit -v``, ``ulimit -d``), if any."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    used = psutil.Process().memory_info()
+    left = []
+    for name, taken in (("RLIMIT_AS", used.vms), ("RLIMIT_DATA", getattr(used, "data", 0))):
+        limit = resource.getrlimit(getattr(resource, name))[0]
+        if limit != resource.RLIM_INFINITY:
+            left.append(max(int(limit) - int(taken), 0))
+    return left
 
 
 @dataclass(frozen=True)

@@ -71,15 +71,10 @@ ENV
 }
 
 run_server() {
-  local dir=$1 name clock=()
+  local dir=$1 name
   name=$(cat "$dir/data")
   name=${name#"$root"}
-  # For tests: libfaketime is preloaded here, and is not in that folder.
-  if [[ ${LD_PRELOAD:-} == *faketime* ]]; then
-    cp "$LD_PRELOAD" "$root$name/faketime.so"
-    clock=(env LD_PRELOAD="$name/faketime.so" FAKETIME_TIMESTAMP_FILE="$name/clock")
-  fi
-  chroot "$root" "${clock[@]}" mysqld --no-defaults --user=root --datadir="$name" --port="$(cat "$dir/port")" \
+  chroot "$root" mysqld --no-defaults --user=root --datadir="$name" --port="$(cat "$dir/port")" \
     --bind-address=127.0.0.1 --mysqlx=OFF --secure-file-priv= --socket="$name/mysql.sock" \
     >>"$dir/log" 2>&1 </dev/null &
   echo $! >"$dir/pid"

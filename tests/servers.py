@@ -57,7 +57,7 @@ class OwnServer(Server):
 
     stop: Callable[[], None]
     start: Callable[[], None]
-    clock: Path | None = None  # file that can set its clock; None: it cannot be set
+    clock: Path | None = None  # file that can set its clock; None: it cannot (MySQL's)
 
     @property
     def arguments(self) -> dict:
@@ -81,7 +81,7 @@ class OwnServer(Server):
     def with_clock(self) -> Iterator[Clock]:
         """Inside, it runs by a clock that a test can set."""
         if self.clock is None:
-            raise ServerUnavailable("its clock cannot be set from here")
+            raise ServerUnavailable("mysqld hardly starts with libfaketime")
         clock = Clock(self.clock)
         with pytest.MonkeyPatch.context() as patch, self.away():
             for name, value in clock.environment.items():
@@ -173,9 +173,7 @@ def _local_mysqld() -> Iterator[OwnServer]:
             processes[-1].terminate()
             processes[-1].wait(60)
 
-        server = OwnServer(
-            "mysql", "127.0.0.1", port, "root", "", stop, start, Path(folder) / "clock"
-        )
+        server = OwnServer("mysql", "127.0.0.1", port, "root", "", stop, start)
         start()
         try:
             yield server
@@ -288,7 +286,6 @@ def _script_mysqld() -> Iterator[OwnServer]:
             server = OwnServer(
                 "mysql", said["HOST"], int(said["PORT"]), said["USER"], said["PASSWORD"],
                 lambda: call("pause"), start,
-                Path((Path(folder) / "data").read_text().strip()) / "clock",
             )  # fmt: skip
             yield server
         finally:
