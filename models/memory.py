@@ -229,8 +229,40 @@ def _remedy(size: TrainingSize, bound: Sequence[str], allowed: float) -> str:
             f"leave out {' and '.join(bound)}, which need all trajectories at a time, or give "
             f"batches of at most {trials} trials"
         )
-    needed = size.bytes_needed(1, 1 if not bound else None) / SHARE
-    return f"use fewer units, or a machine with {_gib(needed)} free"
+    needed = size.bytes_needed(1, 1 if not bound else None)
+    return more_memory(needed)
+
+
+def more_memory(needed: float) -> str:
+    """Return the remedy where so many bytes cannot be planned for."""
+    return f"use fewer units, or a machine with {_gib(needed / SHARE)} free"
+
+
+def check_fits(n_units: int, what: str, needed: float, device: torch.device) -> None:
+    """Refuse a computation that does not fit, before it begins.
+
+    Parameters
+    ----------
+    n_units : int
+    what : str
+        The computation, as the message calls it.
+    needed : float
+        Bytes at its peak.
+    device : torch.device
+
+    Raises
+    ------
+    ParameterError
+        With what it needs and what there is.
+    """
+    allowed = SHARE * free_bytes(device)
+    if needed > allowed:
+        raise ParameterError(
+            "n_units",
+            n_units,
+            f"{what} takes about {_gib(needed)}, and {_gib(allowed)} of what is free may be used",
+            more_memory(needed),
+        )
 
 
 def _gib(n_bytes: float) -> str:
