@@ -191,6 +191,13 @@ class MemoryPlan:
     trials_at_once: int | None = None
 
 
+def is_short_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory could not be had: of Python, NumPy or torch."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
 def plan_memory(size: TrainingSize, n_networks: int, free: int | None = None) -> MemoryPlan:
     """Divide a training so that it fits.
 

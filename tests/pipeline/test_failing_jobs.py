@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 import datajoint as dj
+import numpy as np
 import pytest
+import torch
 from datajoint.errors import LostConnectionError
 
 from pipeline import reaper, server, training
@@ -15,7 +17,7 @@ from pipeline.job import begin, current_job
 from pipeline.queue import Queue
 from pipeline.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
-from tests.pipeline.workers import files_of_arrays, referenced_files
+from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files
 
 
 def failing(error):
@@ -42,6 +44,40 @@ def test_a_job_cannot_end_its_worker(database, submission, monkeypatch, error, m
     assert failure.message == message.partition(": ")[2]
     assert "train_from_rows" in failure.traceback
     assert len(p.Training()) == 0
+
+
+@pytest.mark.parametrize("n_times", [1, 3])
+def test_short_memory_is_tried_again_and_then_fails(
+    database, submission, monkeypatch, store, n_times
+):
+    """What asks for too much is one line; what memory came back for is as if nothing had been."""
+    p = database
+    p.submit(submission)
+    train, n_calls = training.train_from_rows, []
+
+    def short(*arguments, **options):
+        n_calls.append(1)
+        if len(n_calls) <= n_times:
+            np.empty(2**62, dtype=np.int8) if len(n_calls) == 1 else torch.empty(2**60)
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(server, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(server, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(training, "train_from_rows", short)
+    errors = p.fill((p.Training,)).errors
+    if n_times == 1:
+        assert not errors and len(n_calls) == 2 and len(p.Training()) == 1
+        assert files_of_arrays(store) == referenced_files()
+        assert_identical()
+        return
+    ((_, _, message),) = errors
+    assert message.startswith("OutOfMemory: 3 times ")
+    assert message.endswith("`rnn retry --error OutOfMemory`")
+    assert "\n" not in message
+    assert len(n_calls) == 3 and not len(p.Training()) and not files_of_arrays(store)
+    assert p.retry(error="OutOfMemory")
+    assert not p.fill((p.Training,)).errors
+    assert_identical()
 
 
 def test_what_fails_for_reasons_of_its_own_is_not_waited_for_for_ever(
