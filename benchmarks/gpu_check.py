@@ -22,10 +22,10 @@ import torch
 from models.bptt import run_dynamics
 from torch import Tensor
 
-from models.activations import ACTIVATIONS
 from models.engine import fused
 from models.engine.philox import normals
-from models.equations import Equation
+from models.formulas.activations import ACTIVATIONS
+from models.formulas.equations import Equation
 
 SIMULATION = 7
 TOLERANCE = 1e-4

@@ -16,7 +16,7 @@ import time
 
 import pipeline
 from models import PerformanceAnalyzer
-from pipeline import schemas
+from pipeline.database import schemas
 
 SUBMISSION = {
     "tasks": {

@@ -32,13 +32,14 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
-from pipeline import database, schemas
-from pipeline.computed import COMPUTED
-from pipeline.finder import Finder
-from pipeline.heart import Heart, Host
-from pipeline.queue import Key, Queue
-from pipeline.server import jobs_now, transaction
-from pipeline.worker import LONGEST_POLL, WorkLoop
+from pipeline.database import connection as database
+from pipeline.database import schemas
+from pipeline.database.server import jobs_now, transaction
+from pipeline.tables.computed import COMPUTED
+from pipeline.workers.dispatch import Finder
+from pipeline.workers.heartbeat import Heart, Host
+from pipeline.workers.queue import Key, Queue
+from pipeline.workers.worker import LONGEST_POLL, WorkLoop
 
 PREFIX = "rnn_sizing"
 PROCESSES = 4

@@ -26,13 +26,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pipeline
-from pipeline import schemas
-from pipeline.database import connection
-from pipeline.performance import Validation
-from pipeline.queue import Queue, key_of
-from pipeline.server import patiently, reconnect
-from pipeline.training import Cohort, Training
-from pipeline.work import LostJob, Worker
+from pipeline.database import schemas
+from pipeline.database.connection import connection
+from pipeline.database.server import reconnect
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Cohort, Training
+from pipeline.transient.retry import retry_transient
+from pipeline.workers.queue import Queue, key_of
+from pipeline.workers.registry import LostJob, Worker
 from tests.pipeline.workers import (
     Laboratory,
     files_of_arrays,
@@ -167,7 +168,7 @@ class Soak:
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         """Ask the server, whether it is there now or not."""
-        return patiently(question, threading.Event(), before=lambda: reconnect(connection()))
+        return retry_transient(question, threading.Event(), before=lambda: reconnect(connection()))
 
     def _kill_one(self, draws: random.Random, living: list[Any], outcome: Outcome) -> None:
         """Kill one of those that work, and start another in its place."""

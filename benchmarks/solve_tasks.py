@@ -31,7 +31,7 @@ pipeline.fill((pipeline.Validation,), validations)
 
 def page(table: str, workers: int) -> str:
     """Return the page that holds the table."""
-    from pipeline.provenance import code_version
+    from pipeline.tables.provenance import code_version
 
     version, dirty = code_version()
     return f"""# What the examples reach
@@ -64,7 +64,7 @@ def main() -> None:
         del os.environ[name]
     os.environ |= {"RNN_HOME": str(options.home.resolve()), "OMP_NUM_THREADS": "1"}
     import pipeline
-    from pipeline.report import cohort_reports, markdown_table, summary_rows
+    from pipeline.cli.report import cohort_reports, markdown_table, summary_rows
 
     pipeline.connect()
     try:

@@ -25,12 +25,12 @@ from typing import Any
 
 import pipeline
 from models import NetworkConfig, TrainingConfig, train_cohort
-from models.checkpoints import Schedule
-from pipeline import schemas
-from pipeline.checkpoints import StoredCheckpoints
-from pipeline.job import Job, begin
-from pipeline.queue import Queue
-from pipeline.worker import WorkLoop
+from models.training.checkpoints import Schedule
+from pipeline.database import schemas
+from pipeline.workers.checkpoints import StoredCheckpoints
+from pipeline.workers.job import Job, begin
+from pipeline.workers.queue import Queue
+from pipeline.workers.worker import WorkLoop
 from tasks_lib import CDDM, NBitFlipFlop
 
 SIZES = {
@@ -152,7 +152,7 @@ def main() -> None:
         pipeline.connect(prefix="rnn_overhead", store=store)
         try:
             result: dict[str, Any] = {
-                "server": pipeline.database.connection().adapter.backend,
+                "server": pipeline.database.connection.connection().adapter.backend,
                 "overhead": [overhead(name, options.rounds, options.seconds) for name in SIZES],
             }
         finally:

@@ -1,35 +1,41 @@
 """Networks: what they are, how they are trained, what their dynamics are."""
 
 from . import penalties
-from .activations import ACTIVATIONS, Activation, get_activation
-from .checkpoints import CheckpointFolder, CheckpointNotWritten, Checkpoints, TrainingStopped
-from .cohort import CohortResult, train_cohort
-from .config import NetworkConfig
-from .connections import saddle_connections
-from .connectivity import Connectivity, initial_connectivity
-from .dynamics import DynamicSystemAnalyzer, get_fixed_points_of_many
-from .equations import Equation
-from .exchange import ImportedNetwork, read_network, write_network
+from .analysis.dynamic_system import DynamicSystemAnalyzer, get_fixed_points_of_many
+from .analysis.performance import ConditionScores, PerformanceAnalyzer, ValidationScores
+from .dynamics.line_attractors import LineAttractor, get_line_attractor
+from .dynamics.saddle_connections import saddle_connections
+from .files.exchange import ImportedNetwork, read_network, write_network
 from .fixed_points import FixedPointSet
-from .interactive import view_fixed_points
-from .line_attractors import LineAttractor, get_line_attractor
+from .formulas.activations import ACTIVATIONS, Activation, get_activation
+from .formulas.equations import Equation
 from .manifolds import ContinuousAttractor, ManifoldSettings, explain, find_manifolds, isolated
-from .noise import Noise
-from .performance import ConditionScores, PerformanceAnalyzer, ValidationScores
-from .plots import plot_trials
-from .plots_dynamics import plot_fixed_points
-from .plots_line_attractors import plot_line_attractors
-from .plots_manifolds import plot_manifolds
-from .plots_task import plot_task
-from .plots_training import plot_loss_terms
-from .projection import Projection
-from .psychometrics import Psychometrics, get_psychometrics, plot_psychometrics
-from .rnn_numpy import RNNNumpy
-from .rnn_torch import RNNTorch
-from .scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
-from .trainer import Trainer
-from .training_config import TrainingConfig
-from .training_record import TrainedNetwork
+from .network.config import NetworkConfig
+from .network.connectivity import Connectivity, initial_connectivity
+from .network.noise import Noise
+from .network.rnn_numpy import RNNNumpy
+from .network.rnn_torch import RNNTorch
+from .performance.psychometrics import Psychometrics, get_psychometrics
+from .performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
+from .plots.fixed_points import plot_fixed_points
+from .plots.interactive import view_fixed_points
+from .plots.line_attractors import plot_line_attractors
+from .plots.manifolds import plot_manifolds
+from .plots.projection import Projection
+from .plots.psychometrics import plot_psychometrics
+from .plots.task import plot_task
+from .plots.training import plot_loss_terms
+from .plots.trials import plot_trials
+from .training.checkpoints import (
+    CheckpointFolder,
+    CheckpointNotWritten,
+    Checkpoints,
+    TrainingStopped,
+)
+from .training.cohort import CohortResult, train_cohort
+from .training.config import TrainingConfig
+from .training.record import TrainedNetwork
+from .training.trainer import Trainer
 
 __all__ = [
     "ACTIVATIONS",

@@ -10,26 +10,26 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
     import datajoint as _datajoint  # noqa: F401
 
-from .continuous_attractors import (
+from .database.connection import DatabaseError, connect, disconnect
+from .exchange import export_network, import_network
+from .submission import read_submission, submit
+from .tables.continuous_attractors import (
     ContinuousAttractor,
     ContinuousAttractorPlot,
     ManifoldParams,
 )
-from .database import DatabaseError, connect, disconnect
-from .failed_jobs import failures, retry
-from .fixed_point_plots import FixedPointPlot
-from .fixed_points import FixedPointParams, FixedPoints
-from .imported import export_network, import_network
-from .line_attractors import LineAttractor
-from .linearization import Linearization
-from .network import NetworkParams
-from .performance import Psychometric, TrialPlot, Validation, ValidationParams
-from .submit import read_submission, submit
-from .task import Task
-from .training import Cohort, Training
-from .training_params import TrainingParams
-from .work import LostJob, Worker
-from .worker import fill
+from .tables.fixed_point_plots import FixedPointPlot
+from .tables.fixed_points import FixedPointParams, FixedPoints
+from .tables.line_attractors import LineAttractor
+from .tables.linearization import Linearization
+from .tables.network import NetworkParams
+from .tables.performance import Psychometric, TrialPlot, Validation, ValidationParams
+from .tables.task import Task
+from .tables.training import Cohort, Training
+from .tables.training_params import TrainingParams
+from .workers.failures import failures, retry
+from .workers.registry import LostJob, Worker
+from .workers.worker import fill
 
 __all__ = [
     "Cohort",
@@ -62,3 +62,12 @@ __all__ = [
     "retry",
     "submit",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import `pipeline.gc` and `pipeline.verify` where they are used."""
+    if name in ("gc", "verify"):
+        from importlib import import_module
+
+        return import_module(f"{__name__}.upkeep.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

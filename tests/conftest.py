@@ -88,7 +88,7 @@ def arguments(server, store) -> dict:
 def database(arguments):
     """The pipeline, connected to fresh schemas that are dropped afterwards."""
     import pipeline
-    from pipeline import schemas
+    from pipeline.database import schemas
 
     pipeline.connect(**arguments)
     yield pipeline

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.provenance import COMMIT
-from pipeline.submit import read_submission
+from pipeline.submission import read_submission
+from pipeline.tables.provenance import COMMIT
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import pipeline
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig
-from pipeline.cli import app
+from pipeline.cli.commands import app
 from tasks_lib import TASKS, ParameterError, check_task, create_task
 from tasks_lib.summary import intervals, summarise
 

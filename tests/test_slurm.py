@@ -14,8 +14,8 @@ import pytest
 
 import pipeline
 from models import NetworkConfig, TrainingConfig, train_cohort
-from pipeline import schemas
-from pipeline.status import table_status
+from pipeline.database import schemas
+from pipeline.workers.status import table_status
 from tasks_lib import create_task
 from tests.pipeline.conftest import SMALL
 from tests.s3_server import S3_BUCKET, S3Server, s3_server

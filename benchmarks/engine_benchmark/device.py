@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
 def code_version() -> str:
     """Return which code of this project this is."""
     try:
-        from pipeline.provenance import code_version as read
+        from pipeline.tables.provenance import code_version as read
     except ImportError:  # `models` may be here without a database
         return "unknown"
     number, dirty = read()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import NetworkConfig
-from models.connectivity import Connectivity, dale_signs, initial_connectivity
+from models.network.connectivity import Connectivity, dale_signs, initial_connectivity
 from tasks_lib import Task
 
 MODES = ("bare", "penalties")

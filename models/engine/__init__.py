@@ -1,5 +1,6 @@
 """Backpropagation through time of many networks, forward and backward written by hand."""
 
+from ..machine.threads import torch_on_one
 from . import philox
 from .simulation import (
     Buffers,
@@ -13,7 +14,6 @@ from .simulation import (
 )
 from .sliced import SlicedSimulation, simulate_sliced
 from .statistics import Statistic
-from .threads import torch_on_one
 from .weights import Weights
 
 __all__ = [

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..equations import Equation
+from ..formulas.equations import Equation
+from ..machine.threads import blas_on_one, n_threads
 from . import loops
 from .elementwise import CODES, fill
 from .philox import PARTS
 from .statistics import KINDS, Statistic
-from .threads import blas_on_one, n_threads
 from .weights import Weights
 
 # A product of so many multiplications or fewer takes the short way through OpenBLAS.

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..equations import Equation
+from ..formulas.equations import Equation
 from .philox import WORD
 
 MAX_UNITS = 256

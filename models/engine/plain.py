@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..equations import Equation
+from ..formulas.equations import Equation
 from .weights import Weights
 
 

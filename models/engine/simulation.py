@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tasks_lib.errors import ParameterError
 
-from ..equations import Equation
+from ..formulas.equations import Equation
 from . import fused, philox, plain
 from .statistics import Statistic
 from .weights import Weights

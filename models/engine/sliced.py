@@ -13,7 +13,7 @@ from operator import add
 import torch
 from torch import Tensor
 
-from ..equations import Equation
+from ..formulas.equations import Equation
 from .simulation import Buffers, Cotangent, RecurrentNoise, Simulation, simulate
 from .statistics import Statistic
 from .weights import Weights

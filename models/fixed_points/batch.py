@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import check_int
 
-from ..devices import checked_device
-from ..engine.threads import blas_on_one
-from ..engine.threads import n_threads as threads_of_torch
-from ..memory import SHARE, check_fits, free_bytes
+from ..machine.devices import checked_device
+from ..machine.memory import SHARE, check_fits, free_bytes
+from ..machine.threads import blas_on_one
+from ..machine.threads import n_threads as threads_of_torch
 from .chunks import slices
 from .field import ConstantInputs
 from .newton import Roots, find_roots

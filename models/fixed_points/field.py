@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 
 Array = Any  # np.ndarray, or torch.Tensor on the device
 Float = NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.threads import blas_on_one
-from ..rnn_numpy import RNNNumpy
+from ..machine.threads import blas_on_one
+from ..network.rnn_numpy import RNNNumpy
 from .batch import in_parallel, search_all
 from .index import expected_index
 from .point_set import FixedPointSet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 from .spectrum import sorted_spectrum
 from .verified import approximate_inverse
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 from .certificates import slope_bounds
 from .verified import EPS, SAFE, TINY, approximate_inverse, chunks
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 from .verified import EPS, SAFE, TINY, chunks, enclose_solution
 
 Float = NDArray[np.float64]

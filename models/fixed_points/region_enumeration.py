@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from tasks_lib.errors import ParameterError
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 from .linear_regions import region_system, solve_pattern, states_of
 
 Float = NDArray[np.float64]

@@ -7,7 +7,7 @@ from math import pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 from .found import Found
 
 Float = NDArray[np.float64]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
 TOPOLOGIES = ("open line", "ring", "sheet", "closed surface", "volume")

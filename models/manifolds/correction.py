@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from ..rnn_numpy import RNNNumpy
+from ..network.rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
 MAX_ITERATIONS = 15

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
-from ..engine.threads import blas_on_one
 from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
-from ..rnn_numpy import RNNNumpy
+from ..machine.threads import blas_on_one
+from ..network.rnn_numpy import RNNNumpy
 from .attractor import ContinuousAttractor, alignment, points_along, rounding_floor
 from .connections import chains
 from .correction import correct, slow_directions

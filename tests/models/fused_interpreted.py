@@ -12,7 +12,6 @@ import pytest
 import torch
 from triton.runtime.errors import OutOfResources
 
-from models.activations import ACTIVATIONS
 from models.engine import (
     Cotangent,
     RecurrentNoise,
@@ -24,7 +23,8 @@ from models.engine import (
     simulate_sliced,
 )
 from models.engine.philox import network_key, normals
-from models.equations import Equation
+from models.formulas.activations import ACTIVATIONS
+from models.formulas.equations import Equation
 
 SIMULATION = (5 << 32) + 0xF0000001  # both words count, and the lower one has its highest bit set
 FIRST_TRIAL = 11

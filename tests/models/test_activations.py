@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.activations import ACTIVATIONS, get_activation
+from models.formulas.activations import ACTIVATIONS, get_activation
 
 from .strategies import any_activation
 

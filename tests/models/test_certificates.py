@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 import models.fixed_points.verified
 from models.fixed_points.certificates import certify
 from models.fixed_points.index_proof import certify_index
-from models.fixed_points.verified import (
-    approximate_inverse,
-    enclose_solution,
-    spectral_norm_bound,
-)
-from models.rnn_numpy import RNNNumpy
+from models.fixed_points.verified import approximate_inverse, enclose_solution, spectral_norm_bound
+from models.network.rnn_numpy import RNNNumpy
 
 Long = np.longdouble
 SMOOTH = ["tanh", "sigmoid", "softplus", "gelu"]

@@ -24,8 +24,8 @@ from models import (
     TrainingStopped,
     train_cohort,
 )
-from models.checkpoints import LONGEST_PAUSE, TIMES_THE_WRITING, KeptState, Schedule
-from models.cohort import DIVISION as DIVISION_OF
+from models.training.checkpoints import LONGEST_PAUSE, TIMES_THE_WRITING, KeptState, Schedule
+from models.training.cohort import DIVISION as DIVISION_OF
 from tasks_lib import ParameterError
 from tests.models.test_training_state import assert_same, damage, flip_flop, make
 
@@ -88,7 +88,7 @@ def in_pieces(pieces, **arguments):
 
 @pytest.fixture
 def two_at_a_time(monkeypatch):
-    monkeypatch.setattr("models.cohort.MOST_NETWORKS", 2)
+    monkeypatch.setattr("models.training.cohort.MOST_NETWORKS", 2)
 
 
 # The same network to the bit -------------------------------------------------------------------
@@ -224,7 +224,9 @@ def test_a_finished_training_is_not_written_again(two_at_a_time):
 @pytest.fixture
 def clock(monkeypatch):
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr("models.checkpoints.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(
+        "models.training.checkpoints.time", SimpleNamespace(monotonic=lambda: clock.now)
+    )
     return clock
 
 
@@ -254,7 +256,9 @@ def test_writing_costs_a_hundredth(costs):
     """Of the time until the next writing, as long as that is ten minutes at most."""
     clock = SimpleNamespace(now=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.checkpoints.time", SimpleNamespace(monotonic=lambda: clock.now))
+        patch.setattr(
+            "models.training.checkpoints.time", SimpleNamespace(monotonic=lambda: clock.now)
+        )
         schedule = Schedule(seconds=60.0)
         for cost in costs:
             paused = clock.now
@@ -509,7 +513,7 @@ def test_a_kill_while_a_state_is_written_leaves_the_old_one(tmp_path):
     old = path.read_bytes()
     program = """
 import os, signal, sys
-from models.atomic_file import write_atomically
+from models.machine.atomic_file import write_atomically
 
 def half(file):
     file.write(b"half")
@@ -538,7 +542,7 @@ def work_as(monkeypatch):
     """
 
     def work(kind):
-        for module in ("cohort", "training_state"):
+        for module in ("training.cohort", "training.state"):
             monkeypatch.setattr(f"models.{module}.kind_of", lambda device: kind)
 
     return work
@@ -550,7 +554,7 @@ def test_each_kind_of_device_goes_on_from_its_own_state(work_as, monkeypatch):
     arguments = {"seeds": range(5), "progress": lambda step, *rest: steps.append(step)}
     for kind, most in (("cuda", 16), ("cpu", 2), ("cuda", 1), ("cpu", 16)):
         work_as(kind)
-        monkeypatch.setattr("models.cohort.MOST_NETWORKS", most)
+        monkeypatch.setattr("models.training.cohort.MOST_NETWORKS", most)
         before = dict(store.contents)
         steps.clear()
         with warnings.catch_warnings():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
-from models.dropout import UnitDropout
+from models.training.dropout import UnitDropout
 from tasks_lib import NBitFlipFlop, ParameterError
 
 

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from models.dynamics import DynamicSystemAnalyzer
-from models.plots_dynamics import plot_fixed_points
-from models.projection import principal_directions
-from models.rnn_numpy import RNNNumpy
+from models.analysis.dynamic_system import DynamicSystemAnalyzer
+from models.network.rnn_numpy import RNNNumpy
+from models.plots.fixed_points import plot_fixed_points
+from models.plots.projection import principal_directions
 from tasks_lib.errors import ParameterError
 
 DATA = Path(__file__).parents[1] / "data"

@@ -15,7 +15,7 @@ from models import (
     r2_pooled,
     train_cohort,
 )
-from models.early_stopping import BestWeights
+from models.training.early_stopping import BestWeights
 from tasks_lib import NBitFlipFlop, ParameterError, Task
 
 NETWORK = NetworkConfig(n_units=16, activation="tanh", tau=2.0)

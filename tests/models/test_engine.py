@@ -24,7 +24,7 @@ from models.engine import (
     simulate_sliced,
 )
 from models.engine.statistics import KINDS
-from models.engine.threads import Lowered
+from models.machine.threads import Lowered
 from tasks_lib import ParameterError
 from tests.models.strategies import any_activation, any_network
 

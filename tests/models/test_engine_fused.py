@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from models.engine import fused, fused_kernels
-from models.equations import Equation
+from models.formulas.equations import Equation
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"

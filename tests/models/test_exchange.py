@@ -12,15 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import (
-    ACTIVATIONS,
-    NetworkConfig,
-    RNNNumpy,
-    RNNTorch,
-    read_network,
-    write_network,
-)
-from models.exchange import FORMATS, WEIGHTS
+from models import ACTIVATIONS, NetworkConfig, RNNNumpy, RNNTorch, read_network, write_network
+from models.files.exchange import FORMATS, WEIGHTS
 from tasks_lib import ParameterError
 
 DATA = Path(__file__).parent.parent / "data"

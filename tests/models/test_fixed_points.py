@@ -9,7 +9,7 @@ from models.fixed_points import SearchSettings, find_fixed_points
 from models.fixed_points.field import ConstantInputs
 from models.fixed_points.newton import newton_steps
 from models.fixed_points.slow_points import minimise_speed, speed_hessian
-from models.rnn_numpy import RNNNumpy
+from models.network.rnn_numpy import RNNNumpy
 from tasks_lib.errors import ParameterError
 
 

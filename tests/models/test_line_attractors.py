@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from models.line_attractors import get_line_attractor
-from models.line_geometry import angle_between, fixed_points_along
-from models.plots_line_attractors import plot_line_attractors
-from models.rnn_numpy import RNNNumpy
+from models.dynamics.line_attractors import get_line_attractor
+from models.dynamics.line_geometry import angle_between, fixed_points_along
+from models.network.rnn_numpy import RNNNumpy
+from models.plots.line_attractors import plot_line_attractors
 from tasks_lib import CDDM, NBitFlipFlop
 from tasks_lib.errors import ParameterError
 

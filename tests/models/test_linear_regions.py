@@ -14,7 +14,7 @@ from models.fixed_points.field import ConstantInputs
 from models.fixed_points.linear_regions import solve_in_region
 from models.fixed_points.newton import find_roots
 from models.fixed_points.region_enumeration import enumerate_fixed_points
-from models.rnn_numpy import RNNNumpy
+from models.network.rnn_numpy import RNNNumpy
 from tasks_lib.errors import ParameterError
 
 

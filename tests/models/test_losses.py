@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, penalties
-from models.losses import LossFunction, inner, remove_conflict
+from models.training.losses import LossFunction, inner, remove_conflict
 from tasks_lib import NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 

@@ -17,8 +17,8 @@ from models.manifolds.connections import chains
 from models.manifolds.correction import correct, separation, slow_directions
 from models.manifolds.membership import lie_on
 from models.manifolds.settings import Region
-from models.plots_manifolds import plot_manifolds
-from models.rnn_numpy import RNNNumpy
+from models.network.rnn_numpy import RNNNumpy
+from models.plots.manifolds import plot_manifolds
 from tasks_lib import MemoryNumber
 from tasks_lib.errors import ParameterError
 

@@ -12,7 +12,8 @@ import torch
 from models import NetworkConfig, RNNNumpy, RNNTorch, Trainer, TrainingConfig, train_cohort
 from models.fixed_points import SearchSettings, batch
 from models.fixed_points.search import Problem
-from models.memory import SHARE, MemoryPlan, TrainingSize, _allowed_by_control_group, plan_memory
+from models.machine.memory import SHARE, _allowed_by_control_group
+from models.training.memory import MemoryPlan, TrainingSize, plan_memory
 from tasks_lib import ParameterError
 
 PENALTIES = {"fr_magnitude": {"weight": 0.2}, "rec_weights_sparsity": {"weight": 0.05}}
@@ -142,12 +143,12 @@ def test_limits_of_control_groups_count(tmp_path, line, version):
 def test_limits_of_the_process_count(name):
     code = (
         "import resource, torch\n"
-        "from models.memory import free_bytes\n"
+        "from models.machine.memory import free_bytes\n"
         "cpu = torch.device('cpu')\n"
         f"before = resource.getrlimit(resource.{name})[1]\n"
         f"resource.setrlimit(resource.{name}, (2**43, before))\n"
         "assert free_bytes(cpu) < 2**43\n"
-        "used = 2**43 - min([2**43, *__import__('models.memory', fromlist=['x'])"
+        "used = 2**43 - min([2**43, *__import__('models.machine.memory', fromlist=['x'])"
         "._allowed_by_resource_limits()])\n"
         f"resource.setrlimit(resource.{name}, (used + 300 * 2**20, before))\n"
         "assert 200 * 2**20 < free_bytes(cpu) < 300.1 * 2**20, free_bytes(cpu)\n"
@@ -192,12 +193,12 @@ def test_a_cohort_that_does_not_fit_is_divided_by_itself(monkeypatch):
     task = task_of(size)
 
     def train(free):
-        monkeypatch.setattr("models.memory.free_bytes", lambda device: free)
+        monkeypatch.setattr("models.training.memory.free_bytes", lambda device: free)
         return train_cohort(task, size.network, size.training, range(5), device="cpu")
 
     made = []
     monkeypatch.setattr(
-        "models.cohort.Trainer",
+        "models.training.cohort.Trainer",
         lambda rnn, *args: made.append((rnn.n_networks, args[-1])) or Trainer(rnn, *args),
     )
     whole = train(10**12)
@@ -218,7 +219,7 @@ def test_a_cut_training_keeps_its_division(tmp_path, monkeypatch):
     size = size_of(n_units=12, n_trials=20, n_steps=30, max_iter=4)
 
     def train(free, folder, progress=None):
-        monkeypatch.setattr("models.memory.free_bytes", lambda device: free)
+        monkeypatch.setattr("models.training.memory.free_bytes", lambda device: free)
         return train_cohort(
             task_of(size), size.network, size.training, range(4), device="cpu",
             checkpoints=folder, checkpoint_every=1, progress=progress,
@@ -274,14 +275,14 @@ def test_a_search_takes_as_many_threads_as_fit(monkeypatch):
     monkeypatch.setattr(batch, "in_parallel", noted)
     (wide,) = batch.search_all([problem], n_threads=4)
     monkeypatch.setattr(batch, "free_bytes", lambda device: 22e6)  # one takes 13 MB
-    monkeypatch.setattr("models.memory.free_bytes", lambda device: 22e6)
+    monkeypatch.setattr("models.machine.memory.free_bytes", lambda device: 22e6)
     (narrow,) = batch.search_all([problem], n_threads=4)
     assert set(n_threads) == {4, 1}
     assert np.array_equal(wide.points, narrow.points)
 
 
 def test_a_search_that_cannot_fit_says_what_it_needs(monkeypatch):
-    monkeypatch.setattr("models.memory.free_bytes", lambda device: 2**30)
+    monkeypatch.setattr("models.machine.memory.free_bytes", lambda device: 2**30)
     wanted = r"n_units = 11000: a search for fixed points takes about 9\.0 GiB.*11\.3 GiB free"
     with pytest.raises(ParameterError, match=wanted):
         batch.threads_that_fit(11_000, 8)

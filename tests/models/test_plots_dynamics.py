@@ -17,8 +17,8 @@ from models import (
     plot_fixed_points,
     saddle_connections,
 )
-from models.plots_dynamics import COLOURS
-from models.scene import MAX_TRAJECTORIES, make_scene
+from models.plots.fixed_points import COLOURS
+from models.plots.scene import MAX_TRAJECTORIES, make_scene
 from tasks_lib.errors import ParameterError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import plot_task
-from models.plots_task import distinct_trials
+from models.plots.task import distinct_trials
 from tasks_lib import CDDM, TASKS, XOR, NBitFlipFlop, ParameterError, Task
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import DynamicSystemAnalyzer, RNNNumpy, point_analytics
-from models.engine.threads import blas_on_one
+from models import DynamicSystemAnalyzer, RNNNumpy
+from models.dynamics import point_analytics
+from models.dynamics.point_analytics import PointAnalytics, analyse_points, iterate_analytics
 from models.fixed_points.spectrum import sorted_spectrum
+from models.machine.threads import blas_on_one
 from models.manifolds import find_manifolds
 from models.manifolds import search as manifold_search
-from models.point_analytics import PointAnalytics, analyse_points, iterate_analytics
 from tasks_lib.errors import ParameterError
 
 
@@ -123,7 +124,7 @@ def test_chunks_are_the_whole(monkeypatch):
     whole = analyse_points(rnn, x, u)
     pieces = list(iterate_analytics(rnn, x, u, chunk=3))
     assert [len(piece.jacobian) for piece in pieces] == [3, 3, 1]
-    monkeypatch.setattr("models.point_analytics.CHUNK_BYTES", 2 * 120 * 12**2)
+    monkeypatch.setattr("models.dynamics.point_analytics.CHUNK_BYTES", 2 * 120 * 12**2)
     assert [len(piece.jacobian) for piece in iterate_analytics(rnn, x, u)] == [2, 2, 2, 1]
     again = analyse_points(rnn, x, u)
     for name in PointAnalytics.__dataclass_fields__:

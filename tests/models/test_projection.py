@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import DynamicSystemAnalyzer, Projection, RNNNumpy, connections, saddle_connections
-from models.projection import principal_directions
+from models import DynamicSystemAnalyzer, Projection, RNNNumpy, saddle_connections
+from models.dynamics import saddle_connections as connections
+from models.plots.projection import principal_directions
 from tasks_lib.errors import ParameterError
 
 

@@ -8,14 +8,14 @@ import warnings
 import numpy as np
 import pytest
 
-from models.psychometrics import (
+from models.network.rnn_numpy import RNNNumpy
+from models.performance.psychometrics import (
     fit_psychometric,
     get_psychometrics,
-    plot_psychometrics,
     psychometric_curve,
 )
-from models.rnn_numpy import RNNNumpy
-from models.scores import mean_squared_error
+from models.performance.scores import mean_squared_error
+from models.plots.psychometrics import plot_psychometrics
 from tasks_lib import CDDM, NBitFlipFlop
 from tasks_lib.errors import ParameterError
 

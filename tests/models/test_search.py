@@ -22,7 +22,7 @@ from models.fixed_points.batch import _run_on_device
 from models.fixed_points.field import ConstantInputs
 from models.fixed_points.found import Found
 from models.fixed_points.newton import find_roots
-from models.rnn_numpy import RNNNumpy
+from models.network.rnn_numpy import RNNNumpy
 from tasks_lib import NBitFlipFlop
 from tasks_lib.errors import ParameterError
 

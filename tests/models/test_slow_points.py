@@ -8,7 +8,7 @@ import pytest
 from models.fixed_points import SearchSettings, find_fixed_points
 from models.fixed_points.kinks import finish_on_kinks
 from models.fixed_points.slow_points import minimise_speed, speed_hessian
-from models.rnn_numpy import RNNNumpy
+from models.network.rnn_numpy import RNNNumpy
 
 INPUT = np.array([0.5])
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, penalties
-from models.adam import Adam
-from models.by_network import inner, means, orthonormal_rows, products
-from models.cohort import groups, train_cohort
-from models.connectivity import initial_connectivity
-from models.dropout import UnitDropout
 from models.engine import Buffers, torch_on_one
-from models.engine.threads import n_threads
+from models.machine.threads import n_threads
+from models.network.by_network import inner, means, orthonormal_rows, products
+from models.network.connectivity import initial_connectivity
+from models.training.adam import Adam
+from models.training.cohort import groups, train_cohort
+from models.training.dropout import UnitDropout
 from tasks_lib import NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 from tests.models.test_losses import CHARGED

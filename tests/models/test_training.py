@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import NetworkConfig, PerformanceAnalyzer, RNNTorch, Trainer, TrainingConfig
-from models.cohort import train_cohort
-from models.losses import remove_conflict
+from models.training.cohort import train_cohort
+from models.training.losses import remove_conflict
 from tasks_lib import CDDM, NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 

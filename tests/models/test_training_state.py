@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
-from models.atomic_file import write_atomically
+from models.machine.atomic_file import write_atomically
 from tasks_lib import NBitFlipFlop, ParameterError
 
 MAX_ITER = 9

@@ -81,7 +81,7 @@ def lab(database, arguments, tmp_path):
 def own_lab(own_server, store, tmp_path):
     """The same on a server of its own, which may be stopped and started."""
     import pipeline
-    from pipeline import schemas
+    from pipeline.database import schemas
     from tests.pipeline.workers import laboratory
 
     arguments = {**own_server.arguments, "prefix": f"o{os.getpid()}", "store": store}

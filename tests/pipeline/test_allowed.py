@@ -10,8 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 import pipeline
-from pipeline.allowed import allowed_packages
-from pipeline.cli import app
+from pipeline.cli.commands import app
+from pipeline.tables.allowed_imports import allowed_packages
 from tasks_lib import ParameterError
 
 SOURCE = """

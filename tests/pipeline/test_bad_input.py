@@ -233,7 +233,7 @@ def test_submit_command_reports_one_line(server, store, tmp_path, submission, ar
     assert_one_line(run_rnn("submit", str(file), **common), "tau", "-2.0")
     assert_one_line(run_rnn("submit", str(tmp_path / "none.yaml"), **common), "FILE", "none.yaml")
     import pipeline
-    from pipeline import schemas
+    from pipeline.database import schemas
 
     pipeline.connect(**arguments)
     assert len(pipeline.Task()) == 0

@@ -170,7 +170,7 @@ def test_populate_as_datajoint_users_do(database, submission):
 
 
 def test_status_counts_done_pending_running_and_failed(database, submission):
-    from pipeline.status import table_status
+    from pipeline.workers.status import table_status
 
     p = database
     p.submit(submission)

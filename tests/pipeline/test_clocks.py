@@ -7,14 +7,14 @@ import time
 import pytest
 
 import pipeline
-from pipeline import database as pipeline_database
-from pipeline.performance import Validation
-from pipeline.queue import Queue
-from pipeline.server import reconnect
-from pipeline.status import worker_status
-from pipeline.training import Training
-from pipeline.work import Errand, LostJob, Worker
-from pipeline.worker import fill
+from pipeline.database import connection as pipeline_database
+from pipeline.database.server import reconnect
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Training
+from pipeline.workers.queue import Queue
+from pipeline.workers.registry import Errand, LostJob, Worker
+from pipeline.workers.status import worker_status
+from pipeline.workers.worker import fill
 from tests.pipeline.workers import (
     Laboratory,
     assert_all_right,

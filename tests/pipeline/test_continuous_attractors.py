@@ -15,8 +15,8 @@ from models import (
     RNNNumpy,
     write_network,
 )
-from pipeline import continuous_attractors
-from pipeline.performance import fetch_network
+from pipeline.tables import continuous_attractors
+from pipeline.tables.performance import fetch_network
 from tasks_lib import ParameterError
 
 TASK = {"class": "MemoryAntiNumber", "params": {"batch_size": 16}}

@@ -10,9 +10,9 @@ import datajoint as dj
 import pytest
 
 import pipeline
-from pipeline import database as connections
-from pipeline import declaration, schemas
-from pipeline.worker import COMPUTED
+from pipeline.database import connection as connections
+from pipeline.database import declaration, schemas
+from pipeline.workers.worker import COMPUTED
 
 PROCESS = """
 import sys

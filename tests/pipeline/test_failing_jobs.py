@@ -10,12 +10,16 @@ import pytest
 import torch
 from datajoint.errors import LostConnectionError
 
-from pipeline import reaper, server, training
-from pipeline.database import second_connection
-from pipeline.heart import Heart, Host
-from pipeline.job import begin, current_job
-from pipeline.queue import Queue
-from pipeline.worker import WorkLoop, checked_device
+from pipeline.database import server
+from pipeline.database.connection import second_connection
+from pipeline.tables import training
+from pipeline.tables.current_job import current_job
+from pipeline.transient import retry
+from pipeline.workers import reaper
+from pipeline.workers.heartbeat import Heart, Host
+from pipeline.workers.job import begin
+from pipeline.workers.queue import Queue
+from pipeline.workers.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
 from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files
 
@@ -62,8 +66,8 @@ def test_short_memory_is_tried_again_and_then_fails(
             np.empty(2**62, dtype=np.int8) if len(n_calls) == 1 else torch.empty(2**60)
         return train(*arguments, **options)
 
-    monkeypatch.setattr(server, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(server, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
     monkeypatch.setattr(training, "train_from_rows", short)
     errors = p.fill((p.Training,)).errors
     if n_times == 1:
@@ -92,8 +96,8 @@ def test_what_fails_for_reasons_of_its_own_is_not_waited_for_for_ever(
         n_calls.append(1)
         raise ConnectionRefusedError("nobody at home")
 
-    monkeypatch.setattr(server, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(server, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
     monkeypatch.setattr(training, "train_from_rows", train)
     ((_, _, message),) = p.fill((p.Training,)).errors
     assert len(n_calls) == 5

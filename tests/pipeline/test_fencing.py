@@ -17,18 +17,18 @@ from datajoint.errors import LostConnectionError
 from datajoint.storage import StorageBackend
 
 from models import TrainingStopped
-from models.atomic_file import write_atomically
-from pipeline import database as pipeline_database
-from pipeline.checkpoints import StoredCheckpoints
-from pipeline.heart import renew_session
-from pipeline.job import Job, JobLost, run_job
-from pipeline.performance import Validation
-from pipeline.queue import Queue
-from pipeline.server import patiently
-from pipeline.store_watch import StoreAway
-from pipeline.training import Training
-from pipeline.work import LostJob, Worker
-from pipeline.worker import WorkLoop, fill
+from models.machine.atomic_file import write_atomically
+from pipeline.database import connection as pipeline_database
+from pipeline.store.mounts import StoreAway
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Training
+from pipeline.transient.retry import retry_transient
+from pipeline.workers.checkpoints import StoredCheckpoints
+from pipeline.workers.heartbeat import renew_session
+from pipeline.workers.job import Job, JobLost, run_job
+from pipeline.workers.queue import Queue
+from pipeline.workers.registry import LostJob, Worker
+from pipeline.workers.worker import WorkLoop, fill
 from tests.pipeline.workers import (
     Laboratory,
     assert_all_right,
@@ -140,7 +140,7 @@ def taken(n_iterations: int = 20, database=None):
 def run(job: Job, connection, waiting=None) -> bool:
     """Do a job as a worker does."""
     again = lambda: renew_session(job.heart, connection)  # noqa: E731
-    return run_job(job, connection, lambda act: patiently(act, job.stop, waiting, again))
+    return run_job(job, connection, lambda act: retry_transient(act, job.stop, waiting, again))
 
 
 def taken_away(job: Job) -> None:
@@ -194,7 +194,7 @@ def test_job_done_by_another_while_computing(database, store, monkeypatch):
             return result
 
         monkeypatch.setattr(Training, "make_compute", done_by_another)
-        monkeypatch.setattr("pipeline.worker.Job", lambda *args: job)
+        monkeypatch.setattr("pipeline.workers.worker.Job", lambda *args: job)
         loop._do(job.queue, job.key)
     assert_all_right(1, store)
 
@@ -281,7 +281,7 @@ def test_disk_full_at_a_checkpoint(database, store, monkeypatch, caplog):
     def full(path, write):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
+    monkeypatch.setattr("pipeline.workers.checkpoints.write_atomically", full)
     with taken(database=database) as (job, connection):
         assert run(job, connection)
     assert "No space left" in caplog.text
@@ -299,7 +299,7 @@ def test_told_to_end_while_a_checkpoint_fails(database, store, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         write_atomically(path, write)
 
-    monkeypatch.setattr("pipeline.checkpoints.write_atomically", full)
+    monkeypatch.setattr("pipeline.workers.checkpoints.write_atomically", full)
     with taken(database=database) as (job, connection):
         job.checkpoint_seconds = 1e-9
         with pytest.raises(TrainingStopped) as stopped:
@@ -327,7 +327,7 @@ def test_a_job_that_another_kind_of_device_had(database, store, monkeypatch):
 
     with taken(database=database) as (job, connection):
         with monkeypatch.context() as patch:
-            for module in ("cohort", "training_state"):
+            for module in ("training.cohort", "training.state"):
                 patch.setattr(f"models.{module}.kind_of", lambda device: "cuda")
             job.stop.set()
             with pytest.raises(TrainingStopped):

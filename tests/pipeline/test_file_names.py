@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.file_names import LONGEST, file_name, safe
+from pipeline.store.file_names import LONGEST, file_name, safe
 
 TEXTS = st.text(st.sampled_from("a_.-/\\,~%2F:\0\nä "), max_size=8) | st.text(max_size=90)
 

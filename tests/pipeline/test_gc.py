@@ -17,16 +17,18 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import pipeline
-from pipeline import gc, references, schemas, store_files
-from pipeline.checkpoints import StoredCheckpoints
-from pipeline.cli import app
-from pipeline.database import STORE, DatabaseError, connection, second_connection
-from pipeline.heart import LIVING
-from pipeline.queue import Queue, job_hash
-from pipeline.references import checkpoint_folder
-from pipeline.store import StoreError
-from pipeline.store_mark import mark_store
-from pipeline.store_watch import MARKS
+from pipeline.cli.commands import app
+from pipeline.database import schemas
+from pipeline.database.connection import STORE, DatabaseError, connection, second_connection
+from pipeline.database.store_mark import mark_store
+from pipeline.store.mounts import MARKS
+from pipeline.store.settings import StoreError
+from pipeline.upkeep import gc, store_files
+from pipeline.upkeep import stored_paths as references
+from pipeline.upkeep.stored_paths import checkpoint_folder
+from pipeline.workers.checkpoints import StoredCheckpoints
+from pipeline.workers.heartbeat import LIVING
+from pipeline.workers.queue import Queue, job_hash
 from tasks_lib import ParameterError
 
 HOUR = 3600.0
@@ -231,7 +233,7 @@ def test_nothing_is_removed_while_a_worker_lives(filled, store):
 
 
 def gc_now():
-    from pipeline.server import now
+    from pipeline.database.server import now
 
     return now(connection())
 

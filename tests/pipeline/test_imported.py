@@ -19,8 +19,8 @@ from models import (
     read_network,
     write_network,
 )
-from pipeline.performance import VALIDATION_SEED
-from pipeline.report import cohort_reports, network_reports
+from pipeline.cli.report import cohort_reports, network_reports
+from pipeline.tables.performance import VALIDATION_SEED
 from tasks_lib import ParameterError
 from tests.pipeline.test_bad_input import assert_one_line, run_rnn
 
@@ -96,7 +96,7 @@ def test_everything_downstream_analyses_an_imported_network(p):
 
 
 def test_no_worker_trains_an_imported_cohort(p, submission):
-    from pipeline.status import table_status
+    from pipeline.workers.status import table_status
 
     key = p.import_network(SEED_FILE, "cddm")
     (p.Training & key).delete(prompt=False)
@@ -244,7 +244,7 @@ def test_a_failure_while_inserting_leaves_no_row(p, store, monkeypatch):
 
 def test_an_import_that_another_one_overtakes_looks_again(p, monkeypatch):
     """Both want the same seed, and to enter the same parameters first."""
-    from pipeline import imported
+    from pipeline import exchange as imported
 
     other = read_network(SEED_FILE)
     enter, overtaken = imported._enter, []
@@ -271,7 +271,7 @@ def test_an_import_that_another_one_overtakes_looks_again(p, monkeypatch):
 
 def test_command_line(server, store, tmp_path, submission, arguments):
     import pipeline
-    from pipeline import schemas
+    from pipeline.database import schemas
 
     pipeline.connect(**arguments)
     pipeline.submit({"tasks": submission["tasks"]})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datajoint as dj
 import pytest
 
-from pipeline.database import connection, second_connection
-from pipeline.queue import Queue
-from pipeline.server import transaction
-from pipeline.status import table_status
+from pipeline.database.connection import connection, second_connection
+from pipeline.database.server import transaction
+from pipeline.workers.queue import Queue
+from pipeline.workers.status import table_status
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from s3fs import S3FileSystem
 
 import pipeline
 from models import CheckpointNotWritten
-from pipeline import gc, schemas
-from pipeline.checkpoints import StoredCheckpoints
-from pipeline.database import _configure_store, check_writing
-from pipeline.queue import job_hash
-from pipeline.server import passes
+from pipeline.database import schemas
+from pipeline.database.connection import _configure_store, check_writing
+from pipeline.transient.errors import is_transient
+from pipeline.upkeep import gc
+from pipeline.workers.checkpoints import StoredCheckpoints
+from pipeline.workers.queue import job_hash
 from tests.middlemen import gate
 from tests.s3_server import S3_BUCKET
 
@@ -272,7 +273,7 @@ def test_what_a_server_answers_is_waited_for_where_it_passes(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.port}")
         door.answer(status, code)
         error = refused()
-        assert passes(error) is passing
+        assert is_transient(error) is passing
         assert "\n" not in str(error) and "said by the gate" not in str(error)
         if passing:
             assert code in str(error)
@@ -284,15 +285,15 @@ def test_a_server_that_is_away_is_waited_for_and_missing_credentials_are_not(s3,
     with gate(s3.port) as door:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.port}")
         door.shut()
-        assert passes(refused())
+        assert is_transient(refused())
         door.open()
         monkeypatch.setenv("AWS_PROFILE", "nobody")
         error = refused()
-        assert "ProfileNotFound" in str(error) and not passes(error)
+        assert "ProfileNotFound" in str(error) and not is_transient(error)
         monkeypatch.delenv("AWS_PROFILE")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
         error = refused()
-        assert "no credentials" in str(error) and not passes(error)
+        assert "no credentials" in str(error) and not is_transient(error)
 
 
 def test_a_checkpoint_is_written_later_where_the_server_is_away(s3, monkeypatch, caplog):
@@ -308,7 +309,7 @@ def test_a_checkpoint_is_written_later_where_the_server_is_away(s3, monkeypatch,
         assert "the training goes on" in caplog.text
         with pytest.raises(Exception, match="connect") as raised:
             checkpoints.read("state")
-        assert passes(raised.value)  # whoever goes on from it waits
+        assert is_transient(raised.value)  # whoever goes on from it waits
         door.open()
         assert checkpoints.read("state") == b"first"
         checkpoints.write("state", b"third")
@@ -329,7 +330,7 @@ def test_who_may_only_read_reads_and_is_told_so_where_he_writes(s3, monkeypatch)
                 continue
             with pytest.raises(pipeline.DatabaseError, match="cannot be written") as raised:
                 check_writing()
-            assert "AccessDenied" in str(raised.value) and not passes(raised.value)
+            assert "AccessDenied" in str(raised.value) and not is_transient(raised.value)
 
 
 def test_a_server_that_is_no_store_is_found_out(s3, monkeypatch):
@@ -358,7 +359,7 @@ def test_a_missing_package_is_named(s3, monkeypatch, package):
 
 
 def test_amazon_is_the_server_where_none_is_named(s3, monkeypatch):
-    from pipeline.store import s3_store
+    from pipeline.store.settings import s3_store
 
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     for region, endpoint in (

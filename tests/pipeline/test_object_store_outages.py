@@ -8,10 +8,10 @@ import time
 import pytest
 
 import pipeline
-from pipeline import schemas
-from pipeline.performance import Validation
-from pipeline.training import Training
-from pipeline.work import LostJob, Worker
+from pipeline.database import schemas
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Training
+from pipeline.workers.registry import LostJob, Worker
 from tests.middlemen import gate
 from tests.pipeline.workers import (
     DEATH_SECONDS,

@@ -8,12 +8,12 @@ from contextlib import suppress
 import pymysql
 import pytest
 
-from pipeline import database as pipeline_database
-from pipeline.performance import Validation
-from pipeline.server import end_session, reconnect
-from pipeline.training import Training
-from pipeline.work import LostJob, Worker
-from pipeline.worker import fill
+from pipeline.database import connection as pipeline_database
+from pipeline.database.server import end_session, reconnect
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Training
+from pipeline.workers.registry import LostJob, Worker
+from pipeline.workers.worker import fill
 from tests.pipeline.workers import (
     DEATH_SECONDS,
     Laboratory,

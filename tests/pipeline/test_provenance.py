@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import provenance
-from pipeline.provenance import COMMIT, code_version
+from pipeline.tables import provenance
+from pipeline.tables.provenance import COMMIT, code_version
 
 ID = "1402a3bd03e1c0ffee00112233445566778899aa"
 FROM_GIT = {"url": "https://h/r.git", "vcs_info": {"vcs": "git", "commit_id": ID}}
@@ -19,7 +19,9 @@ FROM_GIT = {"url": "https://h/r.git", "vcs_info": {"vcs": "git", "commit_id": ID
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
     """A package in a folder that is no checkout; returned is what sets how pip got it."""
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "pipeline" / "provenance.py"))
+    monkeypatch.setattr(
+        provenance, "__file__", str(tmp_path / "pipeline" / "tables" / "provenance.py")
+    )
     monkeypatch.setattr(provenance, "version", lambda name: {"rnn-pipeline": "1.2.3"}[name])
     monkeypatch.delenv(COMMIT, raising=False)
 

@@ -12,9 +12,9 @@ from datajoint.blob import unpack
 from datajoint.codecs import get_codec
 from datajoint.errors import DataJointError
 
-from pipeline import gc
-from pipeline.codecs import check_reference
-from pipeline.database import connection
+from pipeline.database.connection import connection
+from pipeline.store.codecs import check_reference
+from pipeline.upkeep import gc
 
 OUTSIDE = [
     "../outside.npy",

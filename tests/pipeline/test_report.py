@@ -7,14 +7,14 @@ from pathlib import Path
 import datajoint as dj
 import pytest
 
-from pipeline.database import connection
-from pipeline.report import (
+from pipeline.cli.report import (
     CohortReport,
     cohort_reports,
     export_figures,
     markdown_table,
     summary_rows,
 )
+from pipeline.database.connection import connection
 from tasks_lib import TASKS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -65,7 +65,7 @@ def test_every_task_has_an_example_and_all_go_into_one_database(database):
 def test_summary_command(database, submission, monkeypatch, words):
     from typer.testing import CliRunner
 
-    from pipeline import cli
+    from pipeline.cli import commands as cli
 
     p = database
     p.submit(submission)

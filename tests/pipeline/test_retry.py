@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 import pipeline
-from pipeline.cli import app
-from pipeline.database import connection
-from pipeline.failed_jobs import failures, retry
-from pipeline.provenance import code_version
-from pipeline.queue import Queue, job_hash
+from pipeline.cli.commands import app
+from pipeline.database.connection import connection
+from pipeline.tables.provenance import code_version
+from pipeline.workers.failures import failures, retry
+from pipeline.workers.queue import Queue, job_hash
 from tasks_lib import ParameterError
 from tests.pipeline import own
 

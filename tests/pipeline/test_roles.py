@@ -10,11 +10,11 @@ from datajoint.errors import DataJointError
 from typer.testing import CliRunner
 
 import pipeline
-from pipeline import schemas
-from pipeline.cli import app
-from pipeline.database import connection
-from pipeline.roles import ROLES, roles_sql
-from pipeline.status import table_status
+from pipeline.cli.commands import app
+from pipeline.database import schemas
+from pipeline.database.connection import connection
+from pipeline.database.roles import ROLES, roles_sql
+from pipeline.workers.status import table_status
 from tests.pipeline.workers import files_in, run_commands, settings_of
 from tests.s3_server import S3Folder
 

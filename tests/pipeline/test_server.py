@@ -7,7 +7,7 @@ import pytest
 from datajoint.errors import DataJointError
 from pymysql.constants import ER
 
-from pipeline.server import passes
+from pipeline.transient.errors import is_transient
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from pipeline.server import passes
 )
 def test_errors_of_mysql(code, expected):
     error = pymysql.err.OperationalError(code, "as the server says it")
-    assert passes(error) is expected
+    assert is_transient(error) is expected
     wrapped = DataJointError("as DataJoint hands it on")
     wrapped.__cause__ = error
-    assert passes(wrapped) is expected
+    assert is_transient(wrapped) is expected

@@ -11,10 +11,10 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from soak import Soak, section
 
-from pipeline import gc
-from pipeline.database import DatabaseError
-from pipeline.performance import Validation
-from pipeline.training import Training
+from pipeline.database.connection import DatabaseError
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Training
+from pipeline.upkeep import gc
 from tests.pipeline.workers import (
     assert_identical,
     files_of_arrays,

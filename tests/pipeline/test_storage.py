@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from pipeline.codecs import to_png
-from pipeline.hashing import canonical_json, parameter_hash
+from pipeline.store.codecs import to_png
+from pipeline.tables.hashing import canonical_json, parameter_hash
 from tasks_lib import ParameterError
 
 
@@ -106,7 +106,7 @@ def test_a_stored_figure_is_read_when_looked_at(database, submission, store, tmp
 def test_tables_follow_the_connection(arguments):
     """One process can go from one set of schemas to another."""
     import pipeline
-    from pipeline import schemas
+    from pipeline.database import schemas
 
     first, second = arguments, {**arguments, "prefix": arguments["prefix"] + "b"}
     pipeline.connect(**first)
@@ -124,7 +124,10 @@ def test_tables_follow_the_connection(arguments):
 
 def test_importing_connects_to_nothing():
     """Not even to a server that does not exist."""
-    code = "import tasks_lib, models, pipeline, pipeline.cli, pipeline.demo, pipeline.status"
+    code = (
+        "import tasks_lib, models, pipeline, pipeline.cli.commands, pipeline.cli.demo, "
+        "pipeline.workers.status"
+    )
     environment = {
         "DJ_HOST": "127.0.0.1",
         "DJ_PORT": "9",

@@ -17,12 +17,14 @@ from datajoint.storage import StorageBackend
 from typer.testing import CliRunner
 
 import pipeline
-from pipeline import gc, roles, schemas, server, store_mark, store_watch, written
-from pipeline.cli import app
-from pipeline.database import DatabaseError, connection, second_connection
-from pipeline.store_mark import mark_store
-from pipeline.store_watch import MARKS, StoreAway, check_store
-from pipeline.work import StoreMark
+from pipeline.cli.commands import app
+from pipeline.database import roles, schemas, server, store_mark
+from pipeline.database.connection import DatabaseError, connection, second_connection
+from pipeline.database.store_mark import StoreMark, mark_store
+from pipeline.store import mounts as store_watch
+from pipeline.store import pending_files as written
+from pipeline.store.mounts import MARKS, StoreAway, check_store
+from pipeline.upkeep import gc
 from tests.pipeline.workers import run_commands, settings_of
 
 
@@ -81,7 +83,7 @@ def test_a_bare_mount_point_is_not_the_store(database, store, arguments):
             p.connect(**arguments)
         assert "\n" not in str(caught.value) and repr(str(store)) in str(caught.value)
         assert absent or "`rnn declare`" in str(caught.value)
-        assert server.passes(caught.value)
+        assert server.is_transient(caught.value)
         with pytest.raises(DatabaseError, match="not connected"):
             connection()
     assert not store.exists()
@@ -92,7 +94,7 @@ def test_a_bare_mount_point_is_not_the_store(database, store, arguments):
         waits.append(str(error))
         store.mkdir() if len(waits) == 1 else (store.rmdir(), away.rename(store))
 
-    server.patiently(lambda: p.connect(**arguments), threading.Event(), waiting)
+    server.retry_transient(lambda: p.connect(**arguments), threading.Event(), waiting)
     assert "is not a folder" in waits[0] and "does not hold databases/" in waits[1]
     check_store()
 

@@ -11,9 +11,9 @@ import time
 import psutil
 import pytest
 
-from pipeline import supervisor
-from pipeline.training import Training
-from pipeline.work import LostJob, Worker
+from pipeline.tables.training import Training
+from pipeline.workers import supervisor
+from pipeline.workers.registry import LostJob, Worker
 from tests.pipeline.workers import Laboratory, jobs, submission, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_classes_allowed")
@@ -118,7 +118,7 @@ def supervising(handler) -> subprocess.Popen[str]:
     """Start a supervisor of one process that says that it lives, under a handler of SIGHUP."""
     living = (sys.executable, "-c", "import time; print('there', flush=True); time.sleep(300)")
     program = (
-        "from pipeline.supervisor import Supervisor; "
+        "from pipeline.workers.supervisor import Supervisor; "
         f"raise SystemExit(Supervisor(1, [], command={living!r}).run())"
     )
     return subprocess.Popen(

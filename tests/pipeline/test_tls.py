@@ -6,7 +6,7 @@ import datajoint as dj
 import pytest
 
 import pipeline
-from pipeline import database as connections
+from pipeline.database import connection as connections
 from tests.middlemen import certificate, postgresql_with_tls, without_tls
 
 
@@ -81,7 +81,7 @@ def test_the_second_connection_is_encrypted_too(with_tls, arguments):
         assert cipher(connections.connection()) and cipher(second)
         second.close()
     finally:
-        pipeline.schemas.drop()
+        pipeline.database.schemas.drop()
         pipeline.disconnect()
 
 

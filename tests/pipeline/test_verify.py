@@ -10,10 +10,10 @@ from datajoint.storage import StorageBackend
 from typer.testing import CliRunner
 
 import pipeline
-from models.exchange import write_network
-from pipeline import verify as module
-from pipeline.cli import app
-from pipeline.verify import verify
+from models.files.exchange import write_network
+from pipeline.cli.commands import app
+from pipeline.upkeep import verify as module
+from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
 
 

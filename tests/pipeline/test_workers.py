@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from pipeline.performance import Validation
-from pipeline.training import Training
-from pipeline.work import Errand, LostJob, Worker
-from pipeline.worker import fill
+from pipeline.tables.performance import Validation
+from pipeline.tables.training import Training
+from pipeline.workers.registry import Errand, LostJob, Worker
+from pipeline.workers.worker import fill
 from tests.pipeline.workers import (
     Laboratory,
     assert_all_right,

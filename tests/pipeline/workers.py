@@ -23,16 +23,16 @@ import numpy as np
 from typer.testing import CliRunner
 
 from models import NetworkConfig, TrainingConfig, train_cohort
-from models.rnn_torch import WEIGHTS
-from pipeline import database
-from pipeline.cli import app
-from pipeline.computed import COMPUTED
-from pipeline.network import NetworkParams
-from pipeline.performance import VALIDATION_SEED
-from pipeline.queue import Queue
-from pipeline.task import Task
-from pipeline.training import Cohort, Training, TrainingParams
-from pipeline.work import LostJob, Worker
+from models.network.rnn_torch import WEIGHTS
+from pipeline.cli.commands import app
+from pipeline.database import connection as database
+from pipeline.tables.computed import COMPUTED
+from pipeline.tables.network import NetworkParams
+from pipeline.tables.performance import VALIDATION_SEED
+from pipeline.tables.task import Task
+from pipeline.tables.training import Cohort, Training, TrainingParams
+from pipeline.workers.queue import Queue
+from pipeline.workers.registry import LostJob, Worker
 from tests.pipeline.own import Echo
 from tests.s3_server import S3Folder
 
@@ -113,7 +113,9 @@ def wait_until(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
 
 # Importing torch takes seconds: once for all processes.
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.pipeline.workers", "pipeline.cli", "pipeline.worker"])
+_forks.set_forkserver_preload(
+    ["tests.pipeline.workers", "pipeline.cli.commands", "pipeline.workers.worker"]
+)
 
 
 def _note_trainings(path: Path) -> None:

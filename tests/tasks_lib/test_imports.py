@@ -69,9 +69,9 @@ def test_what_an_allowed_package_imported_from_elsewhere_is_no_penalty(package):
     [
         (task_class, "tasks_lib.registry:create_task"),
         (task_class, "tasks_lib.base:Task"),
-        (penalties.get, "models.exchange:read_network"),
+        (penalties.get, "models.files.exchange:read_network"),
         (penalties.get, "models.penalties.registry:check"),
-        (penalties.get, "pipeline.schemas:drop"),
+        (penalties.get, "pipeline.database.schemas:drop"),
         (penalties.get, "os:system"),
         (penalties.get, "builtins:exec"),
         (task_class, "subprocess:Popen"),

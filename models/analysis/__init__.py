@@ -1,0 +1,1 @@
+"""The analyses of one network, each behind one class."""

@@ -1,0 +1,237 @@
+"""How well a network does its task: scores and the picture of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from tasks_lib import Task
+from tasks_lib.errors import ParameterError, check_int
+
+from ..network.rnn_numpy import RNNNumpy
+from ..performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
+from ..plots.trials import plot_trials
+
+ScoringFunction = Callable[[NDArray[Any], NDArray[Any]], float]
+
+
+@dataclass(frozen=True)
+class ConditionScores:
+    """Scores of one network on the trials of one kind (`Task.condition_kind`).
+
+    Attributes
+    ----------
+    condition : dict
+        What these trials have in common; empty where the task has one kind of trials.
+    n_trials : int
+        Number of trials.
+    mse : float
+        Mean squared error.
+    r2_pooled : float or None
+        R^2 pooled over these trials; None where their targets do not vary.
+    accuracy : float or None
+        Fraction of right choices; None where there is no right choice.
+    n_choice_trials : int
+        Number of trials that have a right choice.
+    """
+
+    condition: dict[str, Any]
+    n_trials: int
+    mse: float
+    r2_pooled: float | None
+    accuracy: float | None
+    n_choice_trials: int
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """Scores of one network on one set of trials.
+
+    Attributes
+    ----------
+    r2_pooled : float or None
+        R^2 pooled over trials; None where the targets do not vary.
+    r2_trial_mean : float or None
+        Mean over the trials whose own target varies.
+    n_r2_trials : int
+        Number of those trials.
+    mse : float
+        Mean squared error.
+    accuracy : float or None
+        Fraction of right choices; None where the task has no choices.
+    n_choice_trials : int
+        Number of trials that have a right choice.
+    n_trials : int
+        Number of trials.
+    by_condition : tuple of ConditionScores
+        The same for each kind of trials, in the order in which they come.
+    """
+
+    r2_pooled: float | None
+    r2_trial_mean: float | None
+    n_r2_trials: int
+    mse: float
+    accuracy: float | None
+    n_choice_trials: int
+    n_trials: int
+    by_condition: tuple[ConditionScores, ...] = ()
+
+
+class PerformanceAnalyzer:
+    """Scores and trial plots of a network on a task.
+
+    Parameters
+    ----------
+    rnn : RNNNumpy
+    task : Task
+    """
+
+    def __init__(self, rnn: RNNNumpy, task: Task) -> None:
+        for field in ("n_inputs", "n_outputs"):
+            if getattr(rnn, field) != getattr(task, field):
+                raise ParameterError(
+                    field,
+                    getattr(rnn, field),
+                    f"the task has {getattr(task, field)}",
+                    "analyse the network with the task that it was trained on",
+                )
+        self.rnn = rnn
+        self.task = task
+
+    def get_validation_score(
+        self,
+        scoring_function: ScoringFunction,
+        input_batch: ArrayLike,
+        target_batch: ArrayLike,
+        mask: ArrayLike | None = None,
+        noise: bool = False,
+    ) -> float:
+        """Return the mean over trials of a score.
+
+        Parameters
+        ----------
+        scoring_function : callable (predicted, target) -> float
+            Called for each trial with arrays (n_outputs, masked steps), the prediction first, as
+            in trainRNNbrain (scikit-learn's scores want the target first).
+        input_batch : array (n_inputs, T, B)
+        target_batch : array (n_outputs, T, B)
+        mask : array of int, optional
+            Steps that count; the task's by default.
+        noise : bool
+            Whether the network runs with its noise.
+        """
+        _, outputs = self.rnn.run(input_batch, noise=noise)
+        targets = np.asarray(target_batch)
+        steps = np.asarray(self.task.mask if mask is None else mask)
+        scores = [
+            scoring_function(outputs[:, steps, b], targets[:, steps, b])
+            for b in range(targets.shape[2])
+        ]
+        return float(np.mean(scores))
+
+    def validate(self, noise: bool = False, n_repeats: int = 1) -> ValidationScores:
+        """Score the network on the task's batches, freshly drawn from the task's seed.
+
+        Parameters
+        ----------
+        noise : bool
+            Whether the network runs with its noise.
+        n_repeats : int
+            Number of batches.
+        """
+        check_int("n_repeats", n_repeats, minimum=1)
+        self.task.reset()
+        batches = [self.task.get_batch() for _ in range(n_repeats)]
+        inputs = np.concatenate([b[0] for b in batches], axis=2)
+        targets = np.concatenate([b[1] for b in batches], axis=2)
+        conditions = [c for b in batches for c in b[2]]
+        _, outputs = self.rnn.run(inputs, noise=noise)
+        by_trial = r2_by_trial(outputs, targets, self.task.mask)
+        defined = by_trial[np.isfinite(by_trial)]
+        choices, right = self.task.get_choices(outputs), self.task.get_choices(targets)
+
+        def scores(trials: slice | list[int]) -> dict[str, Any]:
+            y, t = outputs[:, :, trials], targets[:, :, trials]
+            accuracy, n_choice_trials = None, 0
+            if choices is not None and right is not None:
+                accuracy, n_choice_trials = choice_accuracy(choices[trials], right[trials])
+            return {
+                "n_trials": int(t.shape[2]),
+                "mse": mean_squared_error(y, t, self.task.mask),
+                "r2_pooled": r2_pooled(y, t, self.task.mask),
+                "accuracy": accuracy,
+                "n_choice_trials": n_choice_trials,
+            }
+
+        kinds: dict[str, tuple[dict[str, Any], list[int]]] = {}
+        for trial, condition in enumerate(conditions):
+            kind = self.task.condition_kind(condition)
+            kinds.setdefault(repr(sorted(kind.items())), (kind, []))[1].append(trial)
+        return ValidationScores(
+            **scores(slice(None)),
+            r2_trial_mean=float(defined.mean()) if defined.size else None,
+            n_r2_trials=int(defined.size),
+            by_condition=tuple(
+                ConditionScores(kind, **scores(trials)) for kind, trials in kinds.values()
+            ),
+        )
+
+    def plot_trials(
+        self,
+        input_batch: ArrayLike | None = None,
+        target_batch: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        n_trials: int = 6,
+        noise: bool = True,
+        seed: int = 0,
+    ) -> Figure:
+        """Plot predicted (solid) and target (dashed, masked steps) outputs of some trials.
+
+        Parameters
+        ----------
+        input_batch, target_batch : array (channels, T, B), optional
+            Trials to choose from; the task's batch by default.
+        mask : array of int, optional
+            Steps of the target that are drawn; the task's by default.
+        n_trials : int
+            Number of trials drawn, at random by ``seed``.
+        noise : bool
+            Whether the network runs with its noise.
+        """
+        titles: list[str] | None = None
+        if input_batch is None or target_batch is None:
+            self.task.reset()
+            inputs, targets, conditions = self.task.get_batch()
+            titles = [describe_condition(c) for c in conditions]
+        else:
+            inputs, targets = np.asarray(input_batch), np.asarray(target_batch)
+        n_all = inputs.shape[2]
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.permutation(n_all)[: min(n_trials, n_all)])
+        _, outputs = self.rnn.run(inputs[:, :, chosen], noise=noise)
+        return plot_trials(
+            outputs,
+            targets[:, :, chosen],
+            self.task.mask if mask is None else mask,
+            dt=self.rnn.equation.dt,
+            titles=None if titles is None else [titles[i] for i in chosen],
+            output_names=self.task.output_names,
+        )
+
+
+def describe_condition(condition: dict[str, Any]) -> str:
+    """Return a short title for a trial from the plain values of its condition."""
+    plain = {
+        key: value
+        for key, value in condition.items()
+        if isinstance(value, (str, bool, int, float, np.number))
+    }
+    items = (
+        f"{k.replace('_', ' ')} {v:g}" if not isinstance(v, str) else v for k, v in plain.items()
+    )
+    return ", ".join(list(items)[:3])

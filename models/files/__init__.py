@@ -1,0 +1,1 @@
+"""Networks in files: our own formats and those of other programs."""

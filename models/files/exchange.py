@@ -1,0 +1,313 @@
+"""Networks in files: read from and written to other programs.
+
+===========  =====================================================================================
+format       what the file holds
+===========  =====================================================================================
+seed-json    the parameters of trainRNNbrain (`models.files.trainrnnbrain`), and our ``config``
+seed-npz     the same fields as arrays; ``activation_args`` and ``config`` as JSON text
+npz          ``W_rec W_inp W_out b_rec x_init`` and ``config``, a JSON text of `NetworkConfig`
+state_dict   a PyTorch state_dict of the same five tensors; the configuration is a plain dict in
+             its metadata, ``torch.load(path, weights_only=True)._metadata[""]["config"]``
+===========  =====================================================================================
+
+Every format gives back the same network, to the bit. No pickle is ever read: an array of Python
+objects is refused, and PyTorch reads tensors and plain values only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks_lib.errors import ParameterError, check_choice
+
+from ..machine.atomic_file import write_atomically
+from ..network.config import NetworkConfig
+from ..network.connectivity import Float, block_signs, dale_signs
+from ..network.rnn_numpy import RNNNumpy, as_weights
+from ..network.rnn_torch import WEIGHTS, RNNTorch
+from .trainrnnbrain import (
+    BIAS_FIELDS,
+    STATE_FIELDS,
+    bias_range,
+    block_masks,
+    config_from_seed,
+    keep_what_holds,
+    required,
+    seed_fields,
+)
+from .weight_files import read_bytes, read_fields, read_run
+
+FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
+
+
+@dataclass(frozen=True)
+class ImportedNetwork:
+    """A network from a file.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+        Its parameters; constraints are declared only where the weights keep them.
+    weights : dict
+        W_rec (N, N), W_inp (N, n_inputs), W_out (n_outputs, N), b_rec (N,), x_init (N,), float64,
+        finite, as they are in the file.
+    format : str
+        One of `FORMATS`.
+    sha256 : str
+        Of the file.
+    notes : tuple of str
+        What the file does not say, or says and `NetworkConfig` cannot.
+    """
+
+    config: NetworkConfig
+    weights: dict[str, Float]
+    format: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels."""
+        return self.weights["W_inp"].shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output channels."""
+        return self.weights["W_out"].shape[0]
+
+    def to_numpy(self, seed: int | None = None) -> RNNNumpy:
+        """Return the network for analysis."""
+        return RNNNumpy(**self.weights, **vars(self.config.equation), seed=seed)
+
+    def to_torch(self, **options: Any) -> RNNTorch:
+        """Return the network for training, its constraints in force.
+
+        Parameters
+        ----------
+        options
+            seeds, device, dtype of `RNNTorch`.
+        """
+        config = self.config
+        given: dict[str, Any] = {**self.weights, **vars(config.equation), **options}
+        return RNNTorch(
+            masks=block_masks(config, self.weights),
+            signs=dict(block_signs(config, self.n_inputs, self.n_outputs)),
+            constraint_method=config.constraint_method,
+            bias_range=(config.bias_min, config.bias_max),
+            dale=dale_signs(config),
+            exc_to_inh_ratio=config.exc_to_inh_ratio,
+            **given,
+        )
+
+
+# Reading ---------------------------------------------------------------------------------------
+
+
+def read_network(path: str | Path, config_path: str | Path | None = None) -> ImportedNetwork:
+    """Read a network from a file of any of the formats; its content says which.
+
+    Parameters
+    ----------
+    path : str or Path
+    config_path : str or Path, optional
+        The configuration (YAML) that trainRNNbrain saved beside its parameters: the noise levels,
+        and what else the file does not say.
+
+    Raises
+    ------
+    ParameterError
+        Where the file cannot be read, is a pickle, lacks weights, or holds weights or parameters
+        that are not those of a network; where the configuration is that of another network.
+    """
+    content = read_bytes("FILE", path)
+    notes: list[str] = []
+    kind, found = read_fields(content, str(path), notes)
+    ours = found.pop("config", None)
+    if ours is not None and config_path is not None:
+        raise ParameterError(
+            "config", str(config_path), "the file holds its own configuration", "leave it out"
+        )
+    run = {} if config_path is None else read_run(config_path)
+    for name, value in run.items():
+        if name not in found or found[name] is None:
+            found[name] = value
+        elif not _same(found[name], value):
+            raise ParameterError(
+                f"config.{name}",
+                value,
+                f"the file of weights says {found[name]!r}",
+                "give the configuration of the same run",
+            )
+    weights = _weights(found)
+    if ours is not None:
+        config = _own_config(ours, found, weights)
+    else:
+        if kind == "state_dict":
+            # A module's parameters need not be the weights that it runs with.
+            raise ParameterError(
+                "config", None, "is not in the state_dict", "give a params JSON or an npz file"
+            )
+        if kind == "npz":
+            # The seed's npz files leave it out for both forms: a default would be a guess.
+            required(found, "equation_type")
+        config = config_from_seed(found, weights, notes)
+    if kind == "npz" and "x_init" not in found:
+        kind = "seed-npz"
+    config = keep_what_holds(config, weights, notes)
+    digest = hashlib.sha256(content).hexdigest()
+    return ImportedNetwork(config, weights, kind, digest, tuple(notes))
+
+
+def _same(one: Any, other: Any) -> bool:
+    numbers = (int, float)
+    if isinstance(one, numbers) and isinstance(other, numbers):
+        return bool(np.isclose(one, other, rtol=1e-6, atol=0.0))  # float32 against float64
+    return bool(one == other)
+
+
+def _weights(found: dict[str, Any]) -> dict[str, Float]:
+    for name in ("W_rec", "W_inp", "W_out"):
+        if found.get(name) is None:
+            raise ParameterError(
+                name, None, "is not in the file", "give a file with W_rec, W_inp and W_out"
+            )
+    w_rec = _array("W_rec", found["W_rec"])
+    n = w_rec.shape[0] if w_rec.ndim else 0
+    given = bias_range(found) or (0.0, 0.0)
+    # Where the file leaves the bias out, it is the middle of its range, as for the seed.
+    bias = _first(found, BIAS_FIELDS, np.full(n, sum(given) / 2))
+    state = _first(found, STATE_FIELDS, np.zeros(n))
+    return {
+        "W_rec": as_weights("W_rec", w_rec, (n, n)),
+        "W_inp": as_weights("W_inp", _array("W_inp", found["W_inp"]), (n, None)),
+        "W_out": as_weights("W_out", _array("W_out", found["W_out"]), (None, n)),
+        "b_rec": as_weights("b_rec", _array("b_rec", bias).ravel(), (n,)),
+        "x_init": as_weights("x_init", _array("x_init", state).ravel(), (n,)),
+    }
+
+
+def _first(found: Mapping[str, Any], names: tuple[str, ...], default: Float) -> Any:
+    return next((found[name] for name in names if found.get(name) is not None), default)
+
+
+def _array(name: str, value: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, dtype=object)  # rows of unequal length
+    if array.dtype.kind not in "fiu":
+        raise ParameterError(name, value, "is not an array of numbers", "give rows of numbers")
+    return array
+
+
+def _own_config(ours: Any, found: Mapping[str, Any], weights: Mapping[str, Float]) -> NetworkConfig:
+    known = [f.name for f in fields(NetworkConfig)]
+    if not isinstance(ours, Mapping):
+        raise ParameterError("config", ours, "is not a set of fields", "write NetworkConfig's")
+    for name in ours:
+        if name not in known:
+            raise ParameterError(
+                f"config.{name}", ours[name], "does not exist", f"use {', '.join(known)}"
+            )
+    try:
+        config = NetworkConfig(**{"n_units": weights["W_rec"].shape[0], **ours})
+    except (TypeError, AttributeError) as error:
+        raise ParameterError("config", dict(ours), str(error), "mend the types") from None
+    if config.n_units != weights["W_rec"].shape[0]:
+        raise ParameterError(
+            "config.n_units",
+            config.n_units,
+            f"W_rec has {weights['W_rec'].shape[0]} units",
+            "give the configuration of these weights",
+        )
+    theirs = seed_fields(config, weights)
+    for name in ("tau", "dt", "gamma", "equation_type", "activation_args"):
+        if found.get(name) is not None and not _same(found[name], theirs[name]):
+            raise ParameterError(
+                name, found[name], f"config says {theirs[name]!r}", "change both, or remove config"
+            )
+    return config
+
+
+# Writing ---------------------------------------------------------------------------------------
+
+
+def write_network(
+    path: str | Path, rnn: RNNNumpy | RNNTorch, config: NetworkConfig, format: str = "npz"
+) -> Path:
+    """Write one network to a file, which is replaced whole where it exists.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; no ending is added.
+    rnn : RNNNumpy, or RNNTorch of one network
+        Its weights, written as float32 where that loses nothing, else as float64.
+    config : NetworkConfig
+        Its parameters.
+    format : {"npz", "state_dict", "seed-json", "seed-npz"}
+        See the module.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown format, several networks, or parameters that are not the network's.
+    """
+    check_choice("format", format, FORMATS)
+    if rnn.n_units != config.n_units or rnn.equation != config.equation:
+        raise ParameterError(
+            "config",
+            config.to_dict(),
+            "is not that of the network",
+            "give the configuration that the network was made with",
+        )
+    weights = in_fewest_bits(_weights_of(rnn))
+    target, settings = Path(path), config.to_dict()
+    named: dict[str, Any] = weights if format == "npz" else seed_fields(config, weights)
+    try:
+        if format == "state_dict":
+            state = OrderedDict((name, torch.from_numpy(w)) for name, w in weights.items())
+            state._metadata = {"": {"version": 1, "config": settings}}  # type: ignore[attr-defined]
+            write_atomically(target, lambda file: torch.save(state, file))
+        elif format == "seed-json":
+            text = json.dumps({**named, "config": settings}, indent=4, default=np.ndarray.tolist)
+            write_atomically(target, lambda file: file.write(text.encode()))
+        else:
+            texts = {n: json.dumps(v) for n, v in named.items() if isinstance(v, dict)}
+            whole = {**named, **texts, "config": json.dumps(settings)}
+            arrays = {n: v for n, v in whole.items() if v is not None}
+            write_atomically(target, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    except OSError as error:
+        raise ParameterError(
+            "PATH",
+            str(path),
+            error.strerror or str(error),
+            "name a file in a folder that you can write",
+        ) from None
+    return target
+
+
+def _weights_of(rnn: RNNNumpy | RNNTorch) -> dict[str, NDArray[Any]]:
+    if isinstance(rnn, RNNNumpy):
+        return {name: getattr(rnn, name) for name in WEIGHTS}
+    if rnn.n_networks != 1:
+        raise ParameterError(
+            "rnn", rnn.n_networks, "are several networks", "write rnn.to_numpy(index) of each"
+        )
+    return rnn.weights()
+
+
+def in_fewest_bits(weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return weights as float32 where that loses nothing, else as float64."""
+    single = all(np.array_equal(w, w.astype(np.float32)) for w in weights.values())
+    return {name: w.astype(np.float32 if single else np.float64) for name, w in weights.items()}

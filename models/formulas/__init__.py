@@ -1,0 +1,1 @@
+"""The formulas of a network: activation functions and the right-hand side."""

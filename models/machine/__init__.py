@@ -1,0 +1,1 @@
+"""What the machine gives: devices, threads, and files that are written whole."""

@@ -1,0 +1,1 @@
+"""What a network is: its parameters, its weights and constraints, and running it."""

@@ -1,0 +1,80 @@
+"""Figures of trials, at the size of a journal's column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from .style import FONT_SIZE, style_axes
+
+
+def plot_trials(
+    outputs: ArrayLike,
+    targets: ArrayLike,
+    mask: ArrayLike | None = None,
+    dt: float = 1.0,
+    titles: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Figure:
+    """Plot predicted (solid) and target (dashed, masked steps only) outputs, a panel a trial.
+
+    Parameters
+    ----------
+    outputs, targets : array (n_outputs, T, B)
+    mask : array of int, optional
+        Steps that count; the target is drawn there only. All by default.
+    dt : float
+        Duration of a step, for the time axis.
+    titles : sequence of B str, optional
+    output_names : sequence of str, optional
+    """
+    y, t = np.asarray(outputs), np.asarray(targets)
+    n_outputs, n_steps, n_trials = y.shape
+    steps = np.arange(n_steps) if mask is None else np.asarray(mask)
+    shown = np.full(t.shape, np.nan)
+    shown[:, steps] = t[:, steps]
+    n_columns = min(n_trials, 3)
+    n_rows = ceil(n_trials / n_columns)
+    figure = Figure(
+        figsize=(max(2.35 * n_columns, 3.5), 1.45 * n_rows + 0.55), layout="constrained"
+    )
+    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    time = dt * np.arange(n_steps)
+    low, high = min(y.min(), np.nanmin(shown)), max(y.max(), np.nanmax(shown))
+    margin = 0.05 * max(high - low, 1e-3)
+    names = output_names or [f"output {i}" for i in range(n_outputs)]
+    for b, axes in enumerate(panels):
+        if b >= n_trials:
+            axes.set_visible(False)
+            continue
+        for i in range(n_outputs):
+            color = colormaps["tab10"](i % 10)
+            axes.plot(time, y[i, :, b], color=color, lw=1.2, label=names[i])
+            axes.plot(time, shown[i, :, b], color=color, lw=1.2, ls="--", alpha=0.7)
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlim(0, time[-1] if n_steps > 1 else 1)
+        if titles is not None:
+            axes.set_title(titles[b])
+        if b % n_columns == 0:
+            axes.set_ylabel("output (a.u.)")
+        if b + n_columns >= n_trials:
+            axes.set_xlabel("time (units of dt)" if dt == 1 else "time")
+            axes.tick_params(labelbottom=True)
+        style_axes(axes)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(n_outputs, 4),
+        fontsize=FONT_SIZE - 1,
+        frameon=False,
+        title="solid: network, dashed: target",
+        title_fontsize=FONT_SIZE - 1,
+    )
+    return figure

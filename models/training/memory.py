@@ -1,0 +1,160 @@
+"""How much memory a training takes, before it starts, and how to divide one that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tasks_lib.errors import ParameterError
+
+from .. import penalties as penalty_registry
+from ..engine import default_back_end
+from ..machine.memory import SHARE, free_bytes, gib, more_memory
+from ..network.config import NetworkConfig
+from .config import TrainingConfig
+
+# Arrays (K, T, B, N) that each back end holds at its peak: with states, arguments of form s are
+# counted apart. Plain torch draws noise from words of 64 bits and keeps every intermediate.
+_ARRAYS = {"compiled": 1.0, "fused": 1.0, "plain": 5.0}
+_NOISE_ARRAYS = {"compiled": 0.0, "fused": 0.0, "plain": 8.0}
+# Arrays (T, B, N) of one network that a penalty's own graph holds at its peak.
+_GRAPH_ARRAYS = 6.0
+
+
+def bound_to_trajectories(penalties: Collection[str], training: TrainingConfig) -> list[str]:
+    """Return what in a training needs all trajectories at a time, by name."""
+    named = [
+        f"the penalty {name}" for name in penalties if penalty_registry.needs_trajectories(name)
+    ]
+    if training.dropout_rate and training.dropout_sampling == "participation":
+        named.append("dropout by participation")
+    if penalties and training.dropout_rate and training.dropout_kind == "dead":
+        named.append("penalties with dead units")
+    return named
+
+
+@dataclass(frozen=True)
+class TrainingSize:
+    """What the memory of a training depends on.
+
+    Attributes
+    ----------
+    network, training : NetworkConfig, TrainingConfig
+    n_inputs, n_outputs, n_steps, n_trials : int
+        Shape of a batch.
+    device : torch.device
+    dtype : torch.dtype
+    """
+
+    network: NetworkConfig
+    training: TrainingConfig
+    n_inputs: int
+    n_outputs: int
+    n_steps: int
+    n_trials: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def _penalties(self) -> dict[str, dict[str, object]]:
+        return {k: p for k, p in self.training.penalties.items() if p["weight"] > 0}
+
+    @property
+    def bound_to_trajectories(self) -> list[str]:
+        """What in the training needs all trajectories at a time, by name."""
+        return bound_to_trajectories(self._penalties, self.training)
+
+    def bytes_needed(self, n_networks: int, trials_at_once: int | None = None) -> int:
+        """Estimate the peak of a training of K networks.
+
+        Parameters
+        ----------
+        n_networks : int
+        trials_at_once : int, optional
+            Trials whose trajectories are held; all by default.
+        """
+        n, size = self.network.n_units, self.dtype.itemsize
+        back_end = default_back_end(self.device, n, self.dtype)
+        terms = self._penalties
+        n_adjoints = 1
+        if terms and (self.training.task_safe_gradients or self.training.monitor):
+            n_adjoints = 1 + (len(terms) if self.training.monitor else 1)
+        arrays = _ARRAYS[back_end] + (self.network.equation_type == "s")
+        if self.network.sigma_rec:
+            arrays += _NOISE_ARRAYS[back_end]
+        if back_end != "compiled":
+            arrays += 2.0 * n_adjoints  # their adjoints are kept, for products over all steps
+        graph = 0.0
+        has_statistics = any(penalty_registry.statistics(k, p["args"]) for k, p in terms.items())  # type: ignore[arg-type]
+        if self.bound_to_trajectories or (has_statistics and back_end != "compiled"):
+            arrays += n_adjoints
+            graph = _GRAPH_ARRAYS
+        trials = min(trials_at_once or self.n_trials, self.n_trials)
+        of_units = self.n_steps * trials * n
+        of_channels = (
+            self.n_steps
+            * self.n_trials
+            * (4 * self.n_inputs + (6 + 2 * n_adjoints) * self.n_outputs)
+        )
+        of_weights = (10 + 10 * n_adjoints) * n * (n + self.n_inputs + self.n_outputs + 2)
+        each = arrays * of_units + of_channels + of_weights
+        return int(size * (n_networks * each + graph * of_units))
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a training is divided.
+
+    Attributes
+    ----------
+    networks_at_once : int
+    trials_at_once : int or None
+        Trials whose trajectories are held at a time; None for all.
+    """
+
+    networks_at_once: int
+    trials_at_once: int | None = None
+
+
+def plan_memory(size: TrainingSize, n_networks: int, free: int | None = None) -> MemoryPlan:
+    """Divide a training so that it fits.
+
+    Networks first: as many as fit are trained at once. Where not even one does, its trajectories
+    are held for some trials at a time, and run twice.
+
+    Raises
+    ------
+    ParameterError
+        Where one network does not fit however divided; it says what would.
+    """
+    allowed = SHARE * (free_bytes(size.device) if free is None else free)
+    one = size.bytes_needed(1)
+    if one <= allowed:
+        more = size.bytes_needed(2) - one  # each further network's
+        return MemoryPlan(min(n_networks, 1 + int((allowed - one) // max(more, 1))))
+    bound = size.bound_to_trajectories
+    trials = size.n_trials
+    while trials > 1:
+        trials = -(-trials // 2)
+        if size.bytes_needed(1, trials) <= allowed and not bound:
+            return MemoryPlan(1, trials)
+    raise ParameterError(
+        "n_units",
+        size.network.n_units,
+        f"one network on batches of {size.n_trials} trials of {size.n_steps} steps takes about "
+        f"{gib(one)}, and {gib(allowed)} of what is free may be used",
+        _remedy(size, bound, allowed),
+    )
+
+
+def _remedy(size: TrainingSize, bound: Sequence[str], allowed: float) -> str:
+    if bound and size.bytes_needed(1, 1) <= allowed:
+        trials = max(t for t in range(1, size.n_trials) if size.bytes_needed(1, t) <= allowed)
+        return (
+            f"leave out {' and '.join(bound)}, which need all trajectories at a time, or give "
+            f"batches of at most {trials} trials"
+        )
+    needed = size.bytes_needed(1, 1 if not bound else None)
+    return more_memory(needed)

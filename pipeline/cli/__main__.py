@@ -1,0 +1,5 @@
+"""``python -m pipeline.cli`` is ``rnn``."""
+
+from . import main
+
+main()

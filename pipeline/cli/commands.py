@@ -1,0 +1,216 @@
+"""The command line: ``rnn``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from tasks_lib.errors import ParameterError
+
+from . import upkeep, work  # noqa: F401  (their commands)
+from .base import (
+    ItsNetwork,
+    ItsSeed,
+    ItsTask,
+    ItsTraining,
+    announce,
+    app,
+    console,
+    errors,
+    key_restriction,
+    refusal,
+    session,
+)
+
+
+@app.callback()
+def _import_from_here(
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="A package of your own whose tasks and penalties rows may name; repeatable, and "
+            "added to RNN_ALLOWED_PACKAGES.",
+        ),
+    ] = None,
+) -> None:
+    # Classes of a user's own may lie in the current directory; last, so that they hide nothing.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if allow:
+        from pipeline.tables.allowed_imports import allow as allow_packages
+
+        try:
+            allow_packages(allow)
+        except ParameterError as error:
+            raise refusal(error) from None
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def print_reports(reports: list[Any]) -> None:
+    """Print the table of networks."""
+    table = Table(title=None)
+    table.add_column("network", overflow="fold")
+    headings = ("R²", "accuracy", "fixed points by unstable modes", "max Re λ", "seconds")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for r in reports:
+        by_modes = ", ".join(f"{modes}: {n}" for modes, n in r.by_unstable_modes.items())
+        table.add_row(
+            r.name if r.status == "finished" else f"{r.name} ({r.status})",
+            _number(r.r2, 4),
+            _number(r.accuracy),
+            by_modes or "none",
+            _number(r.max_eigenvalue, 4),
+            _number(r.seconds, 1),
+        )
+    console.print(table)
+
+
+@app.command()
+def demo(
+    figures: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("demo_figures"),
+) -> None:
+    """Enter a decision-making task, train four networks and analyse them."""
+    with session():
+        from pipeline.cli.demo import REQUIRED_R2, run_demo
+
+        result = run_demo(figures, announce=announce)
+        print_reports(result.reports)
+        for name, key, message in result.errors:
+            errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
+        if result.made:
+            console.print(f"{result.made} rows computed in {result.seconds:.0f} s.")
+        elif not result.errors:
+            console.print(f"Everything was done already ({result.seconds:.1f} s).")
+        console.print(f"{len(result.figures)} figures in {figures.resolve()}", soft_wrap=True)
+        for r in result.failures:
+            errors.print(
+                f"error: {r.name} reached a noise-free R² of {_number(r.r2, 4)}, "
+                f"below {REQUIRED_R2}",
+                style="red",
+                markup=False,
+            )
+        if result.errors or result.failures or not result.reports:
+            raise typer.Exit(1)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="YAML file of tasks, parameters and cohorts.")],
+) -> None:
+    """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
+    with session() as pipeline:
+        for section, n in pipeline.submit(pipeline.read_submission(file)).items():
+            console.print(f"{section}: {n} new")
+
+
+@app.command()
+def show(
+    task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Write their figures here.")] = None,
+) -> None:
+    """Print trained networks with their scores and fixed points."""
+    with session():
+        from pipeline.cli.report import export_figures, network_reports
+
+        restriction = key_restriction(task)
+        reports = network_reports(restriction)
+        if not reports:
+            console.print("No trained networks." if task is None else f"No networks of {task}.")
+            return
+        print_reports(reports)
+        if figures is not None:
+            written = export_figures(figures, restriction)
+            console.print(f"{len(written)} figures in {figures.resolve()}", soft_wrap=True)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="Params JSON or npz of trainRNNbrain, our npz, or a state_dict.")
+    ],
+    task: Annotated[str, typer.Option(help="The task that the network was trained on.")],
+    network: Annotated[str | None, typer.Option(help="Name for its parameters.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
+) -> None:
+    """Enter a network that was trained elsewhere."""
+    with session() as pipeline:
+        key = pipeline.import_network(file, task, network, config)
+        name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
+        r2 = (pipeline.Training.Network & key).fetch1("r2")
+        console.print(f"{name} seed {key['seed']}: noise-free R² {_number(r2, 4)}", soft_wrap=True)
+        for note in (pipeline.Training.Source & key).fetch1("notes"):
+            console.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="File to write; replaced where it exists.")],
+    task: ItsTask,
+    network: ItsNetwork,
+    training: ItsTraining,
+    seed: ItsSeed,
+    format: Annotated[str, typer.Option(help="npz, state_dict, seed-json or seed-npz.")] = "npz",
+) -> None:
+    """Write a network to a file."""
+    with session() as pipeline:
+        key = {**key_restriction(task, network, training), "seed": seed}
+        written = pipeline.export_network(key, path, format)
+        console.print(f"{written}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def check_task(
+    name: Annotated[str, typer.Argument(help='"package.module:ClassName", or a task from here.')],
+    params: Annotated[str, typer.Option(help="Arguments of the class, as JSON.")] = "{}",
+) -> None:
+    """Say what is wrong with a task of your own, or what it is; needs no database."""
+    from tasks_lib.summary import check_and_summarise
+
+    try:
+        summary = check_and_summarise(name, params)
+    except ParameterError as error:
+        raise refusal(error) from None
+    for what, value in summary.items():
+        console.print(f"{what}: {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def summary(
+    task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
+    r2: Annotated[float, typer.Option(help="A network solves its task with this R²,")] = 0.9,
+    accuracy: Annotated[float, typer.Option(help="and this accuracy, if it has choices.")] = 0.95,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
+    with session():
+        from pipeline.cli.report import cohort_reports, markdown_table, summary_rows
+
+        restriction = key_restriction(task)
+        headings, rows = summary_rows(cohort_reports(restriction, r2, accuracy))
+        if not rows:
+            console.print("No trained networks." if task is None else f"No networks of {task}.")
+        elif markdown:
+            print(markdown_table(headings, rows))
+        else:
+            table = Table()
+            for number, heading in enumerate(headings):
+                justify = "left" if number < 3 else "right"
+                table.add_column(heading, justify=justify, overflow="fold")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

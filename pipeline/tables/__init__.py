@@ -1,0 +1,1 @@
+"""What is stored: parameters, trained networks and all that is computed of them."""

@@ -1,0 +1,232 @@
+"""Slow manifolds of trained networks: lines, rings and sheets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datajoint as dj
+import numpy as np
+
+from models import ContinuousAttractor as Manifold
+from models import DynamicSystemAnalyzer, ManifoldSettings, explain, isolated, plot_manifolds
+
+from ..database import schemas
+from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
+from .network import NetworkParams
+from .parameters import CheckedSettings
+from .performance import VALIDATION_SEED, fetch_network
+from .task import Task
+from .training import Training, load_network
+
+
+@schemas.dynamics
+class ManifoldParams(CheckedSettings, dj.Lookup):
+    definition = """
+    # what counts as a slow manifold, and how it is followed
+    manifold_search : varchar(64)  # readable name
+    ---
+    slow          : float64  # largest |F|, as a fraction of the manifold's length per tau
+    gap           : float64  # largest ratio of rates along it to rates across it
+    leak          : float64  # largest part of F across it, as a fraction of F
+    n_samples     : int32    # samples along a line or ring
+    reach         : float64  # how far from the states it is followed, in their scale
+    max_dimension : int32    # largest dimension that is looked for
+    """
+
+    contents = (
+        {
+            "manifold_search": "default",
+            "slow": 0.05,
+            "gap": 0.5,
+            "leak": 0.2,
+            "n_samples": 100,
+            "reach": 1.5,
+            "max_dimension": 2,
+        },
+    )
+
+    @classmethod
+    def build(cls, row: dict[str, Any]) -> ManifoldSettings:
+        """Return the settings that a row describes."""
+        return ManifoldSettings(**{k: v for k, v in row.items() if k not in cls().primary_key})
+
+
+@schemas.dynamics
+class ContinuousAttractor(dj.Computed):
+    definition = """
+    # slow manifolds of a network at a constant input
+    -> FixedPoints
+    -> ManifoldParams
+    ---
+    n_manifolds : int32          # lines, rings and sheets found
+    n_explained : int32          # fixed points that lie on one of them
+    n_isolated  : int32          # and that lie on none
+    explanation : varchar(1000)  # the same in words
+    """
+
+    class Manifold(dj.Part):
+        definition = """
+        # one slow manifold
+        -> master
+        manifold : int32             # number, larger ones first
+        ---
+        dimension         : int32        # 1: line or ring, 2: sheet
+        topology          : varchar(32)  # open line, ring, sheet, closed surface or volume
+        manifold_length   : float64      # arc length; largest distance within a sheet
+        max_speed         : float64      # largest |F| on it, per tau
+        relative_speed    : float64      # the same over its length: 1 / shortest time to cross it
+        n_stable_along    : int32        # points that the drift along it leads to
+        n_unstable_along  : int32        # points that the drift along it leads away from
+        n_members         : int32        # points of the set that lie on it
+        n_across_unstable : int32        # modes across it that grow; 0: it attracts
+        null_space_fraction=null   : float64  # share of its variance that W_out does not read
+        tangent_null_fraction=null : float64  # share of its tangents that W_out does not read
+        chance_null_fraction       : float64  # share of a random direction
+        ends               : varchar(64) # why it was followed no further, comma separated
+        samples            : <npy@main>  # states along it (M, N)
+        sample_positions   : <npy@main>  # arc length, or coordinates on a sheet (M, d)
+        sample_tangents    : <npy@main>  # orthonormal (M, d, N)
+        sample_speed       : <npy@main>  # |F| (M,)
+        sample_drift       : <npy@main>  # F along each tangent (M, d)
+        sample_across      : <npy@main>  # |F| across (M,)
+        sample_eigenvalues : <npy@main>  # (M, N) complex, by real part, descending, per tau
+        sample_outputs     : <npy@main>  # readout (M, n_outputs)
+        member_points      : <npy@main>  # numbers of the points of the set on it (K,)
+        """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch parameters and references to the weights; of the points the row of their set.
+
+        What is fetched is compared before and after the search, number by number: the counts and
+        the time of the search are another set's wherever the points are.
+        """
+        return (
+            (FixedPoints & key).fetch1(),
+            (Training.Network & key).fetch1(),
+            (NetworkParams & key).fetch1(),
+            (Task & key).fetch1(),
+            (ManifoldParams & key).fetch1(),
+        )
+
+    def make_compute(
+        self,
+        key: dict[str, Any],
+        set_row: dict[str, Any],
+        network_row: dict[str, Any],
+        params_row: dict[str, Any],
+        task_row: dict[str, Any],
+        settings_row: dict[str, Any],
+    ) -> tuple[Any, ...]:
+        """Follow the manifolds of one network at one input."""
+        found = (FixedPoints & {name: set_row[name] for name in FixedPoints.primary_key}).load()
+        rnn = load_network(network_row, NetworkParams.build(params_row))
+        task = Task.build(task_row, seed=VALIDATION_SEED)
+        analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
+        settings = ManifoldParams.build(settings_row)
+        return found, analyzer.get_manifolds(found.input, found, settings)
+
+    def make_insert(self, key: dict[str, Any], found: Any, manifolds: Any) -> None:
+        """Insert the manifolds, and what they explain of the points."""
+        alone = int(isolated(found, manifolds).sum())
+        self.insert1(
+            {
+                **key,
+                "n_manifolds": len(manifolds),
+                "n_explained": len(found) - alone,
+                "n_isolated": alone,
+                "explanation": explain(found, manifolds),
+            }
+        )
+        self.Manifold.insert(
+            {**key, "manifold": i, **_row(manifold)} for i, manifold in enumerate(manifolds)
+        )
+
+    def load(self) -> list[Manifold]:
+        """Return the manifolds of the one row that this query selects, as they were found."""
+        row = self.fetch1()
+        key = {name: row[name] for name in self.primary_key}
+        vector = np.asarray((Task.Input & key).fetch1("input_vector"))
+        parts = (ContinuousAttractor.Manifold & key).to_dicts(order_by="manifold")
+        return [_manifold(part, vector) for part in parts]
+
+
+# Fields of the dataclass under other names in the table: joins must not confuse them with those of
+# points.
+_NUMBERS = {
+    "dimension": "dimension",
+    "topology": "topology",
+    "length": "manifold_length",
+    "n_stable": "n_stable_along",
+    "n_unstable": "n_unstable_along",
+    "n_transverse_unstable": "n_across_unstable",
+    "chance_null_fraction": "chance_null_fraction",
+}
+_FRACTIONS = ("null_space_fraction", "tangent_null_fraction")
+_ARRAYS = {
+    "points": "samples",
+    "positions": "sample_positions",
+    "tangents": "sample_tangents",
+    "speed": "sample_speed",
+    "drift": "sample_drift",
+    "across": "sample_across",
+    "eigenvalues": "sample_eigenvalues",
+    "outputs": "sample_outputs",
+    "members": "member_points",
+}
+
+
+def _row(manifold: Manifold) -> dict[str, Any]:
+    fractions = {name: getattr(manifold, name) for name in _FRACTIONS}
+    return {
+        **{column: getattr(manifold, name) for name, column in _NUMBERS.items()},
+        **{name: finite_or_null(v) for name, v in fractions.items()},
+        **{column: getattr(manifold, name) for name, column in _ARRAYS.items()},
+        "max_speed": float(manifold.speed.max()),
+        "relative_speed": manifold.relative_speed,
+        "n_members": len(manifold.members),
+        "ends": ",".join(manifold.ends),
+    }
+
+
+def _manifold(row: dict[str, Any], vector: np.ndarray) -> Manifold:
+    return Manifold(
+        **{name: row[column] for name, column in _NUMBERS.items()},
+        **{name: np.nan if row[name] is None else row[name] for name in _FRACTIONS},
+        **{name: np.asarray(row[column]) for name, column in _ARRAYS.items()},
+        ends=tuple(filter(None, row["ends"].split(","))),  # a closed surface has none
+        input=vector,
+    )
+
+
+@schemas.dynamics
+class ContinuousAttractorPlot(dj.Computed):
+    definition = """
+    # picture of a network's slow manifolds at all inputs of its task, and of the drift along them
+    -> Training.Network
+    -> FixedPointParams
+    -> ManifoldParams
+    ---
+    figure : <figure@main>
+    """
+
+    @property
+    def key_source(self) -> Any:
+        """Networks looked at at every input of their task, with a manifold at one of them."""
+        wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
+        keys = Training.Network.proj() * FixedPointParams.proj() * ManifoldParams.proj()
+        sets = keys.aggr(ContinuousAttractor.proj(), n_done="count(*)")
+        done = (sets * wanted & "n_done = n_wanted").proj()
+        return done & ContinuousAttractor.Manifold.proj()
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Plot the manifolds of one network."""
+        rnn, task = fetch_network(key)
+        states, _ = rnn.run(task.get_batch()[0])
+        names = (ContinuousAttractor & key).to_arrays("input_name", order_by="input_name")
+        here = {name: {**key, "input_name": name} for name in names}
+        figure = plot_manifolds(
+            {name: (ContinuousAttractor & one).load() for name, one in here.items()},
+            points={name: (FixedPoints & one).load() for name, one in here.items()},
+            trajectories=states,
+        )
+        self.insert1({**key, "figure": figure})

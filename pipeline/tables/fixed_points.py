@@ -1,0 +1,225 @@
+"""Fixed points of trained networks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import datajoint as dj
+import numpy as np
+
+from models import DynamicSystemAnalyzer, FixedPointSet
+from models.fixed_points import SearchSettings, search_settings
+
+from ..database import schemas
+from .network import NetworkParams
+from .parameters import CheckedSettings
+from .performance import VALIDATION_SEED, finished_networks
+from .task import Task
+from .training import Training, load_network
+
+# Settings under other names in the table: it must join with the tables of sets and of validations.
+_FIELDS = {"start_noise": "noise", "coverage_goal": "coverage"}
+
+
+@schemas.dynamics
+class FixedPointParams(CheckedSettings, dj.Lookup):
+    definition = """
+    # how fixed points are searched
+    search_name   : varchar(64)             # readable name
+    ---
+    mode          : enum('exact', 'approx')  # roots of F, or local minima of |F|^2 / 2
+    n_starts      : int32    # starts of each round; the first from the network's own trajectories
+    max_starts    : int32    # budget of starts over all rounds
+    start_noise   : float64  # spread added to starts, in units of the states' own spread
+    coverage_goal : float64  # Good-Turing coverage that counts as complete
+    fun_tol       : float64  # exact: largest |F|; approx: largest |F|^2 / 2
+    diff_cutoff   : float64  # points closer than this are one
+    eig_cutoff    : float64  # largest real part within +- this: marginal
+    """
+
+    contents = (
+        {
+            "search_name": "exact",
+            "mode": "exact",
+            "n_starts": 128,
+            "max_starts": 16384,
+            "start_noise": 0.1,
+            "coverage_goal": 0.99,
+            "fun_tol": 1e-10,
+            "diff_cutoff": 1e-5,
+            "eig_cutoff": 1e-6,
+        },
+    )
+
+    @classmethod
+    def build(cls, row: dict[str, Any]) -> SearchSettings:
+        """Return the settings that a row describes; their seed is the network's."""
+        return search_settings(
+            **{_FIELDS.get(k, k): v for k, v in row.items() if k not in cls().primary_key}
+        )
+
+
+@schemas.dynamics
+class FixedPoints(dj.Computed):
+    definition = """
+    # fixed points of a network at a constant input
+    -> Training.Network
+    -> Task.Input
+    -> FixedPointParams
+    ---
+    status        : varchar(32)  # complete, incomplete or none_found
+    message       : varchar(1000) # what the search says about completeness, in words
+    n_points      : int32        # points found
+    n_stable      : int32        # largest real part below -eig_cutoff
+    n_marginal    : int32        # largest real part within +- eig_cutoff
+    n_unstable    : int32        # largest real part above eig_cutoff
+    enumerated    : bool         # all linear regions were solved: there is no other point
+    coverage=null : float64      # Good-Turing: 1 - points found once / hits
+    index_sum=null      : int32  # sum of (-1)^(unstable modes); null: degenerate or slow points
+    index_expected=null : int32  # of a complete set; null: not known for this network
+    is_bounded    : bool         # dynamics point inward at infinity: index sum of a complete set +1
+    n_starts_used : int32        # starts of the search, all rounds
+    n_converged   : int32        # starts that ended in a point
+    seconds       : float64      # wall time of the search (s)
+    """
+
+    class Point(dj.Part):
+        definition = """
+        # one fixed point
+        -> master
+        point           : int32       # number within the set
+        ---
+        state            : <npy@main>  # (N,)
+        residual         : float64     # |F|
+        hits             : int32       # starts that ended here
+        n_unstable_modes : int32       # eigenvalues with positive real part
+        stability        : enum('stable', 'unstable', 'marginal')
+        degenerate       : bool        # some eigenvalue is zero: need not be isolated
+        max_eigenvalue   : float64     # largest real part, per tau
+        time_constant=null : float64   # 1 / smallest |real part|, in tau; null: infinite
+        eigenvalues      : <npy@main>  # (N,) complex, by real part, descending, per tau
+        direction        : <npy@main>  # real part of the first eigenvector (N,), unit length
+        existence_radius=null  : float64  # certificate: a true root lies within; null: none
+        uniqueness_radius=null : float64  # and no other within this radius
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """Finished networks, at each input of their task, with every search."""
+        return finished_networks().proj() * Task.Input.proj() * FixedPointParams.proj()
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch parameters and references to the weights, not the weights."""
+        return (
+            (Training.Network & key).fetch1(),
+            (NetworkParams & key).fetch1(),
+            (Task & key).fetch1(),
+            (Task.Input & key).fetch1("input_vector").tolist(),
+            (FixedPointParams & key).fetch1(),
+        )
+
+    def make_compute(
+        self,
+        key: dict[str, Any],
+        network_row: dict[str, Any],
+        params_row: dict[str, Any],
+        task_row: dict[str, Any],
+        input_vector: list[float],
+        search: dict[str, Any],
+    ) -> tuple[Any, ...]:
+        """Search."""
+        rnn = load_network(network_row, NetworkParams.build(params_row))
+        task = Task.build(task_row, seed=VALIDATION_SEED)
+        analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
+        settings = asdict(FixedPointParams.build(search))
+        del settings["seed"]  # the analyser's own
+        found = analyzer.get_fixed_points(
+            np.asarray(input_vector), name=key["input_name"], **settings
+        )
+        return (found,)
+
+    def make_insert(self, key: dict[str, Any], found: Any) -> None:
+        """Insert the set and its points."""
+        kinds = list(found.stability)
+        time_constants = found.time_constants
+        self.insert1(
+            {
+                **key,
+                "status": found.status,
+                "message": found.message,
+                "n_points": len(kinds),
+                **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
+                "enumerated": found.enumerated,
+                "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
+                "index_sum": found.index_sum,
+                "index_expected": found.index_expected,
+                "is_bounded": found.is_bounded,
+                "n_starts_used": int(found.n_starts),
+                "n_converged": int(found.n_converged),
+                "seconds": float(found.seconds),
+            }
+        )
+        self.Point.insert(
+            {
+                **key,
+                "point": i,
+                "state": found.points[i],
+                "residual": float(found.residual[i]),
+                "hits": int(found.hits[i]),
+                "n_unstable_modes": int(found.n_unstable[i]),
+                "stability": str(kinds[i]),
+                "degenerate": bool(found.degenerate[i]),
+                "max_eigenvalue": float(found.eigenvalues[i].real.max()),
+                "time_constant": finite_or_null(time_constants[i]),
+                "eigenvalues": found.eigenvalues[i],
+                "direction": found.directions[i],
+                "existence_radius": finite_or_null(found.existence_radius[i]),
+                "uniqueness_radius": finite_or_null(found.uniqueness_radius[i]),
+            }
+            for i in range(len(kinds))
+        )
+
+    def load(self) -> FixedPointSet:
+        """Return the one set that this query selects, as the search returned it."""
+        row = self.fetch1()
+        key = {name: row[name] for name in self.primary_key}
+        points = (FixedPoints.Point & key).to_dicts(order_by="point")
+        search = (FixedPointParams & key).fetch1()
+        n_units = (NetworkParams & key).fetch1("n_units")
+
+        def column(name: str, dtype: Any = np.float64) -> np.ndarray:
+            return np.array([np.nan if p[name] is None else p[name] for p in points], dtype=dtype)
+
+        def rows(name: str, dtype: Any = np.float64) -> np.ndarray:
+            arrays = [np.asarray(p[name]) for p in points]
+            return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
+
+        return FixedPointSet(
+            points=rows("state"),
+            residual=column("residual"),
+            hits=column("hits", np.int64),
+            eigenvalues=rows("eigenvalues", np.complex128),
+            directions=rows("direction"),
+            n_unstable=column("n_unstable_modes", np.int64),
+            stability=column("stability", np.str_),
+            degenerate=column("degenerate", np.bool_),
+            existence_radius=column("existence_radius"),
+            uniqueness_radius=column("uniqueness_radius"),
+            enumerated=bool(row["enumerated"]),
+            coverage=np.nan if row["coverage"] is None else row["coverage"],
+            index_sum=row["index_sum"],
+            index_expected=row["index_expected"],
+            is_bounded=bool(row["is_bounded"]),
+            n_starts=row["n_starts_used"],
+            n_converged=row["n_converged"],
+            seconds=row["seconds"],
+            status=row["status"],
+            input=np.asarray((Task.Input & key).fetch1("input_vector")),
+            **{name: search[name] for name in ("mode", "fun_tol", "diff_cutoff", "eig_cutoff")},
+        )
+
+
+def finite_or_null(value: float) -> float | None:
+    """Return what a column of numbers keeps: null for NaN and infinities."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,202 @@
+"""How well trained networks do their task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datajoint as dj
+import numpy as np
+
+from models import PerformanceAnalyzer, get_psychometrics, plot_psychometrics
+
+from ..database import schemas
+from .network import NetworkParams
+from .task import Task
+from .training import Training, load_network
+
+# Validation draws its own batches, with seeds that training never uses.
+VALIDATION_SEED = 2**32 + 1
+
+
+def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the network and the task of a `Training.Network` key."""
+    row = (Training.Network & key).fetch1()
+    rnn = load_network(row, NetworkParams.build((NetworkParams & key).fetch1()))
+    return rnn, Task.build((Task & key).fetch1(), seed=VALIDATION_SEED)
+
+
+def validations() -> Any:
+    """Return the keys of finished networks with every way of validating."""
+    return finished_networks().proj() * ValidationParams.proj()
+
+
+def decision_networks() -> Any:
+    """Return the finished networks of context-dependent decision making."""
+    return finished_networks() & (Task & {"task_class": "CDDM"}).proj()
+
+
+def finished_networks() -> Any:
+    """Return the networks to analyse: trained or imported, but not the diverged ones."""
+    return Training.Network & "status <> 'diverged'"
+
+
+@schemas.performance
+class ValidationParams(dj.Lookup):
+    definition = """
+    # how networks are validated
+    validation_name : varchar(64)  # readable name
+    ---
+    noise           : bool         # whether networks run with their noise
+    n_repeats       : int32        # batches drawn from the task
+    """
+
+    contents = (
+        {"validation_name": "noise_free", "noise": False, "n_repeats": 1},
+        {"validation_name": "noisy", "noise": True, "n_repeats": 5},
+    )
+
+
+@schemas.performance
+class Validation(dj.Computed):
+    definition = """
+    # scores of a network
+    -> Training.Network
+    -> ValidationParams
+    ---
+    r2_pooled=null     : float64  # R^2 pooled over trials; null: targets do not vary
+    r2_trial_mean=null : float64  # mean R^2 of the trials whose target varies
+    n_r2_trials        : int32    # number of those trials
+    mse                : float64  # masked mean squared error
+    accuracy=null      : float64  # fraction of right choices; null: task without choices
+    n_choice_trials    : int32    # trials that have a right choice
+    n_trials           : int32    # all trials
+    """
+
+    class Condition(dj.Part):
+        definition = """
+        # scores on the trials of one kind
+        -> master
+        condition_number : int32      # in the order in which the task has them
+        ---
+        trial_condition  : json       # what these trials have in common; {}: all are of one kind
+        condition_n_trials      : int32    # trials of this kind
+        condition_mse           : float64  # masked mean squared error
+        condition_r2=null       : float64  # R^2 pooled over them; null: targets do not vary
+        condition_accuracy=null : float64  # fraction of right choices; null: there is no right one
+        condition_n_choice_trials : int32  # trials that have a right choice
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """Finished networks, with every way of validating."""
+        return validations()
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Score one network."""
+        rnn, task = fetch_network(key)
+        params = (ValidationParams & key).fetch1()
+        scores = PerformanceAnalyzer(rnn, task).validate(
+            noise=bool(params["noise"]), n_repeats=int(params["n_repeats"])
+        )
+        totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
+        self.insert1({**key, **totals})
+        # Names of their own: a query of Validation is to restrict this table.
+        self.Condition.insert(
+            {
+                **key,
+                "condition_number": number,
+                "trial_condition": kind.condition,
+                "condition_n_trials": kind.n_trials,
+                "condition_mse": kind.mse,
+                "condition_r2": kind.r2_pooled,
+                "condition_accuracy": kind.accuracy,
+                "condition_n_choice_trials": kind.n_choice_trials,
+            }
+            for number, kind in enumerate(scores.by_condition)
+        )
+
+
+@schemas.performance
+class TrialPlot(dj.Computed):
+    definition = """
+    # picture of some trials: network (solid) and target (dashed)
+    -> Training.Network
+    -> ValidationParams
+    ---
+    figure : <figure@main>
+    """
+
+    @property
+    def key_source(self) -> Any:
+        """Finished networks, with every way of validating."""
+        return validations()
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Plot trials of one network."""
+        rnn, task = fetch_network(key)
+        noise = bool((ValidationParams & key).fetch1("noise"))
+        figure = PerformanceAnalyzer(rnn, task).plot_trials(noise=noise, seed=int(key["seed"]))
+        self.insert1({**key, "figure": figure})
+
+
+@schemas.performance
+class Psychometric(dj.Computed):
+    definition = """
+    # choices of a context-dependent decision network on the grid of coherences
+    -> Training.Network
+    -> ValidationParams
+    ---
+    coherences     : <npy@main>     # coherence of motion and of colour (C,)
+    fraction_right : <npy@main>     # right choices (context, motion, colour); NaN: no right one
+    mse            : <npy@main>     # masked mean squared error (context, motion, colour)
+    figure         : <figure@main>  # grids and fitted curves
+    """
+
+    class Fit(dj.Part):
+        definition = """
+        # psychometric curve lapse_low + (1 - lapse_low - lapse_high) / (1 + exp(-slope (c - bias)))
+        -> master
+        context    : varchar(32)                   # motion or color
+        coherence  : enum('relevant', 'irrelevant')  # which coherence the choice is plotted against
+        ---
+        converged  : bool                 # fit converged, bias and slope determined
+        bias=null  : float64                       # coherence of indifference
+        slope=null : float64                       # per unit of coherence
+        lapse_low=null  : float64                  # choices of + at the most negative coherence
+        lapse_high=null : float64                  # choices of - at the most positive coherence
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """Finished networks of context-dependent decision making."""
+        return validations() & decision_networks().proj()
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Measure and fit the choices of one network."""
+        rnn, task = fetch_network(key)
+        params = (ValidationParams & key).fetch1()
+        result = get_psychometrics(
+            rnn, task, n_repeats=int(params["n_repeats"]), noise=bool(params["noise"])
+        )
+        self.insert1(
+            {
+                **key,
+                "coherences": np.asarray(result.coherences),
+                "fraction_right": result.fraction_right,
+                "mse": result.mse,
+                "figure": plot_psychometrics(result),
+            }
+        )
+        self.Fit.insert(
+            {
+                **key,
+                "context": context,
+                "coherence": which,
+                "converged": fit.ok,
+                **{
+                    name: float(getattr(fit, name)) if fit.ok else None
+                    for name in ("bias", "slope", "lapse_low", "lapse_high")
+                },
+            }
+            for (context, which), fit in result.fits.items()
+        )

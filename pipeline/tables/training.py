@@ -1,0 +1,317 @@
+"""Training: cohorts and the networks that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import datajoint as dj
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from models import NetworkConfig, RNNNumpy, plot_loss_terms, train_cohort
+from models.network.rnn_torch import WEIGHTS
+from models.training.cohort import CohortResult
+from models.training.losses import TASK as TASK_TERM
+from models.training.record import TrainedNetwork
+from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
+
+from ..database import schemas
+from ..progress import progress_bar
+from .current_job import current_job
+from .network import NetworkParams
+from .provenance import provenance
+from .task import Task
+from .training_params import IMPORTED, TrainingParams
+
+
+@schemas.training
+class Cohort(dj.Manual):
+    definition = """
+    # networks alike but for their seed, trained together
+    -> Task
+    -> NetworkParams
+    -> TrainingParams
+    first_seed : int32  # seeds are first_seed, first_seed + 1, ...
+    ---
+    n_networks : int32  # number of networks
+    origin='trained' : enum('trained', 'imported')  # imported: trained elsewhere, never here
+    """
+
+    def insert(self, rows: Any, **kwargs: Any) -> None:
+        """Insert cohorts; seeds, numbers of networks and origins are checked first."""
+        rows = [dict(row) for row in rows]
+        for row in rows:
+            if (row.get("training_name") == IMPORTED) != (row.get("origin") == "imported"):
+                raise ParameterError(
+                    "training_name",
+                    row.get("training_name"),
+                    f"only imported networks have the training {IMPORTED!r}, and no other",
+                    "name a training that you entered, or use import_network",
+                )
+            row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
+            row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MAX_COUNT)
+            self._refuse_overlap(row)
+        super().insert(rows, **kwargs)
+
+    def _refuse_overlap(self, row: dict[str, Any]) -> None:
+        """Refuse seeds beyond the column's range, and those that another cohort trains already."""
+        first, last = row["first_seed"], row["first_seed"] + row["n_networks"] - 1
+        if last > MAX_COUNT:
+            raise ParameterError(
+                "first_seed", first, f"leads to seed {last}", f"stay below {MAX_COUNT}"
+            )
+        alike = {k: row.get(k) for k in ("task_name", "network_name", "training_name")}
+        for other in (Cohort & alike).to_dicts():
+            start, stop = other["first_seed"], other["first_seed"] + other["n_networks"] - 1
+            if start != first and start <= last and first <= stop:
+                raise ParameterError(
+                    "first_seed",
+                    first,
+                    f"a cohort of these parameters has the seeds {start} to {stop}",
+                    f"start at {stop + 1} or later",
+                )
+
+
+@schemas.training
+class Training(dj.Computed):
+    definition = """
+    # training of one cohort
+    -> Cohort
+    ---
+    device          : varchar(64)   # torch device it ran on
+    iterations      : int32         # optimiser steps asked for; 0: imported
+    seconds         : float64       # wall time (s)
+    code_version    : varchar(64)   # package version and commit
+    code_dirty      : bool          # whether the code had uncommitted changes
+    python_version  : varchar(32)
+    torch_version   : varchar(64)
+    numpy_version   : varchar(32)
+    trained_at      : datetime      # end of training, or of the import, UTC
+    """
+
+    class Network(dj.Part):
+        definition = """
+        # one network
+        -> master
+        seed            : int32         # the network's own seed
+        ---
+        status          : enum('finished', 'diverged', 'imported')  # diverged: last finite weights
+        iterations_done : int32         # optimiser steps that the weights have seen
+        loss=null       : float64       # of the last finite iteration; null: imported
+        r2=null         : float64       # noise-free R^2 pooled over trials
+        w_rec           : <npy@main>    # W_rec, recurrent weights (N, N)
+        w_inp           : <npy@main>    # W_inp, input weights (N, n_inputs)
+        w_out           : <npy@main>    # W_out, readout weights (n_outputs, N)
+        b_rec           : <npy@main>    # biases (N,)
+        x_init          : <npy@main>    # initial state (N,)
+        loss_curve      : <npy@main>    # loss of each iteration done, past the best weights too
+        stopped_by=null : enum('score', 'patience')  # what ended it before its last iteration
+        score_curve     : <npy@main>    # iteration and R^2 of each validation (V, 2)
+        """
+
+        def load(self) -> RNNNumpy:
+            """Return the one network that this query selects, for analysis.
+
+            Raises
+            ------
+            datajoint.DataJointError
+                Where the query does not select exactly one network.
+            """
+            row = self.fetch1()
+            config = NetworkParams.build((NetworkParams & row).fetch1())
+            return load_network(row, config)
+
+    class Term(dj.Part):
+        # Names of their own: a query of this table is to restrict Network, and one of
+        # TrainingParams.Penalty this table.
+        definition = """
+        # term of a network's loss, where there are penalties or the training was monitored
+        -> Training.Network
+        term : varchar(128)           # task, or a penalty's name
+        ---
+        term_weight         : float64      # lambda; 1: the task
+        final_loss=null     : float64      # of the last finite iteration, before its weight
+        final_gradient=null : float64      # norm of its gradient then; null: not monitored
+        term_curve          : <npy@main>   # loss of each iteration done, before its weight
+        gradient_curve=null : <npy@main>   # norm of its gradient times its weight
+        """
+
+        def plot(self) -> Figure:
+            """Return the figure of the terms that this query selects, of one network.
+
+            Raises
+            ------
+            ParameterError
+                Where the query does not select terms of exactly one network.
+            """
+            rows = self.to_dicts(order_by="KEY")
+            networks = {tuple(row[k] for k in Training.Network.primary_key) for row in rows}
+            if len(networks) != 1:
+                raise ParameterError(
+                    "query",
+                    f"{len(networks)} networks",
+                    "are not one network with terms",
+                    "restrict it to one that has penalties or was monitored",
+                )
+            rows.sort(key=lambda row: row["term"] != TASK_TERM)  # the task first
+            return plot_loss_terms(
+                {row["term"]: np.asarray(row["term_curve"]) for row in rows},
+                {
+                    row["term"]: np.asarray(row["gradient_curve"])
+                    for row in rows
+                    if row["gradient_curve"] is not None
+                },
+            )
+
+    class Source(dj.Part):
+        definition = """
+        # file that an imported network came from
+        -> master
+        ---
+        file   : varchar(255)  # its name
+        format : varchar(16)   # seed-json, seed-npz, npz or state_dict
+        sha256 : varchar(64)   # of its content
+        notes  : json          # what it does not say, or what could not be taken over
+        unique index (task_name, sha256)
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """The cohorts to be trained here: imported ones are not."""
+        return (Cohort & {"origin": "trained"}).proj()
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch the parameters: no arrays."""
+        return (
+            (Task & key).fetch1(),
+            (NetworkParams & key).fetch1(),
+            (TrainingParams & key).fetch1(),
+            (TrainingParams.Penalty & key).to_dicts(),
+            (Cohort & key).fetch1("n_networks"),
+        )
+
+    def make_compute(
+        self,
+        key: dict[str, Any],
+        task_row: dict[str, Any],
+        network_row: dict[str, Any],
+        training_row: dict[str, Any],
+        penalties: list[dict[str, Any]],
+        n_networks: int,
+    ) -> tuple[Any, ...]:
+        """Train; a worker's job goes on from its checkpoint, and stops when it is told to."""
+        first = int(key["first_seed"])
+        job = current_job()
+        with progress_bar(f"{key['task_name']}/{key['network_name']}") as show:
+
+            def report(step: int, n_steps: int, loss: float) -> None:
+                show(step, n_steps, loss)
+                if job is not None:
+                    job.report(step, n_steps, loss)
+
+            with nullcontext({}) if job is None else job.yielding() as options:
+                result = train_from_rows(
+                    task_row,
+                    network_row,
+                    training_row,
+                    penalties,
+                    seeds=range(first, first + int(n_networks)),
+                    progress=report,
+                    **options,
+                )
+        weights = {row["penalty"]: float(row["weight"]) for row in penalties}
+        return (result, int(training_row["max_iter"]), weights)
+
+    def make_insert(
+        self, key: dict[str, Any], result: Any, max_iter: int, weights: dict[str, float]
+    ) -> None:
+        """Insert the cohort, its networks and the terms of their losses."""
+        self.insert1(
+            {
+                **key,
+                "device": result.device,
+                "iterations": max_iter,
+                "seconds": result.seconds,
+                **provenance(),
+            }
+        )
+        self.Network.insert(
+            {**key, "seed": network.seed, **network_columns(network)} for network in result.networks
+        )
+        self.Term.insert(
+            {**key, "seed": network.seed, **row}
+            for network in result.networks
+            for row in term_rows(network, weights)
+        )
+
+
+def train_from_rows(
+    task_row: dict[str, Any],
+    network_row: dict[str, Any],
+    training_row: dict[str, Any],
+    penalties: list[dict[str, Any]],
+    seeds: Sequence[int],
+    **options: Any,
+) -> CohortResult:
+    """Train networks from the rows of their parameters; options are those of `train_cohort`."""
+    return train_cohort(
+        lambda seed: Task.build(task_row, seed),
+        NetworkParams.build(network_row),
+        TrainingParams.build(training_row, penalties),
+        seeds=seeds,
+        **options,
+    )
+
+
+def network_columns(network: TrainedNetwork) -> dict[str, Any]:
+    """Return the row of a network in `Training.Network`, without its key."""
+    return {
+        "status": network.status,
+        "iterations_done": network.iterations,
+        "loss": None if np.isnan(network.loss) else network.loss,
+        "r2": network.r2,
+        **{name.lower(): network.weights[name] for name in WEIGHTS},
+        "loss_curve": network.loss_curve,
+        "stopped_by": network.stopped_by,
+        "score_curve": network.score_curve,
+    }
+
+
+def term_rows(network: TrainedNetwork, weights: dict[str, float]) -> list[dict[str, Any]]:
+    """Return the rows of a network in `Training.Term`, without its key."""
+    # A network that was monitored without penalties has no curve of its one term: it is the loss.
+    losses = network.term_curves or dict.fromkeys(network.gradient_curves, network.loss_curve)
+    rows = []
+    for term, curve in losses.items():
+        gradient = network.gradient_curves.get(term)
+        rows.append(
+            {
+                "term": term,
+                "term_weight": 1.0 if term == TASK_TERM else weights[term],
+                "final_loss": _last(curve),
+                "final_gradient": _last(gradient),
+                "term_curve": curve,
+                "gradient_curve": gradient,
+            }
+        )
+    return rows
+
+
+def _last(curve: NDArray[Any] | None) -> float | None:
+    """Return the last value; None where there is none or it is not finite (MySQL refuses it)."""
+    if curve is None or not curve.size or not np.isfinite(curve[-1]):
+        return None
+    return float(curve[-1])
+
+
+def load_network(row: dict[str, Any], config: NetworkConfig) -> RNNNumpy:
+    """Make the network of a `Training.Network` row, reading its weights from the store."""
+    eq = config.equation
+    return RNNNumpy(
+        **{name: np.asarray(row[name.lower()]) for name in WEIGHTS},
+        **{name: getattr(eq, name) for name in eq.__dataclass_fields__},
+        seed=int(row["seed"]),
+    )

@@ -1,0 +1,146 @@
+"""What the rows of all tables refer to in the store, read without ever passing over a table."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import datajoint as dj
+
+from ..database import schemas
+from ..database.connection import DatabaseError, connection
+from ..tables.computed import COMPUTED
+from ..workers.checkpoints import checkpoint_folder
+from ..workers.queue import job_hash
+
+ROWS_AT_ONCE = 5000
+
+
+def schema_names() -> list[str]:
+    """Return the names of our schemas in the database."""
+    return [str(schema.database) for schema in schemas.SCHEMAS.values()]
+
+
+def tables_with_files() -> dict[tuple[str, str], tuple[Any, list[str]]]:
+    """Return every table of our schemas, by schema and name, with its columns that keep files.
+
+    Raises
+    ------
+    DatabaseError
+        Where a table cannot be looked at.
+    """
+    here = connection()
+    wanted = {name: set(names_in_database(name)) for name in schema_names()}
+    # A table without rights on it is in no list of the server's: what the code declares must be.
+    for schema in schemas.SCHEMAS.values():
+        for master, _ in schema.declare_list:
+            parts = [part for _, part in inspect.getmembers(master, _is_part)]
+            wanted[str(schema.database)] |= {table.table_name for table in (master, *parts)}
+    found = {}
+    for schema_name, names in wanted.items():
+        for name in sorted(name for name in names if not name.startswith("~")):
+            try:
+                table = dj.FreeTable(here, here.adapter.make_full_table_name(schema_name, name))
+                columns = [n for n, a in table.heading.attributes.items() if a.is_schema_object]
+            except Exception as error:
+                raise unscanned(schema_name, name, error) from None
+            if not table.heading.primary_key:
+                raise unscanned(schema_name, name, "it is not there")
+            found[schema_name, name] = (table, columns)
+    return found
+
+
+def names_in_database(schema_name: str) -> list[str]:
+    """Return the names of all tables of a schema in the database, hidden ones too."""
+    here = connection()
+    if here.adapter.backend == "mysql":
+        query = (
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_schema=%s AND table_type='BASE TABLE'"
+        )
+    else:  # of information_schema a table that one may not read is left out
+        query = (
+            "SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n "
+            "ON n.oid = c.relnamespace WHERE n.nspname=%s AND c.relkind IN ('r', 'p')"
+        )
+    return [str(name) for (name,) in here.query(query, args=(schema_name,)).fetchall()]
+
+
+def referenced_paths(table: Any, columns: list[str]) -> Iterator[str]:
+    """Yield the paths that the rows of a table keep, reading some rows at a time.
+
+    Raises
+    ------
+    DatabaseError
+        Where they cannot all be read.
+    """
+    if not columns:
+        return
+    try:
+        yield from _paths(table, columns)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        raise unscanned(table.database, table.table_name, error) from None
+
+
+def _paths(table: Any, columns: list[str]) -> Iterator[str]:
+    quoted = table.adapter.quote_identifier
+    key = list(table.heading.primary_key)
+    codecs = [table.heading.attributes[name].codec for name in columns]
+    in_key = ", ".join(quoted(name) for name in key)
+    selected = ", ".join(quoted(name) for name in (*key, *columns))
+    marks = ", ".join(["%s"] * len(key))
+    last: tuple[Any, ...] = ()
+    while True:
+        after = f"WHERE ({in_key}) > ({marks}) " if last else ""
+        rows = table.connection.query(
+            f"SELECT {selected} FROM {table.full_table_name} {after}"
+            f"ORDER BY {in_key} LIMIT {ROWS_AT_ONCE}",
+            args=last,
+        ).fetchall()
+        for row in rows:
+            for codec, value in zip(codecs, row[len(key) :], strict=True):
+                if value is None:
+                    continue
+                paths = codec.referenced_paths(value)
+                if not paths:
+                    problem = f"a row keeps {str(value)[:80]!r}, which names no file"
+                    raise unscanned(table.database, table.table_name, problem)
+                for path, _ in paths:  # of whatever store: two may be one folder
+                    yield str(path)
+        if len(rows) < ROWS_AT_ONCE:
+            return
+        last = tuple(rows[-1][: len(key)])
+
+
+def unfinished_jobs() -> dict[str, set[str]]:
+    """Return the hashes of all jobs that may yet be done, by folder of checkpoints.
+
+    Raises
+    ------
+    DatabaseError
+        Where they cannot be read.
+    """
+    found = {}
+    for table in COMPUTED:
+        try:
+            keys = (table().key_source - table().proj()).proj().keys()
+        except Exception as error:
+            raise unscanned(table.database, table.table_name, error) from None
+        found[checkpoint_folder(table)] = {job_hash(key) for key in keys}
+    return found
+
+
+def unscanned(schema_name: str, name: str, problem: Any) -> DatabaseError:
+    """Return the error of a table that cannot be read."""
+    text = " ".join(str(problem).split())
+    return DatabaseError(
+        f"table = {schema_name}.{name}: cannot be read ({text}); nothing is removed, because its "
+        "rows may refer to any file; ask for SELECT on it, or bring it back"
+    )
+
+
+def _is_part(member: Any) -> bool:
+    return inspect.isclass(member) and issubclass(member, dj.Part)

@@ -1,0 +1,96 @@
+"""Checkpoints of trainings: in the store, so that any machine can go on with them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datajoint.errors import MissingExternalFile
+from datajoint.hash_registry import get_store_backend
+
+from models.machine.atomic_file import write_atomically
+from models.training.checkpoints import CheckpointNotWritten
+
+from ..database.connection import STORE
+from ..store.mounts import check_store
+from ..store.pending_files import sync_folders
+from ..transient.errors import is_transient
+
+FOLDER = "checkpoints"
+log = logging.getLogger(__name__)
+
+
+class StoredCheckpoints:
+    """The states of one job's training, in a folder of the store (`models.Checkpoints`).
+
+    Parameters
+    ----------
+    table, job_hash : str
+        Which job.
+    is_ours : callable, optional
+        Returns whether the job is still ours; where it is not, nothing is written.
+    """
+
+    def __init__(
+        self, table: str, job_hash: str, is_ours: Callable[[], bool] | None = None
+    ) -> None:
+        self.folder = f"{FOLDER}/{table}/{job_hash}"
+        self._is_ours = is_ours or (lambda: True)
+        self._backend: Any = get_store_backend(STORE)
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was last written under a name; None where nothing was."""
+        try:
+            return bytes(self._backend.get_buffer(f"{self.folder}/{name}"))
+        except (MissingExternalFile, FileNotFoundError) as error:
+            if is_transient(error):
+                raise
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write the whole of it, or leave what was there.
+
+        Raises
+        ------
+        CheckpointNotWritten
+            Where the store fails for a while, which does not stop a training, and where the job is
+            no longer ours.
+        """
+        if not self._is_ours():
+            raise CheckpointNotWritten("the job is another worker's")
+        path = f"{self.folder}/{name}"
+        try:
+            check_store()
+            if self._backend.protocol == "file":
+                target = Path(self._backend._full_path(path))
+                is_first = not target.parent.is_dir()
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(target, lambda file: file.write(content))
+                if is_first and os.name == "posix":
+                    sync_folders([target], Path(self._backend._full_path("")))
+            else:
+                self._backend.put_buffer(bytes(content), path)  # whole or not at all, as S3 has it
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("checkpoint %s: %s; the training goes on", path, error)
+            raise CheckpointNotWritten(str(error)) from error
+
+    def remove(self) -> None:
+        """Remove them, because the results are in."""
+        try:
+            if self._backend.protocol == "file":
+                shutil.rmtree(self._backend._full_path(self.folder), ignore_errors=True)
+            else:
+                self._backend.remove_folder(self.folder)
+        except Exception as error:  # `rnn gc` finds what is left
+            log.warning("checkpoints %s cannot be removed: %s", self.folder, error)
+
+
+def checkpoint_folder(table: Any) -> str:
+    """Return the name of the folder that holds the checkpoints of a computed table."""
+    return str(table().full_table_name).replace("`", "").replace('"', "")

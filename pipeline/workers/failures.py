@@ -1,0 +1,204 @@
+"""Jobs that failed: what they say, and trying them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import datajoint as dj
+from datajoint.condition import Not
+
+from tasks_lib.errors import ParameterError
+
+from ..database import connection as database
+from ..database.server import transaction
+from ..tables.computed import COMPUTED
+from .queue import Key, Queue, job_hash
+from .registry import LostJob, Worker
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed.
+
+    Attributes
+    ----------
+    table : str
+        Name of the computed table.
+    key : dict
+        Which row could not be made.
+    error : str
+        Name of the exception's class.
+    message : str
+    traceback : str
+        Empty where there is none.
+    code_version : str
+        Package version and commit that failed; empty for jobs of a plain ``populate``.
+    host : str
+        Machine that it failed on.
+    when : datetime or None
+        By the clock of the database server.
+    """
+
+    table: str
+    key: Key
+    error: str
+    message: str
+    traceback: str
+    code_version: str
+    host: str
+    when: datetime | None
+
+
+def failures(restriction: Any = None, tables: Sequence[Any] = COMPUTED) -> list[Failure]:
+    """Return the jobs that failed, the tables in their order and the latest failure last.
+
+    Parameters
+    ----------
+    restriction : restriction, optional
+        Which keys. A dictionary selects nothing from a table that lacks one of its fields.
+    tables : sequence of Computed tables
+    """
+    found = []
+    for table in tables:
+        queue = Queue(table)
+        rows = _failed(queue, restriction).to_dicts(order_by="completed_time")
+        for row in rows:
+            error, _, message = row["error_message"].partition(": ")
+            found.append(
+                Failure(
+                    table=queue.name,
+                    key={name: row[name] for name in queue.primary_key},
+                    error=error,
+                    message=message,
+                    traceback=row["error_stack"] or "",
+                    code_version=row["version"],
+                    host=row["host"],
+                    when=row["completed_time"],
+                )
+            )
+    return found
+
+
+def retry(
+    restriction: Any = None,
+    tables: Sequence[Any] | None = None,
+    error: str | None = None,
+    everything: bool = False,
+    stuck: bool = False,
+) -> dict[str, int]:
+    """Have jobs that failed done again by whoever works next; return how many of each table.
+
+    Workers that died with one of these jobs before do not count against it any more.
+
+    Parameters
+    ----------
+    restriction : restriction, optional
+        Which keys. A dictionary selects nothing from a table that lacks one of its fields.
+    tables : sequence of Computed tables, optional
+        All by default.
+    error : str, optional
+        Only jobs whose error, its class's name included, contains this, in capitals or not.
+    everything : bool
+        Must be said where nothing else selects.
+    stuck : bool
+        Not the failed jobs, but those reserved by nobody: a plain ``populate(reserve_jobs=True)``
+        was killed. Where such a populate still runs, its job is then done twice, and the second
+        to finish fails.
+
+    Raises
+    ------
+    ParameterError
+        Where nothing is selected.
+    """
+    if stuck and error is not None:
+        raise ParameterError("error", error, "stuck jobs have none", "leave out one of the two")
+    if restriction is None and tables is None and error is None and not (everything or stuck):
+        raise ParameterError(
+            "retry",
+            "nothing",
+            "is selected",
+            "name a table, a task, a network, a training or an error, or say --all",
+        )
+    given = {}
+    for table in COMPUTED if tables is None else tables:
+        queue = Queue(table)
+        selected = _stuck(queue, restriction) if stuck else _failed(queue, restriction)
+        number = _put_back(queue, selected, error)
+        if number:
+            given[queue.name] = number
+    return given
+
+
+def _failed(queue: Queue, restriction: Any) -> Any:
+    """Return the query of jobs that failed and whose row has not come in meanwhile."""
+    failed = queue.jobs & {"status": "error"}
+    return _restricted(
+        queue, failed.restrict(Not(queue.table().proj()), semantic_check=False), restriction
+    )
+
+
+def _stuck(queue: Queue, restriction: Any) -> Any:
+    """Return the query of reserved jobs whose number is no worker's."""
+    workers = Worker.proj(connection_id="worker_id")
+    reserved = (queue.jobs & {"status": "reserved"}).restrict(Not(workers), semantic_check=False)
+    return _restricted(queue, reserved, restriction)
+
+
+def _restricted(queue: Queue, jobs: Any, restriction: Any) -> Any:
+    if restriction is None:
+        return jobs
+    if isinstance(restriction, Mapping) and not set(restriction) <= set(queue.primary_key):
+        return jobs & "FALSE"  # DataJoint would pass over the field, and select all
+    # The lineage of a jobs table is not that of its target: its attributes are matched by name.
+    return jobs.restrict(restriction, semantic_check=False)
+
+
+def _put_back(queue: Queue, jobs: Any, error: str | None) -> int:
+    """Make jobs pending again; return how many."""
+    connection: dj.Connection = database.connection()
+    quoted = connection.adapter.quote_identifier
+    where, arguments = jobs.where_clause(), ()
+    if error is not None:
+        where += f" AND LOWER({quoted('error_message')}) LIKE %s ESCAPE '!'"
+        arguments = (f"%{_literally(error.lower())}%",)
+    columns = ", ".join(quoted(name) for name in queue.primary_key)
+    empty = {"reserved_time": "NULL", "completed_time": "NULL", "error_message": "''",
+             "error_stack": "NULL"}  # fmt: skip
+    assignments = ", ".join(f"{quoted(name)}={value}" for name, value in empty.items())
+    with transaction(connection):
+        rows = connection.query(f"SELECT {columns} FROM {queue.sql_name}{where}", args=arguments)
+        keys = [dict(zip(queue.primary_key, row, strict=True)) for row in rows.fetchall()]
+        if not keys:
+            return 0
+        _forgive(connection, queue, keys)
+        return int(
+            connection.query(
+                f"UPDATE {queue.sql_name} SET {quoted('status')}='pending', {assignments}, "
+                f"{queue.entered_now(connection)}{where}",
+                args=arguments,
+            ).rowcount
+        )
+
+
+def _forgive(connection: dj.Connection, queue: Queue, keys: list[Key]) -> None:
+    """Let earlier losses of jobs not count against them."""
+    lost = LostJob.full_table_name
+    rows = connection.query(
+        f"SELECT DISTINCT job_hash FROM {lost} WHERE job_table=%s AND counts", args=(queue.name,)
+    ).fetchall()
+    counting = {str(digest) for (digest,) in rows}
+    for digest in counting & {job_hash(key) for key in keys} if counting else ():
+        connection.query(
+            f"UPDATE {lost} SET counts=FALSE WHERE job_table=%s AND job_hash=%s",
+            args=(queue.name, digest),
+        )
+
+
+def _literally(text: str) -> str:
+    """Return the pattern of SQL that matches a text and nothing else."""
+    for sign in "!%_":
+        text = text.replace(sign, f"!{sign}")
+    return text

@@ -1,0 +1,271 @@
+"""The heart of a worker: a thread with a connection of its own that says it is alive."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import datajoint as dj
+from datajoint.errors import DuplicateError
+
+from ..database.server import (
+    end_earlier_session,
+    hang_up,
+    now,
+    reconnect,
+    seconds_since,
+    session_number,
+)
+from ..transient.errors import is_transient
+from .queue import Key, Queue
+from .reaper import REAP_SECONDS, declare_dead, reap
+from .registry import LIVING, MISSED_BEATS, Worker
+
+BEAT_SECONDS = 10.0
+SOONEST = 1.0  # seconds from one heartbeat to one that has news
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """What a worker says of itself with its next heartbeat."""
+
+    state: str = "idle"
+    note: str = ""
+    session_id: int = 0
+    session_since: float = 0.0  # by this process's own clock, as the next time
+    n_done: int = 0
+    job_table: str = ""
+    job_key: Key | None = None
+    job_began: float | None = None
+    first_iteration: int | None = None
+    iteration: int | None = None
+    n_iterations: int | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a worker runs."""
+
+    host: str
+    pid: int
+    device: str
+    n_threads: int
+    code_version: str
+
+
+@dataclass
+class Heart:
+    """Beats while a worker lives, and gives back the jobs of workers whose heart has stopped.
+
+    Parameters
+    ----------
+    open_connection : callable
+        Opens a connection that nobody else uses.
+    host : Host
+    queues : sequence of Queue
+        Where the jobs of the dead are looked for.
+    beat_seconds : float
+        Time between heartbeats (s); a worker is dead after `MISSED_BEATS` of its own.
+    max_losses : int
+        A job that was lost so often without getting any further fails.
+    first_id : int, optional
+        Number of the worker; drawn by default.
+    """
+
+    open_connection: Callable[[], dj.Connection]
+    host: Host
+    queues: Sequence[Queue]
+    beat_seconds: float = BEAT_SECONDS
+    max_losses: int = 5
+    first_id: int | None = None
+    report: Report = field(default_factory=Report)
+
+    def __post_init__(self) -> None:
+        self.worker_id = 0
+        self.lost = threading.Event()  # our jobs may be another worker's by now
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._using = threading.RLock()  # the connection: one at a time
+        self._connection: dj.Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._contact_since: float | None = None
+
+    # Life ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Enter the worker's row and begin to beat."""
+        self._enter(self.first_id)
+        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._thread.start()
+
+    def start_anew(self) -> None:
+        """Go on as another worker: this one counts as dead."""
+        self._enter(None)
+
+    def stop(self, note: str = "", crashed: bool = False) -> None:
+        """Stop beating; say that the worker has ended, or that it is lost: its job counts that."""
+        self._ending.set()
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=5)
+        if crashed:
+            self._say_lost(note)
+        else:
+            self.say_ended(note)
+        if self._connection is not None:
+            hang_up(self._connection)
+
+    def say_ended(self, note: str) -> None:
+        """Write that the worker has ended; whoever finds a job of it then gives it back."""
+        if not self.worker_id:
+            return  # it has not begun
+        with self._using, _if_it_can_be_said():
+            self._open().query(
+                f"UPDATE {Worker.full_table_name} SET state='ended', note=%s, n_done=%s, beat_at="
+                f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
+                "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL "
+                "WHERE worker_id=%s AND state <> 'lost'",
+                args=(note[:255], self.report.n_done, self.worker_id),
+            )
+
+    def _say_lost(self, note: str) -> None:
+        """Write that the worker crashed, and how far its job was: that counts a loss."""
+        if not self.worker_id:
+            return
+        with self._using, _if_it_can_be_said():
+            self._beat()
+            declare_dead(self._open(), self.worker_id, note)
+
+    def beat_now(self) -> None:
+        """Beat soon, because there is something to say."""
+        self._wake.set()
+
+    def on_connection(self, action: Callable[[dj.Connection], Any]) -> Any:
+        """Do something on the heart's connection, from whatever thread."""
+        with self._using:
+            return action(self._open())
+
+    # Inside --------------------------------------------------------------------------------------
+
+    def _open(self) -> dj.Connection:
+        if self._connection is None:
+            self._connection = self.open_connection()
+        else:
+            reconnect(self._connection)
+        return self._connection
+
+    def _enter(self, worker_id: int | None) -> None:
+        number = secrets.randbits(62) + 1 if worker_id is None else worker_id
+        with self._using:
+            connection = self._open()
+            time_now = now(connection)
+            row = {**vars(self.host), "state": "idle", "beat_seconds": self.beat_seconds}
+            names = ", ".join(["worker_id", *row, "started_at", "beat_at"])
+            marks = ", ".join(["%s"] * (1 + len(row)))
+            with suppress(DuplicateError):  # nobody else has our number: an answer was lost
+                connection.query(
+                    f"INSERT INTO {Worker.full_table_name} ({names}) "
+                    f"VALUES ({marks}, {time_now}, {time_now})",
+                    args=(number, *row.values()),
+                )
+            self.worker_id = number
+            self.lost.clear()
+            self._contact_since = time.monotonic()
+
+    def _live(self) -> None:
+        wait, last = self.beat_seconds, 0.0
+        while not self._ending.is_set():
+            self._wake.wait(wait)
+            self._ending.wait(max(last + min(SOONEST, wait) - time.monotonic(), 0.0))
+            self._wake.clear()
+            if self._ending.is_set():
+                return
+            last = time.monotonic()
+            try:
+                with self._using:
+                    self._beat()
+                    self._reap()
+                wait = self.beat_seconds
+            except Exception as error:
+                if not is_transient(error):
+                    log.exception("heartbeat")
+                self._contact_since = None
+                wait = min(2.0, self.beat_seconds)
+
+    def _beat(self) -> None:
+        connection, said = self._open(), self.report
+        before = connection.query(
+            f"SELECT state, {seconds_since(connection, 'beat_at')} FROM {Worker.full_table_name} "
+            "WHERE worker_id=%s",
+            args=(self.worker_id,),
+        ).fetchone()
+        # Whoever missed beats himself, because he or the server stood still, judges nobody yet.
+        if before is None or float(before[1]) > MISSED_BEATS / 2 * self.beat_seconds:
+            self._contact_since = None
+        values: dict[str, Any] = {
+            "state": said.state,
+            "note": said.note[:255],
+            "session_id": said.session_id,
+            "n_done": said.n_done,
+            "job_table": said.job_table,
+            "job_key": None if said.job_key is None else json.dumps(said.job_key),
+            "first_iteration": said.first_iteration,
+            "iteration": said.iteration,
+            "n_iterations": said.n_iterations,
+            # NaN is no number to MySQL.
+            "loss": said.loss if said.loss is not None and abs(said.loss) < 1e300 else None,
+        }
+        began = "NULL"
+        if said.job_began is not None:
+            seconds = max(time.monotonic() - said.job_began, 0.0)
+            began = f"{now(connection)} - INTERVAL '{seconds:.3f}' SECOND"
+        beaten = connection.query(
+            f"UPDATE {Worker.full_table_name} SET {', '.join(f'{n}=%s' for n in values)}, "
+            f"beat_at={now(connection)}, job_began_at={began} "
+            f"WHERE worker_id=%s AND state IN {LIVING}",
+            args=(*values.values(), self.worker_id),
+        ).rowcount
+        if before is None or before[0] not in LIVING or beaten == 0:
+            self.lost.set()
+        if self._contact_since is None:
+            self._contact_since = time.monotonic()
+
+    def _reap(self) -> None:
+        since = self._contact_since
+        if since is None or self.lost.is_set():
+            return
+        in_contact, pause = time.monotonic() - since, min(REAP_SECONDS, self.beat_seconds)
+        connection = self._open()
+        reap(connection, self.queues, self.worker_id, self.max_losses, in_contact, pause)
+
+
+@contextmanager
+def _if_it_can_be_said() -> Iterator[None]:
+    """Inside, server errors that pass are ignored: missing heartbeats will say it later."""
+    try:
+        yield
+    except Exception as error:
+        if not is_transient(error):
+            raise
+
+
+def renew_session(heart: Heart, connection: dj.Connection) -> None:
+    """Open a worker's connection anew where it is broken, and have the heart tell its number."""
+    said = heart.report
+    reconnect(connection)
+    number = session_number(connection)
+    if number == said.session_id:
+        return
+    if said.session_id:
+        age = time.monotonic() - said.session_since
+        end_earlier_session(connection, said.session_id, age)
+    said.session_id, said.session_since = number, time.monotonic()

@@ -1,0 +1,70 @@
+"""Who works on what: workers with their heartbeats, jobs lost with a worker, shared errands."""
+
+from __future__ import annotations
+
+import datajoint as dj
+
+from ..database import schemas
+
+# Heartbeats that a worker must miss until it counts as dead.
+MISSED_BEATS = 4
+# States of workers that live, as far as is known; also as SQL has a list.
+LIVING = ("idle", "working", "waiting")
+
+
+@schemas.work
+class Worker(dj.Manual):
+    definition = """
+    # worker process; its number stands in the column connection_id of the jobs it has reserved
+    worker_id : int64              # drawn at random: nobody has it again
+    ---
+    host          : varchar(255)   # machine
+    pid           : int32          # process there
+    device        : varchar(64)    # torch device
+    n_threads     : int32          # threads of the process
+    code_version  : varchar(64)    # package version and commit
+    session_id=0  : int64          # the server's number of its session
+    state         : enum('idle', 'working', 'waiting', 'ended', 'lost')  # lost: its beats stopped
+    note=""       : varchar(255)   # what it waits for, or how it ended
+    started_at    : datetime(3)    # UTC, by the server's clock, as all times here
+    beat_at       : datetime(3)    # last heartbeat
+    beat_seconds  : float64        # time from one heartbeat to the next (s)
+    n_done=0      : int32          # jobs that it finished
+    job_table=""  : varchar(64)    # table that it works on at the last heartbeat
+    job_key=null  : json           # primary key of that job
+    job_began_at=null    : datetime(3)
+    first_iteration=null : int32   # iteration from which it goes on; 0: from the beginning
+    iteration=null       : int32   # iteration at the last heartbeat
+    n_iterations=null    : int32   # of so many
+    loss=null            : float64 # mean loss of the cohort at that iteration
+    index (state, beat_at)
+    """
+
+
+@schemas.work
+class LostJob(dj.Manual):
+    definition = """
+    # job whose worker died while it had it
+    job_table : varchar(64)
+    job_hash  : varchar(36)      # hash of the job's key
+    worker_id : int64            # worker that died
+    ---
+    job_key   : json
+    lost_at   : datetime(3)
+    first_iteration=null : int32 # iteration from which that worker went on
+    reason    : varchar(255)     # how the worker died
+    counts=1  : bool             # whether it counts against the job: not after a retry
+    """
+
+
+@schemas.work
+class Errand(dj.Lookup):
+    definition = """
+    # what one worker does for all, now and then
+    errand : varchar(32)
+    ---
+    began_at=null    : datetime(3)
+    finished_at=null : datetime(3)
+    worker_id=0      : int64     # who does it, or did it last
+    """
+    contents = [{"errand": "enter_jobs"}, {"errand": "reap"}]
