@@ -65,9 +65,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import `pipeline.gc` and `pipeline.verify` where they are used."""
-    if name in ("gc", "verify"):
-        from importlib import import_module
+    """Import `pipeline.gc`, `pipeline.verify` and `pipeline.verify_files` where they are used."""
+    from importlib import import_module
 
+    if name in ("gc", "verify"):
         return import_module(f"{__name__}.upkeep.{name}")
+    if name == "verify_files":
+        return import_module(f"{__name__}.upkeep.verify_files").verify_files
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,6 +30,22 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
         bar.close()
 
 
+@contextmanager
+def file_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of files; yields a function ``report(n_done, n_files)`` that moves it."""
+    silent = {"disable": True} if quiet.get() else {}
+    bar = tqdm(desc=title, unit="file", leave=False, mininterval=0.2, dynamic_ncols=True, **silent)
+
+    def report(n_done: int, n_files: int) -> None:
+        bar.total = n_files
+        bar.update(n_done - bar.n)
+
+    try:
+        yield report
+    finally:
+        bar.close()
+
+
 class TableBar:
     """A bar of the jobs of one table after the other.
 

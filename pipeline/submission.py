@@ -13,7 +13,7 @@ from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 from .database.connection import connection
 from .tables.network import NetworkParams
 from .tables.task import Task
-from .tables.training import Cohort
+from .tables.training import MOST_NETWORKS, Cohort
 from .tables.training_params import TrainingParams
 
 SECTIONS = ("tasks", "networks", "trainings", "cohorts")
@@ -109,7 +109,7 @@ def _cohort_row(entry: Mapping[str, Any]) -> dict[str, Any]:
         )
     row: dict[str, Any] = {
         "first_seed": check_int("cohorts.first_seed", entry.get("first_seed", 0), 0, MAX_COUNT),
-        "n_networks": check_int("cohorts.n_networks", entry["n_networks"], 1, MAX_COUNT),
+        "n_networks": check_int("cohorts.n_networks", entry["n_networks"], 1, MOST_NETWORKS),
     }
     for field, table in (("task", Task), ("network", NetworkParams), ("training", TrainingParams)):
         name = {f"{field}_name": entry[field]}

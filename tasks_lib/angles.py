@@ -124,6 +124,7 @@ class MemoryAngle(RecallTask):
         )
         # Conditions hold 0.1 degrees: angles nearer to each other could not be told apart.
         self.batch_size = check_int("batch_size", batch_size, minimum=2, maximum=3601)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
     @property
     def analysis_inputs(self) -> dict[str, Float]:

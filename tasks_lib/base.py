@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MAX_COUNT, ParameterError, check_bool, check_int
+from .sizes import bytes_in_words, check_bytes, physical_bytes
 
 Float = NDArray[np.float64]
 Condition = dict[str, Any]
 Trial = tuple[Float, Float, Condition]
 Batch = tuple[Float, Float, list[Condition]]
+# Beside the values: a condition is a dict of a few numbers, a channel has a name.
+_CONDITION_BYTES, _NAME_BYTES = 500, 100
 
 
 class Task(ABC):
@@ -59,6 +62,44 @@ class Task(ABC):
         self.n_outputs = check_int("n_outputs", n_outputs, 1, MAX_COUNT)
         self.seed = None if seed is None else check_int("seed", seed, minimum=0)
         self.rng = np.random.default_rng(self.seed)
+        self.expect_trials("n_steps", self.n_steps, 1)
+
+    def expect_trials(self, field: str, value: Any, n_trials: int) -> None:
+        """Refuse batches that no machine holds, before one is made.
+
+        To be called in ``__init__`` by tasks whose parameters say how many trials a batch has.
+
+        Parameters
+        ----------
+        field, value
+            The parameter that says it.
+        n_trials : int
+        """
+        if self.n_steps > n_trials:
+            field, value = "n_steps", self.n_steps
+        self._expected = (field, value, n_trials)
+        what = f"a batch of {n_trials} trials of {self.n_steps} steps"
+        check_bytes(field, value, self._batch_bytes(n_trials), what, "use fewer trials or steps")
+
+    def _batch_bytes(self, n_trials: int) -> int:
+        n_channels = self.n_inputs + self.n_outputs
+        values = 8 * self.n_steps * n_channels
+        return n_trials * (values + _CONDITION_BYTES) + n_channels * _NAME_BYTES
+
+    def check_memory(self, n_trials: int | None = None) -> None:
+        """Refuse a batch that this machine does not hold: n trials, by default as expected."""
+        field, value, expected = self._expected
+        n = expected if n_trials is None else n_trials
+        needed, present = 2 * self._batch_bytes(n), physical_bytes()
+        if needed > present:
+            raise ParameterError(
+                field,
+                value,
+                f"to make a batch of {n} trials of {self.n_steps} steps takes about "
+                f"{bytes_in_words(needed)} of memory, and this machine has "
+                f"{bytes_in_words(present)}",
+                "use fewer trials or steps, or a larger machine",
+            )
 
     @abstractmethod
     def conditions(self) -> list[Condition]:
@@ -137,7 +178,10 @@ class Task(ABC):
         conditions : list of B dicts
         """
         check_bool("shuffle", shuffle)
-        inputs, targets, conditions = self.generate_trials(self.conditions())
+        self.check_memory()
+        conditions = self.conditions()
+        self.check_memory(len(conditions))
+        inputs, targets, conditions = self.generate_trials(conditions)
         if shuffle:
             order = self.rng.permutation(len(conditions))
             inputs, targets = np.take(inputs, order, axis=2), np.take(targets, order, axis=2)

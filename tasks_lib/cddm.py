@@ -66,6 +66,7 @@ class CDDM(Task):
         self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
         self.dec_on, self.dec_off = check_window("dec", dec_on, dec_off, self.n_steps)
         self.coherences = _checked_coherences(coherences)
+        self.expect_trials("n_steps", self.n_steps, 2 * len(self.coherences) ** 2)
 
     @property
     def mask(self) -> NDArray[np.int64]:

@@ -35,6 +35,7 @@ def check_task(task: Task) -> None:
         remedy = "call super().__init__(n_steps, n_inputs, n_outputs, seed) in it"
         _fail(task, "__init__", None, "does not call that of Task", remedy)
     generator = task.rng
+    task.check_memory()  # before the first trial is made
     try:
         _check_first_trial(task)
         batch = _seeded_batch(task)

@@ -89,6 +89,7 @@ class DMTS(Task):
         )
         check_order("dec_on", self.dec_on, "the shifted match", latest_end(match, width))
         self.n_repeats = check_int("n_repeats", n_repeats, minimum=1)
+        self.expect_trials("n_repeats", self.n_repeats, 4 * self.n_repeats)
 
     @property
     def mask(self) -> NDArray[np.int64]:

@@ -64,6 +64,7 @@ class NBitFlipFlop(Task):
         self.mu = check_float("mu", mu, exclusive_minimum=0.0)
         self.pulse = check_int("pulse", pulse, minimum=1, maximum=self.n_steps)
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
     def conditions(self) -> list[Condition]:
         """Draw the pulses of every trial."""

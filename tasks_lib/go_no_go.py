@@ -61,6 +61,7 @@ class GoNoGo(Task):
         self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
         self.cue_on, self.cue_off = check_window("cue", cue_on, cue_off, self.n_steps)
         self.batch_size = check_int("batch_size", batch_size, minimum=2)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
     @property
     def mask(self) -> NDArray[np.int64]:

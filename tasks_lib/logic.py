@@ -41,6 +41,7 @@ class TwoBitTask(Task):
         self.stim_on, self.stim_off = check_window("stim", *windows[0], self.n_steps)
         self.dec_on, self.dec_off = check_window("dec", *windows[1], self.n_steps)
         self.n_repeats = check_int("n_repeats", n_repeats, minimum=1)
+        self.expect_trials("n_repeats", self.n_repeats, 4 * self.n_repeats)
 
     @abstractmethod
     def _shown(self, v1: Bits, v2: Bits) -> Float:

@@ -100,6 +100,7 @@ class MemoryNumber(RecallTask):
             recall_on, recall_off, "the shifted stimulus", latest_end(stimulus, self.random_window)
         )
         self.batch_size = check_int("batch_size", batch_size, minimum=2)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
     @property
     def analysis_inputs(self) -> dict[str, Float]:
@@ -219,6 +220,7 @@ class MemoryAntiNumber(RecallTask):
         self.stim_duration = check_int("stim_duration", stim_duration, 1, self.n_steps - last + 1)
         self._set_recall(recall_on, recall_off, "the last stimulus", last - 1 + self.stim_duration)
         self.batch_size = check_int("batch_size", batch_size, minimum=2)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
     @property
     def analysis_inputs(self) -> dict[str, Float]:

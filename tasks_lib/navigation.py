@@ -77,6 +77,7 @@ class AngleIntegration(Task):
         self.mu_blocks = check_float("mu_blocks", mu_blocks, exclusive_minimum=0.0)
         self.min_block_length = check_int("min_block_length", min_block_length, 1, self.n_steps)
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
     @property
     def mask(self) -> NDArray[np.int64]:
@@ -233,6 +234,7 @@ class ReferenceFrame(Task):
         check_code("n_outputs", self.n_outputs)
         self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
         self.batch_size = check_int("batch_size", batch_size, minimum=2)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
     @property
     def mask(self) -> NDArray[np.int64]:

@@ -83,6 +83,7 @@ class NeuroGym(Task):
             if number is not None:
                 check_channels(environment, field, number, (getattr(sample, field),))
         super().__init__(longest, sample.n_inputs, sample.n_outputs, seed)
+        self.expect_trials("batch_size", self.batch_size, self.batch_size)
         self._sample = sample
 
     @property

@@ -17,6 +17,8 @@ from ..network.rnn_numpy import RNNNumpy
 from ..performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
 from ..plots.trials import plot_trials
 
+MOST_REPEATS = 10_000  # batches that are held at a time
+
 ScoringFunction = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
@@ -144,7 +146,7 @@ class PerformanceAnalyzer:
         n_repeats : int
             Number of batches.
         """
-        check_int("n_repeats", n_repeats, minimum=1)
+        check_int("n_repeats", n_repeats, 1, MOST_REPEATS)
         self.task.reset()
         batches = [self.task.get_batch() for _ in range(n_repeats)]
         inputs = np.concatenate([b[0] for b in batches], axis=2)

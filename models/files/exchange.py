@@ -3,7 +3,8 @@
 ===========  =====================================================================================
 format       what the file holds
 ===========  =====================================================================================
-seed-json    the parameters of trainRNNbrain (`models.files.trainrnnbrain`), and our ``config``
+seed-json    the parameters of trainRNNbrain (`models.files.trainrnnbrain`), our ``config``, and
+             ``sha256`` of all of it: a file without it is read unchecked
 seed-npz     the same fields as arrays; ``activation_args`` and ``config`` as JSON text
 npz          ``W_rec W_inp W_out b_rec x_init`` and ``config``, a JSON text of `NetworkConfig`
 state_dict   a PyTorch state_dict of the same five tensors; the configuration is a plain dict in
@@ -45,7 +46,7 @@ from .trainrnnbrain import (
     required,
     seed_fields,
 )
-from .weight_files import read_bytes, read_fields, read_run
+from .weight_files import read_bytes, read_fields, read_run, with_hash
 
 FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
 
@@ -280,7 +281,8 @@ def write_network(
             state._metadata = {"": {"version": 1, "config": settings}}  # type: ignore[attr-defined]
             write_atomically(target, lambda file: torch.save(state, file))
         elif format == "seed-json":
-            text = json.dumps({**named, "config": settings}, indent=4, default=np.ndarray.tolist)
+            whole = with_hash({**named, "config": settings})
+            text = json.dumps(whole, indent=4, default=np.ndarray.tolist)
             write_atomically(target, lambda file: file.write(text.encode()))
         else:
             texts = {n: json.dumps(v) for n, v in named.items() if isinstance(v, dict)}

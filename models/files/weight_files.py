@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -18,6 +19,10 @@ from tasks_lib.errors import ParameterError
 from .trainrnnbrain import FROM_RUN
 
 JSON_TEXTS = ("config", "params", "activation_args")
+HASH = "sha256"  # field of the JSON files that we write
+# How an entry in a zip file's list of parts begins: where one holds another, its lengths are wrong.
+ENTRY = b"PK\x01\x02"
+DOS_FOLDER = 0x10  # bit of the attributes of a part of a zip file
 PICKLE = (
     "no pickle is ever read: where the file was made, write the numbers as a params JSON, or with "
     "numpy.savez(path, W_rec=..., W_inp=..., W_out=..., activation_args=json.dumps(...), ...)"
@@ -40,9 +45,10 @@ def read_fields(content: bytes, path: str, notes: list[str]) -> tuple[str, dict[
         if content.startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 is_torch = any(name.endswith("/data.pkl") for name in archive.namelist())
+                _check_container(archive, is_torch)
             return _from_torch(content) if is_torch else _from_npz(content, notes)
         if content.lstrip()[:1] == b"{":
-            return "seed-json", _flat(json.loads(content))
+            return "seed-json", _flat(checked_json(json.loads(content), path))
     except ParameterError:
         raise
     # Whatever a damaged file makes a parser raise, it is the file's fault.
@@ -56,6 +62,47 @@ def read_fields(content: bytes, path: str, notes: list[str]) -> tuple[str, dict[
     raise ParameterError(
         "FILE", path, "is no network", "give a params JSON, an npz file or a PyTorch state_dict"
     )
+
+
+def _check_container(archive: zipfile.ZipFile, is_torch: bool) -> None:
+    """Refuse a container that lost a part, or whose checksums nobody else would look at.
+
+    NumPy compares the checksum of every array that it reads; PyTorch writes them and does not.
+    """
+    parts = archive.infolist()
+    wrong = [part.filename for part in parts if ENTRY in part.comment + part.extra]
+    if is_torch:
+        # A part that is marked as a folder is nothing to PyTorch's reader, which then leaves its
+        # tensor as the memory was.
+        wrong += [part.filename for part in parts if part.external_attr & DOS_FOLDER]
+        wrong += filter(None, [archive.testzip()])
+    if wrong:
+        raise zipfile.BadZipFile(f"{wrong[0]} is not as it was written")
+
+
+def with_hash(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields that will be JSON, and the hash of them all: JSON has no checksum."""
+    return {**fields, HASH: _hash_of(fields)}
+
+
+def checked_json(fields: Any, path: str) -> Any:
+    """Return fields without the hash that `with_hash` added, if there is one and it is theirs."""
+    if not isinstance(fields, dict) or HASH not in fields:
+        return fields
+    rest = {name: value for name, value in fields.items() if name != HASH}
+    if fields[HASH] != _hash_of(rest):
+        raise ParameterError(
+            "FILE",
+            path,
+            f"is not as it was written: its {HASH} does not agree",
+            f"copy it anew; if it was changed on purpose, remove the field {HASH}",
+        )
+    return rest
+
+
+def _hash_of(fields: Mapping[str, Any]) -> str:
+    text = json.dumps(fields, sort_keys=True, default=np.ndarray.tolist)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _from_npz(content: bytes, notes: list[str]) -> tuple[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from tasks_lib.errors import ParameterError, check_choice, check_float, check_in
 
 Float = NDArray[np.float64]
 MODES = ("exact", "approx")
+MOST_STARTS = 10**7  # states of a network that are held at a time
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class SearchSettings:
         """Check every field."""
         put = object.__setattr__
         check_choice("mode", self.mode, MODES)
-        put(self, "n_starts", check_int("n_starts", self.n_starts, minimum=1))
-        put(self, "max_starts", check_int("max_starts", self.max_starts, minimum=self.n_starts))
+        put(self, "n_starts", check_int("n_starts", self.n_starts, 1, MOST_STARTS))
+        most = check_int("max_starts", self.max_starts, self.n_starts, MOST_STARTS)
+        put(self, "max_starts", most)
         put(self, "noise", check_float("noise", self.noise, minimum=0.0))
         put(self, "coverage", check_float("coverage", self.coverage, minimum=0.0, maximum=1.0))
         put(self, "seed", check_int("seed", self.seed, minimum=0))

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks_lib.errors import check_float, check_int
+from tasks_lib.errors import MAX_COUNT, check_float, check_int
 
 Float = NDArray[np.float64]
+
+
+MOST_SAMPLES = 10**6  # states of a network that are held at a time
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,14 @@ class ManifoldSettings:
         least_length = check_float("min_length", self.min_length, exclusive_minimum=0.0)
         put(self, "min_length", least_length)
         put(self, "max_length", check_float("max_length", self.max_length, minimum=least_length))
-        for name, least in (
-            ("n_samples", 8),
-            ("max_points", 16),
-            ("max_dimension", 1),
-            ("n_relaxed", 0),
-            ("seed", 0),
+        for name, least, most in (
+            ("n_samples", 8, MOST_SAMPLES),
+            ("max_points", 16, MOST_SAMPLES),
+            ("max_dimension", 1, MAX_COUNT),
+            ("n_relaxed", 0, MOST_SAMPLES),
+            ("seed", 0, None),
         ):
-            put(self, name, check_int(name, getattr(self, name), minimum=least))
+            put(self, name, check_int(name, getattr(self, name), least, most))
 
 
 @dataclass(frozen=True)

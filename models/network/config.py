@@ -6,25 +6,36 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tasks_lib.errors import (
-    MAX_COUNT,
     ParameterError,
     check_bool,
     check_choice,
     check_float,
     check_int,
 )
+from tasks_lib.sizes import check_bytes
 
 from ..formulas.activations import Activation
 from ..formulas.equations import Equation
 
 CONSTRAINT_METHODS = ("clamp", "reflect")
 BIAS_STARTS = ("zero", "uniform")
+# Arrays of the size of all weights that a training holds, and as many again for each gradient:
+# weights, constraints, moments of Adam, the best so far, copies.
+WEIGHT_ARRAYS = 10
 
 
 def assign(instance: Any, **values: Any) -> None:
     """Set fields of a frozen dataclass while it is made."""
     for name, value in values.items():
         object.__setattr__(instance, name, value)
+
+
+def _checked_units(n_units: Any) -> int:
+    """Return a number of units whose W_rec a machine may hold, in a training in float32."""
+    n = check_int("n_units", n_units, 1)
+    needed = 4 * 2 * WEIGHT_ARRAYS * n * n
+    check_bytes("n_units", n, needed, "to train one network", "use fewer units")
+    return n
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,7 @@ class NetworkConfig:
         dale = check_bool("dale", self.dale)
         assign(
             self,
-            n_units=check_int("n_units", self.n_units, 1, MAX_COUNT),
+            n_units=_checked_units(self.n_units),
             activation_args=activation.args,
             noise_inside=check_bool("noise_inside", self.noise_inside),
             train_x_init=check_bool("train_x_init", self.train_x_init),

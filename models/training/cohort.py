@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -214,6 +216,9 @@ def _division_of(
         parts = [range(int(first), int(last)) for first, last in kept["parts"]]
         trials = kept["trials_at_once"]
         trials = None if trials is None else check_int("trials_at_once", trials, minimum=1)
+        # One of an earlier version has no hash.
+        if "sha256" in kept and kept["sha256"] != _digest(parts, trials):
+            raise ValueError("sha256")
     except (ValueError, TypeError, KeyError, ArithmeticError):
         warnings.warn(f"{name} is damaged. The networks are divided anew.", stacklevel=3)
         return None
@@ -223,8 +228,17 @@ def _division_of(
 
 
 def _division_as_bytes(parts: Sequence[range], trials_at_once: int | None) -> bytes:
-    kept = {"parts": [[p.start, p.stop] for p in parts], "trials_at_once": trials_at_once}
-    return json.dumps(kept).encode()
+    kept = _plain(parts, trials_at_once)
+    return json.dumps({**kept, "sha256": _digest(parts, trials_at_once)}).encode()
+
+
+def _digest(parts: Sequence[range], trials_at_once: int | None) -> str:
+    """Return the hash of a division: one altered digit would be another, and other bits."""
+    return hashlib.sha256(json.dumps(_plain(parts, trials_at_once)).encode()).hexdigest()
+
+
+def _plain(parts: Sequence[range], trials_at_once: int | None) -> dict[str, Any]:
+    return {"parts": [[p.start, p.stop] for p in parts], "trials_at_once": trials_at_once}
 
 
 def _divided(

@@ -12,7 +12,7 @@ from tasks_lib.errors import ParameterError
 from .. import penalties as penalty_registry
 from ..engine import default_back_end
 from ..machine.memory import SHARE, free_bytes, gib, more_memory
-from ..network.config import NetworkConfig
+from ..network.config import WEIGHT_ARRAYS, NetworkConfig
 from .config import TrainingConfig
 
 # Arrays (K, T, B, N) that each back end holds at its peak: with states, arguments of form s are
@@ -98,7 +98,8 @@ class TrainingSize:
             * self.n_trials
             * (4 * self.n_inputs + (6 + 2 * n_adjoints) * self.n_outputs)
         )
-        of_weights = (10 + 10 * n_adjoints) * n * (n + self.n_inputs + self.n_outputs + 2)
+        copies = WEIGHT_ARRAYS * (1 + n_adjoints)
+        of_weights = copies * n * (n + self.n_inputs + self.n_outputs + 2)
         each = arrays * of_units + of_channels + of_weights
         return int(size * (n_networks * each + graph * of_units))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -39,35 +39,42 @@ def refusal(error: BaseException, named: bool = False) -> typer.Exit:
 
 @contextmanager
 def session(
-    declare: bool | None = None, patient: bool = False, writes: bool = False
+    declare: bool | None = None,
+    patient: bool = False,
+    writes: bool = False,
+    interruptible: bool = True,
 ) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend.
 
     A patient one waits for a server or a store that is away; one that writes is refused where the
-    store may only be read.
+    store may only be read. An interruptible one ends at Ctrl-C whatever is going on; others see to
+    that themselves.
     """
     # Imported here, so that `rnn --help` does not wait for torch.
     from datajoint.errors import DataJointError
 
     import pipeline
+    from pipeline.workers.shutdown import Interrupter
+    from pipeline.workers.signals import ending_at_signals
 
     def connect() -> None:
         pipeline.connect(declare=declare)
         if writes:
             pipeline.database.connection.check_writing()
 
-    try:
-        if patient:
-            from pipeline.transient.retry import retry_transient
+    with ending_at_signals(Interrupter()) if interruptible else nullcontext():
+        try:
+            if patient:
+                from pipeline.transient.retry import retry_transient
 
-            retry_transient(connect, threading.Event(), say_waiting)
-        else:
-            connect()
-        yield pipeline
-    except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
-        raise refusal(error) from None
-    finally:
-        pipeline.disconnect()
+                retry_transient(connect, threading.Event(), say_waiting)
+            else:
+                connect()
+            yield pipeline
+        except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
+            raise refusal(error) from None
+        finally:
+            pipeline.disconnect()
 
 
 def announce(table: str, n_keys: int) -> None:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from typing import Annotated, Any
 
 import typer
 
-from .base import (
-    ItsNetwork,
-    ItsSeed,
-    ItsTask,
-    ItsTraining,
-    app,
-    console,
-    errors,
-    key_restriction,
-    refusal,
-    session,
-)
+from tasks_lib.errors import ParameterError
+
+from .base import app, console, errors, key_restriction, refusal, session
 
 
 @app.command()
@@ -98,29 +90,51 @@ def gc(
 
 @app.command()
 def verify(
-    task: ItsTask,
-    network: ItsNetwork,
-    training: ItsTraining,
-    seed: ItsSeed,
+    task: Annotated[str | None, typer.Option(help="Its task.")] = None,
+    network: Annotated[str | None, typer.Option(help="Its parameters.")] = None,
+    training: Annotated[str | None, typer.Option(help="Its training.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Its seed.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
+    files: Annotated[
+        bool, typer.Option("--files", help="Read stored files instead: of these, or all.")
+    ] = False,
 ) -> None:
-    """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say."""
+    """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say.
+
+    With --files nothing is trained: is every stored array and figure what was stored?
+    """
+    key: dict[str, Any] = key_restriction(task, network, training)
+    if seed is not None:
+        key["seed"] = seed
     try:
         with session():
-            from pipeline.progress import progress_bar
-            from pipeline.upkeep.verify import verify as train_again
-
-            key = {**key_restriction(task, network, training), "seed": seed}
-            with progress_bar(f"{task}/{network}") as show:
-                result = train_again(key, device, show)
+            whole = _verify_files(key, device) if files else _train_again(key, device)
     except typer.Exit:
         raise typer.Exit(2) from None
     # Of whatever kind: a device, a driver, the code of a task, which may even call `sys.exit`.
     except (Exception, SystemExit) as error:
         refusal(error, named=True)
         raise typer.Exit(2) from None
+    if not whole:
+        raise typer.Exit(2 if whole is None else 1)
+
+
+def _train_again(key: dict[str, Any], device: str | None) -> bool:
+    """Train a network again, and print what differs; return whether it is identical."""
+    from pipeline.progress import progress_bar
+    from pipeline.upkeep.verify import verify as train_again
+
+    for name in ("task_name", "network_name", "training_name", "seed"):
+        if name not in key:
+            option = f"--{name.removesuffix('_name')}"
+            raise ParameterError(
+                option, None, "is not given", "name one network, or say --files to read files"
+            )
+    title = f"{key['task_name']}/{key['network_name']}"
+    with progress_bar(title) as show:
+        result = train_again(key, device, show)
     answer = "identical" if result.identical else "not identical"
-    name = f"{task}/{network}/{training} seed {seed}"
+    name = f"{title}/{key['training_name']} seed {key['seed']}"
     console.print(f"{name}, on {result.device}: {answer}", markup=False, soft_wrap=True)
     for number, difference in enumerate(result.differences):
         first = "differs first" if not number else "then"
@@ -129,5 +143,36 @@ def verify(
         console.print(f"changed: {change}", markup=False, highlight=False, soft_wrap=True)
     if any(change.what == "device" for change in result.changed):
         console.print("On another kind of device it cannot be the same to the bit.")
-    if not result.identical:
-        raise typer.Exit(1)
+    return bool(result.identical)
+
+
+def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
+    """Read stored files, and print those that are not what was stored."""
+    from tqdm import tqdm
+
+    from pipeline.progress import file_bar
+    from pipeline.upkeep.verify_files import verify_files
+
+    if device is not None:
+        raise ParameterError("--device", device, "trains nothing with --files", "leave it out")
+
+    def say(fault: Any) -> None:
+        with tqdm.external_write_mode():
+            console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
+
+    with file_bar("stored files") as show:
+        result = verify_files(key, show, say)
+    kinds = Counter(fault.kind for fault in result.faults)
+    counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
+    about = ", ".join(counts) or "none damaged, none missing"
+    console.print(
+        f"{result.n_files} files, {_size(result.n_bytes)}: {about}", highlight=False, soft_wrap=True
+    )
+    if result.n_without_hash:
+        console.print(
+            f"{result.n_without_hash} have no hash, because an earlier version wrote their rows: "
+            "of these only the form was checked.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return result.is_whole

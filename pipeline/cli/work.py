@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import time
 from contextlib import suppress
 from typing import Annotated
@@ -40,16 +38,20 @@ def worker(
     At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
     with status 0. Status 3: jobs failed, which `rnn failures` prints; 1: it could not work.
     """
-    # Until there is a job to give back, a signal just ends it.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda *_: sys.exit(0))
     # Before torch is imported.
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
     patient = forever or patient or "RNN_SUPERVISOR" in os.environ
+    from pipeline.workers.shutdown import Stopper
+    from pipeline.workers.signals import ending_at_signals
+
+    stopper = Stopper()
     # Workers ask themselves; one who starts several is refused once and not by each.
-    with session(patient=patient, writes=processes > 1):
+    with (
+        ending_at_signals(stopper, guarded=processes == 1),
+        session(patient=patient, writes=processes > 1, interruptible=False),
+    ):
         from pipeline import progress
         from pipeline.tables.computed import tables_named
         from pipeline.workers import supervisor, worker
@@ -82,11 +84,9 @@ def worker(
             device=device,
             checkpoint_seconds=checkpoint_seconds,
         )
-        from pipeline.workers.shutdown import stopping_at_signals
-
+        stopper.loop = loop
         supervisor.end_with_supervisor()
-        with stopping_at_signals(loop):
-            filled = loop.run()
+        filled = loop.run()
         for name, key, message in filled.errors:
             errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
         console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")

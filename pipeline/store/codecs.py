@@ -6,12 +6,16 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datajoint.builtin_codecs import npy
 from datajoint.builtin_codecs.schema import SchemaCodec
 from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
+from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
 from .file_names import leads_out
 from .pending_files import STORE, note_file
 
@@ -60,24 +64,33 @@ def to_png(figure: Figure | bytes) -> bytes:
 
 
 class StoredFigure:
-    """A figure in the store, read when it is first looked at."""
+    """A figure in the store, read when it is first looked at.
 
-    def __init__(self, path: str, n_bytes: int, backend: Any) -> None:
-        self.path = path
-        self.n_bytes = n_bytes
+    Attributes
+    ----------
+    path : str
+        From the store's root.
+    n_bytes : int
+    """
+
+    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+        self.path = str(stored["path"])
+        self.n_bytes = int(stored["n_bytes"])
+        self._stored = stored
         self._backend = backend
         self._png: bytes | None = None
 
     @property
     def png(self) -> bytes:
-        """The PNG file's bytes."""
+        """The PNG file's bytes.
+
+        Raises
+        ------
+        DamagedFile
+            Where they are not those that were stored.
+        """
         if self._png is None:
-            content = self._backend.get_buffer(self.path)
-            if not content.startswith(PNG_SIGNATURE):
-                raise DataJointError(
-                    f"figure = {self.path!r}: is not a PNG file; populate it again"
-                )
-            self._png = content
+            self._png = _read_png(self._stored, self._backend)
         return self._png
 
     def save(self, path: str | Path) -> Path:
@@ -93,16 +106,91 @@ class StoredFigure:
         return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
 
 
-class _NotesFiles:
-    """Mixin of codecs: says which files are written, before they are."""
+def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
+    content = read_checked(stored, backend)
+    if not has_hash(stored):
+        try:
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+                image.verify()  # the checksums that PNG has of its own
+        except Exception as error:  # of whatever kind, says Pillow
+            raise damaged(stored, backend, f"it is not a whole PNG file: {error}") from None
+    elif not content.startswith(PNG_SIGNATURE):
+        raise damaged(stored, backend, "it is not a PNG file")
+    return content
+
+
+class StoredArray(npy.NpyRef):
+    """An array in the store, read and checked when it is first used; slices read the whole file."""
+
+    # All that DeepHash looks at when a job asks whether what it was computed from has changed: a
+    # class that names no slots would be equal to every other, and one that names DataJoint's would
+    # change when it is loaded.
+    __slots__ = ("stored",)
+
+    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+        super().__init__(stored, backend)
+        self.stored = stored
+
+    def load(self, mmap_mode: str | None = None) -> NDArray[Any]:
+        """Return the array.
+
+        Parameters
+        ----------
+        mmap_mode : {"r", "c"}, optional
+            Leave the numbers in the file until they are used, read only ("r") or with changes that
+            stay in memory ("c"). The whole file is checked here, and what is read later is not
+            checked again.
+
+        Raises
+        ------
+        DamagedFile
+            Where the file does not hold what was stored.
+        """
+        if mmap_mode is not None:
+            return map_array(self.stored, self._backend, mmap_mode)
+        if self._cached is None:
+            content = read_checked(self.stored, self._backend)
+            self._cached = to_array(self.stored, content, self._backend)
+        return self._cached
+
+
+class CheckedCodec(SchemaCodec, register=False):
+    """Base of our codecs: a row keeps the hash of its file."""
+
+    def check(self, stored: dict[str, Any], backend: Any) -> int:
+        """Read a file, refuse it where it does not hold what was stored; return its size."""
+        raise NotImplementedError
 
     def _build_path(self, *args: Any, **kwargs: Any) -> tuple[str, str]:
-        path, token = super()._build_path(*args, **kwargs)  # type: ignore[misc]
-        note_file(path)
+        path, token = super()._build_path(*args, **kwargs)
+        note_file(path)  # before it is written
         return path, token
 
+    def _store(
+        self,
+        content: bytes,
+        ending: str,
+        key: dict[str, Any] | None,
+        context: dict[str, Any] | None,
+        store_name: str | None,
+    ) -> dict[str, Any]:
+        """Write a file; return what the row keeps of it."""
+        schema, table, field, primary_key = self._extract_context(key, context)
+        config = self._codec_config(key, context)
+        path, _ = self._build_path(
+            schema, table, field, primary_key, ext=ending, store_name=store_name, config=config
+        )
+        self._get_backend(store_name, config=config).put_buffer(content, path)
+        return {"path": path, "store": store_name, **described(content)}
 
-class FigureCodec(_NotesFiles, SchemaCodec):
+    def _backend_of(
+        self, stored: dict[str, Any], key: dict[str, Any] | None, context: dict[str, Any] | None
+    ) -> Any:
+        config = self._codec_config(key, context)
+        return self._get_backend(stored.get("store"), config=config)
+
+
+class FigureCodec(CheckedCodec):
     """``<figure@store>``: a matplotlib figure in, a `StoredFigure` out."""
 
     name = "figure"
@@ -120,15 +208,8 @@ class FigureCodec(_NotesFiles, SchemaCodec):
         context: dict[str, Any] | None = None,
         store_name: str | None = None,
     ) -> dict[str, Any]:
-        """Write the PNG file; return what the column keeps: its path and size."""
-        schema, table, field, primary_key = self._extract_context(key, context)
-        config = self._codec_config(key, context)
-        path, _ = self._build_path(
-            schema, table, field, primary_key, ext=".png", store_name=store_name, config=config
-        )
-        content = to_png(value)
-        self._get_backend(store_name, config=config).put_buffer(content, path)
-        return {"path": path, "store": store_name, "n_bytes": len(content)}
+        """Write the PNG file; return what the column keeps: its path, its size and its hash."""
+        return self._store(to_png(value), ".png", key, context, store_name)
 
     def decode(
         self,
@@ -139,18 +220,37 @@ class FigureCodec(_NotesFiles, SchemaCodec):
     ) -> StoredFigure:
         """Return a reference; nothing is read yet."""
         stored = check_reference(stored)
-        config = self._codec_config(key, context)
-        backend = self._get_backend(stored.get("store"), config=config)
-        return StoredFigure(stored["path"], stored["n_bytes"], backend)
+        return StoredFigure(stored, self._backend_of(stored, key, context))
+
+    def check(self, stored: dict[str, Any], backend: Any) -> int:
+        """Read a figure, refuse it where it is not what was stored; return its size."""
+        return len(_read_png(stored, backend))
 
 
 unregister_codec("npy")
 
 
-class ArrayCodec(_NotesFiles, npy.NpyCodec):
-    """``<npy@store>`` of DataJoint, for files of our store alone."""
+class ArrayCodec(CheckedCodec, npy.NpyCodec):
+    """``<npy@store>`` of DataJoint, for files of our store alone, with their hash in the row."""
 
     name = "npy"
+
+    def encode(
+        self,
+        value: Any,
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        store_name: str | None = None,
+    ) -> dict[str, Any]:
+        """Write the npy file; return what DataJoint's codec does, and its size and its hash."""
+        buffer = io.BytesIO()
+        np.save(buffer, value, allow_pickle=False)
+        return {
+            **self._store(buffer.getvalue(), ".npy", key, context, store_name),
+            "dtype": str(value.dtype),
+            "shape": list(value.shape),
+        }
 
     def decode(
         self,
@@ -158,6 +258,13 @@ class ArrayCodec(_NotesFiles, npy.NpyCodec):
         *,
         key: dict[str, Any] | None = None,
         context: dict[str, Any] | None = None,
-    ) -> npy.NpyRef:
+    ) -> StoredArray:
         """Return a reference; nothing is read yet."""
-        return super().decode(check_reference(stored), key=key, context=context)
+        stored = check_reference(stored)
+        return StoredArray(stored, self._backend_of(stored, key, context))
+
+    def check(self, stored: dict[str, Any], backend: Any) -> int:
+        """Read an array, refuse it where it is not what was stored; return its size."""
+        content = read_checked(stored, backend)
+        to_array(stored, content, backend)
+        return len(content)

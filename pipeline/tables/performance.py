@@ -8,9 +8,12 @@ import datajoint as dj
 import numpy as np
 
 from models import PerformanceAnalyzer, get_psychometrics, plot_psychometrics
+from models.analysis.performance import MOST_REPEATS
+from tasks_lib.errors import check_bool, check_int
 
 from ..database import schemas
 from .network import NetworkParams
+from .parameters import CheckedSettings
 from .task import Task
 from .training import Training, load_network
 
@@ -41,7 +44,7 @@ def finished_networks() -> Any:
 
 
 @schemas.performance
-class ValidationParams(dj.Lookup):
+class ValidationParams(CheckedSettings, dj.Lookup):
     definition = """
     # how networks are validated
     validation_name : varchar(64)  # readable name
@@ -54,6 +57,17 @@ class ValidationParams(dj.Lookup):
         {"validation_name": "noise_free", "noise": False, "n_repeats": 1},
         {"validation_name": "noisy", "noise": True, "n_repeats": 5},
     )
+
+    @classmethod
+    def build(cls, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `models.PerformanceAnalyzer.validate` that a row describes."""
+        noise = row.get("noise")
+        if type(noise) is int and noise in (0, 1):  # MySQL has no booleans
+            noise = bool(noise)
+        return {
+            "noise": check_bool("noise", noise),
+            "n_repeats": check_int("n_repeats", row.get("n_repeats"), 1, MOST_REPEATS),
+        }
 
 
 @schemas.performance
@@ -94,10 +108,8 @@ class Validation(dj.Computed):
     def make(self, key: dict[str, Any]) -> None:
         """Score one network."""
         rnn, task = fetch_network(key)
-        params = (ValidationParams & key).fetch1()
-        scores = PerformanceAnalyzer(rnn, task).validate(
-            noise=bool(params["noise"]), n_repeats=int(params["n_repeats"])
-        )
+        settings = ValidationParams.build((ValidationParams & key).fetch1())
+        scores = PerformanceAnalyzer(rnn, task).validate(**settings)
         totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
         self.insert1({**key, **totals})
         # Names of their own: a query of Validation is to restrict this table.

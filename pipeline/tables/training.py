@@ -17,6 +17,7 @@ from models.training.cohort import CohortResult
 from models.training.losses import TASK as TASK_TERM
 from models.training.record import TrainedNetwork
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
+from tasks_lib.sizes import check_bytes
 
 from ..database import schemas
 from ..progress import progress_bar
@@ -25,6 +26,8 @@ from .network import NetworkParams
 from .provenance import provenance
 from .task import Task
 from .training_params import IMPORTED, TrainingParams
+
+MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together
 
 
 @schemas.training
@@ -52,9 +55,22 @@ class Cohort(dj.Manual):
                     "name a training that you entered, or use import_network",
                 )
             row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
-            row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MAX_COUNT)
+            row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MOST_NETWORKS)
+            self._refuse_size(row)
             self._refuse_overlap(row)
         super().insert(rows, **kwargs)
+
+    def _refuse_size(self, row: dict[str, Any]) -> None:
+        """Refuse more networks than a machine holds, by their weights alone, in float32."""
+        network = NetworkParams & {"network_name": row.get("network_name")}
+        task = Task & {"task_name": row.get("task_name")}
+        if network and task:  # else the server says what is missing
+            n_units = network.fetch1("n_units")
+            n_inputs, n_outputs = task.fetch1("n_inputs", "n_outputs")
+            each = 4 * n_units * (n_units + n_inputs + n_outputs + 2)
+            what = f"the weights of so many networks of {n_units} units"
+            needed = row["n_networks"] * each
+            check_bytes("n_networks", row["n_networks"], needed, what, "use several cohorts")
 
     def _refuse_overlap(self, row: dict[str, Any]) -> None:
         """Refuse seeds beyond the column's range, and those that another cohort trains already."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import datajoint as dj
 
@@ -75,17 +75,82 @@ def referenced_paths(table: Any, columns: list[str]) -> Iterator[str]:
     DatabaseError
         Where they cannot all be read.
     """
+    for kept in kept_values(table, columns):
+        paths = kept.codec.referenced_paths(kept.value)
+        if not paths:
+            problem = f"a row keeps {str(kept.value)[:80]!r}, which names no file"
+            raise unscanned(table.database, table.table_name, problem)
+        for path, _ in paths:  # of whatever store: two may be one folder
+            yield str(path)
+
+
+class KeptValue(NamedTuple):
+    """What a column of a row keeps of its file."""
+
+    key: dict[str, Any]
+    column: str
+    codec: Any
+    value: Any  # as the database has it: on MySQL a text
+
+
+def kept_values(
+    table: Any, columns: list[str], restriction: Mapping[str, Any] | None = None
+) -> Iterator[KeptValue]:
+    """Yield what the rows of a table keep of their files, reading some rows at a time.
+
+    Parameters
+    ----------
+    table : Table
+    columns : list of str
+        Those that keep files.
+    restriction : mapping, optional
+        Values of columns.
+
+    Raises
+    ------
+    DatabaseError
+        Where they cannot all be read.
+    """
     if not columns:
         return
     try:
-        yield from _paths(table, columns)
+        yield from _values(table, columns, dict(restriction or {}))
     except DatabaseError:
         raise
     except Exception as error:
         raise unscanned(table.database, table.table_name, error) from None
 
 
-def _paths(table: Any, columns: list[str]) -> Iterator[str]:
+def count_values(
+    table: Any, columns: list[str], restriction: Mapping[str, Any] | None = None
+) -> int:
+    """Return how many files the rows of a table keep.
+
+    Raises
+    ------
+    DatabaseError
+        Where they cannot be counted.
+    """
+    if not columns:
+        return 0
+    quoted = table.adapter.quote_identifier
+    numbers = " + ".join(f"COUNT({quoted(name)})" for name in columns)
+    where, arguments = _where(table, dict(restriction or {}))
+    query = f"SELECT {numbers} FROM {table.full_table_name} {where}"
+    try:
+        return int(table.connection.query(query, args=arguments).fetchone()[0])
+    except Exception as error:
+        raise unscanned(table.database, table.table_name, error) from None
+
+
+def _where(table: Any, values: dict[str, Any], *more: str) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition that columns have some values, and its arguments."""
+    quoted = table.adapter.quote_identifier
+    conditions = [f"{quoted(name)} = %s" for name in values] + list(more)
+    return f"WHERE {' AND '.join(conditions)}" if conditions else "", tuple(values.values())
+
+
+def _values(table: Any, columns: list[str], restriction: dict[str, Any]) -> Iterator[KeptValue]:
     quoted = table.adapter.quote_identifier
     key = list(table.heading.primary_key)
     codecs = [table.heading.attributes[name].codec for name in columns]
@@ -94,22 +159,18 @@ def _paths(table: Any, columns: list[str]) -> Iterator[str]:
     marks = ", ".join(["%s"] * len(key))
     last: tuple[Any, ...] = ()
     while True:
-        after = f"WHERE ({in_key}) > ({marks}) " if last else ""
+        after = [f"({in_key}) > ({marks})"] if last else []
+        where, arguments = _where(table, restriction, *after)
         rows = table.connection.query(
-            f"SELECT {selected} FROM {table.full_table_name} {after}"
+            f"SELECT {selected} FROM {table.full_table_name} {where} "
             f"ORDER BY {in_key} LIMIT {ROWS_AT_ONCE}",
-            args=last,
+            args=(*arguments, *last),
         ).fetchall()
         for row in rows:
-            for codec, value in zip(codecs, row[len(key) :], strict=True):
-                if value is None:
-                    continue
-                paths = codec.referenced_paths(value)
-                if not paths:
-                    problem = f"a row keeps {str(value)[:80]!r}, which names no file"
-                    raise unscanned(table.database, table.table_name, problem)
-                for path, _ in paths:  # of whatever store: two may be one folder
-                    yield str(path)
+            its_key = dict(zip(key, row, strict=False))
+            for column, codec, value in zip(columns, codecs, row[len(key) :], strict=True):
+                if value is not None:
+                    yield KeptValue(its_key, column, codec, value)
         if len(rows) < ROWS_AT_ONCE:
             return
         last = tuple(rows[-1][: len(key)])
@@ -137,8 +198,9 @@ def unscanned(schema_name: str, name: str, problem: Any) -> DatabaseError:
     """Return the error of a table that cannot be read."""
     text = " ".join(str(problem).split())
     return DatabaseError(
-        f"table = {schema_name}.{name}: cannot be read ({text}); nothing is removed, because its "
-        "rows may refer to any file; ask for SELECT on it, or bring it back"
+        f"table = {schema_name}.{name}: cannot be read ({text}); it is not passed over, and "
+        "nothing is removed, because its rows may refer to any file; ask for SELECT on it, or "
+        "bring it back"
     )
 
 

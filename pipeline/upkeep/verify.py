@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from datajoint.errors import MissingExternalFile
@@ -15,6 +13,7 @@ from models.machine.devices import checked_device, default_device, kind_of
 from models.network.rnn_torch import WEIGHTS
 from tasks_lib.errors import ParameterError
 
+from ..store.checked_files import DamagedFile
 from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
 from ..tables.provenance import provenance
@@ -29,11 +28,8 @@ RESULTS = (
     "score_curve", "status", "iterations_done", "stopped_by",
     *(name.lower() for name in WEIGHTS), "loss", "r2",
 )  # fmt: skip
-# What reading an array raises where its file is missing, or is none that NumPy wrote.
-MISSING_OR_CORRUPT = (
-    MissingExternalFile, FileNotFoundError, ValueError, EOFError, SyntaxError, TokenError,
-    BadZipFile,
-)  # fmt: skip
+# What reading an array raises where its file is missing, or does not hold what was written.
+MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
 
 
 @dataclass(frozen=True)
@@ -216,7 +212,7 @@ def _difference(what: str, stored: Any, again: Any, of: str = "") -> Difference 
         return None if stored is again or stored == again else Difference(what, stored, again)
     try:
         kept = np.asarray(stored)
-    except MISSING_OR_CORRUPT as error:
+    except MISSING_OR_DAMAGED as error:
         if is_transient(error):  # the store is away, and the file perhaps there
             raise
         line = " ".join(str(error).split())

@@ -154,6 +154,10 @@ class Heart:
         with self._using:
             return action(self._open())
 
+    def session_age(self) -> float:
+        """Return for how long the worker's own session has been open (s)."""
+        return time.monotonic() - self.report.session_since
+
     # Inside --------------------------------------------------------------------------------------
 
     def _open(self) -> dj.Connection:
@@ -266,6 +270,5 @@ def renew_session(heart: Heart, connection: dj.Connection) -> None:
     if number == said.session_id:
         return
     if said.session_id:
-        age = time.monotonic() - said.session_since
-        end_earlier_session(connection, said.session_id, age)
+        end_earlier_session(connection, said.session_id, heart.session_age())
     said.session_id, said.session_since = number, time.monotonic()

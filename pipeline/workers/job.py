@@ -145,6 +145,8 @@ def run_job(
             fetched = patient(lambda: table.make_fetch(dict(job.key)))
             before = _hash(fetched)  # now: references remember what they have loaded
             job.phase = "computing"
+            if job.stop.is_set():  # a signal that came before is not raised any more
+                raise JobStopped
             compute = _not_for_ever(lambda: table.make_compute(dict(job.key), *fetched))
             computed = patient(compute)
             job.phase = "inserting"

@@ -70,12 +70,17 @@ def declare_dead(connection: dj.Connection, worker_id: int, reason: str) -> int:
     return _declare(connection, f"worker_id = {int(worker_id)}", reason)
 
 
-def _declare(connection: dj.Connection, which: str, note: str) -> int:
+def declare_ended(connection: dj.Connection, worker_id: int, note: str) -> int:
+    """Mark a worker as ended that was killed because it was to end: no loss of its job's."""
+    return _declare(connection, f"worker_id = {int(worker_id)}", note, "ended")
+
+
+def _declare(connection: dj.Connection, which: str, note: str, state: str = "lost") -> int:
     return int(
         connection.query(
-            f"UPDATE {Worker.full_table_name} SET state='lost', note=%s "
+            f"UPDATE {Worker.full_table_name} SET state=%s, note=%s "
             f"WHERE state IN {LIVING} AND {which}",
-            args=(note[:255],),
+            args=(state, note[:255]),
         ).rowcount
     )
 

@@ -3,106 +3,131 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import suppress
 from typing import Any
 
 import datajoint as dj
 
+from ..database.server import end_earlier_session
 from .job import JobStopped
-from .worker import WorkLoop
+from .worker import WorkLoop, running_loop
 
-# From the terminal, from whoever ends processes, from SLURM before it preempts.
-SIGNALS = tuple(
-    getattr(signal, name)
-    for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
-    if hasattr(signal, name)
-)
 # Seconds until a worker that has not ended gives its job back as it is, and leaves.
 GRACE_SECONDS = 6.0
-GIVE_UP_SECONDS = 2.0
-# A signal that comes sooner after the first is the same: what ends a job or a container tells the
-# supervisor, which passes it on, and its workers.
-SAME_SIGNAL_SECONDS = 1.0
+# That takes so long at most, after the grace and after a second signal.
+GIVE_UP_SECONDS, AT_ONCE_SECONDS = 1.5, 0.6
+INTERRUPTED = 130  # the exit status of what was ended by Ctrl-C
 
 
 class Stopper:
-    """Ends a loop at a signal.
+    """Ends a worker at a signal.
 
     A training writes its state after the iteration that it is at; other computations are broken
     off; an insert is finished. What takes longer than ``grace`` seconds is left as it is: its job
-    is given back, and goes on from its last checkpoint. A second signal does that at once.
+    is given back, an insert that is still going on is rolled back, and the process ends. A second
+    signal does that at once.
+
+    Attributes
+    ----------
+    loop : WorkLoop, optional
+        Set where it begins; until then there is nothing to give back, and a signal just ends it.
     """
 
-    def __init__(self, loop: WorkLoop, grace: float = GRACE_SECONDS) -> None:
-        self.loop = loop
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self.grace = grace
-        self._lock = threading.Lock()
-        self._began: float | None = None
+        self.loop: WorkLoop | None = None
+        self._is_told = False
 
-    def __call__(self, number: int, frame: Any) -> None:
-        """Handle a signal."""
-        loop, moment = self.loop, time.monotonic()
-        if self._began is not None:
-            if moment - self._began >= SAME_SIGNAL_SECONDS:
-                threading.Thread(target=self.give_up, daemon=True).start()
+    def in_main_thread(self, number: int, frame: Any) -> None:
+        """Break off what does not look at ``stop`` itself; once."""
+        if self._is_told:
             return
-        self._began = moment
-        # First, because the event may be in the hands of the very code that is interrupted.
-        watchdog = threading.Timer(self.grace, self.give_up)
-        watchdog.daemon = True
-        watchdog.start()
-        loop.stop.set()
+        loop = self.loop
+        if loop is None:
+            self._is_told = True
+            raise SystemExit(0)
         job = loop.job
         if job is not None and job.phase == "computing" and not job.yields:
+            self._is_told = True
             raise JobStopped
 
-    def give_up(self) -> None:
-        """Give the job back on the heart's connection, as far as that is possible, and leave."""
-        with self._lock:
-            giving = threading.Thread(target=self._give_back, daemon=True)
-            giving.start()
-            giving.join(GIVE_UP_SECONDS)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+    def at_first(self) -> None:
+        """Have the loop end."""
+        if self.loop is not None:
+            self.loop.stop.set()
 
-    def _give_back(self) -> None:
-        heart, job = self.loop.heart, self.loop.job
+    def at_second(self) -> None:
+        """Leave at once."""
+        leave(self.loop, 0, AT_ONCE_SECONDS)
 
-        def give(connection: dj.Connection) -> None:
-            mysql = connection.adapter.backend == "mysql"
-            # The row is locked while the results are inserted: whoever finds it gives it back.
-            connection.query("SET innodb_lock_wait_timeout=1" if mysql else "SET lock_timeout='1s'")
-            if job is not None:
-                job.queue.give_back(connection, job.key, heart.worker_id)
-
-        try:
-            heart.on_connection(give)
-        finally:
-            heart.say_ended("was asked to end, and left at once")
+    def at_deadline(self) -> None:
+        """Leave: the time is over."""
+        leave(self.loop, 0, GIVE_UP_SECONDS)
 
 
-def stopping_at_signals(
-    loop: WorkLoop, grace: float = GRACE_SECONDS
-) -> AbstractContextManager[None]:
-    """Inside, the loop ends at a signal."""
-    return handling_signals(Stopper(loop, grace))
+class Interrupter:
+    """Ends a command at a signal as Ctrl-C does, and after ``grace`` seconds in any case."""
+
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
+        self.grace = grace
+        self._is_told = False
+
+    def in_main_thread(self, number: int, frame: Any) -> None:
+        """Raise KeyboardInterrupt, once."""
+        if not self._is_told:
+            self._is_told = True
+            raise KeyboardInterrupt
+
+    def at_first(self) -> None:
+        """Leave it to the main thread."""
+
+    def at_second(self) -> None:
+        """Leave at once."""
+        leave(running_loop(), INTERRUPTED, AT_ONCE_SECONDS)
+
+    def at_deadline(self) -> None:
+        """Leave: the time is over."""
+        leave(running_loop(), INTERRUPTED, GIVE_UP_SECONDS)
 
 
-@contextmanager
-def handling_signals(handle: Callable[[int, Any], Any]) -> Iterator[None]:
-    """Inside, signals that are to end this process are handled so; not SIGHUP under `nohup`."""
-    before = {}
-    for number in SIGNALS:
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, handle)
+def leave(loop: WorkLoop | None, status: int, seconds: float) -> None:
+    """Give a loop's job back, as far as that is possible in so many seconds, and end the process.
+
+    From any thread, whatever the main thread is doing.
+    """
+    # In a thread: the server may not answer, nor whoever reads what we print.
+    last = threading.Thread(target=_last_words, args=(loop,), daemon=True)
+    last.start()
+    last.join(seconds)
+    os._exit(status)
+
+
+def _last_words(loop: WorkLoop | None) -> None:
+    if loop is not None:
+        with suppress(Exception):  # then others find the job
+            _give_back(loop)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+
+
+def _give_back(loop: WorkLoop) -> None:
+    """Give the job back on the heart's connection, and say that the worker has ended."""
+    heart, job = loop.heart, loop.job
+
+    def give(connection: dj.Connection) -> None:
+        said = heart.report
+        if job is None:
+            return
+        if said.session_id:  # an insert that is still going on holds the row: it is rolled back
+            end_earlier_session(connection, said.session_id, heart.session_age())
+        mysql = connection.adapter.backend == "mysql"
+        connection.query("SET innodb_lock_wait_timeout=1" if mysql else "SET lock_timeout='1s'")
+        job.queue.give_back(connection, job.key, heart.worker_id)
+
     try:
-        yield
+        heart.on_connection(give)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        heart.say_ended("was asked to end, and left at once")

@@ -20,8 +20,9 @@ from ..database.server import reconnect
 from ..tables.computed import COMPUTED
 from ..transient.errors import is_transient
 from .queue import Queue
-from .reaper import declare_dead, give_back_jobs_of_the_dead
-from .shutdown import GIVE_UP_SECONDS, GRACE_SECONDS, handling_signals
+from .reaper import declare_dead, declare_ended, give_back_jobs_of_the_dead
+from .shutdown import GIVE_UP_SECONDS, GRACE_SECONDS, leave
+from .signals import KILLED_AT_ONCE, ending_at_signals
 from .worker import MAX_LOSSES
 
 # Environment of a supervised worker: its number, and the process that watches it.
@@ -32,6 +33,9 @@ JOBS_FAILED = 3
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds until a dead worker is started again
 HEALTHY_SECONDS = 60.0  # after which an earlier death is forgotten
+# From the first signal: until workers that have not ended are killed, and until it ends itself.
+PATIENCE_SECONDS = GRACE_SECONDS + GIVE_UP_SECONDS + 0.5
+LAST_SECONDS = 1.0
 MOST_DEATHS = 5  # of one place in a row, within that time, without a job done: it is given up
 
 
@@ -48,6 +52,7 @@ class _Place:
     restart_at: float = 0.0
     ended: bool = False
     is_told: bool = False  # to end
+    is_killed: bool = False  # because it had been told, and did not
 
 
 @dataclass
@@ -80,6 +85,7 @@ class Supervisor:
     def __post_init__(self) -> None:
         self._has_given_up = self._have_jobs_failed = False
         self._is_stopped = False
+        self._kill_at = float("inf")
         self._places = [_Place(i) for i in range(self.n_processes)]
         self._queues = [Queue(table) for table in COMPUTED]
         self._devices = _visible_devices()
@@ -87,7 +93,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Run them until all have ended, or until a signal; return the exit status."""
-        with handling_signals(self._stop):
+        with ending_at_signals(_EndingOfAll(self), guarded=False):
             try:
                 while not all(place.ended for place in self._places):
                     for place in self._places:
@@ -102,19 +108,35 @@ class Supervisor:
             return 1
         return JOBS_FAILED if self._have_jobs_failed or self._has_failed_jobs() else 0
 
-    def _stop(self, number: int, frame: Any) -> None:
-        # No Event: its lock may be held by what is interrupted here. The workers are told at once,
-        # whatever else is going on.
-        if not self._is_stopped:
-            self._is_stopped = True
-            for place in self._places:
-                self._tell(place)
+    def stop(self) -> None:
+        """Tell all workers to end, from whatever thread."""
+        self._is_stopped = True
+        self._kill_at = min(self._kill_at, time.monotonic() + PATIENCE_SECONDS)
+        for place in self._places:
+            self._tell(place)
 
-    def _tell(self, place: _Place) -> None:
+    def stop_at_once(self) -> None:
+        """Tell them a second time, so that they leave their jobs as they are."""
+        self._kill_at = time.monotonic() + KILLED_AT_ONCE
+        for place in self._places:
+            self._tell(place, again=True)
+
+    def wait_and_kill(self) -> None:
+        """Wait until all workers have ended, and kill those that do not."""
+        for place in self._places:
+            while place.process is not None and place.process.poll() is None:
+                if time.monotonic() >= self._kill_at:
+                    place.process.kill()
+                    place.process.wait()
+                    place.is_killed = True
+                time.sleep(0.02)
+
+    def _tell(self, place: _Place, again: bool = False) -> None:
         """Tell a worker to end, once: a second signal would have it leave its job as it is."""
-        if place.process is not None and not place.is_told and place.process.poll() is None:
+        process = place.process
+        if process is not None and (again or not place.is_told) and process.poll() is None:
             place.is_told = True
-            place.process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
 
     def _look_after(self, place: _Place) -> None:
         if place.ended:
@@ -195,17 +217,53 @@ class Supervisor:
 
     def _end_all(self) -> int:
         """Pass the signal on, and wait until all have ended."""
-        living = [p.process for p in self._places if p.process is not None]
-        for place in self._places:
-            self._tell(place)
-        deadline = time.monotonic() + GRACE_SECONDS + GIVE_UP_SECONDS + 1.0
-        for process in living:
-            try:
-                process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self.stop()
+        self.wait_and_kill()
+        killed = [place.worker_id for place in self._places if place.is_killed]
+        if killed:
+            self._give_back_of_killed(killed)
         return 0
+
+    def _give_back_of_killed(self, worker_ids: Sequence[int]) -> None:
+        """Give back the jobs of workers that had to be killed, which are not to blame for it."""
+        connection = database.connection()
+        try:
+            reconnect(connection)
+            for worker_id in worker_ids:
+                declare_ended(connection, worker_id, "was asked to end, and had to be killed")
+            for _ in range(3):  # a job's row may be locked: its session is ended then, and goes
+                give_back_jobs_of_the_dead(connection, self._queues, self.max_losses)
+                time.sleep(0.1)
+        except Exception as error:  # then it is found by others
+            if not is_transient(error):
+                raise
+
+
+class _EndingOfAll:
+    """Ends a supervisor and its workers, also where its main thread waits for a server."""
+
+    grace = PATIENCE_SECONDS + LAST_SECONDS
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def in_main_thread(self, number: int, frame: Any) -> None:
+        """Go on: the loop sees that it is to end."""
+
+    def at_first(self) -> None:
+        """Tell the workers."""
+        self._supervisor.stop()
+
+    def at_second(self) -> None:
+        """Have them leave at once; what does not is killed."""
+        self._supervisor.stop_at_once()
+        self.at_deadline()
+
+    def at_deadline(self) -> None:
+        """Leave, with all workers."""
+        self._supervisor.wait_and_kill()
+        time.sleep(LAST_SECONDS / 2)  # in which the main thread gives back the jobs of the killed
+        leave(None, 0, LAST_SECONDS / 2)
 
 
 def _visible_devices() -> list[str]:

@@ -141,6 +141,7 @@ class WorkLoop:
     def run(self) -> Filled:
         """Work until nothing is left, or until `stop` is set."""
         note, crashed = "nothing left", False
+        _running.append(self)
         # A connection is opened anew here, where its new number is told, and not by DataJoint.
         with dj.config.override(database__reconnect=False):
             try:
@@ -156,6 +157,7 @@ class WorkLoop:
                     raise
                 note = "was asked to end"
             finally:
+                _running.remove(self)
                 self._bar.close()
                 self.heart.stop(note, crashed)
                 self._bring_back_connection()
@@ -196,6 +198,7 @@ class WorkLoop:
             self._give_back(job)
             if not isinstance(error, JobStopped):
                 raise
+            self.stop.set()  # whoever heard the signal too is another thread, and may come later
         except BaseException as error:  # also SystemExit, by which a job would end its worker
             if is_device_broken(error):
                 raise  # this process can compute nothing any more; its job is lost with it
@@ -339,6 +342,14 @@ class WorkLoop:
         except Exception as error:
             if not is_transient(error):
                 raise
+
+
+_running: list[WorkLoop] = []
+
+
+def running_loop() -> WorkLoop | None:
+    """Return the loop that this process is in; None where there is none."""
+    return _running[-1] if _running else None
 
 
 def fill(

@@ -10,6 +10,7 @@ import warnings
 from itertools import count
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,6 +27,8 @@ from models import (
 )
 from models.training.checkpoints import LONGEST_PAUSE, TIMES_THE_WRITING, KeptState, Schedule
 from models.training.cohort import DIVISION as DIVISION_OF
+from models.training.cohort import _division_of
+from models.training.state import TrainingState
 from tasks_lib import ParameterError
 from tests.models.test_training_state import assert_same, damage, flip_flop, make
 
@@ -94,6 +97,7 @@ def two_at_a_time(monkeypatch):
 # The same network to the bit -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     pieces=st.lists(st.integers(1, MAX_ITER - 1), min_size=1, max_size=5),
@@ -468,6 +472,8 @@ DAMAGED = [
     b'{"parts": [[0, 3]], "trials_at_once": 0}',
     b'{"parts": [[0, 3]], "trials_at_once": "x"}',
     b'{"parts": [[0, 3]]}',
+    b'{"parts": [[0, 3]], "trials_at_once": 5, "sha256": "of another"}',
+    b'{"parts": [[0, 3]], "trials_at_once": null, "sha256": null}',
 ]
 
 
@@ -485,12 +491,50 @@ def test_a_damaged_division_is_made_anew(content):
     assert_same(result.networks, train().networks)
 
 
+def test_one_flipped_bit_of_a_division_is_found():
+    store = Memory()
+    with pytest.raises(TrainingStopped):
+        train(store, stop=after(5))
+    content = store.contents[DIVISION]
+    division = _division_of(store, DIVISION, 3)
+    assert division is not None
+    for place in range(len(content)):
+        for bit in range(8):
+            changed = bytes([content[place] ^ (1 << bit)])
+            store.contents[DIVISION] = content[:place] + changed + content[place + 1 :]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                assert _division_of(store, DIVISION, 3) in (None, division), (place, bit)
+    store.contents[DIVISION] = b'{"parts": [[0, 3]], "trials_at_once": null}'  # without a hash
+    assert _division_of(store, DIVISION, 3) == division
+
+
 @pytest.mark.parametrize("parts", [[[0, 2]], [[0, 2], [1, 3]], [[0, 3], [3, 3]], [[0, 10**30]], []])
 def test_the_division_of_other_networks_is_not_used(parts):
     store = Memory()
     store.contents[DIVISION] = f'{{"parts": {parts}, "trials_at_once": null}}'.encode()
     assert_same(train(store).networks, train().networks)
-    assert store.contents[DIVISION] == b'{"parts": [[0, 3]], "trials_at_once": null}'
+    assert store.contents[DIVISION].startswith(b'{"parts": [[0, 3]], "trials_at_once": null, "sha')
+
+
+def test_one_flipped_bit_of_a_state_is_found_wherever_it_matters():
+    """Of a state of a few kilobytes each byte once: it is refused, or it is the same state."""
+    arrays = {"weights": np.arange(6.0), "moments": np.ones(2, dtype=np.float32)}
+    values = {"iteration": 3}
+    content = TrainingState({"seeds": [3]}, values, arrays).to_bytes()
+    n_refused = 0
+    for place in range(len(content)):
+        changed = bytes([content[place] ^ (1 << place % 8)])
+        altered = content[:place] + changed + content[place + 1 :]
+        try:
+            state = TrainingState.from_bytes(altered, {"seeds": [3]}, "here")
+            state.check_holds("here", arrays, values)
+        except ParameterError:
+            n_refused += 1
+            continue
+        assert state.values == values and state.arrays.keys() == arrays.keys(), place
+        assert all(np.array_equal(state.arrays[n], arrays[n]) for n in arrays), place
+    assert n_refused > len(content) / 2
 
 
 def test_a_folder_keeps_contents_by_name(tmp_path):

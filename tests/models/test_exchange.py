@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from models import ACTIVATIONS, NetworkConfig, RNNNumpy, RNNTorch, read_network, write_network
 from models.files.exchange import FORMATS, WEIGHTS
+from models.files.weight_files import ENTRY
 from tasks_lib import ParameterError
 
 DATA = Path(__file__).parent.parent / "data"
@@ -79,6 +81,62 @@ def test_every_format_gives_the_same_network(tmp_path_factory, config, seed, dou
     assert [f.name for f in path.parent.iterdir()] == ["network"]
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_one_flipped_bit_is_found_wherever_it_matters(tmp_path, format):
+    """The file is refused, or the network is the same."""
+    config = NetworkConfig(n_units=3, dale=False, bias_min=-1.0, bias_init="uniform")
+    path = tmp_path / "network"
+    whole = write_network(path, RNNTorch.from_config(config, 1, 1, seed=0), config, format)
+    content, network = whole.read_bytes(), read_network(whole)
+    n_refused = 0
+    places = [*range(0, len(content), 1 + len(content) // 150), len(content) - 1]
+    for place in places:
+        path.write_bytes(flipped(content, place, bit=place % 8))
+        try:
+            read = read_network(path)
+        except ParameterError:
+            n_refused += 1
+            continue
+        assert read.config == network.config
+        assert all(np.array_equal(read.weights[n], network.weights[n]) for n in WEIGHTS), place
+    assert n_refused > len(places) / 3
+
+
+def flipped(content, place, bit):
+    return content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :]
+
+
+def test_a_part_that_its_container_lost_is_missed(tmp_path):
+    """One bit in the length of a comment: the rest of the list of parts is taken for it."""
+    config = NetworkConfig(n_units=3, dale=False, bias_min=-1.0, bias_init="uniform")
+    rnn = RNNTorch.from_config(config, 1, 1, seed=0)
+    path = write_network(tmp_path / "a.npz", rnn, config, "seed-npz")
+    content = path.read_bytes()
+    last_but_one = content.rindex(ENTRY, 0, content.rindex(ENTRY))
+    path.write_bytes(flipped(content, last_but_one + 32, bit=6))
+    with np.load(io.BytesIO(content)) as whole, np.load(path) as lost:
+        assert len(lost.files) == len(whole.files) - 1
+    with pytest.raises(ParameterError, match="is not as it was written"):
+        read_network(path)
+
+
+def test_a_state_dict_whose_checksums_do_not_agree_is_refused(tmp_path):
+    config = NetworkConfig(n_units=3, dale=False)
+    rnn = RNNTorch.from_config(config, 1, 1, seed=0)
+    path = write_network(tmp_path / "a.pt", rnn, config, "state_dict")
+    content = path.read_bytes()
+    place = content.index(rnn.weights()["W_rec"].tobytes())
+    path.write_bytes(flipped(content, place + 3, bit=0))
+    assert not torch.equal(torch.load(path, weights_only=True)["W_rec"], rnn.W_rec)  # it reads it
+    with pytest.raises(ParameterError, match=r"is damaged \(.*data/0 is not as it was written"):
+        read_network(path)
+    # Marked as a folder in the list of parts: PyTorch reads a tensor of whatever is in memory.
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"data/0"))
+    path.write_bytes(flipped(content, entry + 38, bit=4))
+    with pytest.raises(ParameterError, match=r"is damaged \(.*data/0 is not as it was written"):
+        read_network(path)
+
+
 def test_other_programs_read_the_files(tmp_path):
     config = NetworkConfig(n_units=5, activation="tanh", bias_min=-1.0, bias_max=1.0)
     rnn = RNNTorch.from_config(config, 2, 1, seed=0)
@@ -100,7 +158,8 @@ def test_other_programs_read_the_files(tmp_path):
     module.load_state_dict(state)  # strict: tensors of these names, and nothing else
     assert torch.equal(module.W_rec, rnn.W_rec)
     fields = json.loads(write_network(tmp_path / "a.json", rnn, config, "seed-json").read_text())
-    assert set(fields) == {*seed_fields(), "config"}  # every field that their code asks for
+    # Every field that their code asks for.
+    assert set(fields) == {*seed_fields(), "config", "sha256"}
 
 
 @pytest.mark.parametrize("name", SEED)
@@ -274,6 +333,9 @@ def test_a_configuration_that_contradicts_the_fields_is_refused(tmp_path):
     rnn = RNNNumpy(W_rec=np.zeros((4, 4)), W_inp=np.ones((4, 1)), W_out=np.ones((1, 4)))
     path = write_network(tmp_path / "f.json", rnn, config, "seed-json")
     fields = json.loads(path.read_text())
+    with pytest.raises(ParameterError, match=r"FILE = .*sha256 does not agree.*remove the field"):
+        read_network(write_json(path, {**fields, "gamma": 0.5}))
+    del fields["sha256"]
     for change, named in (
         ({"gamma": 0.5}, "gamma"),
         ({"config": {**fields["config"], "n_units": 5}}, r"config\.n_units"),

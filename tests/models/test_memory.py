@@ -73,6 +73,7 @@ def task_of(size):
     return Batch(n_steps=t, cue_off=t, stim_on=t // 3, stim_off=t, dec_on=t // 2, dec_off=t, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "safe", "penalties"),
     [("h", "plain", {}), ("s", "plain", {}), ("s", "safe", PENALTIES), ("h", "safe", DENSE)],

@@ -105,6 +105,7 @@ shared_training = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     network=any_network,

@@ -54,7 +54,10 @@ CASES = [
     (("trainings", "short", "max_iter"), 10**12, "max_iter"),
     (("trainings", "short", "patience"), 10**12, "patience"),
     (("networks", "small", "n_units"), 10**11, "n_units"),
+    (("networks", "small", "n_units"), 10**9, "would take about 69.4 EiB of memory"),
     (("tasks", "cddm", "n_steps"), 10**11, "n_steps"),
+    (("tasks", "cddm", "n_steps"), 10**9, "TiB of memory"),
+    (("cohorts", 0, "n_networks"), 10**9, "n_networks"),
     (("networkz",), {}, "networkz"),
 ]
 
@@ -80,6 +83,28 @@ def test_nothing_is_entered(
     assert "\n" not in message
     assert caught.value.remedy
     assert counts(p) == [0] * 6
+
+
+def test_absurd_numbers_of_cohorts_and_settings(database, submission):
+    p = database
+    submission["networks"]["small"]["n_units"] = 100_000
+    submission["cohorts"][0]["n_networks"] = 200
+    with pytest.raises(ParameterError, match=r"^n_networks = 200: the weights .* 7\.28 TiB"):
+        p.submit(submission)
+    assert counts(p) == [0] * 6
+    validation = {"validation_name": "often", "noise": True, "n_repeats": 2**31}
+    search = {**p.FixedPointParams.contents[0], "search_name": "often", "n_starts": 10**9}
+    manifolds = {**p.ManifoldParams.contents[0], "manifold_search": "fine", "n_samples": 10**9}
+    for table, row, field in (
+        (p.ValidationParams, validation, "n_repeats"),
+        (p.FixedPointParams, search | {"max_starts": 10**9}, "n_starts"),
+        (p.ManifoldParams, manifolds, "n_samples"),
+    ):
+        with pytest.raises(ParameterError, match=f"^{field} = "):
+            table.insert1(row)
+        assert not table & {name: row[name] for name in table.primary_key}
+    with pytest.raises(ParameterError, match=r"^noise = 'yes'"):
+        p.ValidationParams.insert1({**validation, "noise": "yes", "n_repeats": 1})
 
 
 def test_equal_parameters_under_another_name_are_refused(database, submission):
@@ -200,6 +225,7 @@ def assert_one_line(result, *words):
         assert word in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mysql", "postgresql"])
 def test_unreachable_server(kind, store):
     result = run_rnn(
@@ -241,6 +267,7 @@ def test_submit_command_reports_one_line(server, store, tmp_path, submission, ar
     pipeline.disconnect()
 
 
+@pytest.mark.slow
 def test_home_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     result = run_rnn("status", RNN_HOME=str(tmp_path / "file" / "home"))

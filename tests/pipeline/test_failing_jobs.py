@@ -108,7 +108,7 @@ def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission
     p = database
     p.submit(submission)
     queue = Queue(p.Training)
-    connection = p.database.connection()
+    connection = p.database.connection.connection()
     assert queue.enter(connection) == 1
     dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
     dead._enter(None)  # it beats once
@@ -125,7 +125,7 @@ def test_so_is_one_among_those_that_are_asked_for(database, submission):
     p = database
     p.submit(submission)
     queue = Queue(p.Training)
-    connection = p.database.connection()
+    connection = p.database.connection.connection()
     queue.enter(connection)
     dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
     dead._enter(None)
@@ -185,7 +185,7 @@ def test_a_job_fails_that_gets_no_further(database, submission, begun, fails):
     p = database
     p.submit(submission)
     queue = Queue(p.Training)
-    connection = p.database.connection()
+    connection = p.database.connection.connection()
     queue.enter(connection)
     (key,) = queue.candidates(connection)
     for number, first in enumerate(begun):

@@ -13,8 +13,10 @@ from datajoint.codecs import get_codec
 from datajoint.errors import DataJointError
 
 from pipeline.database.connection import connection
+from pipeline.store.checked_files import DamagedFile
 from pipeline.store.codecs import check_reference
 from pipeline.upkeep import gc
+from tests.pipeline.test_stored_files import forget_hash
 
 OUTSIDE = [
     "../outside.npy",
@@ -121,9 +123,12 @@ def test_an_array_of_objects_is_not_read(trained, store):
     network = trained.Training.Network & {"seed": 3}
     reference = network.fetch1("w_rec")
     (store / reference.path).write_bytes(pickled())
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(DamagedFile, match="is damaged"):
         np.asarray(reference)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    # Neither where the row of an earlier version keeps no hash of it, and is of such an array.
+    forget_hash(trained.Training.Network, "w_rec", "dtype", "shape")
+    rewrite(trained.Training.Network, "w_rec", path=reference.path, dtype="object", shape=[1])
+    with pytest.raises(DamagedFile, match="Python objects, which are never read"):
         network.load()
     assert not Bomb.exploded
     np.load(io.BytesIO(pickled()), allow_pickle=True)  # the test can fail

@@ -15,6 +15,7 @@ from pipeline.cli.commands import app
 from pipeline.upkeep import verify as module
 from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
+from tests.pipeline.test_stored_files import forget_hash
 
 
 @pytest.fixture
@@ -78,6 +79,13 @@ def test_a_weight_that_was_tampered_with_is_found(trained, store):
     reference = (p.Training.Network & {"seed": 4}).fetch1("w_rec")
     path = store / reference.path
     weights = reference.load().copy()
+    written = path.read_bytes()
+    path.write_bytes(written[:-1] + bytes([written[-1] ^ 1]))
+    (difference,) = verify({"seed": 4}).differences
+    assert difference.what == "w_rec" and "is damaged (its sha256 is" in difference.stored
+    path.write_bytes(written)
+    # Without a hash, as earlier versions wrote the row, the array is read and compared.
+    forget_hash(p.Training.Network, "w_rec", "dtype", "shape")
     weights[2, 5] += np.float32(0.25)
     np.save(path, weights)
     result = verify({"seed": 4})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import multiprocessing
 import os
@@ -33,6 +34,7 @@ from pipeline.tables.task import Task
 from pipeline.tables.training import Cohort, Training, TrainingParams
 from pipeline.workers.queue import Queue
 from pipeline.workers.registry import LostJob, Worker
+from tests import kept_schemas
 from tests.pipeline.own import Echo
 from tests.s3_server import S3Folder
 
@@ -45,31 +47,45 @@ DEATH_SECONDS = 2.0  # without a heartbeat, at one each half second
 class Obedient(Echo):
     """A task that looks for orders in a folder, whenever it makes a trial.
 
-    The file "training" orders what is done in trainings, "validation" in validations: "sleep" as
-    long as the file is there, "kill" the process, or kill it while it writes a "checkpoint". "once"
-    before it: of whoever comes first.
+    The file "training" orders what is done in trainings, "validation" in validations, "insert" when
+    a training has been inserted and not committed: "sleep" as long as the file is there, "kill" the
+    process, or kill it while it writes a "checkpoint"; one "native" call for an hour, or one that
+    is "locked", because it holds Python's lock. "once" before it: of whoever comes first.
     """
 
     def generate_input_target_stream(self, value):
         if ORDERS in os.environ:
             kind = "validation" if self.seed == VALIDATION_SEED else "training"
-            self._obey(Path(os.environ[ORDERS]) / kind)
+            obey(Path(os.environ[ORDERS]) / kind)
         return super().generate_input_target_stream(value)
 
-    def _obey(self, path: Path) -> None:
-        with suppress(FileNotFoundError):
-            order = path.read_text()
-            if order.startswith("once"):
-                path.unlink()
-            if order.endswith("kill"):
-                os.kill(os.getpid(), signal.SIGKILL)
-            if order.endswith("checkpoint"):
-                # The new file is written then, and has not yet the name of the old one.
-                os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
-            if order.endswith("sleep"):
-                path.with_suffix(f".{os.getpid()}").touch()
-                while path.exists():
-                    time.sleep(0.02)
+
+def obey(path: Path) -> None:
+    """Do what a file orders, if it is there."""
+    with suppress(FileNotFoundError):
+        order = path.read_text()
+        if order.startswith("once"):
+            path.unlink()
+        if order.endswith("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if order.endswith("checkpoint"):
+            # The new file is written then, and has not yet the name of the old one.
+            os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
+        if order.endswith("sleep"):
+            path.with_suffix(f".{os.getpid()}").touch()
+            while path.exists():
+                time.sleep(0.02)
+        if order.endswith(("native", "locked")):
+            path.with_suffix(f".{os.getpid()}").touch()
+            native_call(locked=order.endswith("locked"))
+
+
+def native_call(locked: bool) -> None:
+    """Be in one call for an hour, which is left by no handler of Python's; if so, with its lock."""
+    if locked:
+        sum(range(10**12))
+    else:
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 
 
 class Deadly(Echo):
@@ -131,6 +147,17 @@ def _note_trainings(path: Path) -> None:
     Training.make_compute = noted
 
 
+def _obey_when_inserting(path: Path) -> None:
+    """Have this process look for orders between each insert of a training and its commit."""
+    insert = Training.make_insert
+
+    def held(self: Training, key: dict[str, Any], *args: Any) -> None:
+        insert(self, key, *args)
+        obey(path)
+
+    Training.make_insert = held
+
+
 def settings_of(arguments: dict[str, Any]) -> dict[str, str]:
     """Return the variables that say to a process what `pipeline.connect` is told."""
     return {
@@ -160,6 +187,7 @@ def _run_worker(arguments: list[str], settings: dict[str, str], log: str) -> Non
         os.dup2(number, stream)
     _settle(settings)
     _note_trainings(Path(settings[ORDERS]) / TRAINED)
+    _obey_when_inserting(Path(settings[ORDERS]) / "insert")
     warnings.simplefilter("ignore")
     app(arguments)
 
@@ -438,15 +466,4 @@ def assert_all_right(n_cohorts: int, store: Path | S3Folder, lost: int | None = 
 
 def sessions_of_others() -> list[int]:
     """Return the server's numbers of all sessions but ours that belong to the pipeline."""
-    connection = database.connection()
-    if connection.adapter.backend == "mysql":
-        query = (
-            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() "
-            "AND command <> 'Daemon' AND user <> 'event_scheduler'"
-        )
-    else:
-        query = (
-            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-            "AND backend_type = 'client backend'"
-        )
-    return [int(number) for (number,) in connection.query(query).fetchall()]
+    return kept_schemas.sessions_of_others(database.connection())

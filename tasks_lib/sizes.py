@@ -1,0 +1,52 @@
+"""Memory that parameters ask for: refused before it is taken."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .errors import ParameterError
+
+# More than the machines and GPUs have on which such networks are trained. What needs more is a slip
+# of the pen. It does not depend on the machine: a worker may have more memory than who submits.
+MOST_BYTES = 4 * 2**40
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+
+
+def bytes_in_words(n_bytes: float) -> str:
+    """Return a number of bytes as text, in the largest fitting unit."""
+    number, unit = float(min(n_bytes, 1e40)), 0
+    while number >= 1024 and unit < len(_UNITS) - 1:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.3g} {_UNITS[unit]}"
+
+
+def check_bytes(field: str, value: Any, n_bytes: int, what: str, remedy: str) -> None:
+    """Refuse a value that asks for more memory than any machine has.
+
+    Parameters
+    ----------
+    field, value
+        As in a `ParameterError`.
+    n_bytes : int
+        What it asks for.
+    what : str
+        What for: the subject of "would take 3 TiB".
+    remedy : str
+    """
+    if n_bytes > MOST_BYTES:
+        raise ParameterError(
+            field,
+            value,
+            f"{what} would take about {bytes_in_words(n_bytes)} of memory, and at most "
+            f"{bytes_in_words(MOST_BYTES)} is accepted",
+            remedy,
+        )
+
+
+def physical_bytes() -> int:
+    """Return the memory of this machine; `MOST_BYTES` where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return MOST_BYTES
