@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
+import pytest
+
+from tests.clocks import Clock
 
 
 class ServerUnavailable(Exception):
@@ -53,6 +56,7 @@ class OwnServer(Server):
 
     stop: Callable[[], None]
     start: Callable[[], None]
+    clock: Path | None = None  # file that can set its clock; None: it cannot (MySQL's)
 
     @property
     def arguments(self) -> dict:
@@ -71,6 +75,22 @@ class OwnServer(Server):
         """Stop it, and start it again some seconds later."""
         with self.away():
             time.sleep(away)
+
+    @contextmanager
+    def with_clock(self) -> Iterator[Clock]:
+        """Inside, it runs by a clock that a test can set."""
+        if self.clock is None:
+            raise ServerUnavailable("mysqld hardly starts with libfaketime")
+        clock = Clock(self.clock)
+        with pytest.MonkeyPatch.context() as patch, self.away():
+            for name, value in clock.environment.items():
+                patch.setenv(name, value)
+        # It runs; the variables were for its start alone.
+        try:
+            yield clock
+        finally:
+            clock.set(0)
+            self.restart()
 
 
 @contextmanager
@@ -201,7 +221,7 @@ def own_postgresql_server() -> Iterator[OwnServer]:
         try:
             yield OwnServer(
                 "postgresql", server.host, server.port, server.user, server.password,
-                server.leave, server.start,
+                server.leave, server.start, Path(at) / "clock",
             )  # fmt: skip
         finally:
             server.leave()

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import torch
 
 from tasks_lib.errors import ParameterError
 
 from ..engine import NetworkKind, choose_back_end
+from ..machine.memory import SHARE, free_bytes, gib, more_memory
 from ..network.config import WEIGHT_ARRAYS, NetworkConfig
 from ..penalties import PenaltyTerm
 from .config import TrainingConfig
 
-# Of the memory that is free, what a training may be planned for: estimates are not exact, and
-# allocators keep more than is asked of them.
-SHARE = 0.8
 # Arrays (T, B, N) of one network that a penalty's own graph holds at its peak.
 _GRAPH_ARRAYS = 6.0
 
@@ -99,38 +95,6 @@ class TrainingSize:
         return int(size * (n_networks * each + graph * of_units))
 
 
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on a device, and allowed to this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    free = int(psutil.virtual_memory().available)
-    return min([free, *_allowed_by_control_group()])
-
-
-def _allowed_by_control_group(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
-    """Return what is left of the limits that a scheduler or a container sets, if any."""
-    left = []
-    try:
-        own = Path("/proc/self/cgroup").read_text().strip().rsplit("::", 1)[-1].lstrip("/")
-        folder = root / own
-        for group in (folder, *folder.parents):
-            if not group.is_relative_to(root):
-                break
-            limit = group / "memory.max"
-            if limit.exists() and (text := limit.read_text().strip()) != "max":
-                used = int((group / "memory.current").read_text()) - _reclaimable(group)
-                left.append(max(int(text) - used, 0))
-    except (OSError, ValueError):
-        pass  # no control groups of the second version here
-    return left
-
-
-def _reclaimable(group: Path) -> int:
-    """Return what counts as used and is given up when it is needed: cached files."""
-    rows = (line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return sum(int(n) for name, n in rows if name in ("inactive_file", "slab_reclaimable"))
-
-
 @dataclass(frozen=True)
 class MemoryPlan:
     """How a training is divided.
@@ -172,7 +136,7 @@ def plan_memory(size: TrainingSize, n_networks: int, free: int | None = None) ->
         "n_units",
         size.network.n_units,
         f"one network on batches of {size.n_trials} trials of {size.n_steps} steps takes about "
-        f"{_gib(one)}, and {_gib(allowed)} of what is free may be used",
+        f"{gib(one)}, and {gib(allowed)} of what is free may be used",
         _remedy(size, bound, allowed),
     )
 
@@ -184,9 +148,5 @@ def _remedy(size: TrainingSize, bound: Sequence[str], allowed: float) -> str:
             f"leave out {' and '.join(bound)}, which need all trajectories at a time, or give "
             f"batches of at most {trials} trials"
         )
-    needed = size.bytes_needed(1, 1 if not bound else None) / SHARE
-    return f"use fewer units, or a machine with {_gib(needed)} free"
-
-
-def _gib(n_bytes: float) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB"
+    needed = size.bytes_needed(1, 1 if not bound else None)
+    return more_memory(needed)
