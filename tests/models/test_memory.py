@@ -184,7 +184,7 @@ def test_penalties_on_trajectories_are_refused_in_slices():
 
 def test_a_penalty_that_did_not_name_trajectories_cannot_have_them():
     rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 2, 1)
-    run = rnn.run(torch.ones(5, 9, 2), trials_at_once=4)
+    run = rnn.run(torch.ones(5, 9, 2), memory=RunMemory(trials_at_once=4))
     with pytest.raises(ParameterError, match="trajectories were not kept"):
         _ = run.states
 
