@@ -13,6 +13,7 @@ from models import NetworkConfig, RNNNumpy, RNNTorch, Trainer, TrainingConfig, t
 from models.fixed_points import SearchSettings, batch
 from models.fixed_points.search import Problem
 from models.machine.memory import SHARE, _allowed_by_control_group
+from models.network.run import RunMemory
 from models.training.memory import MemoryPlan, TrainingSize, plan_memory
 from tasks_lib import ParameterError
 
