@@ -36,8 +36,8 @@ from pipeline.database import connection as database
 from pipeline.database import schemas
 from pipeline.database.server import jobs_now, transaction
 from pipeline.tables.computed import COMPUTED
-from pipeline.workers.dispatch import Finder
-from pipeline.workers.heartbeat import Heart, Host
+from pipeline.workers.dispatch import Dispatcher
+from pipeline.workers.heartbeat import Heartbeat, Host
 from pipeline.workers.queue import Key, Queue
 from pipeline.workers.worker import LONGEST_POLL, WorkLoop
 
@@ -82,16 +82,16 @@ class SimulatedWorker(threading.Thread):
         self.asked = 0
         self.connection = database.second_connection()
         host = Host("simulated", os.getpid(), "cpu", 1, "0")
-        self.heart = Heart(database.second_connection, host, [], beat_seconds=10.0)
-        self.heart._enter(None)
+        self.heartbeat = Heartbeat(database.second_connection, host, [], beat_seconds=10.0)
+        self.heartbeat._register(None)
 
     def run(self) -> None:
         """Work until the time is over."""
-        finder = Finder(self.queues, (), "0", 1)
+        dispatcher = Dispatcher(self.queues, (), "0", 1)
         self._rest()  # they have not all begun at once
         while time.time() < self.until:
             began = time.perf_counter()
-            taken = finder.take(self.connection, self.heart.worker_id)
+            taken = dispatcher.take(self.connection, self.heartbeat.worker_id)
             if taken is None:
                 return
             self.taking.append(time.perf_counter() - began)
@@ -105,7 +105,7 @@ class SimulatedWorker(threading.Thread):
 
     def _end(self, key: Key) -> None:
         with transaction(self.connection):
-            assert self.queues[0].finish(self.connection, key, self.heart.worker_id)
+            assert self.queues[0].finish(self.connection, key, self.heartbeat.worker_id)
             row = {**key, "device": "cpu", "iterations": 1, "seconds": 1.0, "code_version": "0",
                    "code_dirty": 0, "python_version": "0", "torch_version": "0",
                    "numpy_version": "0"}  # fmt: skip
@@ -123,7 +123,7 @@ class SimulatedWorker(threading.Thread):
         while time.time() < min(end, self.until):
             time.sleep(max(min(10.0, end - time.time(), self.until - time.time()), 0.0))
             began = time.perf_counter()
-            self.heart._beat()
+            self.heartbeat._send()
             self.beating.append(time.perf_counter() - began)
 
 
@@ -150,7 +150,7 @@ class IdleLoop(WorkLoop):
         """The loop's own."""
         return self.own
 
-    def _enter(self, queues: Any) -> int:
+    def _register(self, queues: Any) -> int:
         with _entering:  # threads of a process share what DataJoint looks up of its tables
             return super()._enter(queues)
 
@@ -161,9 +161,9 @@ class IdleWorker(SimulatedWorker):
     def __init__(self, queues: list[Queue], job_seconds: float, until: float) -> None:
         super().__init__(queues, job_seconds, until)
         self.loop = IdleLoop([queue.table for queue in queues], until="forever", shares=True)
-        self.loop.heart.worker_id = self.heart.worker_id
+        self.loop.heartbeat.worker_id = self.heartbeat.worker_id
         self.loop._found_nothing, self.loop._idle_since = "", time.monotonic() - 600.0
-        for queue in self.loop.heart.queues:
+        for queue in self.loop.heartbeat.queues:
             _ = queue.sql_name, queue.primary_key, queue.is_pending()
 
     def run(self) -> None:
@@ -185,7 +185,7 @@ class BeatingHeart(SimulatedWorker):
         """Beat until the time is over."""
         while time.time() < self.until:
             began = time.perf_counter()
-            self.heart._beat()
+            self.heartbeat._send()
             self.beating.append(time.perf_counter() - began)
 
 

@@ -49,12 +49,12 @@ def transaction(connection: dj.Connection) -> Iterator[None]:
         try:
             connection.query("ROLLBACK", reconnect=False)
         except Exception:
-            hang_up(connection)  # then the server rolls back
+            close_connection(connection)  # then the server rolls back
         finally:
             connection._in_transaction = False
         raise
     except BaseException:  # a signal: a reply may have been read by half
-        hang_up(connection)
+        close_connection(connection)
         raise
 
 
@@ -92,7 +92,7 @@ def end_earlier_session(connection: dj.Connection, number: int, age: float) -> N
             end_session(connection, number)
 
 
-def hang_up(connection: dj.Connection) -> None:
+def close_connection(connection: dj.Connection) -> None:
     """Close the connection whatever state it is in."""
     with suppress(Exception):
         connection.close()
@@ -109,7 +109,7 @@ def reconnect(connection: dj.Connection) -> None:
     """Open the connection anew where it does not answer."""
     if answers(connection):
         return
-    hang_up(connection)
+    close_connection(connection)
     level = (logger := logging.getLogger("datajoint")).level
     logger.setLevel(logging.ERROR)  # a fall-back without TLS was said at the first connection
     try:

@@ -18,8 +18,8 @@ from ..tables.computed import COMPUTED
 from ..workers.checkpoints import FOLDER as CHECKPOINTS
 from ..workers.checkpoints import checkpoint_folder
 from ..workers.queue import Queue
-from ..workers.reaper import MISSED_BEATS
-from ..workers.registry import LIVING, Worker
+from ..workers.reaper import MISSED_HEARTBEATS
+from ..workers.registry import LIVE_STATES, Worker
 from .store_files import StoredFile, StoreFiles, check_marks
 from .stored_paths import (
     names_in_database,
@@ -217,9 +217,10 @@ def refuse_while_working() -> None:
                 "wait until they are done; those of dead workers are given back when a worker "
                 "runs, others with `rnn retry --stuck`"
             )
-    silent = f"{seconds_since(here, 'beat_at')} > {MISSED_BEATS} * beat_seconds"
+    silent = f"{seconds_since(here, 'beat_at')} > {MISSED_HEARTBEATS} * beat_seconds"
     living = here.query(
-        f"SELECT host, pid FROM {Worker.full_table_name} WHERE state IN {LIVING} AND NOT {silent}"
+        f"SELECT host, pid FROM {Worker.full_table_name} "
+        f"WHERE state IN {LIVE_STATES} AND NOT {silent}"
     ).fetchall()
     if living:
         host, pid = living[0]

@@ -173,7 +173,7 @@ def _put_back(queue: Queue, jobs: Any, error: str | None) -> int:
         keys = [dict(zip(queue.primary_key, row, strict=True)) for row in rows.fetchall()]
         if not keys:
             return 0
-        _forgive(connection, queue, keys)
+        _reset_losses(connection, queue, keys)
         return int(
             connection.query(
                 f"UPDATE {queue.sql_name} SET {quoted('status')}='pending', {assignments}, "
@@ -183,7 +183,7 @@ def _put_back(queue: Queue, jobs: Any, error: str | None) -> int:
         )
 
 
-def _forgive(connection: dj.Connection, queue: Queue, keys: list[Key]) -> None:
+def _reset_losses(connection: dj.Connection, queue: Queue, keys: list[Key]) -> None:
     """Let earlier losses of jobs not count against them."""
     lost = LostJob.full_table_name
     rows = connection.query(

@@ -1,4 +1,4 @@
-"""The heart of a worker: a thread with a connection of its own that says it is alive."""
+"""The heartbeat of a worker: a thread with a connection of its own that says it is alive."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import datajoint as dj
 from datajoint.errors import DuplicateError
 
 from ..database.server import (
+    close_connection,
     end_earlier_session,
-    hang_up,
     now,
     reconnect,
     seconds_since,
@@ -25,11 +25,11 @@ from ..database.server import (
 )
 from ..transient.errors import is_transient
 from .queue import Key, Queue
-from .reaper import REAP_SECONDS, declare_dead, reap
-from .registry import LIVING, MISSED_BEATS, Worker
+from .reaper import REAP_SECONDS, mark_dead, reap
+from .registry import LIVE_STATES, MISSED_HEARTBEATS, Worker
 
-BEAT_SECONDS = 10.0
-SOONEST = 1.0  # seconds from one heartbeat to one that has news
+HEARTBEAT_SECONDS = 10.0
+MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that has news
 log = logging.getLogger(__name__)
 
 
@@ -63,8 +63,8 @@ class Host:
 
 
 @dataclass
-class Heart:
-    """Beats while a worker lives, and gives back the jobs of workers whose heart has stopped.
+class Heartbeat:
+    """Beats while a worker lives, and gives back the jobs of workers whose heartbeat has stopped.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Heart:
     queues : sequence of Queue
         Where the jobs of the dead are looked for.
     beat_seconds : float
-        Time between heartbeats (s); a worker is dead after `MISSED_BEATS` of its own.
+        Time between heartbeats (s); a worker is dead after `MISSED_HEARTBEATS` of its own.
     max_losses : int
         A job that was lost so often without getting any further fails.
     first_id : int, optional
@@ -84,14 +84,14 @@ class Heart:
     open_connection: Callable[[], dj.Connection]
     host: Host
     queues: Sequence[Queue]
-    beat_seconds: float = BEAT_SECONDS
+    beat_seconds: float = HEARTBEAT_SECONDS
     max_losses: int = 5
     first_id: int | None = None
     report: Report = field(default_factory=Report)
 
     def __post_init__(self) -> None:
         self.worker_id = 0
-        self.lost = threading.Event()  # our jobs may be another worker's by now
+        self.declared_dead = threading.Event()  # our jobs may be another worker's by now
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._using = threading.RLock()  # the connection: one at a time
@@ -103,13 +103,13 @@ class Heart:
 
     def start(self) -> None:
         """Enter the worker's row and begin to beat."""
-        self._enter(self.first_id)
-        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._register(self.first_id)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
-    def start_anew(self) -> None:
+    def register_again(self) -> None:
         """Go on as another worker: this one counts as dead."""
-        self._enter(None)
+        self._register(None)
 
     def stop(self, note: str = "", crashed: bool = False) -> None:
         """Stop beating; say that the worker has ended, or that it is lost: its job counts that."""
@@ -118,17 +118,17 @@ class Heart:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
         if crashed:
-            self._say_lost(note)
+            self._report_crash(note)
         else:
-            self.say_ended(note)
+            self.report_end(note)
         if self._connection is not None:
-            hang_up(self._connection)
+            close_connection(self._connection)
 
-    def say_ended(self, note: str) -> None:
+    def report_end(self, note: str) -> None:
         """Write that the worker has ended; whoever finds a job of it then gives it back."""
         if not self.worker_id:
             return  # it has not begun
-        with self._using, _if_it_can_be_said():
+        with self._using, _transient_errors_ignored():
             self._open().query(
                 f"UPDATE {Worker.full_table_name} SET state='ended', note=%s, n_done=%s, beat_at="
                 f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
@@ -137,20 +137,20 @@ class Heart:
                 args=(note[:255], self.report.n_done, self.worker_id),
             )
 
-    def _say_lost(self, note: str) -> None:
+    def _report_crash(self, note: str) -> None:
         """Write that the worker crashed, and how far its job was: that counts a loss."""
         if not self.worker_id:
             return
-        with self._using, _if_it_can_be_said():
-            self._beat()
-            declare_dead(self._open(), self.worker_id, note)
+        with self._using, _transient_errors_ignored():
+            self._send()
+            mark_dead(self._open(), self.worker_id, note)
 
-    def beat_now(self) -> None:
+    def send_soon(self) -> None:
         """Beat soon, because there is something to say."""
         self._wake.set()
 
     def on_connection(self, action: Callable[[dj.Connection], Any]) -> Any:
-        """Do something on the heart's connection, from whatever thread."""
+        """Do something on the heartbeat's connection, from whatever thread."""
         with self._using:
             return action(self._open())
 
@@ -167,7 +167,7 @@ class Heart:
             reconnect(self._connection)
         return self._connection
 
-    def _enter(self, worker_id: int | None) -> None:
+    def _register(self, worker_id: int | None) -> None:
         number = secrets.randbits(62) + 1 if worker_id is None else worker_id
         with self._using:
             connection = self._open()
@@ -182,21 +182,21 @@ class Heart:
                     args=(number, *row.values()),
                 )
             self.worker_id = number
-            self.lost.clear()
+            self.declared_dead.clear()
             self._contact_since = time.monotonic()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         wait, last = self.beat_seconds, 0.0
         while not self._ending.is_set():
             self._wake.wait(wait)
-            self._ending.wait(max(last + min(SOONEST, wait) - time.monotonic(), 0.0))
+            self._ending.wait(max(last + min(MIN_HEARTBEAT_SECONDS, wait) - time.monotonic(), 0.0))
             self._wake.clear()
             if self._ending.is_set():
                 return
             last = time.monotonic()
             try:
                 with self._using:
-                    self._beat()
+                    self._send()
                     self._reap()
                 wait = self.beat_seconds
             except Exception as error:
@@ -205,7 +205,7 @@ class Heart:
                 self._contact_since = None
                 wait = min(2.0, self.beat_seconds)
 
-    def _beat(self) -> None:
+    def _send(self) -> None:
         connection, said = self._open(), self.report
         before = connection.query(
             f"SELECT state, {seconds_since(connection, 'beat_at')} FROM {Worker.full_table_name} "
@@ -213,7 +213,7 @@ class Heart:
             args=(self.worker_id,),
         ).fetchone()
         # Whoever missed beats himself, because he or the server stood still, judges nobody yet.
-        if before is None or float(before[1]) > MISSED_BEATS / 2 * self.beat_seconds:
+        if before is None or float(before[1]) > MISSED_HEARTBEATS / 2 * self.beat_seconds:
             self._contact_since = None
         values: dict[str, Any] = {
             "state": said.state,
@@ -235,17 +235,17 @@ class Heart:
         beaten = connection.query(
             f"UPDATE {Worker.full_table_name} SET {', '.join(f'{n}=%s' for n in values)}, "
             f"beat_at={now(connection)}, job_began_at={began} "
-            f"WHERE worker_id=%s AND state IN {LIVING}",
+            f"WHERE worker_id=%s AND state IN {LIVE_STATES}",
             args=(*values.values(), self.worker_id),
         ).rowcount
-        if before is None or before[0] not in LIVING or beaten == 0:
-            self.lost.set()
+        if before is None or before[0] not in LIVE_STATES or beaten == 0:
+            self.declared_dead.set()
         if self._contact_since is None:
             self._contact_since = time.monotonic()
 
     def _reap(self) -> None:
         since = self._contact_since
-        if since is None or self.lost.is_set():
+        if since is None or self.declared_dead.is_set():
             return
         in_contact, pause = time.monotonic() - since, min(REAP_SECONDS, self.beat_seconds)
         connection = self._open()
@@ -253,7 +253,7 @@ class Heart:
 
 
 @contextmanager
-def _if_it_can_be_said() -> Iterator[None]:
+def _transient_errors_ignored() -> Iterator[None]:
     """Inside, server errors that pass are ignored: missing heartbeats will say it later."""
     try:
         yield
@@ -262,13 +262,13 @@ def _if_it_can_be_said() -> Iterator[None]:
             raise
 
 
-def renew_session(heart: Heart, connection: dj.Connection) -> None:
-    """Open a worker's connection anew where it is broken, and have the heart tell its number."""
-    said = heart.report
+def renew_session(heartbeat: Heartbeat, connection: dj.Connection) -> None:
+    """Open a worker's broken connection again; the next heartbeat reports its session's number."""
+    said = heartbeat.report
     reconnect(connection)
     number = session_number(connection)
     if number == said.session_id:
         return
     if said.session_id:
-        end_earlier_session(connection, said.session_id, heart.session_age())
+        end_earlier_session(connection, said.session_id, heartbeat.session_age())
     said.session_id, said.session_since = number, time.monotonic()

@@ -5,24 +5,24 @@ from __future__ import annotations
 import datajoint as dj
 
 from ..database.server import now, seconds_since
-from .registry import LIVING, MISSED_BEATS, Errand, Worker
+from .registry import LIVE_STATES, MISSED_HEARTBEATS, Errand, Worker
 
 # Seconds after which whoever took an errand and has not done it is taken for dead.
-GIVEN_UP_AFTER = 120.0
+LEASE_SECONDS = 120.0
 
 
-def take_errand(connection: dj.Connection, errand: str, worker_id: int, pause: float) -> bool:
+def take_lease(connection: dj.Connection, errand: str, worker_id: int, pause: float) -> bool:
     """Return whether this worker is to do it now, because it was not done for some seconds.
 
     An errand that was begun and not done is due again where whoever took it took long, is dead, or
     is this worker itself, which asks because it failed.
     """
     rested = f"{seconds_since(connection, 'finished_at')} >= {float(pause)}"
-    given_up = f"{seconds_since(connection, 'began_at')} >= {GIVEN_UP_AFTER}"
+    given_up = f"{seconds_since(connection, 'began_at')} >= {LEASE_SECONDS}"
     lives = (
         f"SELECT 1 FROM {Worker.full_table_name} AS w WHERE w.worker_id = "
-        f"{Errand.full_table_name}.worker_id AND w.state IN {LIVING} "
-        f"AND {seconds_since(connection, 'w.beat_at')} <= {MISSED_BEATS} * w.beat_seconds"
+        f"{Errand.full_table_name}.worker_id AND w.state IN {LIVE_STATES} "
+        f"AND {seconds_since(connection, 'w.beat_at')} <= {MISSED_HEARTBEATS} * w.beat_seconds"
     )
     given_up += f" OR worker_id = {int(worker_id)} OR NOT EXISTS ({lives})"
     due = f"(began_at IS NULL OR {rested} OR (finished_at IS NULL AND ({given_up})))"
@@ -38,7 +38,7 @@ def take_errand(connection: dj.Connection, errand: str, worker_id: int, pause: f
     return bool(taken == 1)
 
 
-def end_errand(connection: dj.Connection, errand: str, worker_id: int) -> None:
+def end_lease(connection: dj.Connection, errand: str, worker_id: int) -> None:
     """Say that an errand which this worker took is done."""
     connection.query(
         f"UPDATE {Errand.full_table_name} SET finished_at={now(connection)} "

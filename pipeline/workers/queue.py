@@ -49,7 +49,7 @@ class Queue:
     """The jobs of one computed table.
 
     All methods that change jobs take the connection to do it on: the worker's own, or the one of
-    its heart.
+    its heartbeat.
     """
 
     table: Any

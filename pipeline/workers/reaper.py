@@ -10,9 +10,9 @@ import datajoint as dj
 
 from ..database.server import end_session, now, seconds_since, transaction
 from ..transient.errors import is_transient
-from .leases import end_errand, take_errand
+from .leases import end_lease, take_lease
 from .queue import Key, Queue, job_hash, key_of
-from .registry import LIVING, MISSED_BEATS, LostJob, Worker
+from .registry import LIVE_STATES, MISSED_HEARTBEATS, LostJob, Worker
 
 REAP_SECONDS = 5.0
 
@@ -25,34 +25,34 @@ def reap(
     in_contact: float,
     pause: float = REAP_SECONDS,
 ) -> int:
-    """Find workers whose heart has stopped and give their jobs back; return how many jobs.
+    """Find workers whose heartbeat has stopped and give their jobs back; return how many jobs.
 
     One worker does it for all, every few seconds.
 
     Parameters
     ----------
     in_contact : float
-        Seconds for which this worker has heard the server without a gap; see `declare_dead`.
+        Seconds for which this worker has heard the server without a gap; see `mark_dead`.
     pause : float
         Seconds from one reaping to the next.
     """
-    if not take_errand(connection, "reap", worker_id, pause):
+    if not take_lease(connection, "reap", worker_id, pause):
         return 0
     try:
-        declare_the_silent_dead(connection, in_contact, worker_id)
-        return give_back_jobs_of_the_dead(connection, queues, max_losses)
+        mark_silent_workers_dead(connection, in_contact, worker_id)
+        return give_back_jobs_of_dead_workers(connection, queues, max_losses)
     finally:
-        end_errand(connection, "reap", worker_id)
+        end_lease(connection, "reap", worker_id)
 
 
-def declare_the_silent_dead(connection: dj.Connection, in_contact: float, worker_id: int) -> int:
-    """Mark workers as lost whose heart has stopped.
+def mark_silent_workers_dead(connection: dj.Connection, in_contact: float, worker_id: int) -> int:
+    """Mark workers as lost whose heartbeat has stopped.
 
     After an outage everybody's last heartbeat is old. Of a worker it is said only if the server was
     there, as seen from here, for as long as it takes to count that worker as dead; and only while
     the judge's own heartbeat is new: the server may stand still before it does what it is told.
     """
-    death = f"{MISSED_BEATS} * beat_seconds"
+    death = f"{MISSED_HEARTBEATS} * beat_seconds"
     old = f"{seconds_since(connection, 'beat_at')} > {death} AND {death} <= {float(in_contact)}"
     own = connection.query(
         f"SELECT beat_at, beat_seconds FROM {Worker.full_table_name} WHERE worker_id=%s",
@@ -65,12 +65,12 @@ def declare_the_silent_dead(connection: dj.Connection, in_contact: float, worker
     return _declare(connection, old, "no heartbeat")
 
 
-def declare_dead(connection: dj.Connection, worker_id: int, reason: str) -> int:
+def mark_dead(connection: dj.Connection, worker_id: int, reason: str) -> int:
     """Mark a worker as lost of which it is known."""
     return _declare(connection, f"worker_id = {int(worker_id)}", reason)
 
 
-def declare_ended(connection: dj.Connection, worker_id: int, note: str) -> int:
+def mark_ended(connection: dj.Connection, worker_id: int, note: str) -> int:
     """Mark a worker as ended that was killed because it was to end: no loss of its job's."""
     return _declare(connection, f"worker_id = {int(worker_id)}", note, "ended")
 
@@ -79,13 +79,13 @@ def _declare(connection: dj.Connection, which: str, note: str, state: str = "los
     return int(
         connection.query(
             f"UPDATE {Worker.full_table_name} SET state=%s, note=%s "
-            f"WHERE state IN {LIVING} AND {which}",
+            f"WHERE state IN {LIVE_STATES} AND {which}",
             args=(state, note[:255]),
         ).rowcount
     )
 
 
-def give_back_jobs_of_the_dead(
+def give_back_jobs_of_dead_workers(
     connection: dj.Connection, queues: Sequence[Queue], max_losses: int
 ) -> int:
     """Give back every job whose worker is lost or has ended; return how many.
@@ -94,12 +94,12 @@ def give_back_jobs_of_the_dead(
     """
     given = 0
     for queue in queues:
-        for row in _orphans(connection, queue):
+        for row in _jobs_of_dead_workers(connection, queue):
             given += _give_back(connection, queue, max_losses, **row)
     return given
 
 
-def _orphans(connection: dj.Connection, queue: Queue) -> list[dict[str, Any]]:
+def _jobs_of_dead_workers(connection: dj.Connection, queue: Queue) -> list[dict[str, Any]]:
     quoted = connection.adapter.quote_identifier
     names = ["worker_id", "state", "note", "host", "pid", "session_id", "job_table", "job_key",
              "first_iteration"]  # fmt: skip

@@ -11,7 +11,7 @@ from ..database.connection import connection
 from ..database.server import seconds_since
 from ..tables.computed import COMPUTED
 from .queue import Queue, key_of
-from .registry import LIVING, MISSED_BEATS, Worker
+from .registry import LIVE_STATES, MISSED_HEARTBEATS, Worker
 
 # How long workers that were lost are shown.
 LOST_SHOWN_SECONDS = 3600.0
@@ -100,7 +100,7 @@ def worker_status() -> list[WorkerStatus]:
              "beat_seconds"]  # fmt: skip
     rows = connection().query(
         f"SELECT {', '.join(names)}, {silent}, {working} FROM {Worker.full_table_name} "
-        f"WHERE state IN {LIVING} "
+        f"WHERE state IN {LIVE_STATES} "
         f"OR (state = 'lost' AND {silent} < {LOST_SHOWN_SECONDS}) "
         "ORDER BY host, pid"
     )
@@ -112,7 +112,7 @@ def worker_status() -> list[WorkerStatus]:
 
 def _worker_status(row: dict[str, Any], silent: Any, working: Any) -> WorkerStatus:
     state = str(row["state"])
-    if state != "lost" and float(silent) > MISSED_BEATS * row["beat_seconds"] / 2:
+    if state != "lost" and float(silent) > MISSED_HEARTBEATS * row["beat_seconds"] / 2:
         state = "silent"
     speed = left = None
     if row["iteration"] is not None and working is not None and state != "lost":
