@@ -34,7 +34,8 @@ from typing import Any
 import pipeline
 from pipeline.database import connection as database
 from pipeline.database import schemas
-from pipeline.database.server import jobs_now, transaction
+from pipeline.database.dialects import dialect_of
+from pipeline.database.server import transaction
 from pipeline.tables.computed import COMPUTED
 from pipeline.workers.dispatch import Dispatcher
 from pipeline.workers.heartbeat import Heartbeat, Host
@@ -113,7 +114,7 @@ class SimulatedWorker(threading.Thread):
             values = tuple(bool(v) if n == "code_dirty" else v for n, v in row.items())
             self.connection.query(
                 f"INSERT INTO {pipeline.Training.full_table_name} ({names}) "
-                f"VALUES ({marks}, {jobs_now(self.connection)})",
+                f"VALUES ({marks}, {dialect_of(self.connection).jobs_now})",
                 args=values,
             )
 
@@ -150,7 +151,7 @@ class IdleLoop(WorkLoop):
         """The loop's own."""
         return self.own
 
-    def _register(self, queues: Any) -> int:
+    def _enter(self, queues: Any) -> int:
         with _entering:  # threads of a process share what DataJoint looks up of its tables
             return super()._enter(queues)
 
@@ -178,7 +179,7 @@ class IdleWorker(SimulatedWorker):
             self.asked += loop.n_queries - before
 
 
-class BeatingHeart(SimulatedWorker):
+class EndlessHeartbeats(SimulatedWorker):
     """Beats without pause."""
 
     def run(self) -> None:
@@ -303,7 +304,7 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
     for name, kind, job_seconds in (
         (f"jobs of {options.job_seconds:.0f} s", SimulatedWorker, options.job_seconds),
         ("jobs of no length", SimulatedWorker, 0.0),
-        ("heartbeats without pause", BeatingHeart, 0.0),
+        ("heartbeats without pause", EndlessHeartbeats, 0.0),
         ("no jobs", IdleWorker, 0.0),
     ):
         if kind is IdleWorker:

@@ -8,25 +8,23 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import datajoint as dj
-from datajoint.errors import DuplicateError
 
 from ..database.server import (
     close_connection,
     end_earlier_session,
-    now,
     reconnect,
-    seconds_since,
     session_number,
 )
 from ..transient.errors import is_transient
+from . import worker_sql
 from .queue import Key, Queue
-from .reaper import REAP_SECONDS, mark_dead, reap
-from .registry import LIVE_STATES, MISSED_HEARTBEATS, Worker
+from .reaper import reap
+from .registry import LIVE_STATES, MISSED_HEARTBEATS
 
 HEARTBEAT_SECONDS = 10.0
 MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that has news
@@ -129,13 +127,7 @@ class Heartbeat:
         if not self.worker_id:
             return  # it has not begun
         with self._using, _transient_errors_ignored():
-            self._open().query(
-                f"UPDATE {Worker.full_table_name} SET state='ended', note=%s, n_done=%s, beat_at="
-                f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
-                "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL "
-                "WHERE worker_id=%s AND state <> 'lost'",
-                args=(note[:255], self.report.n_done, self.worker_id),
-            )
+            worker_sql.write_end(self._open(), self.worker_id, note, self.report.n_done)
 
     def _report_crash(self, note: str) -> None:
         """Write that the worker crashed, and how far its job was: that counts a loss."""
@@ -143,7 +135,7 @@ class Heartbeat:
             return
         with self._using, _transient_errors_ignored():
             self._send()
-            mark_dead(self._open(), self.worker_id, note)
+            worker_sql.mark_dead(self._open(), self.worker_id, note)
 
     def send_soon(self) -> None:
         """Beat soon, because there is something to say."""
@@ -170,17 +162,8 @@ class Heartbeat:
     def _register(self, worker_id: int | None) -> None:
         number = secrets.randbits(62) + 1 if worker_id is None else worker_id
         with self._using:
-            connection = self._open()
-            time_now = now(connection)
             row = {**vars(self.host), "state": "idle", "beat_seconds": self.beat_seconds}
-            names = ", ".join(["worker_id", *row, "started_at", "beat_at"])
-            marks = ", ".join(["%s"] * (1 + len(row)))
-            with suppress(DuplicateError):  # nobody else has our number: an answer was lost
-                connection.query(
-                    f"INSERT INTO {Worker.full_table_name} ({names}) "
-                    f"VALUES ({marks}, {time_now}, {time_now})",
-                    args=(number, *row.values()),
-                )
+            worker_sql.enter_worker(self._open(), number, row)
             self.worker_id = number
             self.declared_dead.clear()
             self._contact_since = time.monotonic()
@@ -207,13 +190,10 @@ class Heartbeat:
 
     def _send(self) -> None:
         connection, said = self._open(), self.report
-        before = connection.query(
-            f"SELECT state, {seconds_since(connection, 'beat_at')} FROM {Worker.full_table_name} "
-            "WHERE worker_id=%s",
-            args=(self.worker_id,),
-        ).fetchone()
-        # Whoever missed beats himself, because he or the server stood still, judges nobody yet.
-        if before is None or float(before[1]) > MISSED_HEARTBEATS / 2 * self.beat_seconds:
+        before = worker_sql.last_heartbeat(connection, self.worker_id)
+        # A worker that missed heartbeats itself, because it or the server stood still, marks nobody
+        # as dead yet.
+        if before is None or before[1] > MISSED_HEARTBEATS / 2 * self.beat_seconds:
             self._contact_since = None
         values: dict[str, Any] = {
             "state": said.state,
@@ -228,17 +208,11 @@ class Heartbeat:
             # NaN is no number to MySQL.
             "loss": said.loss if said.loss is not None and abs(said.loss) < 1e300 else None,
         }
-        began = "NULL"
+        job_seconds = None
         if said.job_began is not None:
-            seconds = max(time.monotonic() - said.job_began, 0.0)
-            began = f"{now(connection)} - INTERVAL '{seconds:.3f}' SECOND"
-        beaten = connection.query(
-            f"UPDATE {Worker.full_table_name} SET {', '.join(f'{n}=%s' for n in values)}, "
-            f"beat_at={now(connection)}, job_began_at={began} "
-            f"WHERE worker_id=%s AND state IN {LIVE_STATES}",
-            args=(*values.values(), self.worker_id),
-        ).rowcount
-        if before is None or before[0] not in LIVE_STATES or beaten == 0:
+            job_seconds = max(time.monotonic() - said.job_began, 0.0)
+        is_alive = worker_sql.write_heartbeat(connection, self.worker_id, values, job_seconds)
+        if before is None or before[0] not in LIVE_STATES or not is_alive:
             self.declared_dead.set()
         if self._contact_since is None:
             self._contact_since = time.monotonic()
@@ -247,9 +221,10 @@ class Heartbeat:
         since = self._contact_since
         if since is None or self.declared_dead.is_set():
             return
-        in_contact, pause = time.monotonic() - since, min(REAP_SECONDS, self.beat_seconds)
-        connection = self._open()
-        reap(connection, self.queues, self.worker_id, self.max_losses, in_contact, pause)
+        in_contact, connection = time.monotonic() - since, self._open()
+        reap(
+            connection, self.queues, self.worker_id, self.max_losses, in_contact, self.beat_seconds
+        )
 
 
 @contextmanager

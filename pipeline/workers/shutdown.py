@@ -10,6 +10,7 @@ from typing import Any
 
 import datajoint as dj
 
+from ..database.dialects import dialect_of
 from ..database.server import end_earlier_session
 from .job import JobStopped
 from .worker import WorkLoop, running_loop
@@ -123,8 +124,7 @@ def _give_back(loop: WorkLoop) -> None:
             return
         if said.session_id:  # an insert that is still going on holds the row: it is rolled back
             end_earlier_session(connection, said.session_id, heartbeat.session_age())
-        mysql = connection.adapter.backend == "mysql"
-        connection.query("SET innodb_lock_wait_timeout=1" if mysql else "SET lock_timeout='1s'")
+        connection.query(dialect_of(connection).limit_lock_wait(1))
         job.queue.give_back(connection, job.key, heartbeat.worker_id)
 
     try:

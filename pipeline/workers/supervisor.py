@@ -20,10 +20,11 @@ from ..database.server import reconnect
 from ..tables.computed import COMPUTED
 from ..transient.errors import is_transient
 from .queue import Queue
-from .reaper import give_back_jobs_of_dead_workers, mark_dead, mark_ended
+from .reaper import give_back_jobs_of_dead_workers
 from .shutdown import GIVE_UP_SECONDS, GRACE_SECONDS, exit_process
 from .signals import KILLED_AT_ONCE, ending_at_signals
 from .worker import MAX_LOSSES
+from .worker_sql import mark_dead, mark_ended
 
 # Environment of a supervised worker: its number, and the process that watches it.
 WORKER_ID = "RNN_WORKER_ID"

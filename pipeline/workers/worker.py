@@ -20,7 +20,7 @@ from models.training.checkpoints import CHECKPOINT_SECONDS
 
 from ..database import connection as database
 from ..database import schemas
-from ..database.server import close_connection, reconnect
+from ..database.server import close_connection, reconnect, server_time
 from ..progress import TableBar
 from ..tables.computed import COMPUTED
 from ..tables.provenance import code_version
@@ -39,8 +39,9 @@ from .job import (
     report_waiting,
     run_job,
 )
-from .leases import end_lease, server_time, take_lease, was_done_since
+from .leases import end_lease, take_lease, was_done_since
 from .queue import Key, Queue
+from .worker_sql import is_another, was_not_heard
 
 Until = Literal["nothing pending", "nothing running", "forever"]
 
@@ -321,10 +322,9 @@ class WorkLoop:
         # may have been set back meanwhile: then what lies ahead was before.
         present = server_time(self.connection)
         self._found_nothing = min(str(self._found_nothing), present)
-        since = f"w.beat_at > '{self._found_nothing}' AND w.beat_at <= '{present}'"
-        condition = f"(w.state IN ('lost', 'ended') OR NOT ({since}))"
+        condition = was_not_heard(self._found_nothing, present)
         if self.until == "nothing running":
-            condition = f"w.worker_id <> {self.heartbeat.worker_id}"
+            condition = is_another(self.heartbeat.worker_id)
         # Those of other tables may bring jobs of ours, but not where only some keys are wanted.
         queues = self._queues if self._conditions else self.heartbeat.queues
         return any(q.n_running(self.connection, condition, self._conditions) for q in queues)

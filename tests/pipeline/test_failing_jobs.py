@@ -15,7 +15,7 @@ from pipeline.database.connection import second_connection
 from pipeline.tables import training
 from pipeline.tables.current_job import current_job
 from pipeline.transient import retry
-from pipeline.workers import reaper
+from pipeline.workers import reaper, worker_sql
 from pipeline.workers.heartbeat import Heartbeat, Host
 from pipeline.workers.job import report_job
 from pipeline.workers.queue import Queue
@@ -196,7 +196,7 @@ def test_a_job_fails_that_gets_no_further(database, submission, begun, fails):
             report_job(heartbeat, queue, key)
             heartbeat.report.first_iteration = first
             heartbeat._send()
-        assert reaper.mark_dead(connection, heartbeat.worker_id, "killed") == 1
+        assert worker_sql.mark_dead(connection, heartbeat.worker_id, "killed") == 1
         heartbeat.stop()
         reaper.give_back_jobs_of_dead_workers(connection, [queue], max_losses=3)
         has_failed = bool(p.failures())

@@ -233,9 +233,9 @@ def test_nothing_is_removed_while_a_worker_lives(filled, store):
 
 
 def gc_now():
-    from pipeline.database.server import now
+    from pipeline.database.dialects import dialect_of
 
-    return now(connection())
+    return dialect_of(connection()).now
 
 
 def test_a_worker_that_starts_meanwhile_stops_it(filled, store, monkeypatch):
