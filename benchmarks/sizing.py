@@ -286,7 +286,10 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
     queue = Queue(pipeline.Training)
     entering = _timed(lambda: queue.enter(connection))
     again = statistics.median(_timed(lambda: queue.enter(connection)) for _ in range(3))
-    alone = statistics.median(_timed(lambda: queue.candidates(connection)) for _ in range(20))
+    alone = statistics.median(
+        _timed(lambda: queue.take_next(connection, 1, "0", 1)) for _ in range(20)
+    )
+    queue.give_back_all(connection, 1)
     result: dict[str, Any] = {
         "server": connection.adapter.backend,
         "jobs": options.jobs,
@@ -294,7 +297,7 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
         "connections": 2 * options.workers,
         "entering all jobs (s)": round(entering, 2),
         "entering again, nothing new (s)": round(again, 2),
-        "looking for jobs, one worker alone (ms)": round(1e3 * alone, 2),
+        "taking a job, one worker alone (ms)": round(1e3 * alone, 2),
     }
     if options.refresh:
         queue.jobs.delete()

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ParameterError(ValueError):
-    """A parameter that cannot be used: which one, its value, what is wrong and the remedy.
+    """Invalid parameter: its name, its value, what is wrong and the remedy.
 
     Parameters
     ----------

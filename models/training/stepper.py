@@ -1,4 +1,4 @@
-"""The optimiser steps of K networks, and the way back from those that were not finite."""
+"""Optimiser steps of K networks, and undoing those that made a network non-finite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .losses import LossFunction
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """What is known of one step of K networks.
+    """Losses of one optimiser step of K networks, and which networks diverged.
 
     Attributes
     ----------
@@ -123,13 +123,13 @@ class Stepper:
 
     @torch.no_grad()
     def take_back(self, which: Tensor) -> None:
-        """Put networks (K,) back to the weights of before the step."""
+        """Restore the weights that networks (K,) had before the step."""
         for p, previous in zip(self.params.values(), self.previous, strict=True):
             p[which] = previous[which]
 
     @torch.no_grad()
     def keep(self, which: Tensor) -> None:
-        """Take the weights of networks (K,) as they are now for those of before the step."""
+        """Make the present weights of networks (K,) those that `take_back` restores."""
         for p, previous in zip(self.params.values(), self.previous, strict=True):
             previous[which] = p[which]
 

@@ -1,4 +1,4 @@
-"""Parameter tables: rows checked whole, defaults filled in, no parameter set under two names."""
+"""Parameter tables: rows are validated, completed with defaults, and unique by content."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def stored(
     return {(renamed or {}).get(name, name): getattr(config, name) for name in names}
 
 
-def room_of(column_type: str) -> int | None:
+def column_length(column_type: str) -> int | None:
     """Return how many characters a column holds; None where it is no text of limited length."""
     found = re.search(r"char\D*\((\d+)\)", column_type)
     return int(found[1]) if found else None
@@ -202,7 +202,7 @@ class ParameterTable:
                 )
         parameters = self.canonical(given)
         for field, attribute in self.heading.attributes.items():  # type: ignore[attr-defined]
-            room, value = room_of(str(attribute.type)), parameters.get(field)
+            room, value = column_length(str(attribute.type)), parameters.get(field)
             # A database that an earlier version declared may hold less than the definition says.
             if room is not None and isinstance(value, str) and len(value) > room:
                 raise ParameterError(

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: a thread with a connection of its own that says it is alive."""
+"""The heartbeat of a worker: a thread with its own connection that reports the worker as alive."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .reaper import reap
 from .registry import LIVE_STATES, MISSED_HEARTBEATS
 
 HEARTBEAT_SECONDS = 10.0
-MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that has news
+MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that was asked for
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Report:
-    """What a worker says of itself with its next heartbeat."""
+    """What the next heartbeat of a worker reports."""
 
     state: str = "idle"
     note: str = ""
@@ -51,7 +51,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Host:
-    """Where a worker runs."""
+    """The process of a worker: machine, device and code version."""
 
     host: str
     pid: int
@@ -62,7 +62,7 @@ class Host:
 
 @dataclass
 class Heartbeat:
-    """Beats while a worker lives, and gives back the jobs of workers whose heartbeat has stopped.
+    """Sends a worker's heartbeats, and gives back the jobs of workers whose heartbeat has stopped.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Heartbeat:
         Opens a connection that nobody else uses.
     host : Host
     queues : sequence of Queue
-        Where the jobs of the dead are looked for.
+        Where jobs of dead workers are looked for.
     beat_seconds : float
         Time between heartbeats (s); a worker is dead after `MISSED_HEARTBEATS` of its own.
     max_losses : int
@@ -97,20 +97,20 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._contact_since: float | None = None
 
-    # Life ----------------------------------------------------------------------------------------
+    # Start and end -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Enter the worker's row and begin to beat."""
+        """Insert the worker's row and start sending heartbeats."""
         self._register(self.first_id)
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def register_again(self) -> None:
-        """Go on as another worker: this one counts as dead."""
+        """Continue under a new worker number: the old one counts as dead."""
         self._register(None)
 
     def stop(self, note: str = "", crashed: bool = False) -> None:
-        """Stop beating; say that the worker has ended, or that it is lost: its job counts that."""
+        """Stop; write that the worker has ended or, if it crashed, is lost with its job."""
         self._ending.set()
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -123,14 +123,14 @@ class Heartbeat:
             close_connection(self._connection)
 
     def report_end(self, note: str) -> None:
-        """Write that the worker has ended; whoever finds a job of it then gives it back."""
+        """Write that the worker has ended; other workers then give back a job that it left."""
         if not self.worker_id:
             return  # it has not begun
         with self._using, _transient_errors_ignored():
             worker_sql.write_end(self._open(), self.worker_id, note, self.report.n_done)
 
     def _report_crash(self, note: str) -> None:
-        """Write that the worker crashed, and how far its job was: that counts a loss."""
+        """Write that the worker crashed, and the iteration of its job: its job counts one loss."""
         if not self.worker_id:
             return
         with self._using, _transient_errors_ignored():
@@ -138,11 +138,11 @@ class Heartbeat:
             worker_sql.mark_dead(self._open(), self.worker_id, note)
 
     def send_soon(self) -> None:
-        """Beat soon, because there is something to say."""
+        """Send the next heartbeat soon, because the report has changed."""
         self._wake.set()
 
     def on_connection(self, action: Callable[[dj.Connection], Any]) -> Any:
-        """Do something on the heartbeat's connection, from whatever thread."""
+        """Run an action on the heartbeat's connection; for any thread."""
         with self._using:
             return action(self._open())
 
@@ -229,7 +229,7 @@ class Heartbeat:
 
 @contextmanager
 def _transient_errors_ignored() -> Iterator[None]:
-    """Inside, server errors that pass are ignored: missing heartbeats will say it later."""
+    """Ignore transient errors inside: missing heartbeats will show it later."""
     try:
         yield
     except Exception as error:
