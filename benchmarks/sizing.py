@@ -4,8 +4,9 @@
 
 Uses the server that DJ_HOST and its kin name, the embedded database otherwise, and schemas of its
 own, which it drops. The workers are simulated: threads in a few processes, each with connections
-of its own, that take jobs with the pipeline's own queue, beat with its statement and end jobs in
-the pipeline's transaction; they compute nothing. The clients share the cores with the server.
+of its own, that take jobs with the pipeline's own queue, send heartbeats with its statement and end
+jobs in the pipeline's transaction; they compute nothing. The clients share the cores with the
+server.
 
 Measured:
 
@@ -180,10 +181,10 @@ class IdleWorker(SimulatedWorker):
 
 
 class EndlessHeartbeats(SimulatedWorker):
-    """Beats without pause."""
+    """Sends heartbeats without pause."""
 
     def run(self) -> None:
-        """Beat until the time is over."""
+        """Send heartbeats until the time is over."""
         while time.time() < self.until:
             began = time.perf_counter()
             self.heartbeat._send()

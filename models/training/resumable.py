@@ -108,7 +108,7 @@ class ResumableTraining:
         )
         self.record.load(state.arrays, self.rnn.device)
         self.best.load(state.arrays)
-        self.steps.optimizer.n_steps = self.iteration
+        self.steps.optimiser.n_steps = self.iteration
         self.rnn.n_simulations = int(state.values["n_simulations"])
         # Copied into place: where an array lies in memory can change how its sums are rounded.
         for name, tensor in self._tensors().items():

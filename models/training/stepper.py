@@ -67,7 +67,7 @@ class Stepper:
         self.rnn, self.losses, self.memory = rnn, losses, memory
         self.config = configs[0]
         self.params = dict(rnn.named_parameters())
-        self.optimizer = Adam(
+        self.optimiser = Adam(
             list(self.params.values()),
             [c.learning_rate(rnn.n_units) for c in configs],
             [c.weight_decay for c in configs],
@@ -113,8 +113,8 @@ class Stepper:
                 step[frozen] = 0.0
             steps.append(step)
             previous.copy_(p.detach())
-        self.optimizer.step(steps)
-        self.rnn.enforce_constraints(self.optimizer)
+        self.optimiser.step(steps)
+        self.rnn.enforce_constraints(self.optimiser)
         if rests:
             self.take_back(frozen)
         curves = {f"loss.{name}": v for name, v in descent.terms.items()}
@@ -138,7 +138,7 @@ class Stepper:
         tensors: dict[str, Tensor] = {}
         for (name, p), previous in zip(self.params.items(), self.previous, strict=True):
             tensors |= {f"weights{name}": p, f"previous{name}": previous}
-            for moment, tensor in self.optimizer.state[p].items():
+            for moment, tensor in self.optimiser.state[p].items():
                 tensors[f"adam{name}.{moment}"] = tensor
         if self.dropout is not None:
             tensors["participation"] = self.dropout.participation

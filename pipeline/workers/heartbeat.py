@@ -189,28 +189,28 @@ class Heartbeat:
                 wait = min(2.0, self.beat_seconds)
 
     def _send(self) -> None:
-        connection, said = self._open(), self.report
+        connection, report = self._open(), self.report
         before = worker_sql.last_heartbeat(connection, self.worker_id)
         # A worker that missed heartbeats itself, because it or the server stood still, marks nobody
         # as dead yet.
         if before is None or before[1] > MISSED_HEARTBEATS / 2 * self.beat_seconds:
             self._contact_since = None
         values: dict[str, Any] = {
-            "state": said.state,
-            "note": said.note[:255],
-            "session_id": said.session_id,
-            "n_done": said.n_done,
-            "job_table": said.job_table,
-            "job_key": None if said.job_key is None else json.dumps(said.job_key),
-            "first_iteration": said.first_iteration,
-            "iteration": said.iteration,
-            "n_iterations": said.n_iterations,
+            "state": report.state,
+            "note": report.note[:255],
+            "session_id": report.session_id,
+            "n_done": report.n_done,
+            "job_table": report.job_table,
+            "job_key": None if report.job_key is None else json.dumps(report.job_key),
+            "first_iteration": report.first_iteration,
+            "iteration": report.iteration,
+            "n_iterations": report.n_iterations,
             # NaN is no number to MySQL.
-            "loss": said.loss if said.loss is not None and abs(said.loss) < 1e300 else None,
+            "loss": report.loss if report.loss is not None and abs(report.loss) < 1e300 else None,
         }
         job_seconds = None
-        if said.job_began is not None:
-            job_seconds = max(time.monotonic() - said.job_began, 0.0)
+        if report.job_began is not None:
+            job_seconds = max(time.monotonic() - report.job_began, 0.0)
         is_alive = worker_sql.write_heartbeat(connection, self.worker_id, values, job_seconds)
         if before is None or before[0] not in LIVE_STATES or not is_alive:
             self.declared_dead.set()
@@ -239,11 +239,11 @@ def _transient_errors_ignored() -> Iterator[None]:
 
 def renew_session(heartbeat: Heartbeat, connection: dj.Connection) -> None:
     """Open a worker's broken connection again; the next heartbeat reports its session's number."""
-    said = heartbeat.report
+    report = heartbeat.report
     reconnect(connection)
     number = session_number(connection)
-    if number == said.session_id:
+    if number == report.session_id:
         return
-    if said.session_id:
-        end_earlier_session(connection, said.session_id, heartbeat.session_age())
-    said.session_id, said.session_since = number, time.monotonic()
+    if report.session_id:
+        end_earlier_session(connection, report.session_id, heartbeat.session_age())
+    report.session_id, report.session_since = number, time.monotonic()

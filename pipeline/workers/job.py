@@ -85,11 +85,11 @@ class Job:
 
     def report(self, step: int, n_steps: int, loss: float) -> None:
         """Report the progress of a training."""
-        said = self.heartbeat.report
-        if said.first_iteration is None:
-            said.first_iteration = step - 1
+        report = self.heartbeat.report
+        if report.first_iteration is None:
+            report.first_iteration = step - 1
             self.heartbeat.send_soon()
-        said.n_iterations, said.loss, said.iteration = n_steps, loss, step
+        report.n_iterations, report.loss, report.iteration = n_steps, loss, step
 
     def must_stop(self) -> bool:
         """Return whether the computation must end: the process ends, or counts as dead."""
@@ -174,13 +174,13 @@ def _with_limited_retries(compute: Callable[[], Any]) -> Callable[[], Any]:
         except Exception as error:
             if is_short_of_memory(error):
                 n_short += 1
-                said = (str(error) or type(error).__name__).splitlines()[0]
+                message = (str(error) or type(error).__name__).splitlines()[0]
                 if n_short >= MOST_SHORT:
                     raise OutOfMemory(
-                        f"{n_short} times {said}; run it where more memory is free, then "
+                        f"{n_short} times {message}; run it where more memory is free, then "
                         "`rnn retry --error OutOfMemory`"
                     ) from error
-                raise ShortOfMemory(said) from error
+                raise ShortOfMemory(message) from error
             if isinstance(error, OSError) and is_transient(error) and store_answers():
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
@@ -255,32 +255,32 @@ def _hash(fetched: Any) -> str:
 
 def report_job(heartbeat: Heartbeat, queue: Queue, key: Key) -> None:
     """Report the job in the next heartbeats; soon, if it is of another table than the last one."""
-    said = heartbeat.report
-    is_other_table = said.job_table != queue.name
+    report = heartbeat.report
+    is_other_table = report.job_table != queue.name
     # How far the job before was goes first: a heartbeat may come in between.
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
-    said.state, said.note = "working", ""
-    said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
+    report.first_iteration = report.iteration = report.n_iterations = report.loss = None
+    report.state, report.note = "working", ""
+    report.job_table, report.job_key, report.job_began = queue.name, key, time.monotonic()
     if is_other_table:
         heartbeat.send_soon()
 
 
 def report_waiting(heartbeat: Heartbeat, note: str) -> None:
     """Report that the worker waits for the server or the store."""
-    said = heartbeat.report
-    said.state, said.note = "waiting", note[:255]
+    report = heartbeat.report
+    report.state, report.note = "waiting", note[:255]
 
 
 def report_resumed(heartbeat: Heartbeat) -> None:
     """Report that the worker waits no longer, if it did."""
-    said = heartbeat.report
-    if said.state == "waiting":
-        said.state, said.note = "working" if said.job_table else "idle", ""
+    report = heartbeat.report
+    if report.state == "waiting":
+        report.state, report.note = "working" if report.job_table else "idle", ""
 
 
 def report_idle(heartbeat: Heartbeat) -> None:
     """Report that the worker has no job."""
-    said = heartbeat.report
-    said.state, said.note = "idle", ""
-    said.job_table, said.job_key, said.job_began = "", None, None
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
+    report = heartbeat.report
+    report.state, report.note = "idle", ""
+    report.job_table, report.job_key, report.job_began = "", None, None
+    report.first_iteration = report.iteration = report.n_iterations = report.loss = None

@@ -75,20 +75,24 @@ class Queue(JobTable):
         taking at this moment are passed over, not waited for: None may be returned although such a
         job stays pending.
         """
-        # The jobs are read in the order of their index, so that MySQL locks the one job only: it
-        # would lock all that it reads for sorting, were the restriction's tables read first.
-        hint = f"/*+ JOIN_PREFIX({self.sql_name.rpartition('.')[2]}) */" if restriction else ""
         with transaction(connection):
-            row = connection.query(
-                f"SELECT {hint} {self.columns} FROM {self.sql_name} "
-                f"WHERE {self.is_pending(restriction)} "
-                f"ORDER BY {self.quoted('priority')}, {self.quoted('scheduled_time')} "
-                "LIMIT 1 FOR UPDATE SKIP LOCKED"
-            ).fetchone()
+            row = connection.query(self.next_pending(restriction)).fetchone()
             if row is None:
                 return None
             key = dict(zip(self.primary_key, row, strict=True))
             return key if self.take(connection, key, worker_id, version, pid) else None
+
+    def next_pending(self, restriction: Sequence[Any] = ()) -> str:
+        """Return the query that finds the next pending job, and locks its row."""
+        # The hint has the jobs read first, in the order of their index. Otherwise MySQL may read
+        # the tables of a restriction first, sort, and lock every job that it has read.
+        hint = f"/*+ JOIN_PREFIX({self.sql_name.rpartition('.')[2]}) */ " if restriction else ""
+        return (
+            f"SELECT {hint}{self.columns} FROM {self.sql_name} "
+            f"WHERE {self.is_pending(restriction)} "
+            f"ORDER BY {self.quoted('priority')}, {self.quoted('scheduled_time')} "
+            "LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
 
     def take(
         self, connection: dj.Connection, key: Key, worker_id: int, version: str, pid: int

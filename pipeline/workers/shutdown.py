@@ -119,11 +119,11 @@ def _give_back(loop: WorkLoop) -> None:
     heartbeat, job = loop.heartbeat, loop.job
 
     def give(connection: dj.Connection) -> None:
-        said = heartbeat.report
+        report = heartbeat.report
         if job is None:
             return
-        if said.session_id:  # an insert that is still going on holds the row: it is rolled back
-            end_earlier_session(connection, said.session_id, heartbeat.session_age())
+        if report.session_id:  # an insert that is still going on holds the row: it is rolled back
+            end_earlier_session(connection, report.session_id, heartbeat.session_age())
         connection.query(dialect_of(connection).limit_lock_wait(1))
         job.queue.give_back(connection, job.key, heartbeat.worker_id)
 
