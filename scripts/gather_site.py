@@ -33,7 +33,6 @@ CODE_OR_LINK = re.compile(
 )
 
 
-
 def gather(target: Path = TARGET) -> list[str]:
     """Write the pages, and what they show or link to; return the paths of the pages."""
     shutil.rmtree(target, ignore_errors=True)

@@ -1,7 +1,4 @@
-"""Write docs/tables.md: every table of the database, from its own definition; no database needed.
-
-    python scripts/make_table_page.py
-"""
+"""Write docs/tables.md: every table of the database, from its definition; needs no database."""
 
 from __future__ import annotations
 
@@ -30,6 +27,9 @@ SCHEMA_TEXTS = {
     "dynamics": "What the dynamics of trained networks are.",
     "work": "Who fills the tables. Workers write here; analyses need none of it.",
 }
+DIAGRAMS = """In the diagrams a line leads from a table to those that refer to it: with three ends
+to as many rows as there are, with one end to one row at most. Entities without columns have the key
+of what they refer to."""
 FILLED_IN = "filled in"
 TIERS = {
     dj.Manual: "manual",
@@ -52,12 +52,12 @@ Every table of the database, with its key, its columns and what it refers to. Ge
 Keys are inherited: a table that refers to another has that table's key columns in its own key, so
 that any two tables join on the columns that they share (`Validation * NetworkParams` works). A
 column without a default has to be given; the defaults of parameters (`NetworkParams`,
-`TrainingParams`) are filled in when a row is inserted, those of a task are its class's. Names of schemas start with a prefix, `rnn` unless
-RNN_PREFIX says otherwise.
+`TrainingParams`) are filled in when a row is inserted, those of a task are its class's. Names of
+schemas start with a prefix, `rnn` unless RNN_PREFIX says otherwise.
 
 | type | what it holds |
 |---|---|
-| `int32`, `int64`, `float64`, `bool`, `varchar(n)`, `enum(...)`, `datetime` | a value to restrict by |
+| `int32`, `float64`, `bool`, `varchar(n)`, `enum(...)`, `datetime` | a value to restrict by |
 | `json` | an object or a list whose keys differ from row to row |
 | `<blob>` | a short array, in the row |
 | `<npy@main>` | an array; the file is in the store, and is read when it is first used |
@@ -231,17 +231,14 @@ def diagram(tables: dict[str, list[Table]], schemas: list[str]) -> str:
     for table in shown.values():
         for name, in_key, _ in table.references:
             same = in_key and everything[name].primary_key == table.primary_key
-            lines.append(f'    {_entity(name)} ||--{"o|" if same else "o{"} {_entity(table.name)} : ""')
-        lines.append(f"    {_entity(table.name)} {{")
+            many = "o|" if same else "o{"
+            lines.append(f'    "{name}" ||--{many} "{table.name}" : ""')
+        lines.append(f'    "{table.name}" {{')
         for c in table.columns:
             if c.in_key:
                 lines.append(f"        {re.sub(r'[^a-z0-9].*', '', c.type)} {c.name} PK")
         lines.append("    }")
     return "```mermaid\n" + "\n".join(lines) + "\n```"
-
-
-def _entity(name: str) -> str:
-    return f'"{name}"'
 
 
 def page() -> str:
@@ -252,11 +249,7 @@ def page() -> str:
         contents = ", ".join(link(table.name) for table in group)
         parts.append(f"- schema [{schema}](#schema-{schema}): {contents}")
     parts[1:] = ["\n".join(parts[1:])]
-    parts.append(
-        "In the diagrams a line leads from a table to those that refer to it: with three ends to as\n"
-        "many rows as there are, with one end to one row at most. Entities without columns have\n"
-        "the key of what they refer to."
-    )
+    parts.append(DIAGRAMS)
     for schema, group in tables.items():
         parts += [f"## Schema {schema}", SCHEMA_TEXTS[schema]]
         if any(table.references for table in group):

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import griffe
 
@@ -44,7 +45,7 @@ and [Penalties](../docs/penalties.md#a-penalty-of-your-own) has two complete pen
 |---|---|---|
 | a task | a subclass of `Task`; `check_task` says what is wrong with it | {Task}, {check_task} |
 | a penalty | a function of a `PenaltyContext`; `register` gives it a name | [below](#penalties) |
-| an activation function | `ACTIVATIONS`, in `models/formulas/activations.py` | {Activation}, {Equation} |
+| an activation function | `ACTIVATIONS` in `models/formulas` | {Activation}, {Equation} |
 | a back end of the engine | what `simulate` calls, forward and backward | [below](#the-engine) |
 | where the states of trainings are kept | the protocol `Checkpoints` | {Checkpoints} |
 """
@@ -102,10 +103,31 @@ def sections(package: ModuleType, names: Iterable[str], level: int = 2) -> list[
         thing = getattr(package, public)
         if isinstance(thing, ModuleType):
             parts.append(f"{'#' * level} {public}\n\n`{thing.__name__}`: {first_line(thing)}\n")
+        elif inspect.isclass(thing) and hasattr(thing, "definition"):
+            parts.append(table_section(public, thing, level))
         else:
             options = f"      show_root_full_path: false\n      heading_level: {level}\n"
             parts.append(f"::: {place(package, public)}\n    options:\n{options}")
     return parts
+
+
+def table_section(name: str, table: Any, level: int) -> str:
+    """Return the section of a table: its definition is its text, which no docstring repeats."""
+    comment = table.definition.strip().partition("\n")[0].lstrip("# ")
+    where = f"{table.__module__}.{table.__qualname__}"
+    options = "\n".join(
+        f"      {option}"
+        for option in (
+            "show_root_heading: false",
+            "show_root_toc_entry: false",
+            f"heading_level: {level + 1}",
+        )
+    )
+    columns = f"[columns](../docs/tables.md#{name.lower()})"
+    return (
+        f"{'#' * level} {name}\n\n{comment[:1].upper()}{comment[1:]} ({columns}).\n\n"
+        f"::: {where}\n    options:\n{options}\n"
+    )
 
 
 def place(package: ModuleType, name: str) -> str:
@@ -130,16 +152,19 @@ def _sources(package: str) -> griffe.ModulesCollection:
 
 def extension_page() -> str:
     """Return the page of the extension points."""
-    names = {"tasks_lib": ("Task", "check_task"), "models": ("Activation", "Equation", "Checkpoints")}
+    referred = [("tasks_lib", "Task"), ("tasks_lib", "check_task")]
+    referred += [("models", name) for name in ("Activation", "Equation", "Checkpoints")]
     references = {
-        name: f"[`{name}`][{place(import_module(package), name)}]"
-        for package, listed in names.items()
-        for name in listed
+        name: f"[`{name}`][{place(import_module(package), name)}]" for package, name in referred
     }
     parts = [EXTENSIONS.format(**references)]
+    shown: set[str] = set()
     for title, (package, text) in EXTENSION_PACKAGES.items():
         module = import_module(package)
-        parts += [f"## {title}\n\n{text}\n", *sections(module, module.__all__, level=3)]
+        places = {name: place(module, name) for name in module.__all__}
+        new = [name for name, where in places.items() if where not in shown]
+        parts += [f"## {title}\n\n{text}\n", *sections(module, new, level=3)]
+        shown |= {*places.values()}
     return "\n".join(parts)
 
 
