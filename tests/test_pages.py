@@ -281,3 +281,10 @@ def test_nothing_of_the_site_is_loaded_from_elsewhere():
     assert "font: false" in config
     assert "docs/assets/mermaid.tiny.js" in config
     assert "://" not in re.sub(r"#.*", "", config)
+
+
+def test_no_formula_is_taken_for_a_tag():
+    """`<p, g>` outside of code is a paragraph to a browser, and is not seen."""
+    for page in site_script.tracked(*site_script.PAGES):
+        text = site_script.CODE_OR_LINK.sub("", (ROOT / page).read_text(encoding="utf-8"))
+        assert re.findall(r"<[A-Za-z][^>]*>", text) == [], page
