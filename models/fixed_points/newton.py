@@ -18,8 +18,8 @@ MEMORY = 4  # values of |F| that a step is compared with
 HALVINGS = 5
 # Steps without a lower |F| that end a start: it circles. Among kinks some circle long and arrive.
 PATIENCE, PATIENCE_AMONG_KINKS = 15, 30
-# A step so many times longer than F comes from a Jacobian that is singular but for rounding: how far
-# it goes along the degenerate directions is chance, and differs between processors.
+# A step so many times longer than F comes from a Jacobian that is singular but for rounding: how
+# far it goes along the degenerate directions is chance, and differs between processors.
 SINGULAR_GROWTH = 1e12
 # Where the states x (P, N) with field F (P, N) are known to lead: a number of a root, -1: nowhere.
 Recognise = Callable[[Float, Float], NDArray[np.int64]]
