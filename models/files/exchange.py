@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks_lib.documents import open_file, reason
 from tasks_lib.errors import ParameterError, check_choice
 
 from ..machine.atomic_file import write_atomically
@@ -46,7 +47,7 @@ from .trainrnnbrain import (
     required,
     seed_fields,
 )
-from .weight_files import read_bytes, read_fields, read_run, with_hash
+from .weight_files import MAX_FILE, missing, read_fields, read_run, with_hash
 
 FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
 
@@ -130,9 +131,12 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
         Where the file cannot be read, is a pickle, lacks weights, or holds weights or parameters
         that are not those of a network; where the configuration is that of another network.
     """
-    content = read_bytes("FILE", path)
     notes: list[str] = []
-    kind, found = read_fields(content, str(path), notes)
+    with open_file("FILE", path, MAX_FILE) as file:
+        kind, found = read_fields(file, str(path), notes)
+        file.seek(0)
+        hashed = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        digest = hashed.hexdigest()
     ours = found.pop("config", None)
     if ours is not None and config_path is not None:
         raise ParameterError(
@@ -165,7 +169,6 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
     if kind == "npz" and "x_init" not in found:
         kind = "seed-npz"
     config = keep_what_holds(config, weights, notes)
-    digest = hashlib.sha256(content).hexdigest()
     return ImportedNetwork(config, weights, kind, digest, tuple(notes))
 
 
@@ -179,11 +182,11 @@ def _same(one: Any, other: Any) -> bool:
 def _weights(found: dict[str, Any]) -> dict[str, Float]:
     for name in ("W_rec", "W_inp", "W_out"):
         if found.get(name) is None:
-            raise ParameterError(
-                name, None, "is not in the file", "give a file with W_rec, W_inp and W_out"
-            )
+            raise missing(name)
     w_rec = _array("W_rec", found["W_rec"])
     n = w_rec.shape[0] if w_rec.ndim else 0
+    if not n:
+        raise ParameterError("W_rec.shape", w_rec.shape, "has no units", "give W_rec (N, N)")
     given = bias_range(found) or (0.0, 0.0)
     # Where the file leaves the bias out, it is the middle of its range, as for the seed.
     bias = _first(found, BIAS_FIELDS, np.full(n, sum(given) / 2))
@@ -293,7 +296,7 @@ def write_network(
         raise ParameterError(
             "PATH",
             str(path),
-            error.strerror or str(error),
+            reason(error),
             "name a file in a folder that you can write",
         ) from None
     return target

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tasks_lib import Task
+from tasks_lib.documents import read_file
 from tasks_lib.errors import ParameterError
 
 from ..engine import Buffers, torch_on_one
@@ -24,7 +25,14 @@ from ..network.rnn_torch import RNNTorch
 from ..performance.scores import r2_pooled
 from .adam import Adam
 from .batches import Batch, Batches
-from .checkpoints import CHECKPOINT_SECONDS, CheckpointFolder, KeptState, Schedule, TrainingStopped
+from .checkpoints import (
+    CHECKPOINT_SECONDS,
+    MAX_BYTES,
+    CheckpointFolder,
+    KeptState,
+    Schedule,
+    TrainingStopped,
+)
 from .config import TrainingConfig
 from .dropout import UnitDropout
 from .early_stopping import BestWeights
@@ -263,15 +271,9 @@ class Trainer:
             Where the file cannot be read, is damaged, foreign, or the state of another training;
             the trainer is then left as it was.
         """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise ParameterError(
-                "checkpoint",
-                str(path),
-                f"cannot be read ({error.strerror or error})",
-                "give a file of `save_state` that can",
-            ) from None
+        content = read_file(
+            "checkpoint", path, MAX_BYTES, "give a file of `save_state` that can be read"
+        )
         self.load_state_bytes(content, str(path))
 
     @torch.no_grad()

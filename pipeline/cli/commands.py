@@ -200,7 +200,7 @@ def summary(
         if not rows:
             console.print("No trained networks." if task is None else f"No networks of {task}.")
         elif markdown:
-            print(markdown_table(headings, rows))
+            console.print(markdown_table(headings, rows), highlight=False, soft_wrap=True)
         else:
             table = Table()
             for number, heading in enumerate(headings):
@@ -209,8 +209,3 @@ def summary(
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

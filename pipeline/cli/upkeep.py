@@ -64,7 +64,7 @@ def gc(
         done = collect(older_than, delete, empty)
         scan = done.scan
         for orphan in scan.orphans if paths else ():
-            print(orphan.path)
+            console.print(orphan.path, highlight=False, soft_wrap=True)
         about_workers = f"what is found may change: {done.note}" if done.note else ""
         for text in filter(None, (about_workers, scan.note)):
             errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -15,8 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.machine.atomic_file import naming, write_atomically
+
 from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
 from .file_names import leads_out
+from .mounts import folder_of_store
 from .pending_files import STORE, note_file
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -95,8 +98,8 @@ class StoredFigure:
 
     def save(self, path: str | Path) -> Path:
         """Write the figure to a PNG file."""
-        target = Path(path)
-        target.write_bytes(self.png)
+        target, content = Path(path), self.png
+        write_atomically(target, lambda file: file.write(content))
         return target
 
     def _repr_png_(self) -> bytes:
@@ -180,7 +183,8 @@ class CheckedCodec(SchemaCodec, register=False):
         path, _ = self._build_path(
             schema, table, field, primary_key, ext=ending, store_name=store_name, config=config
         )
-        self._get_backend(store_name, config=config).put_buffer(content, path)
+        with naming(path if (folder := folder_of_store()) is None else Path(folder, path)):
+            self._get_backend(store_name, config=config).put_buffer(content, path)
         return {"path": path, "store": store_name, **described(content)}
 
     def _backend_of(

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, shown
 
-from .hashing import parameter_hash
+from .hashing import check_storable, parameter_hash
 
 Config = TypeVar("Config")
 MAX_NAME = 64
@@ -32,6 +32,19 @@ def config_from_columns(cls: type[Config], row: Mapping[str, Any], **extra: Any)
         if f.name in values and str(f.type).startswith("bool"):
             values[f.name] = bool(values[f.name])
     return cls(**values, **extra)
+
+
+def check_name(field: str, name: Any) -> str:
+    """Return the name of a parameter set, or say why it is none."""
+    if isinstance(name, str) and re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
+        return name
+    remedy = f"use 1 to {MAX_NAME} letters, digits and . _ + -"
+    if name is not None and not isinstance(name, str):
+        problem = "is no text"
+        if isinstance(name, bool | int | float):
+            remedy = f'quote it: "{shown(name)}"'
+        raise ParameterError(field, name, problem, remedy)
+    raise ParameterError(field, name, "is not a name", remedy)
 
 
 class CheckedSettings:
@@ -99,13 +112,7 @@ class ParameterTable:
             )
         given = {k: v for k, v in row.items() if k != self.hash_field}
         name = given.pop(self.name_field, None)
-        if not isinstance(name, str) or not re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
-            raise ParameterError(
-                self.name_field,
-                name,
-                "is not a name",
-                f"use 1 to {MAX_NAME} letters, digits and . _ + -",
-            )
+        name = check_name(self.name_field, name)
         # The columns say what exists; `canonical` says what is right.
         known = {*self.heading.names, *self.extra_fields}  # type: ignore[attr-defined]
         known -= {self.name_field, self.hash_field}
@@ -114,6 +121,7 @@ class ParameterTable:
                 raise ParameterError(
                     field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
                 )
+        check_storable("", given)
         return name, self.canonical(given)
 
     def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
