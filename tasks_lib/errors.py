@@ -78,14 +78,22 @@ def _abridged(value: Any, left: list[int], depth: int = 0) -> Any:
 def text_of(error: BaseException) -> str:
     """Return what an exception says as one printable line; its kind where it says nothing.
 
-    The class may be anybody's: one whose text cannot be had is named by its kind alone.
+    The class may be anybody's: one whose text cannot be had is named by its kind.
     """
-    kind = type(error).__name__
+    try:
+        return printable(str(error)) or printable(type(error).__name__)
+    except Exception:
+        return kind_and_text(error)
+
+
+def kind_and_text(error: BaseException) -> str:
+    """Return an exception's kind and what it says as one printable line: "ValueError: x"."""
+    kind = printable(type(error).__name__)
     try:
         text = printable(str(error))
     except Exception:
-        return printable(f"{kind}, whose text cannot be had")
-    return text or printable(kind)
+        text = "its text cannot be had"
+    return f"{kind}: {text}" if text else kind
 
 
 class ParameterError(ValueError):

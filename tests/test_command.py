@@ -93,6 +93,32 @@ def test_variables_that_name_nothing(tmp_path, variables, named):
     one_line(run([*RNN, "status"], env={**clean, **given}), named)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-1", "1e300"])
+@pytest.mark.parametrize(
+    "option",
+    ["worker --heartbeat", "worker --checkpoint-seconds", "status --every", "gc --older-than",
+     "summary --accuracy", "worker --threads", "worker --processes"],
+)  # fmt: skip
+def test_numbers_of_options_have_bounds(option, number):
+    """Refused where the command line is read, before anything is connected to."""
+    from typer.testing import CliRunner
+
+    from pipeline.cli.commands import app
+
+    done = CliRunner().invoke(app, [*option.split(), number])
+    assert done.exit_code == 2, done.output
+    assert option.split()[1] in done.output
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1.5"])
+def test_no_network_is_asked_for_an_r2_that_is_no_number_or_above_one(number):
+    from typer.testing import CliRunner
+
+    from pipeline.cli.commands import app
+
+    assert CliRunner().invoke(app, ["summary", "--r2", number]).exit_code == 2
+
+
 def test_a_console_tells_the_terminal_nothing_that_names_say(capsys):
     from rich.table import Table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -53,6 +54,14 @@ def _visible(text: str) -> str:
 
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse nan as an option's value: it is neither below nor above any bound."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
 
 # Which network.
 ItsTask = Annotated[str, typer.Option(help="Its task.")]

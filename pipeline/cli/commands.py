@@ -22,6 +22,7 @@ from .base import (
     app,
     console,
     errors,
+    finite,
     key_restriction,
     refusal,
     session,
@@ -187,8 +188,13 @@ def check_task(
 @app.command()
 def summary(
     task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
-    r2: Annotated[float, typer.Option(help="A network solves its task with this R²,")] = 0.9,
-    accuracy: Annotated[float, typer.Option(help="and this accuracy, if it has choices.")] = 0.95,
+    r2: Annotated[
+        float, typer.Option(max=1, callback=finite, help="A network solves its task with this R²,")
+    ] = 0.9,
+    accuracy: Annotated[
+        float,
+        typer.Option(min=0, max=1, callback=finite, help="and this accuracy, if it has choices."),
+    ] = 0.95,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """Print trained cohorts: how many of their networks solve the task, how well, how fast."""

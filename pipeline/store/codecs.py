@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.machine.atomic_file import naming, write_atomically
+from tasks_lib.errors import text_of
 
 from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
 from .file_names import leads_out
@@ -116,7 +117,9 @@ def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 image.verify()  # the checksums that PNG has of its own
         except Exception as error:  # of whatever kind, says Pillow
-            raise damaged(stored, backend, f"it is not a whole PNG file: {error}") from None
+            raise damaged(
+                stored, backend, f"it is not a whole PNG file: {text_of(error)}"
+            ) from None
     elif not content.startswith(PNG_SIGNATURE):
         raise damaged(stored, backend, "it is not a PNG file")
     return content

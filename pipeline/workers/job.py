@@ -14,6 +14,7 @@ import datajoint as dj
 from deepdiff import DeepHash
 
 from models.training.checkpoints import CHECKPOINT_SECONDS
+from tasks_lib.errors import kind_and_text
 
 from ..database.server import transaction
 from ..store.mounts import check_store, store_answers
@@ -169,7 +170,7 @@ def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
                     raise PermanentError(
-                        f"{n_failures} times {type(error).__name__}: {error}; the store answers"
+                        f"{n_failures} times {kind_and_text(error)}; the store answers"
                     ) from error
             raise
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks_lib import ParameterError
 from tasks_lib.documents import parse_json, read_file, size_text
-from tasks_lib.errors import ParameterErrors, printable, raise_all, shown, text_of
+from tasks_lib.errors import ParameterErrors, kind_and_text, printable, raise_all, shown, text_of
 
 
 def refused(path, problem, max_bytes=100):
@@ -147,9 +147,12 @@ def test_any_exception_has_a_text():
         def __str__(self):
             raise RuntimeError
 
-    assert text_of(Odd()) == "Odd, whose text cannot be had"
+    assert text_of(Odd()) == "Odd: its text cannot be had"
     assert text_of(ValueError()) == "ValueError"
     assert text_of(ValueError("a\n \x1b b")) == "a \\x1b b"
+    assert kind_and_text(Odd()) == "Odd: its text cannot be had"
+    assert kind_and_text(ValueError()) == "ValueError"
+    assert kind_and_text(ValueError("a\n \x1b b")) == "ValueError: a \\x1b b"
 
 
 def test_several_errors_are_a_line_each():
