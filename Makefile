@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-slurm coverage lint types format notebooks docs clean
+.PHONY: setup demo test test-fast test-slurm coverage lint types format notebooks docs clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# While writing code: neither a database nor what takes long. Less than two minutes on two cores.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder \
+		-m "not mysql and not postgresql and not slurm and not slow" $(PYTEST_ARGS)
 
 # Workers on a SLURM of one node that it installs; needs root.
 test-slurm: $(STAMP)
@@ -45,6 +50,7 @@ notebooks: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python scripts/make_task_page.py
 	$(BIN)/python scripts/make_penalty_page.py
+	$(BIN)/python scripts/make_parameter_page.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,4 +1,7 @@
-"""Fail unless a test report shows that tests ran, on both back ends, and none was skipped there."""
+"""Fail unless a test report shows that tests ran, on both back ends, and none was skipped there.
+
+Prints how many ran where, and which took longest: their files come first in `tests/conftest.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,33 @@ from collections import Counter
 from xml.etree import ElementTree
 
 BACKENDS = ("mysql", "postgresql")
+N_SLOWEST = 20
 
 
 def main(path: str) -> int:
     """Count the tests of a JUnit report by back end; return the exit status."""
     counts: Counter[str] = Counter()
+    # With their fixtures: of each test, of each file, and of a back end.
+    seconds: dict[str, Counter[str]] = {"tests": Counter(), "files": Counter()}
+    seconds_where: Counter[str] = Counter()
     skipped: list[str] = []
     for case in ElementTree.parse(path).iter("testcase"):
-        name = case.get("name", "")
+        name, place = case.get("name", ""), case.get("classname", "")
         where = next((b for b in BACKENDS if f"[{b}" in name or f"-{b}" in name), "no database")
+        took = float(case.get("time", 0))
+        seconds["tests"][f"{place}.{name}"] += took
+        seconds["files"][place] += took
+        seconds_where[where] += took
         if case.find("skipped") is not None:
-            skipped.append(f"{case.get('classname')}.{name}")
+            skipped.append(f"{place}.{name}")
         else:
             counts[where] += 1
+    for what, measured in seconds.items():
+        print(f"slowest {what} (s):")
+        for name, took in measured.most_common(N_SLOWEST):
+            print(f"{took:8.1f}  {name}")
     for where in ("no database", *BACKENDS):
-        print(f"tests on {where}: {counts[where]}")
+        print(f"tests on {where}: {counts[where]}, {seconds_where[where]:.0f} s")
     for name in skipped:
         print(f"skipped: {name}")
     missing = [where for where in ("no database", *BACKENDS) if not counts[where]]

@@ -8,6 +8,8 @@
 #   mysql.sh pause DIR        stop it, and keep its data
 #   mysql.sh resume DIR       start it again, where it was
 #   mysql.sh stop DIR         stop it and remove its data
+#
+# RNN_MYSQL_OPTIONS: more options of mysqld.
 set -euo pipefail
 
 root=${RNN_MYSQL_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/rnn-pipeline/mysql-root}
@@ -74,8 +76,10 @@ run_server() {
   local dir=$1 name
   name=$(cat "$dir/data")
   name=${name#"$root"}
+  # shellcheck disable=SC2086
   chroot "$root" mysqld --no-defaults --user=root --datadir="$name" --port="$(cat "$dir/port")" \
     --bind-address=127.0.0.1 --mysqlx=OFF --secure-file-priv= --socket="$name/mysql.sock" \
+    ${RNN_MYSQL_OPTIONS:-} \
     >>"$dir/log" 2>&1 </dev/null &
   echo $! >"$dir/pid"
 }
@@ -102,5 +106,5 @@ case "${1:-}" in
   pause) pause_server "$2" ;;
   resume) run_server "$2" ;;
   stop) stop_server "$2" ;;
-  *) sed -n '2,11p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,13p' "$0" >&2; exit 2 ;;
 esac

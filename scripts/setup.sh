@@ -25,7 +25,14 @@ fi
 
 echo "Setting up $venv with $("$python" --version)"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+pinned() { sed -n "s/^\($1==[^ ;]*\).*/\1/p" constraints.txt; }
 pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt)
-# torch by itself first: its exact version lets a build that lies on disk be taken.
-"${pip[@]}" "torch==$(sed -n 's/^torch==//p' constraints.txt)"
-"${pip[@]}" -e '.[dev,notebook,neurogym]'
+"${pip[@]}" "$(pinned uv)"
+# torch by pip, which is told of builds that lie on disk, and by its exact version, so that such a
+# build is taken. What is not compiled here is compiled when it is first imported.
+"${pip[@]}" --no-compile "$(pinned torch)"
+# The rest by uv: seconds instead of minutes. It has settings of its own for indexes and proxies;
+# where it reaches none, pip does it.
+wanted='.[dev,notebook,neurogym]'
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -c constraints.txt -e "$wanted" ||
+  "${pip[@]}" -e "$wanted"

@@ -173,6 +173,7 @@ def check_float(
     minimum: float | None = None,
     maximum: float | None = None,
     exclusive_minimum: float | None = None,
+    exclusive_maximum: float | None = None,
 ) -> float:
     """Return ``value`` as a float, after checking that it is finite and in its range."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -189,6 +190,8 @@ def check_float(
         raise ParameterError(field, number, "is too small", f"give more than {exclusive_minimum:g}")
     if maximum is not None and number > maximum:
         raise ParameterError(field, number, "is too large", f"give at most {maximum:g}")
+    if exclusive_maximum is not None and number >= exclusive_maximum:
+        raise ParameterError(field, number, "is too large", f"give less than {exclusive_maximum:g}")
     return number
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.clocks import library as faketime
+from tests.needs import skip_unless_required
 from tests.servers import (
     OwnServer,
     Server,
@@ -20,12 +24,52 @@ from tests.servers import (
     postgresql_server,
 )
 
+if TYPE_CHECKING:
+    from tests.kept_schemas import KeptSchemas
+
 # Before torch is imported: threads that wait for each other make small networks slow on a busy
 # machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What Triton has compiled is kept for the next test and the next run, as what Numba has.
+_caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-pipeline"
+os.environ.setdefault("TRITON_CACHE_DIR", str(_caches / "triton"))
+
 BACKENDS = ("postgresql", "mysql")
 _numbers = itertools.count()
+
+
+# Files that take longest come first: who has nothing left to do then waits for a short one.
+# `scripts/count_tests.py` prints the seconds; only the rough order matters.
+SLOW_FILES = (
+    "test_notebooks.py",
+    "test_outages.py",
+    "test_fencing.py",
+    "test_supervisor.py",
+    "test_object_store.py",
+    "test_workers.py",
+    "test_declaration.py",
+    "test_roles.py",
+    "test_soak.py",
+    "test_failing_jobs.py",
+    "test_object_store_outages.py",
+    "test_store_mark.py",
+    "test_bad_input.py",
+    "test_chain.py",
+    "test_memory.py",
+    "test_engine_benchmark.py",
+    "test_checkpoints.py",
+    "test_engine_fused.py",
+    "test_linear_regions.py",
+    "test_manifolds.py",
+    "test_neurogym.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def pytest_generate_tests(metafunc):
@@ -40,28 +84,74 @@ def backend(request):
     return request.param
 
 
+class Once:
+    """What is started when it is first asked for, and ended with the session.
+
+    A fixture with the back end as its parameter would be ended wherever the next test is of the
+    other back end, and started again for the test after that.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack, self._made = stack, {}
+
+    def get(self, name: str, start: Callable[[], AbstractContextManager]) -> Any:
+        """Return what was started under a name; an error of the start is raised every time."""
+        if name not in self._made:
+            try:
+                self._made[name] = self._stack.enter_context(start())
+            except ServerUnavailable as reason:
+                self._made[name] = reason
+        if isinstance(self._made[name], ServerUnavailable):
+            raise self._made[name]
+        return self._made[name]
+
+
 @pytest.fixture(scope="session")
-def server(backend) -> Iterator[Server]:
+def _once() -> Iterator[Once]:
+    with ExitStack() as stack:
+        yield Once(stack)
+
+
+@pytest.fixture(scope="session")
+def server(backend, _once) -> Server:
     """A running server of the back end; without one the test is skipped, unless required."""
     start = {"mysql": mysql_server, "postgresql": postgresql_server}[backend]
-    yield from _running(start, backend)
+    return _running(_once, start, backend)
 
 
 @pytest.fixture(scope="session")
-def own_server(backend) -> Iterator[OwnServer]:
+def own_server(backend, _once) -> OwnServer:
     """Another one, which tests may stop and start."""
     start = {"mysql": own_mysql_server, "postgresql": own_postgresql_server}[backend]
-    yield from _running(start, backend)
+    return _running(_once, start, backend)
 
 
-def _running(start, backend):
+def _running(once: Once, start, backend):
     try:
-        with start() as running:
-            yield running
+        return once.get(start.__name__, start)
     except ServerUnavailable as reason:
-        if backend in os.environ.get("RNN_TEST_REQUIRE", "").split(","):
-            pytest.fail(f"{backend} is required here: {reason}", pytrace=False)
-        pytest.skip(f"no {backend}: {reason}")
+        skip_unless_required(backend, str(reason))
+
+
+@pytest.fixture
+def settable_clocks() -> None:
+    """Clocks of processes can be set: libfaketime is there."""
+    if faketime() is None:
+        skip_unless_required("faketime", "install Debian's package faketime")
+
+
+@pytest.fixture(scope="session")
+def kept_schemas(_once) -> Callable[[str, Server], KeptSchemas]:
+    """Give the schemas that are kept from test to test under a prefix, on a server."""
+
+    def kept(prefix: str, server: Server) -> KeptSchemas:
+        from tests.kept_schemas import kept_schemas
+
+        return _once.get(
+            f"{prefix} {server.host} {server.port}", lambda: kept_schemas(server, prefix)
+        )
+
+    return kept
 
 
 @pytest.fixture
@@ -72,23 +162,45 @@ def store(tmp_path) -> Path:
 
 
 @pytest.fixture
-def arguments(server, store) -> dict:
-    """Arguments of `pipeline.connect` for a fresh set of schemas."""
-    return {**server.arguments, "prefix": f"t{os.getpid()}_{next(_numbers)}", "store": store}
+def arguments(request, server, store) -> dict:
+    """Arguments of `pipeline.connect` for schemas without rows, and a store without files.
+
+    Together with `database`: for its schemas. Otherwise for schemas that are not there: what a
+    test makes of them it has to drop.
+    """
+    prefix = f"t{os.getpid()}"
+    if "database" not in request.fixturenames or _wants_fresh_schemas(request):
+        prefix += f"_{next(_numbers)}"
+    return {**server.arguments, "prefix": prefix, "store": store}
+
+
+def _wants_fresh_schemas(request) -> bool:
+    return request.node.get_closest_marker("fresh_schemas") is not None
 
 
 @pytest.fixture
-def database(arguments):
-    """The pipeline, connected to fresh schemas that are dropped afterwards."""
-    import pipeline
-    from pipeline.database import schemas
+def database(request, server, arguments, kept_schemas):
+    """The pipeline, connected to schemas without rows.
 
-    pipeline.connect(**arguments)
-    yield pipeline
-    pipeline.disconnect()
-    pipeline.connect(**arguments, declare=True)  # whatever has become of the store
-    schemas.drop()
-    pipeline.disconnect()
+    They are declared once and emptied after each test. With the mark ``fresh_schemas`` a test gets
+    schemas of its own, which are dropped: where it is about their declaration or the rights on
+    them.
+    """
+    import pipeline
+    from tests.kept_schemas import drop_schemas
+
+    if _wants_fresh_schemas(request):
+        pipeline.connect(**arguments)
+        yield pipeline
+        pipeline.disconnect()
+        drop_schemas(server, arguments["prefix"])
+    else:
+        kept = kept_schemas(arguments["prefix"], server)
+        pipeline.connect(**arguments)
+        kept.declared()
+        yield pipeline
+        pipeline.disconnect()
+        kept.restore()
 
 
 @pytest.fixture(scope="session")

@@ -244,6 +244,7 @@ def test_a_pod_that_was_stopped_ends_with_143_and_others_as_their_worker(command
 # Both ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_options_of_the_worker_exist(worker):
     shown = help_of("rnn", "worker")
     used = {

@@ -80,6 +80,7 @@ def test_image_does_not_run_as_root_and_starts_the_command_line():
     assert entry[0] in scripts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["worker", "jupyter"])
 def test_commands_of_services_exist(services, service):
     described = services[service]

@@ -39,6 +39,7 @@ def run(path: Path, *words: str) -> dict:
     return json.loads(path.with_suffix(".json").read_text())["sections"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_data_and_figure(tmp_path, capsys):
     path = tmp_path / "engine.md"
     (section,) = run(path, *GROWTH.split()).values()
@@ -58,6 +59,7 @@ def test_the_command_writes_page_data_and_figure(tmp_path, capsys):
     assert "penalties N 8 B 4 K 2: ours" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_other_devices_and_with_add_other_sizes_stay(tmp_path):
     path = tmp_path / "engine.md"
     (label,) = run(path, "--no-growth")

@@ -1,9 +1,10 @@
-"""The pages of tasks and penalties are what the code says today, and their examples work."""
+"""The generated pages are what the code says today, and their examples work."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def load(path):
     return module
 
 
+parameter_script = load(ROOT / "scripts" / "make_parameter_page.py")
 penalty_script = load(ROOT / "scripts" / "make_penalty_page.py")
 script = load(ROOT / "scripts" / "make_task_page.py")
 every_task = pytest.mark.parametrize("name", TASKS)
@@ -58,6 +60,14 @@ def test_the_page_of_penalties_is_up_to_date():
     assert stored == penalty_script.page(), "run `make docs` and commit what it writes"
     for name in ("task", "clustering", "h_time_variance", "out_weights_magnitude"):
         assert f"### `{name}`\n" in stored
+
+
+def test_the_page_of_parameters_is_up_to_date():
+    stored = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    assert stored == parameter_script.page(), "run `make docs` and commit what it writes"
+    for config in (NetworkConfig, TrainingConfig):
+        for field in fields(config):
+            assert f"| `{field.name}` |" in stored
 
 
 def test_the_training_of_the_page_of_penalties_is_one():

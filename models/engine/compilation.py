@@ -16,6 +16,7 @@ from typing import Any
 
 from numba import config as numba_config
 from numba import njit
+from numba.core import caching
 
 _settings: Any = numba_config
 # "contract" and "reassoc" let sums be vectorised; infinities and NaN keep their meaning. With the
@@ -25,6 +26,21 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
 }
 
+_NumbaLocator: Any = getattr(caching, "UserProvidedCacheLocator", object)  # of recent releases
+
+
+class Locator(_NumbaLocator):  # type: ignore[misc]
+    """Where Numba keeps what it compiled: one folder for all copies of the same sources.
+
+    Numba itself has one for each folder that sources lie in. That of `cache_folder` is named by
+    what is in them.
+    """
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, py_file: str) -> str:
+        """Return the name of the folder for a file of sources."""
+        return Path(py_file).parent.name
+
 
 @cache
 def cache_folder() -> str | None:
@@ -33,7 +49,7 @@ def cache_folder() -> str | None:
     Numba itself would go on to a folder that does not know of the other files.
     """
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -51,12 +67,17 @@ def compiled(function: Callable[..., Any]) -> Any:
     folder = cache_folder()
     if folder is None:
         return njit(nogil=True, **_OPTIONS)(function)
-    before = _settings.CACHE_DIR
-    _settings.CACHE_DIR = folder
+    here = {"CACHE_DIR": folder}
+    if _NumbaLocator is not object:
+        here["CACHE_LOCATOR_CLASSES"] = f"{Locator.__module__}.{Locator.__qualname__}"
+    before = {name: getattr(_settings, name) for name in here}
     try:
+        for name, value in here.items():
+            setattr(_settings, name, value)
         return njit(nogil=True, cache=True, **_OPTIONS)(function)
     finally:
-        _settings.CACHE_DIR = before
+        for name, value in before.items():
+            setattr(_settings, name, value)
 
 
 def inline(function: Callable[..., Any]) -> Any:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,17 @@ from numpy.typing import NDArray
 
 from tasks_lib.documents import open_file, reason
 from tasks_lib.errors import ParameterError, check_choice
+from tasks_lib.imports import imports_only_from
 
 from ..machine.atomic_file import write_atomically
 from ..network.config import NetworkConfig
-from ..network.connectivity import Float, block_signs, dale_signs
-from ..network.rnn_numpy import RNNNumpy, as_weights
-from ..network.rnn_torch import WEIGHTS, RNNTorch
+from ..network.connectivity import WEIGHTS, Connectivity, Float, as_weights
+from ..network.rnn_numpy import RNNNumpy
+from ..network.rnn_torch import RNNTorch
 from .trainrnnbrain import (
     BIAS_FIELDS,
     STATE_FIELDS,
     bias_range,
-    block_masks,
     config_from_seed,
     keep_what_holds,
     required,
@@ -99,23 +99,15 @@ class ImportedNetwork:
         options
             seeds, device, dtype of `RNNTorch`.
         """
-        config = self.config
-        given: dict[str, Any] = {**self.weights, **vars(config.equation), **options}
-        return RNNTorch(
-            masks=block_masks(config, self.weights),
-            signs=dict(block_signs(config, self.n_inputs, self.n_outputs)),
-            constraint_method=config.constraint_method,
-            bias_range=(config.bias_min, config.bias_max),
-            dale=dale_signs(config),
-            exc_to_inh_ratio=config.exc_to_inh_ratio,
-            **given,
-        )
+        return RNNTorch(Connectivity.of(self.weights, self.config), self.config, **options)
 
 
 # Reading ---------------------------------------------------------------------------------------
 
 
-def read_network(path: str | Path, config_path: str | Path | None = None) -> ImportedNetwork:
+def read_network(
+    path: str | Path, config_path: str | Path | None = None, allow: Iterable[str] = ()
+) -> ImportedNetwork:
     """Read a network from a file of any of the formats; its content says which.
 
     Parameters
@@ -124,6 +116,9 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
     config_path : str or Path, optional
         The configuration (YAML) that trainRNNbrain saved beside its parameters: the noise levels,
         and what else the file does not say.
+    allow : iterable of str
+        Packages whose activation functions the file may name: they are imported, which runs their
+        code. By default no file can have anything imported.
 
     Raises
     ------
@@ -153,6 +148,13 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
                 f"the file of weights says {found[name]!r}",
                 "give the configuration of the same run",
             )
+    with imports_only_from(allow):
+        return _network(kind, found, ours, digest, notes)
+
+
+def _network(
+    kind: str, found: dict[str, Any], ours: Any, digest: str, notes: list[str]
+) -> ImportedNetwork:
     weights = _weights(found)
     if ours is not None:
         config = _own_config(ours, found, weights)

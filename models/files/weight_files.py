@@ -16,8 +16,8 @@ import torch
 from tasks_lib.documents import parse_json, size_text
 from tasks_lib.errors import ParameterError, printable, shown, text_of
 
+from ..machine.memory import free_bytes
 from ..machine.npz_files import PICKLE, Header, names_of, open_zip, read_array, read_header
-from ..training.memory import free_bytes
 from .trainrnnbrain import BIAS_FIELDS, FROM_RUN, KNOWN, STATE_FIELDS
 from .yaml_documents import read_yaml
 

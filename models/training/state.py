@@ -24,7 +24,8 @@ from tasks_lib.errors import ParameterError, shown, text_of
 from ..machine.devices import kind_of
 from ..machine.npz_files import open_zip
 from ..network.batch import told
-from ..network.rnn_torch import BLOCKS, WEIGHTS, RNNTorch
+from ..network.connectivity import BLOCKS, WEIGHTS
+from ..network.rnn_torch import RNNTorch
 from .config import TrainingConfig
 
 FORMAT = "rnn-training-state"

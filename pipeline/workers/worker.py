@@ -280,6 +280,7 @@ class WorkLoop:
         """Wait until someone has entered all new jobs; return False where there are some before."""
         began = server_time(self.connection)
         while not self.stop.is_set():
+            began = min(began, server_time(self.connection))  # it may be set back meanwhile
             if self._enter_in_turn(ENTER_SECONDS) or was_done_since(
                 self.connection, ENTERING, began
             ):
@@ -307,8 +308,12 @@ class WorkLoop:
 
     def _is_anyone_to_wait_for(self) -> bool:
         """Return whether a job of another worker may yet come back, or bring new ones."""
-        # A worker is alive that has beaten since this one found nothing to do.
-        condition = f"(w.state IN ('lost', 'ended') OR w.beat_at <= '{self._found_nothing}')"
+        # A worker is alive that has beaten since this one found nothing to do. The server's clock
+        # may have been set back meanwhile: then what lies ahead was before.
+        present = server_time(self.connection)
+        self._found_nothing = min(str(self._found_nothing), present)
+        since = f"w.beat_at > '{self._found_nothing}' AND w.beat_at <= '{present}'"
+        condition = f"(w.state IN ('lost', 'ended') OR NOT ({since}))"
         if self.until == "nothing running":
             condition = f"w.worker_id <> {self.heart.worker_id}"
         # Those of other tables may bring jobs of ours, but not where only some keys are wanted.

@@ -97,6 +97,7 @@ def two_at_a_time(monkeypatch):
 # The same network to the bit -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     pieces=st.lists(st.integers(1, MAX_ITER - 1), min_size=1, max_size=5),

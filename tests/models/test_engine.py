@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,12 +19,13 @@ from models.engine import (
     Statistic,
     Weights,
     compilation,
-    compiled,
     draw,
+    elementwise,
     philox,
     simulate,
     simulate_sliced,
 )
+from models.engine.backends import compiled
 from models.engine.statistics import KINDS
 from models.machine.threads import Lowered
 from tasks_lib import ParameterError
@@ -373,3 +376,10 @@ def test_what_is_compiled_is_kept_only_where_it_can_be(tmp_path, monkeypatch):
         assert compilation.compiled(lambda x: x + 1)(1) == 2
     finally:
         compilation.cache_folder.cache_clear()
+
+
+def test_copies_of_the_same_sources_share_what_is_compiled():
+    kept = compilation.Locator.get_suitable_cache_subpath
+    assert kept("/one/models/engine/loops.py") == kept("/other/models/engine/loops.py")
+    if (folder := compilation.cache_folder()) is not None:
+        assert Path(elementwise.activate.stats.cache_path) == Path(folder) / "engine"

@@ -12,7 +12,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models.engine import fused, fused_kernels
+from models.engine import fused_kernels
+from models.engine.backends import fused
 from models.formulas.equations import Equation
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ POINTERS = {
 REALS = {"alpha", "gamma", "p0", "p1"}
 
 
+@pytest.mark.slow
 def test_interpreted():
     """All of `fused_interpreted`, in a process in which Triton interprets."""
     done = subprocess.run(
@@ -59,6 +61,7 @@ def _compile(kernel, constants, tile, capability):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("capability", "n", "activation", "form", "gamma"),
     [
@@ -72,9 +75,8 @@ def _compile(kernel, constants, tile, capability):
         (90, 200, "leaky_relu", "h", 0.1),
     ],
 )
-def test_compiled(capability, n, activation, form, gamma, tmp_path, monkeypatch):
+def test_compiled(capability, n, activation, form, gamma, tmp_path):
     """The kernels that the launcher chooses become machine code that fits, without spills."""
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     equation = Equation(activation, form, gamma=gamma)
     layout = fused.Layout(n, 6, 2)
     tile = fused.choose_tile(layout, 64, 225, torch.device("cpu"))

@@ -179,8 +179,8 @@ def test_slow_points_do_not_depend_on_their_neighbours(monkeypatch):
     import models.fixed_points.slow_points as module
 
     rnn, starts = cube(), states(3, 40)
-    whole = minimise_speed(rnn, starts, np.zeros(1), 5.0)
+    whole = minimise_speed(rnn, starts.T, np.zeros(1), 5.0)
     monkeypatch.setattr(module, "MAX_CHUNK_BYTES", 7 * 8 * 9)
-    parts = minimise_speed(rnn, starts, np.zeros(1), 5.0)
+    parts = minimise_speed(rnn, starts.T, np.zeros(1), 5.0)
     assert np.allclose(parts.points, whole.points, atol=1e-9)
     assert np.array_equal(parts.converged, whole.converged)

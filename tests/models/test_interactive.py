@@ -92,6 +92,7 @@ def test_without_plotly_it_says_what_to_install(sets, monkeypatch):
         view_fixed_points(sets)
 
 
+@pytest.mark.slow
 def test_importing_the_library_does_not_import_plotly():
     import subprocess
     import sys

@@ -78,17 +78,16 @@ def lab(database, arguments, tmp_path):
 
 
 @pytest.fixture
-def own_lab(own_server, store, tmp_path):
+def own_lab(own_server, store, tmp_path, kept_schemas):
     """The same on a server of its own, which may be stopped and started."""
     import pipeline
-    from pipeline.database import schemas
     from tests.pipeline.workers import laboratory
 
     arguments = {**own_server.arguments, "prefix": f"o{os.getpid()}", "store": store}
+    kept = kept_schemas(arguments["prefix"], own_server)
     pipeline.connect(**arguments)
+    kept.declared()
     with laboratory(arguments, tmp_path) as made:
         yield made
     pipeline.disconnect()
-    pipeline.connect(**arguments)
-    schemas.drop()
-    pipeline.disconnect()
+    kept.restore()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from pipeline.tables.parameters import ParameterTable
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
 
@@ -90,6 +92,26 @@ def test_nothing_is_entered(
     assert "\n" not in message
     assert caught.value.remedy
     assert counts(p) == [0] * 6
+
+
+def test_a_name_that_an_older_column_cannot_hold_is_refused():
+    """A database that an earlier version declared has the columns of that time."""
+
+    class Table(ParameterTable):
+        primary_key = ["network_name"]
+        heading = SimpleNamespace(
+            names=["network_name", "activation"],
+            attributes={"activation": SimpleNamespace(type="varchar(32)")},
+        )
+
+        @classmethod
+        def canonical(cls, row):
+            return row
+
+    table = Table()
+    assert table._prepare({"network_name": "a", "activation": "x" * 32})[0] == "a"
+    with pytest.raises(ParameterError, match=r"activation = .*longer than the 32 characters"):
+        table._prepare({"network_name": "a", "activation": "x" * 33})
 
 
 def test_absurd_numbers_of_cohorts_and_settings(database, submission):
@@ -251,6 +273,7 @@ def assert_one_line(result, *words):
         assert word in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mysql", "postgresql"])
 def test_unreachable_server(kind, store):
     result = run_rnn(
@@ -292,6 +315,7 @@ def test_submit_command_reports_one_line(server, store, tmp_path, submission, ar
     pipeline.disconnect()
 
 
+@pytest.mark.slow
 def test_home_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     result = run_rnn("status", RNN_HOME=str(tmp_path / "file" / "home"))

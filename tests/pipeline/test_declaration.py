@@ -14,6 +14,8 @@ from pipeline.database import connection as connections
 from pipeline.database import declaration, schemas
 from pipeline.workers.worker import COMPUTED
 
+pytestmark = pytest.mark.fresh_schemas
+
 PROCESS = """
 import sys
 import pipeline

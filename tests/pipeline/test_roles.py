@@ -18,6 +18,8 @@ from pipeline.workers.status import table_status
 from tests.pipeline.workers import files_in, run_commands, settings_of
 from tests.s3_server import S3Folder
 
+pytestmark = pytest.mark.fresh_schemas
+
 PASSWORD = "only-in-this-test"
 
 

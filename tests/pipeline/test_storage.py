@@ -122,6 +122,7 @@ def test_tables_follow_the_connection(arguments):
         pipeline.submit({})
 
 
+@pytest.mark.slow
 def test_importing_connects_to_nothing():
     """Not even to a server that does not exist."""
     code = (
@@ -139,6 +140,7 @@ def test_importing_connects_to_nothing():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_library_runs_without_datajoint():
     code = (
         "import sys; sys.modules['datajoint'] = None; sys.modules['pymysql'] = None\n"

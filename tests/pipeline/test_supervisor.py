@@ -129,6 +129,7 @@ def supervising(handler) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
 def test_a_terminal_that_closes_ends_it_unless_nohup(handler):
     with supervising(handler) as process:

@@ -24,7 +24,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from models import NetworkConfig, TrainingConfig, train_cohort
-from models.network.rnn_torch import WEIGHTS
+from models.network.connectivity import WEIGHTS
 from pipeline.cli.commands import app
 from pipeline.database import connection as database
 from pipeline.tables.computed import COMPUTED
@@ -34,6 +34,7 @@ from pipeline.tables.task import Task
 from pipeline.tables.training import Cohort, Training, TrainingParams
 from pipeline.workers.queue import Queue
 from pipeline.workers.registry import LostJob, Worker
+from tests import kept_schemas
 from tests.pipeline.own import Echo
 from tests.s3_server import S3Folder
 
@@ -465,15 +466,4 @@ def assert_all_right(n_cohorts: int, store: Path | S3Folder, lost: int | None = 
 
 def sessions_of_others() -> list[int]:
     """Return the server's numbers of all sessions but ours that belong to the pipeline."""
-    connection = database.connection()
-    if connection.adapter.backend == "mysql":
-        query = (
-            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() "
-            "AND command <> 'Daemon' AND user <> 'event_scheduler'"
-        )
-    else:
-        query = (
-            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-            "AND backend_type = 'client backend'"
-        )
-    return [int(number) for (number,) in connection.query(query).fetchall()]
+    return kept_schemas.sessions_of_others(database.connection())

@@ -35,6 +35,7 @@ def neurogym(environment=PERCEPTUAL, seed=0, batch_size=6, **arguments):
     return task_class("NeuroGym")(environment, batch_size=batch_size, seed=seed, **arguments)
 
 
+@pytest.mark.slow
 def test_every_registered_environment_passes_the_kit_or_is_refused():
     names = registered_environments()
     refused = {}
@@ -137,6 +138,7 @@ def test_seeds_decide_batches_and_the_generator_state_restores_them(name):
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_trials_and_leaves_nothing_behind(tmp_path):
     """Nor does the order of sets, which differs between processes, matter."""
     params = {"environment": "AnnubesEnv-v0", "batch_size": 20, "arguments": ANNUBES}

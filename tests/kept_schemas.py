@@ -1,0 +1,194 @@
+"""Schemas that are declared once, and emptied after each test instead of dropped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import datajoint as dj
+
+from pipeline.database import connection as database
+from pipeline.database import schemas
+from pipeline.database.declaration import LINEAGE
+from tests.servers import Server
+
+MAX_WAIT = 10.0  # seconds for the sessions of worker processes that a test has ended
+
+
+@contextmanager
+def session(server: Server) -> Iterator[dj.Connection]:
+    """Open a session of its own, whatever the test has done to the pipeline's and to the store."""
+    opened = database._open(server.backend, server.host, server.port, server.user, server.password)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def names_of_schemas(prefix: str) -> list[str]:
+    """Return the schemas of a prefix in the order of their foreign keys."""
+    return [f"{prefix}_{name}" for name in schemas.SCHEMAS]
+
+
+def drop_schemas(server: Server, prefix: str) -> None:
+    """Drop the schemas of a prefix, whichever are there and whatever is in them."""
+    with session(server) as connection:
+        quote = connection.adapter.quote_identifier
+        what, rest = ("DATABASE", "") if server.backend == "mysql" else ("SCHEMA", " CASCADE")
+        for name in reversed(names_of_schemas(prefix)):
+            connection.query(f"DROP {what} IF EXISTS {quote(name)}{rest}")
+
+
+class KeptSchemas:
+    """The schemas of one prefix on one server, for one test after another.
+
+    A test that has altered them, added a table or taken one away costs a declaration, and no more:
+    that is seen after it, and they are dropped.
+
+    Parameters
+    ----------
+    server : Server
+    prefix : str
+        Of this process alone.
+    """
+
+    def __init__(self, server: Server, prefix: str) -> None:
+        self.server, self.prefix = server, prefix
+        self._structure: Any = None  # None: not declared
+        self._contents: dict[str, Any] = {}  # rows of the Lookup tables after the declaration
+        drop_schemas(server, prefix)  # an earlier process may have had our number, and died
+
+    def declared(self) -> None:
+        """Remember what the pipeline has declared here."""
+        if self._structure is None:
+            with session(self.server) as connection:
+                self._structure = self._read_structure(connection)
+                self._contents = self._read_lookups(connection)
+
+    def restore(self) -> None:
+        """Leave the schemas as they are after a declaration, without the mark of a store.
+
+        Raises
+        ------
+        AssertionError
+            Where a worker process of the test is still there: it would work in the next one.
+        """
+        with session(self.server) as connection:
+            if self._structure is None or self._read_structure(connection) != self._structure:
+                self._structure = None
+            else:
+                try:
+                    self._wait_for_workers(connection)
+                finally:
+                    self._empty(connection)
+        if self._structure is None:
+            drop_schemas(self.server, self.prefix)
+
+    def drop(self) -> None:
+        """Drop them; the next test finds none."""
+        self._structure = None
+        drop_schemas(self.server, self.prefix)
+
+    def _table(self, connection: dj.Connection, schema: str, table: type[dj.Table] | str) -> str:
+        name = table if isinstance(table, str) else table.table_name
+        return connection.adapter.make_full_table_name(f"{self.prefix}_{schema}", name)
+
+    def _tables(self, connection: dj.Connection) -> list[str]:
+        """Return all tables, each after those that its foreign keys refer to."""
+        found = []
+        for name, schema in schemas.SCHEMAS.items():
+            for table in schema.tables:
+                found.append(self._table(connection, name, table))
+                if issubclass(table, dj.Computed):
+                    jobs = schemas.jobs_table_name(table)
+                    found.append(self._table(connection, name, jobs))
+        return found
+
+    def _read_structure(self, connection: dj.Connection) -> Any:
+        """Return the columns of all tables, and where they come from."""
+        names = names_of_schemas(self.prefix)
+        kind = "column_type" if self.server.backend == "mysql" else "data_type"
+        columns = connection.query(
+            f"SELECT table_schema, table_name, column_name, {kind}, is_nullable, column_default "
+            "FROM information_schema.columns "
+            f"WHERE table_schema IN ({', '.join(['%s'] * len(names))}) "
+            "ORDER BY table_schema, table_name, ordinal_position",
+            args=tuple(names),
+        ).fetchall()
+        present = {(schema, table) for schema, table, *_ in columns}
+        lineage = [
+            sorted(connection.query(f"SELECT * FROM {self._table(connection, name, LINEAGE)}"))
+            for name in schemas.SCHEMAS
+            if (f"{self.prefix}_{name}", LINEAGE) in present
+        ]
+        return columns, lineage
+
+    def _read_lookups(self, connection: dj.Connection) -> dict[str, Any]:
+        return {
+            full: sorted(connection.query(f"SELECT * FROM {full}"), key=repr)
+            for name, schema in schemas.SCHEMAS.items()
+            for table in schema.tables
+            if issubclass(table, dj.Lookup)
+            for full in [self._table(connection, name, table)]
+        }
+
+    def _empty(self, connection: dj.Connection) -> None:
+        """Remove all rows but those of Lookup tables that are as they were.
+
+        The others get theirs again at the next connection, like those that were just declared.
+        """
+        tables = self._tables(connection)
+        as_before = {
+            table
+            for table, rows in self._read_lookups(connection).items()
+            if rows == self._contents[table]
+        }
+        checks = " UNION ALL ".join(
+            f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {table})"
+            for number, table in enumerate(tables)
+        )
+        filled = {tables[number] for (number,) in connection.query(checks).fetchall()}
+        with connection.transaction:
+            for table in reversed(tables):
+                if table in filled - as_before:
+                    # Faster than TRUNCATE, which makes new files, for as few rows as there are.
+                    connection.query(f"DELETE FROM {table}")
+
+    def _wait_for_workers(self, connection: dj.Connection) -> None:
+        """See that the sessions of the workers are gone."""
+        table = self._table(connection, "work", "worker")
+        of_workers = {int(number) for (number,) in connection.query(
+            f"SELECT DISTINCT session_id FROM {table}"
+        ).fetchall()}  # fmt: skip
+        deadline = time.monotonic() + MAX_WAIT
+        while left := of_workers & set(sessions_of_others(connection)):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the test has left workers: sessions {sorted(left)}")
+            time.sleep(0.02)
+
+
+@contextmanager
+def kept_schemas(server: Server, prefix: str) -> Iterator[KeptSchemas]:
+    """Give schemas that are dropped in the end."""
+    kept = KeptSchemas(server, prefix)
+    try:
+        yield kept
+    finally:
+        kept.drop()
+
+
+def sessions_of_others(connection: dj.Connection) -> Sequence[int]:
+    """Return the server's numbers of the sessions of all clients but this one."""
+    if connection.adapter.backend == "mysql":
+        query = (
+            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() "
+            "AND command <> 'Daemon' AND user <> 'event_scheduler'"
+        )
+    else:
+        query = (
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+    return [int(number) for (number,) in connection.query(query).fetchall()]
