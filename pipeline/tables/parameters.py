@@ -93,6 +93,12 @@ def check_name(field: str, name: Any) -> str:
     raise ParameterError(field, name, "is not a name", remedy)
 
 
+def room_of(column_type: str) -> int | None:
+    """Return how many characters a column holds; None where it is no text of limited length."""
+    found = re.search(r"char\D*\((\d+)\)", column_type)
+    return int(found[1]) if found else None
+
+
 class CheckedSettings:
     """Mixin of the Lookup tables whose rows are settings; a subclass names their dataclass.
 
@@ -204,14 +210,13 @@ class ParameterTable:
         check_storable("", given)
         parameters = self.canonical(given)
         for field, attribute in self.heading.attributes.items():  # type: ignore[attr-defined]
-            room = re.search(r"char\D*\((\d+)\)", str(attribute.type))
-            value = parameters.get(field)
+            room, value = room_of(str(attribute.type)), parameters.get(field)
             # A database that an earlier version declared may hold less than the definition says.
-            if room and isinstance(value, str) and len(value) > int(room[1]):
+            if room is not None and isinstance(value, str) and len(value) > room:
                 raise ParameterError(
                     field,
                     value,
-                    f"is longer than the {room[1]} characters that this database's column holds",
+                    f"is longer than the {room} characters that this database's column holds",
                     "use a shorter name, or have the administrator widen the column",
                 )
         return name, parameters

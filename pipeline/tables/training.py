@@ -23,7 +23,7 @@ from .current_job import current_job
 from .network import NetworkParams
 from .provenance import provenance
 from .task import Task
-from .training_params import IMPORTED
+from .training_params import IMPORTED, TrainingParams  # noqa: F401  (the definition names it)
 from .training_rows import TrainingRows, train_from_rows
 
 MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together

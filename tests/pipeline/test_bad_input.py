@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from pipeline.tables.parameters import ParameterTable
+from pipeline.tables.parameters import ParameterTable, room_of
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
 
@@ -94,11 +94,20 @@ def test_nothing_is_entered(
     assert counts(p) == [0] * 6
 
 
+def test_columns_say_how_much_they_hold(database):
+    for table in (database.NetworkParams, database.TrainingParams):
+        types = {name: a.type for name, a in table().heading.attributes.items()}
+        assert room_of(types[table().primary_key[0]]) == 64
+        assert room_of(types["max_iter" if "max_iter" in types else "n_units"]) is None
+    assert room_of(database.NetworkParams().heading.attributes["activation"].type) == 128
+
+
 def test_a_name_that_an_older_column_cannot_hold_is_refused():
     """A database that an earlier version declared has the columns of that time."""
 
     class Table(ParameterTable):
         primary_key = ["network_name"]
+        hash_field = "network_hash"
         heading = SimpleNamespace(
             names=["network_name", "activation"],
             attributes={"activation": SimpleNamespace(type="varchar(32)")},
