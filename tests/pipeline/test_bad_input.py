@@ -127,7 +127,8 @@ def test_absurd_numbers_of_cohorts_and_settings(database, submission):
     p = database
     submission["networks"]["small"]["n_units"] = 100_000
     submission["cohorts"][0]["n_networks"] = 200
-    with pytest.raises(ParameterError, match=r"^n_networks = 200: the weights .* 7\.28 TiB"):
+    said = r"^cohorts\[0\]\.n_networks = 200: the weights .* 7\.28 TiB"
+    with pytest.raises(ParameterError, match=said):
         p.submit(submission)
     assert counts(p) == [0] * 6
     validation = {"validation_name": "often", "noise": True, "n_repeats": 2**31}
