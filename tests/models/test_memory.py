@@ -13,6 +13,7 @@ from models import NetworkConfig, RNNNumpy, RNNTorch, Trainer, TrainingConfig, t
 from models.fixed_points import SearchSettings, batch
 from models.fixed_points.search import Problem
 from models.machine.memory import SHARE, _allowed_by_control_group
+from models.network.run import RunMemory
 from models.training.memory import MemoryPlan, TrainingSize, plan_memory
 from tasks_lib import ParameterError
 
@@ -184,7 +185,7 @@ def test_penalties_on_trajectories_are_refused_in_slices():
 
 def test_a_penalty_that_did_not_name_trajectories_cannot_have_them():
     rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 2, 1)
-    run = rnn.run(torch.ones(5, 9, 2), trials_at_once=4)
+    run = rnn.run(torch.ones(5, 9, 2), memory=RunMemory(trials_at_once=4))
     with pytest.raises(ParameterError, match="trajectories were not kept"):
         _ = run.states
 
