@@ -117,7 +117,7 @@ def read_file(
 ) -> bytes:
     """Return the content of a file that a user named; see `open_file`."""
     with open_file(field, path, max_bytes, remedy) as file:
-        content = file.read(max_bytes + 1) if _has_no_size(file) else file.read()
+        content = _read_pieces(file, max_bytes) if _has_no_size(file) else file.read()
     if len(content) > max_bytes:
         raise ParameterError(
             field,
@@ -131,6 +131,17 @@ def read_file(
 def _has_no_size(file: BinaryIO) -> bool:
     """Return whether a file does not say how large it is, as those of /proc."""
     return not isinstance(file, io.BytesIO) and os.fstat(file.fileno()).st_size == 0
+
+
+def _read_pieces(file: BinaryIO, max_bytes: int) -> bytes:
+    """Return the content, and a byte more than allowed at most; room is taken as it is needed."""
+    content = bytearray()
+    while len(content) <= max_bytes:
+        piece = file.read(min(1 << 20, max_bytes + 1 - len(content)))
+        if not piece:
+            break
+        content += piece
+    return bytes(content)
 
 
 def reason(error: OSError) -> str:

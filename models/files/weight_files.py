@@ -123,7 +123,7 @@ def _json_text(file: BinaryIO, path: str) -> bytes:
     if size > MAX_JSON:
         problem = f"is a JSON text of {size_text(size)}; at most {size_text(MAX_JSON)} are read"
         raise ParameterError("FILE", path, problem, "write the network as an npz file")
-    content = file.read(MAX_JSON)
+    content = file.read(size)
     if sum(content.count(mark) for mark in (b"[", b"{", b'"')) > MAX_JSON_MARKS:
         problem = "is a JSON text of more lists, objects and words than a network has"
         raise ParameterError("FILE", path, problem, "write W_rec, W_inp and W_out as rows")

@@ -49,6 +49,8 @@ def test_sizes_are_looked_at_first(tmp_path):
     (tmp_path / "right").write_bytes(b"x" * 100)
     assert read_file("FILE", tmp_path / "right", 100) == b"x" * 100
     refused("/proc/self/status", "more than 100 B")  # which says that it has no size
+    (tmp_path / "empty").touch()  # says the same; no room is made for what may be read
+    assert read_file("FILE", tmp_path / "empty", 2**40) == b""
     assert size_text(1536) == "1.5 KiB"
 
 
