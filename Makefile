@@ -51,6 +51,7 @@ notebooks: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python scripts/make_task_page.py
 	$(BIN)/python scripts/make_penalty_page.py
+	$(BIN)/python scripts/make_parameter_page.py
 	$(BIN)/python scripts/make_table_page.py
 	$(BIN)/python scripts/make_architecture_page.py
 	$(MAKE) site

@@ -6,7 +6,7 @@ First, for each activation and form, states, outputs and gradients of two networ
 compiled equations in float64 on the CPU (autograd), as the largest difference relative to the
 largest value; both networks draw noise. Then, for 1 and 64 networks of 100 units, 300 steps and 225
 trials, milliseconds of a simulation and of its gradients, for several tiles, beside the plain torch
-loop on the same device (`models.bptt`).
+loop on the same device.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from models.bptt import run_dynamics
 from torch import Tensor
 
-from models.engine import fused
+from models.engine import Cotangent, RecurrentNoise, Weights
+from models.engine import simulate as simulate_plainly
+from models.engine.backends import fused
 from models.engine.philox import normals
-from models.formulas.activations import ACTIVATIONS
 from models.formulas.equations import Equation
 
 SIMULATION = 7
@@ -157,16 +157,11 @@ def measure(k: int, precision: str, device: torch.device) -> None:
             f"K {k:>3}  {rows:>2} trials, {n_warps} warps: forward {noisy:8.2f} ms "
             f"({quiet:.2f} without noise), backward {milliseconds(propagate):8.2f} ms{mark}"
         )
-    with_gradients = [p.clone().requires_grad_() for p in networks]
-    noise = 0.2 * torch.randn(k, n_steps, n_trials, n, device=device)
+    weights, noise = Weights(*networks), RecurrentNoise([0.2] * k, keys.tolist(), 0)
 
     def plain() -> None:
-        rec, inp, out, bias, start = with_gradients
-        drive = torch.einsum("ktbm,knm->ktbn", inputs, inp) + bias[:, None, None]
-        begin = start[:, None].expand(-1, n_trials, -1)
-        states = run_dynamics(rec, drive, begin, noise, equation)
-        outputs = torch.einsum("ktbn,kon->ktbo", states, out)
-        torch.autograd.grad((outputs * on_outputs[0]).sum(), with_gradients)
+        run = simulate_plainly(equation, weights, inputs, noise, back_end="plain")
+        run.pull_back([Cotangent(on_outputs[0])])
 
     print(f"K {k:>3}  plain torch loop, forward and backward: {milliseconds(plain, 3):.2f} ms")
 
@@ -185,7 +180,7 @@ def main() -> None:
         raise SystemExit("the kernels are not available here: triton and a CUDA device are needed")
     failures = 0
     kinds = [("s", False), ("s", True), ("h", False)]
-    cases = list(itertools.product(ACTIVATIONS, kinds, (0.0, 0.1)))
+    cases = list(itertools.product(fused.ACTIVATIONS_WITH_CODE, kinds, (0.0, 0.1)))
     for number, (activation, (form, inside), gamma) in enumerate(
         cases[:2] if arguments.quick else cases
     ):

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import RNNNumpy, RNNTorch, penalties
+from models import (
+    Connectivity,
+    NetworkConfig,
+    RNNNumpy,
+    RNNTorch,
+    get_activation,
+    penalties,
+)
 from models.penalties import PenaltyContext
 from tasks_lib import CDDM, MemoryAntiAngle
 
@@ -36,8 +43,17 @@ def dynamics(name: str) -> dict[str, float]:
     found["Jacobian"] = rnn.jacobian(data["points"], data["u_point"])
     wanted = {**data, "right-hand side": data["rhs"], "Jacobian": data["jacobian"]}
     result = {f"{k}, float64": largest(v, wanted[k]) for k, v in found.items()}
+    weights["x_init"] = weights.pop("x0")
+    f = get_activation(data["params"].pop("activation"))
+    config = NetworkConfig(
+        n_units=rnn.n_units,
+        activation=f.name,
+        activation_args=f.args,
+        self_connections=True,
+        **data["params"],
+    )
     for dtype in (torch.float64, torch.float32):
-        pair = RNNTorch(**weights, **data["params"], dtype=dtype)(data["u"])
+        pair = RNNTorch(Connectivity.of(weights, config), config, dtype=dtype)(data["u"])
         for k, tensor in zip(("states", "outputs"), pair, strict=True):
             label = f"{k}, torch {str(dtype).rsplit('.', 1)[1]}"
             result[label] = largest(tensor.detach().numpy(), data[k])

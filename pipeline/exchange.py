@@ -14,6 +14,7 @@ from models.files.exchange import ImportedNetwork, in_fewest_bits, read_network,
 from tasks_lib.errors import ParameterError
 
 from .database.connection import check_writing, connection
+from .tables.allowed_imports import allowed_packages
 from .tables.hashing import parameter_hash
 from .tables.network import NetworkParams
 from .tables.parameters import MAX_NAME
@@ -61,7 +62,7 @@ def import_network(
         Where the store cannot be written.
     """
     check_writing()
-    network = read_network(path, config_path)
+    network = read_network(path, config_path, allowed_packages())
     r2 = _score(network, task_name)
     file = Path(path).name[-255:]
     for attempts_left in reversed(range(N_ATTEMPTS)):

@@ -116,10 +116,21 @@ def diagram() -> str:
     return "```mermaid\n" + "\n".join(lines) + "\n```"
 
 
+def inner_layers() -> str:
+    """Return the layers of modules inside single folders, the highest first, one line a folder."""
+    lines = []
+    for container, rows in settings().items():
+        if "." in container:
+            chain = " → ".join(" · ".join(f"`{name}`" for name in row) for row in rows)
+            lines.append(f"- inside `{container.replace('.', '/')}/`: {chain}")
+    return "\n".join(lines)
+
+
 def page() -> str:
     """Return the page with what is generated written anew."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, content in {"tree": tree(), "layers": diagram()}.items():
+    blocks = {"tree": tree(), "layers": f"{diagram()}\n\n{inner_layers()}".rstrip()}
+    for name, content in blocks.items():
         mark = MARK.format(name=name)
         pattern = re.escape(mark) + r".*?" + re.escape(END)
         if len(re.findall(pattern, text, re.DOTALL)) != 1:

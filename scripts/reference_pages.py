@@ -45,9 +45,12 @@ and [Penalties](../docs/penalties.md#a-penalty-of-your-own) has two complete pen
 |---|---|---|
 | a task | a subclass of `Task`; `check_task` says what is wrong with it | {Task}, {check_task} |
 | a penalty | a function of a `PenaltyContext`; `register` gives it a name | [below](#penalties) |
-| an activation function | `ACTIVATIONS` in `models/formulas` | {Activation}, {Equation} |
-| a back end of the engine | what `simulate` calls, forward and backward | [below](#the-engine) |
+| an activation | f, f', f'' and what holds of them | {ActivationFunction} |
+| a back end of the engine | a subclass of `BackEnd` | [below](#the-engine) |
 | where the states of trainings are kept | the protocol `Checkpoints` | {Checkpoints} |
+
+[CONTRIBUTING.md](../CONTRIBUTING.md#recipes) says, step by step, what to write for each of them in
+this library.
 """
 # Packages below a public one whose names the page of extensions shows, and what it says of them.
 EXTENSION_PACKAGES = {
@@ -103,6 +106,9 @@ def sections(package: ModuleType, names: Iterable[str], level: int = 2) -> list[
         thing = getattr(package, public)
         if isinstance(thing, ModuleType):
             parts.append(f"{'#' * level} {public}\n\n`{thing.__name__}`: {first_line(thing)}\n")
+        elif getattr(thing, "__name__", public) in (set(package.__all__) - {public}):
+            other = f"[`{thing.__name__}`][{place(package, public)}]"
+            parts.append(f"{'#' * level} {public}\n\nAnother name of {other}.\n")
         elif inspect.isclass(thing) and hasattr(thing, "definition"):
             parts.append(table_section(public, thing, level))
         else:
@@ -136,6 +142,8 @@ def place(package: ModuleType, name: str) -> str:
     if isinstance(thing, ModuleType):
         return thing.__name__
     if inspect.isclass(thing) or inspect.isfunction(thing):
+        if thing.__name__ != name and thing.__name__ not in package.__all__:
+            return f"{package.__name__}.{name}"  # known by this name alone
         return f"{thing.__module__}.{thing.__qualname__}"
     found = _sources(package.__name__.partition(".")[0])[f"{package.__name__}.{name}"]
     return str(found.canonical_path)
@@ -152,10 +160,14 @@ def _sources(package: str) -> griffe.ModulesCollection:
 
 def extension_page() -> str:
     """Return the page of the extension points."""
-    referred = [("tasks_lib", "Task"), ("tasks_lib", "check_task")]
-    referred += [("models", name) for name in ("Activation", "Equation", "Checkpoints")]
+    referred = {
+        "tasks_lib": ("Task", "check_task"),
+        "models": ("ActivationFunction", "Checkpoints"),
+    }
     references = {
-        name: f"[`{name}`][{place(import_module(package), name)}]" for package, name in referred
+        name: f"[`{name}`][{place(import_module(package), name)}]"
+        for package, names in referred.items()
+        for name in names
     }
     parts = [EXTENSIONS.format(**references)]
     shown: set[str] = set()

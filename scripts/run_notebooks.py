@@ -32,7 +32,6 @@ def main(paths: list[str]) -> None:
     """Execute the notebooks named, or all, in place."""
     for path in [Path(p) for p in paths] or sorted(FOLDER.glob("*.ipynb")):
         with tempfile.TemporaryDirectory(prefix="rnn", ignore_cleanup_errors=True) as home:
-            os.chmod(home, 0o755)  # as root, the embedded database runs as a user of its own
             nbformat.write(execute(path, Path(home)), path)
         print(f"executed {path}")
 

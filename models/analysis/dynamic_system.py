@@ -24,7 +24,7 @@ from ..fixed_points import (
 from ..fixed_points.batch import in_parallel
 from ..fixed_points.point_set import format_input
 from ..machine.threads import blas_on_one
-from ..manifolds import ContinuousAttractor, ManifoldSettings, find_manifolds
+from ..manifolds import ManifoldSettings, SlowManifold, find_manifolds
 from ..network.rnn_numpy import RNNNumpy
 from ..plots.fixed_points import plot_fixed_points
 from ..plots.projection import Projection
@@ -56,7 +56,7 @@ class DynamicSystemAnalyzer:
     ----------
     fixed_points : dict of str to FixedPointSet
         Sets found so far, by name of their input.
-    manifolds : dict of str to list of ContinuousAttractor
+    manifolds : dict of str to list of SlowManifold
         Slow manifolds found so far, by name of their input.
     """
 
@@ -78,7 +78,7 @@ class DynamicSystemAnalyzer:
         self.task = task
         self.seed = check_int("seed", seed, minimum=0)
         self.fixed_points: dict[str, FixedPointSet] = {}
-        self.manifolds: dict[str, list[ContinuousAttractor]] = {}
+        self.manifolds: dict[str, list[SlowManifold]] = {}
         self._task_states: Float | None = None
         self._index: int | None = None  # index sum of a complete set
         self._index_asked = False
@@ -126,7 +126,7 @@ class DynamicSystemAnalyzer:
         *,
         name: str | None = None,
         trajectories: ArrayLike | None = None,
-    ) -> list[ContinuousAttractor]:
+    ) -> list[SlowManifold]:
         """Find the continuous attractors at one constant input: slow lines, rings and sheets.
 
         Parameters

@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib import Task
-from tasks_lib.errors import ParameterError, check_int
+from tasks_lib.errors import ParameterError
 
 from ..network.rnn_numpy import RNNNumpy
 from ..performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
+from ..performance.settings import ValidationSettings
 from ..plots.trials import plot_trials
-
-MOST_REPEATS = 10_000  # batches that are held at a time
 
 ScoringFunction = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -146,13 +145,13 @@ class PerformanceAnalyzer:
         n_repeats : int
             Number of batches.
         """
-        check_int("n_repeats", n_repeats, 1, MOST_REPEATS)
+        settings = ValidationSettings(noise, n_repeats)
         self.task.reset()
-        batches = [self.task.get_batch() for _ in range(n_repeats)]
+        batches = [self.task.get_batch() for _ in range(settings.n_repeats)]
         inputs = np.concatenate([b[0] for b in batches], axis=2)
         targets = np.concatenate([b[1] for b in batches], axis=2)
         conditions = [c for b in batches for c in b[2]]
-        _, outputs = self.rnn.run(inputs, noise=noise)
+        _, outputs = self.rnn.run(inputs, noise=settings.noise)
         by_trial = r2_by_trial(outputs, targets, self.task.mask)
         defined = by_trial[np.isfinite(by_trial)]
         choices, right = self.task.get_choices(outputs), self.task.get_choices(targets)

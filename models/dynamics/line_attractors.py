@@ -23,7 +23,7 @@ NO_LINE = 1e-9  # length of a chord below which both ends are one point
 
 
 @dataclass(frozen=True, eq=False)
-class LineAttractor:
+class ContextLineAttractor:
     """Slow points along the line of one context.
 
     Attributes
@@ -135,7 +135,7 @@ class LineAttractor:
         with np.errstate(divide="ignore"):
             return 1.0 / np.abs(self.eigenvalues[:, 0].real)
 
-    def angles_to(self, other: LineAttractor) -> Float:
+    def angles_to(self, other: ContextLineAttractor) -> Float:
         """Angle of r at each point to the chord of another context's line, 0 to 180: (P,).
 
         NaN where the other is no line.
@@ -199,7 +199,7 @@ def get_line_attractor(
     nudge: float = 0.05,
     n_steps: int | None = None,
     relax_steps: int | None = None,
-) -> LineAttractor:
+) -> ContextLineAttractor:
     """Find the line attractor of one context.
 
     The end points are where a nudge of the relevant stimulus by +-``nudge`` around (cue, 1/2, 1/2,
@@ -271,7 +271,7 @@ def get_line_attractor(
     turn = np.where(turn == 0, 1.0, turn)[:, None]
     roots = fixed_points_along(rnn, points, along, neutral)
     spectra = [np.linalg.eigvals(rnn.jacobian(x, neutral)) for x in roots.T]
-    return LineAttractor(
+    return ContextLineAttractor(
         context=context,
         input=neutral,
         points=points,

@@ -138,8 +138,8 @@ def _checked_states(rnn: RNNNumpy, x: ArrayLike) -> Float:
 
 
 def _linearise(rnn: RNNNumpy, rows: Float, u: Float) -> PointAnalytics:
-    field = rnn.rhs(rows.T, u)
-    J = rnn.jacobian(rows.T, u)
+    field = rnn.rhs_at(rows, u)
+    J = rnn.jacobian_at(rows, u)
     values, right = _spectrum(J)
     left = np.stack([_left_vectors(v, r) for v, r in zip(values, right, strict=True)])
     # f' at each state: dF/du = f' W_inp in form s, dy/dx = W_out f' in form h
@@ -156,7 +156,7 @@ def _linearise(rnn: RNNNumpy, rows: Float, u: Float) -> PointAnalytics:
     with np.errstate(invalid="ignore"):
         henrici = np.sqrt(departure / total)
     return PointAnalytics(
-        fun_val=np.sum(field**2, axis=0),
+        fun_val=np.sum(field**2, axis=1),
         jacobian=J,
         eigenvalues=values,
         right=right[:, :, 0],

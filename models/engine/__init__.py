@@ -1,30 +1,31 @@
-"""Backpropagation through time of many networks, forward and backward written by hand."""
+"""Backpropagation through time of many networks, forward and backward written by hand.
+
+`simulate` runs K networks on a batch, and what it returns goes back through the run. How that is
+done is a back end's: `backends` has a file for each. Arrays are (K, T, B, channels) everywhere.
+"""
 
 from ..machine.threads import torch_on_one
 from . import philox
-from .simulation import (
-    Buffers,
-    Cotangent,
-    RecurrentNoise,
-    Simulation,
-    default_back_end,
-    draw,
-    simulate,
-    stacked,
-)
+from .backends.base import BackEnd, NetworkKind
+from .backends.registry import choose as choose_back_end
+from .buffers import Buffers
+from .simulation import Simulation, draw, simulate
 from .sliced import SlicedSimulation, simulate_sliced
 from .statistics import Statistic
+from .trajectory import Cotangent, RecurrentNoise, stacked
 from .weights import Weights
 
 __all__ = [
+    "BackEnd",
     "Buffers",
     "Cotangent",
+    "NetworkKind",
     "RecurrentNoise",
     "Simulation",
     "SlicedSimulation",
     "Statistic",
     "Weights",
-    "default_back_end",
+    "choose_back_end",
     "draw",
     "philox",
     "simulate",

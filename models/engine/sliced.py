@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from ..formulas.equations import Equation
-from .simulation import Buffers, Cotangent, RecurrentNoise, Simulation, simulate
+from .buffers import Buffers
+from .simulation import Simulation, simulate
 from .statistics import Statistic
+from .trajectory import Cotangent, RecurrentNoise
 from .weights import Weights
 
 

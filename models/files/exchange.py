@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -29,24 +29,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks_lib.documents import open_file, reason
 from tasks_lib.errors import ParameterError, check_choice
+from tasks_lib.imports import imports_only_from
 
 from ..machine.atomic_file import write_atomically
 from ..network.config import NetworkConfig
-from ..network.connectivity import Float, block_signs, dale_signs
-from ..network.rnn_numpy import RNNNumpy, as_weights
-from ..network.rnn_torch import WEIGHTS, RNNTorch
+from ..network.connectivity import WEIGHTS, Connectivity, Float, as_weights
+from ..network.rnn_numpy import RNNNumpy
+from ..network.rnn_torch import RNNTorch
 from .trainrnnbrain import (
     BIAS_FIELDS,
     STATE_FIELDS,
     bias_range,
-    block_masks,
     config_from_seed,
     keep_what_holds,
     required,
     seed_fields,
 )
-from .weight_files import read_bytes, read_fields, read_run, with_hash
+from .weight_files import MAX_FILE, missing, read_fields, read_run, with_hash
 
 FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
 
@@ -98,23 +99,15 @@ class ImportedNetwork:
         options
             seeds, device, dtype of `RNNTorch`.
         """
-        config = self.config
-        given: dict[str, Any] = {**self.weights, **vars(config.equation), **options}
-        return RNNTorch(
-            masks=block_masks(config, self.weights),
-            signs=dict(block_signs(config, self.n_inputs, self.n_outputs)),
-            constraint_method=config.constraint_method,
-            bias_range=(config.bias_min, config.bias_max),
-            dale=dale_signs(config),
-            exc_to_inh_ratio=config.exc_to_inh_ratio,
-            **given,
-        )
+        return RNNTorch(Connectivity.of(self.weights, self.config), self.config, **options)
 
 
 # Reading ---------------------------------------------------------------------------------------
 
 
-def read_network(path: str | Path, config_path: str | Path | None = None) -> ImportedNetwork:
+def read_network(
+    path: str | Path, config_path: str | Path | None = None, allow: Iterable[str] = ()
+) -> ImportedNetwork:
     """Read a network from a file of any of the formats; its content says which.
 
     Parameters
@@ -123,6 +116,9 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
     config_path : str or Path, optional
         The configuration (YAML) that trainRNNbrain saved beside its parameters: the noise levels,
         and what else the file does not say.
+    allow : iterable of str
+        Packages whose activation functions the file may name: they are imported, which runs their
+        code. By default no file can have anything imported.
 
     Raises
     ------
@@ -130,9 +126,12 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
         Where the file cannot be read, is a pickle, lacks weights, or holds weights or parameters
         that are not those of a network; where the configuration is that of another network.
     """
-    content = read_bytes("FILE", path)
     notes: list[str] = []
-    kind, found = read_fields(content, str(path), notes)
+    with open_file("FILE", path, MAX_FILE) as file:
+        kind, found = read_fields(file, str(path), notes)
+        file.seek(0)
+        hashed = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        digest = hashed.hexdigest()
     ours = found.pop("config", None)
     if ours is not None and config_path is not None:
         raise ParameterError(
@@ -149,6 +148,13 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
                 f"the file of weights says {found[name]!r}",
                 "give the configuration of the same run",
             )
+    with imports_only_from(allow):
+        return _network(kind, found, ours, digest, notes)
+
+
+def _network(
+    kind: str, found: dict[str, Any], ours: Any, digest: str, notes: list[str]
+) -> ImportedNetwork:
     weights = _weights(found)
     if ours is not None:
         config = _own_config(ours, found, weights)
@@ -165,7 +171,6 @@ def read_network(path: str | Path, config_path: str | Path | None = None) -> Imp
     if kind == "npz" and "x_init" not in found:
         kind = "seed-npz"
     config = keep_what_holds(config, weights, notes)
-    digest = hashlib.sha256(content).hexdigest()
     return ImportedNetwork(config, weights, kind, digest, tuple(notes))
 
 
@@ -179,11 +184,11 @@ def _same(one: Any, other: Any) -> bool:
 def _weights(found: dict[str, Any]) -> dict[str, Float]:
     for name in ("W_rec", "W_inp", "W_out"):
         if found.get(name) is None:
-            raise ParameterError(
-                name, None, "is not in the file", "give a file with W_rec, W_inp and W_out"
-            )
+            raise missing(name)
     w_rec = _array("W_rec", found["W_rec"])
     n = w_rec.shape[0] if w_rec.ndim else 0
+    if not n:
+        raise ParameterError("W_rec.shape", w_rec.shape, "has no units", "give W_rec (N, N)")
     given = bias_range(found) or (0.0, 0.0)
     # Where the file leaves the bias out, it is the middle of its range, as for the seed.
     bias = _first(found, BIAS_FIELDS, np.full(n, sum(given) / 2))
@@ -293,7 +298,7 @@ def write_network(
         raise ParameterError(
             "PATH",
             str(path),
-            error.strerror or str(error),
+            reason(error),
             "name a file in a folder that you can write",
         ) from None
     return target

@@ -16,10 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    printable,
+)
 
 from ..network.config import NetworkConfig
-from ..network.connectivity import Float, dale_signs
+from ..network.connectivity import ZERO, Float, block_masks, dale_signs
 
 BIAS_FIELDS = ("b_rec", "bias", "bias_rec")
 STATE_FIELDS = ("x_init", "y_init", "x0")
@@ -39,7 +46,6 @@ FROM_RUN = (
     "dt", "tau", "gamma", "dale", "io_nonnegativity", "self_connections", "weight_boundary",
     "bias_init", "exc2inhR", "exc_to_inh_ratio", "spectral_rad", *NOISE,
 )  # fmt: skip
-ZERO = 1.01e-12  # clamped weights stand at 1e-12; the seed's, those that do not exist too
 TOLERANCE = 1e-6  # bounds of a float32 bias, in units of max(1, |bound|)
 
 
@@ -63,7 +69,10 @@ def config_from_seed(
             "our networks have no bias of the readout",
             "import a network without one",
         )
-    notes += [f"{key}: is not known and was left out" for key in sorted(set(fields) - KNOWN)]
+    notes += [
+        f"{printable(key)[:80]}: is not known and was left out"
+        for key in sorted(set(fields) - KNOWN)
+    ]
     notes += [f"{name}: is not in the file; 0 was taken" for name in NOISE if name not in fields]
     name, args = _activation(fields)
     self_connections = _flag(fields, "self_connections", False)
@@ -125,20 +134,6 @@ def seed_fields(config: NetworkConfig, weights: Mapping[str, Any]) -> dict[str, 
         "recurrent_mask": masks["W_rec"].astype(np.float64),
         "output_mask": masks["W_out"].astype(np.float64),
         "equation_type": config.equation_type,
-    }
-
-
-def block_masks(config: NetworkConfig, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where weights of a network exist, by block, as boolean arrays."""
-    allowed = np.ones_like(weights["W_rec"], dtype=bool)
-    if not config.self_connections:
-        np.fill_diagonal(allowed, False)
-    if config.density < 1.0:  # a trained weight that exists is 1e-12 at least, never 0
-        allowed &= weights["W_rec"] != 0
-    return {
-        "W_rec": allowed,
-        "W_inp": np.ones_like(weights["W_inp"], dtype=bool),
-        "W_out": np.tile(dale_signs(config) >= 0, (weights["W_out"].shape[0], 1)),
     }
 
 

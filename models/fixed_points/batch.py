@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tasks_lib.errors import check_int
 
 from ..machine.devices import checked_device
+from ..machine.memory import SHARE, check_fits, free_bytes
 from ..machine.threads import blas_on_one
 from ..machine.threads import n_threads as threads_of_torch
 from .chunks import slices
@@ -26,6 +27,9 @@ Float = NDArray[np.float64]
 CACHE_BYTES = 4_000_000  # of one stack of Jacobians: a chunk of starts stays in the cache
 CACHE_ROWS = 256
 DEVICE_BYTES = 2_000_000_000  # the same on a GPU, where a large batch is what is wanted
+# Matrices (N, N) that a search holds for its points, and stacks of Jacobians that each thread holds
+# at a time, at the peak: measured on searches of 500 and 1000 units.
+SEARCH_MATRICES, THREAD_STACKS = 6, 4
 Chunks = Callable[[Callable[[slice], Roots], Sequence[slice]], list[Roots]]
 
 
@@ -45,6 +49,33 @@ def in_parallel(
             return list(pool.map(call, items))
 
 
+def threads_that_fit(n_units: int, n_threads: int, n_searches: int = 1) -> int:
+    """Return on how many threads searches fit into the memory that is free.
+
+    Parameters
+    ----------
+    n_units : int
+        Of the largest network.
+    n_threads : int
+        Wanted.
+    n_searches : int
+        One is shared among the threads; of several, each thread has one of its own.
+
+    Raises
+    ------
+    ParameterError
+        Where not even one thread fits; it says what would.
+    """
+    matrix = 8 * n_units**2
+    own = SEARCH_MATRICES * matrix
+    each = THREAD_STACKS * max(matrix, min(CACHE_BYTES, CACHE_ROWS * matrix))
+    cpu = torch.device("cpu")
+    check_fits(n_units, "a search for fixed points", own + each, cpu)
+    left = SHARE * free_bytes(cpu)
+    number = left // (own + each) if n_searches > 1 else (left - own) // each
+    return max(1, min(n_threads, int(number)))
+
+
 def _one_by_one(solve: Callable[[slice], Roots], slices: Sequence[slice]) -> list[Roots]:
     return [solve(part) for part in slices]
 
@@ -60,9 +91,9 @@ def _joined(parts: Sequence[Roots]) -> Roots:
 
 def _slow(problem: Problem, starts: Float, max_step: float) -> Roots:
     """Return the slow points that ``starts`` (P, N) lead to."""
-    ends = minimise_speed(problem.rnn, starts.T, problem.u, max_step)
+    ends = minimise_speed(problem.rnn, starts, problem.u, max_step)
     good = ends.converged & (0.5 * ends.residual**2 <= problem.settings.tolerance)
-    return Roots(ends.points.T, ends.residual, good, np.full(len(starts), -1))
+    return Roots(ends.points, ends.residual, good, np.full(len(starts), -1))
 
 
 def _run(problem: Problem, chunks: Chunks) -> FixedPointSet:
@@ -91,6 +122,11 @@ def _run_on_device(problems: Sequence[Problem], device: str) -> list[FixedPointS
     searches = [Search(problem) for problem in problems]
     field = ConstantInputs([(p.rnn, p.u) for p in problems], device)
     fun_tol = problems[0].settings.tolerance
+    free = SHARE * free_bytes(torch.device(device))
+    check_fits(
+        field.N, "a search for fixed points", 8 * THREAD_STACKS * field.N**2, torch.device(device)
+    )
+    stack_bytes = min(DEVICE_BYTES, int(free) // THREAD_STACKS)
     while live := [i for i, search in enumerate(searches) if not search.finished]:
         starts = [searches[i].starts() for i in live]
         counts = [len(some) for some in starts]
@@ -100,7 +136,7 @@ def _run_on_device(problems: Sequence[Problem], device: str) -> list[FixedPointS
         ends = _joined(
             [
                 find_roots(field, rows[part], fun_tol, longest[part], which[part])
-                for part in slices(len(rows), field.N, DEVICE_BYTES)
+                for part in slices(len(rows), field.N, stack_bytes)
             ]
         )
         edges = np.cumsum([0, *counts])
@@ -127,6 +163,14 @@ def search_all(
             found = _run_on_device([problems[i] for i in numbers], device)
             sets.update(zip(numbers, found, strict=True))
     left = [i for i in range(len(problems)) if i not in sets]
+    if left:
+        wanted = (
+            threads_of_torch()
+            if n_threads is None
+            else check_int("n_threads", n_threads, minimum=1)
+        )
+        n_units = max(problems[i].rnn.N for i in left)
+        n_threads = threads_that_fit(n_units, wanted, len(left))
     if len(left) == 1:  # its starts are shared among the threads
         sets[left[0]] = _run(
             problems[left[0]], lambda solve, slices: in_parallel(solve, slices, n_threads)

@@ -41,7 +41,7 @@ def certify(rnn: RNNNumpy, u: ArrayLike, points: Float) -> tuple[Float, Float]:
     -------
     existence_radius : array (P,)
         A true root of F lies within this Euclidean distance of the point. NaN where none could be
-        proven: the point is no root, J is too nearly singular, or f has kinks.
+        proven: the point is no root, J is too nearly singular, or f has kinks or no known bounds.
     uniqueness_radius : array (P,)
         Exactly one root lies within this distance, at most 2^20. NaN where the other is.
 
@@ -64,7 +64,8 @@ def certify(rnn: RNNNumpy, u: ArrayLike, points: Float) -> tuple[Float, Float]:
     points = np.asarray(points, dtype=np.float64)
     exists: Float = np.full(len(points), np.nan)
     unique: Float = exists.copy()
-    if not rnn.activation.is_smooth or not len(points):
+    f = rnn.activation
+    if not f.is_smooth or not f.has_bounds or not len(points):
         return exists, unique
     norm = spectral_norm_bound(rnn.W_rec) if rnn.equation_type == "s" else 1.0
     with np.errstate(all="ignore"):
@@ -187,7 +188,7 @@ def slope_bounds(rnn: RNNNumpy, u: Float, points: Float, radius: Float) -> Slope
     # twice: the argument that rhs() and jacobian() take may have been rounded in another way
     half = 2 * doubt + reach * radius[:, None]
     bend = f.curvature_bound(argument - half, argument + half)
-    shifted = np.abs(argument) + abs(f.args.get("shift", 0.0))
+    shifted = np.abs(argument) + f.offset
     slope_doubt = bend * (half + FUNCTION_ERROR * shifted) + 2 * FUNCTION_ERROR * f.largest_slope
     moved = 6.0 * rnn.gamma * (size + radius[:, None]) * radius[:, None]
     return SlopeBounds(
@@ -217,7 +218,7 @@ def _bounds(rnn: RNNNumpy, u: Float, points: Float, norm: float) -> _Bounds:
     weights = np.abs(W)
     at = slope_bounds(rnn, u, points, np.zeros(len(points)))
     argument, doubt = at.argument, at.doubt
-    shifted = np.abs(argument) + abs(f.args.get("shift", 0.0))
+    shifted = np.abs(argument) + f.offset
     value = np.abs(f.f(argument))
     value_doubt = 2 * at.slope * doubt + FUNCTION_ERROR * (value + shifted * at.slope) + TINY
     leaks = size + rnn.gamma * size**3
@@ -226,8 +227,8 @@ def _bounds(rnn: RNNNumpy, u: Float, points: Float, norm: float) -> _Bounds:
     else:
         sums = value @ weights.T + drive_size(rnn, u) + leaks
         field_doubt = sum_error(rnn) * sums + value_doubt @ weights.T
-    field = rnn.rhs(points.T, u).T
-    J = rnn.jacobian(points.T, u)
+    field = rnn.rhs_at(points, u)
+    J = rnn.jacobian_at(points, u)
     R = approximate_inverse(J)
     rows, columns = defect(R, J, at.jacobian_error(rnn))
     field_doubt = SAFE * (field_doubt + (n + 2) * EPS * np.abs(field)) + TINY

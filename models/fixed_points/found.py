@@ -74,7 +74,7 @@ class Found:
             self.residual = np.append(self.residual, residual[i])
             self.hits = np.append(self.hits, each[i])
         for first in range(before, len(self), 16):
-            J = self.rnn.jacobian(self.points[first : first + 16].T, self.u)
+            J = self.rnn.jacobian_at(self.points[first : first + 16], self.u)
             values, vectors = sorted_spectrum(J)
             self.values = np.concatenate([self.values, values])
             self.leading = np.concatenate([self.leading, vectors[:, :, : self.leading.shape[2]]])

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from ..formulas.activations import ACTIVATIONS, Activation
 from ..network.rnn_numpy import RNNNumpy
 from .batch import search_all
 from .search import Problem, is_bounded
@@ -19,19 +20,35 @@ MAX_DISSENT = 1
 FAR = SearchSettings(n_starts=64, max_starts=384, coverage=0.97)
 
 
-def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy:
+def activation_at_infinity(activation: Activation) -> Activation | None:
+    """Return f by its slopes at -infinity and +infinity, which must be declared.
+
+    None where they are not, and where f does not rise at +infinity: such an f is none of ours.
+    """
+    if activation.half_slopes is not None and activation.name in ACTIVATIONS:
+        return activation
+    slopes = activation.slopes_at_infinity
+    if slopes is None or slopes[1] <= 0.0:
+        return None
+    if slopes[0] == 0.0:
+        return Activation("relu", {"slope": slopes[1]})
+    return Activation("leaky_relu", {"slope": slopes[1], "leak_slope": slopes[0]})
+
+
+def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy | None:
     """Return what an unbounded network looks like from far away: f by its slopes at +-infinity.
 
-    It has one input for each unit, which drives that unit alone.
+    It has one input for each unit, which drives that unit alone. None where the slopes of f are
+    not known.
     """
-    args = rnn.activation.args
-    name = "leaky_relu" if rnn.activation.name == "leaky_relu" else "relu"
-    far = args if name == rnn.activation.name else {"slope": args.get("slope", 1.0)}
+    far = activation_at_infinity(rnn.activation)
+    if far is None:
+        return None
     return RNNNumpy(
         W_rec=rnn.W_rec,
         W_inp=np.eye(rnn.N),
         W_out=np.ones((1, rnn.N)),
-        activation={"name": name, **far},
+        activation=far,
         equation_type=rnn.equation_type,
     )
 
@@ -39,16 +56,19 @@ def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy:
 def expected_index(rnn: RNNNumpy) -> int | None:
     """Return the sum of (-1)^(unstable modes) over all fixed points; None if it is not known.
 
-    +1 where the dynamics point inward at infinity: f bounded, or gamma > 0 (Poincare-Hopf). For
-    other f the sum is the degree of F on a large sphere, and the same at every input (as long as
-    no fixed point lies at infinity). It is counted where that is easy: at large random inputs,
-    with f replaced by its slopes at +-infinity, and believed where a sum leads by three and one
-    input at most dissents. They come as pairs d, -d: where points lie at infinity these two
-    differ. That is evidence and no proof.
+    +1 where the dynamics point inward at infinity (`is_bounded`; Poincare-Hopf). Otherwise the sum
+    is the degree of F on a large sphere, which the slopes of f at +-infinity decide. Where f
+    declares none it is not known: no f is taken for another. Where it does, the sum is the same at
+    every input (as long as no fixed point lies at infinity), and counted where that is easy: at
+    large random inputs, with f replaced by those slopes. It is believed where a sum leads by three
+    and one input at most dissents. Inputs come as pairs d, -d: where points lie at infinity these
+    two differ. That is evidence and no proof.
     """
     if is_bounded(rnn):
         return 1
     far = network_at_infinity(rnn)
+    if far is None:
+        return None
     rng = np.random.default_rng(0)
     votes: Counter[int | None] = Counter()  # None: a search that was not complete
     while True:

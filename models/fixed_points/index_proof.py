@@ -62,7 +62,7 @@ def _discs(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return how many discs have positive centres (P,), and whether none meets the axis (P,)."""
     n, units = rnn.N, np.arange(rnn.N)
-    J = rnn.jacobian(points.T, u)
+    J = rnn.jacobian_at(points, u)
     doubt = slope_bounds(rnn, u, points, radius).jacobian_error(rnn)
     _, vectors = np.linalg.eig(J)
     inverse = approximate_inverse(vectors)

@@ -32,9 +32,13 @@ def region_system(rnn: RNNNumpy, u: ArrayLike) -> tuple[Float, Float, tuple[floa
         Where a network is not linear within regions: another activation, or gamma > 0.
     """
     f = rnn.activation
-    if f.name not in ("relu", "leaky_relu"):
+    slopes = f.half_slopes
+    if slopes is None:
         raise ParameterError(
-            "activation", f.name, "is not piecewise linear", "use relu or leaky_relu"
+            "activation",
+            f.name,
+            "is not piecewise linear with its kink at 0",
+            "use relu or leaky_relu",
         )
     if rnn.gamma:
         raise ParameterError(
@@ -43,7 +47,7 @@ def region_system(rnn: RNNNumpy, u: ArrayLike) -> tuple[Float, Float, tuple[floa
     inputs = np.asarray(u, dtype=np.float64)
     size = np.abs(rnn.W_inp) @ np.abs(inputs) + np.abs(rnn.b_rec)
     rounding = (rnn.n_inputs + 4) * EPS * size
-    return rnn.drive(inputs), rounding, (f.args["slope"], f.args.get("leak_slope", 0.0))
+    return rnn.drive(inputs), rounding, (slopes[1], slopes[0])
 
 
 def solve_pattern(

@@ -130,7 +130,7 @@ class FixedPointSet:
         total = f"index sum {self.index_sum:+d}"
         wanted = self.index_expected
         if wanted is None:
-            return text + f"{total}, which says nothing here: f is unbounded"
+            return text + f"{total}, which says nothing here: that of a complete set is not known"
         if self.is_bounded:
             where, missing = "complete sets have where dynamics are bounded", "points are missing"
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,15 @@ class Problem:
 
 
 def is_bounded(rnn: RNNNumpy) -> bool:
-    """Return whether the dynamics point inward at infinity: f bounded, or gamma > 0."""
-    return bool(rnn.activation.is_bounded or rnn.gamma > 0)
+    """Return whether the dynamics are known to point inward at infinity.
+
+    So they do where f grows more slowly than its argument, as a bounded f does, and where f grows
+    no faster and gamma > 0. Of an f whose growth is not declared it is not known.
+    """
+    f = rnn.activation
+    if f.slopes_at_infinity == (0.0, 0.0):
+        return True
+    return bool(rnn.gamma > 0 and (f.slopes_at_infinity is not None or isfinite(f.largest_slope)))
 
 
 class Search:
@@ -76,7 +84,7 @@ class Search:
         self.found = Found(rnn, problem.u, opts.diff_cutoff)
         self._used = self._level = self._quiet = self._converged = 0
         self._complete = self._enumerated = False
-        self._has_regions = not rnn.activation.is_smooth and not rnn.gamma
+        self._has_regions = rnn.activation.half_slopes is not None and not rnn.gamma
         self.finished = False
 
     def starts(self) -> Float:
@@ -135,7 +143,7 @@ class Search:
     def _replace(self, points: Float, hits: NDArray[np.int64]) -> None:
         rnn, u = self.problem.rnn, self.problem.u
         self.found = Found(rnn, u, self.found.diff_cutoff)
-        self.found.add(points, np.linalg.norm(rnn.rhs(points.T, u), axis=0), hits)
+        self.found.add(points, np.linalg.norm(rnn.rhs_at(points, u), axis=1), hits)
 
     def result(self) -> FixedPointSet:
         """Return the set as it is now."""

@@ -7,65 +7,63 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks_lib.errors import ParameterError, check_choice, check_float, check_int
+from tasks_lib.errors import ParameterError, check_int
+
+from ..parameters import assign, check_parameters, choice, documented, number, whole
 
 Float = NDArray[np.float64]
 MODES = ("exact", "approx")
 MOST_STARTS = 10**7  # states of a network that are held at a time
 
 
+@documented
 @dataclass(frozen=True)
 class SearchSettings:
-    """Settings of a search.
+    """Settings of a search."""
 
-    Attributes
-    ----------
-    mode : {"exact", "approx"}
-        Roots of F, or local minima of |F|^2 / 2.
-    n_starts : int
-        Starts of each round; the first round is drawn from states of the network.
-    max_starts : int
-        Budget of starts over all rounds.
-    noise : float
-        Spread added to starts, in units of the states' own spread (root mean square per unit);
-        every second start of the first round has up to ten times as much.
-    diff_cutoff : float
-        Points nearer than this are one.
-    fun_tol : float, optional
-        Largest |F| of a point (exact, 1e-10 by default), largest |F|^2 / 2 (approx, 1e-5).
-    eig_cutoff : float
-        Real parts within +-eig_cutoff count as zero.
-    coverage : float
-        Good-Turing coverage that counts as complete; also, 3 / (1 - coverage) hits in a row must
-        be of known points.
-    seed : int
-        Seed of the starts.
-    """
-
-    mode: str = "exact"
-    n_starts: int = 128
-    max_starts: int = 16384
-    noise: float = 0.1
-    diff_cutoff: float = 1e-5
-    fun_tol: float | None = None
-    eig_cutoff: float = 1e-6
-    coverage: float = 0.99
-    seed: int = 0
+    mode: str = choice("exact", MODES, "roots of F, or local minima of |F|^2 / 2")
+    n_starts: int = whole(
+        128,
+        "starts of each round; the first from the network's own trajectories",
+        minimum=1,
+        maximum=MOST_STARTS,
+    )
+    max_starts: int = whole(
+        16384, "budget of starts over all rounds", minimum=1, maximum=MOST_STARTS
+    )
+    noise: float = number(
+        0.1,
+        "spread added to starts",
+        minimum=0.0,
+        unit="units of the states' own spread",
+        details="That is their root mean square per unit. Every second start of the first round "
+        "has up to ten times as much.",
+    )
+    coverage: float = number(
+        0.99,
+        "Good-Turing coverage that counts as complete",
+        minimum=0.0,
+        maximum=1.0,
+        details="Also, 3 / (1 - coverage) hits in a row must be of known points.",
+    )
+    fun_tol: float | None = number(
+        None,
+        "exact: largest |F|; approx: largest |F|^2 / 2",
+        exclusive_minimum=0.0,
+        derived="1e-10 (exact), 1e-5 (approx)",
+    )
+    diff_cutoff: float = number(1e-5, "points closer than this are one", exclusive_minimum=0.0)
+    eig_cutoff: float = number(
+        1e-6, "largest real part within +- this: marginal", exclusive_minimum=0.0
+    )
+    seed: int = whole(0, "seed of the starts", minimum=0, maximum=None)
 
     def __post_init__(self) -> None:
         """Check every field."""
-        put = object.__setattr__
-        check_choice("mode", self.mode, MODES)
-        put(self, "n_starts", check_int("n_starts", self.n_starts, 1, MOST_STARTS))
-        most = check_int("max_starts", self.max_starts, self.n_starts, MOST_STARTS)
-        put(self, "max_starts", most)
-        put(self, "noise", check_float("noise", self.noise, minimum=0.0))
-        put(self, "coverage", check_float("coverage", self.coverage, minimum=0.0, maximum=1.0))
-        put(self, "seed", check_int("seed", self.seed, minimum=0))
+        check_parameters(self)
+        check_int("max_starts", self.max_starts, minimum=self.n_starts)
         if self.fun_tol is None:
-            put(self, "fun_tol", 1e-10 if self.mode == "exact" else 1e-5)
-        for name in ("fun_tol", "diff_cutoff", "eig_cutoff"):
-            put(self, name, check_float(name, getattr(self, name), exclusive_minimum=0.0))
+            assign(self, fun_tol=1e-10 if self.mode == "exact" else 1e-5)
 
     @property
     def tolerance(self) -> float:

@@ -21,7 +21,7 @@ class SlowPoints:
 
     Attributes
     ----------
-    points : array (N, P)
+    points : array (P, N)
         End points.
     residual : array (P,)
         |F| there.
@@ -48,7 +48,7 @@ def speed_hessian(rnn: RNNNumpy, x: Float, field: Float, J: Float, u: Float) -> 
     hessian = transposed @ J
     units = np.arange(rnn.N)
     f = rnn.activation
-    if f.is_smooth:
+    if not f.is_piecewise_linear:
         if rnn.equation_type == "s":
             z = rnn.W_rec @ x + rnn.drive(u)[:, None]
             curvature = field * f.d2f(z)
@@ -61,29 +61,43 @@ def speed_hessian(rnn: RNNNumpy, x: Float, field: Float, J: Float, u: Float) -> 
     return hessian
 
 
+def _is_at_kink(rnn: RNNNumpy, x: Float, u: Float) -> NDArray[np.bool_]:
+    """Return at which states ``x`` (N, P) a unit's argument is at a kink of f, (P,)."""
+    at_kink = np.zeros(x.shape[1], dtype=bool)
+    if rnn.activation.is_smooth:
+        return at_kink
+    z = rnn.W_rec @ x + rnn.drive(u)[:, None] if rnn.equation_type == "s" else x
+    for kink in rnn.activation.kinks:
+        at_kink |= (np.abs(z - kink) <= 1e-9 * (1.0 + abs(kink))).any(axis=0)
+    return at_kink
+
+
 def minimise_speed(
     rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int = 200
 ) -> SlowPoints:
-    """Find local minima of q = |F|^2 / 2 from every column of ``starts`` (N, P).
+    """Find local minima of q = |F|^2 / 2 from every row of ``starts`` (P, N).
 
     Levenberg-Marquardt damping of Newton's method on q, with its full Hessian where that gives
     descent and J^T J where not. An end point counts as converged where the gradient of q has
-    vanished and the Hessian has no negative eigenvalue. For a piecewise-linear f, whose minima lie
-    on kinks as a rule, `finish_on_kinks` goes on from there, and zero must be a subgradient.
+    vanished and the Hessian has no negative eigenvalue. For an f of two slopes, whose minima lie
+    on the kink as a rule, `finish_on_kinks` goes on from there, and zero must be a subgradient. At
+    kinks of any other f no end point counts as converged.
     """
     points = np.empty_like(starts)
-    residual = np.empty(starts.shape[1])
-    converged = np.zeros(starts.shape[1], dtype=bool)
-    for part in slices(starts.shape[1], rnn.N, MAX_CHUNK_BYTES):
-        points[:, part], residual[part], converged[part] = _minimise_chunk(
-            rnn, starts[:, part], u, max_step, max_iter
+    residual = np.empty(len(starts))
+    converged = np.zeros(len(starts), dtype=bool)
+    for part in slices(len(starts), rnn.N, MAX_CHUNK_BYTES):
+        end, residual[part], converged[part] = _minimise_chunk(
+            rnn, starts[part].T, u, max_step, max_iter
         )
+        points[part] = end.T
     return SlowPoints(points, residual, converged)
 
 
 def _minimise_chunk(
     rnn: RNNNumpy, starts: Float, u: Float, max_step: float, max_iter: int
 ) -> tuple[Float, Float, NDArray[np.bool_]]:
+    """Minimise from columns (N, P), on which one product makes the arguments of all states."""
     n_units, n_points = starts.shape
     end = starts.copy()
     converged = np.zeros(n_points, dtype=bool)
@@ -118,13 +132,14 @@ def _minimise_chunk(
         stalled = damping > 1e8
         done = flat | stalled
         end[:, live] = x
-        if not rnn.activation.is_smooth:
+        if rnn.activation.half_slopes is not None:
             # the gradient of one side says nothing at a kink
             for i in np.flatnonzero(done):
                 end[:, live[i]], converged[live[i]] = finish_on_kinks(rnn, x[:, i], u)
         elif flat.any():
             plain = speed_hessian(rnn, x[:, flat], field[:, flat], J[flat], u)
             lowest = np.linalg.eigvalsh(plain)[:, 0]
-            converged[live[flat]] = lowest >= -1e-9 * scale[flat]
+            minimal = lowest >= -1e-9 * scale[flat]
+            converged[live[flat]] = minimal & ~_is_at_kink(rnn, x[:, flat], u)
         live, x, damping = live[~done], x[:, ~done], damping[~done]
     return end, np.linalg.norm(rnn.rhs(end, u), axis=0), converged

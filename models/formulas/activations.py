@@ -1,203 +1,83 @@
-"""Activation functions: f, f' and f'' side by side, for NumPy arrays and torch tensors."""
+"""Activation functions by name: f, f' and f'' for NumPy arrays and torch tensors, and bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import atanh, inf, pi, sqrt
+from math import inf
 from typing import Any
 
 import numpy as np
-import torch
-from scipy import special
 
-from tasks_lib.errors import ParameterError, check_choice, check_float
+from tasks_lib.errors import ParameterError, check_float, kind_and_text
+from tasks_lib.imports import import_attribute
 
-Array = Any  # np.ndarray or torch.Tensor: every function returns the kind that it is given
+from .declaration import ActivationFunction, Array, array_module
+from .declared import check_declaration
+from .functions import FUNCTIONS
 
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "ActivationFunction",
+    "Array",
+    "array_module",
+    "get_activation",
+]
 
-def _is_torch(x: Array) -> bool:
-    return isinstance(x, torch.Tensor)
-
-
-def _positive(x: Array) -> Array:
-    """Return the indicator of x > 0 in the type of ``x`` (0 at 0, as autograd has it)."""
-    return (x > 0).to(x.dtype) if _is_torch(x) else (x > 0).astype(x.dtype)
-
-
-def _logistic(x: Array) -> Array:
-    return torch.sigmoid(x) if _is_torch(x) else special.expit(x)
-
-
-def _exp(x: Array) -> Array:
-    return torch.exp(x) if _is_torch(x) else np.exp(x)
-
-
-def _zero(x: Array, **args: float) -> Array:
-    return 0.0 * x
+ACTIVATIONS = tuple(FUNCTIONS)
+LONGEST_NAME = 128  # of "package.module:attribute", as of a penalty's
+# Functions from elsewhere that this process has imported, and the arguments they were checked with.
+_IMPORTED: dict[str, ActivationFunction] = {}
+_CHECKED: set[tuple[Any, ...]] = set()
 
 
-def _relu(x: Array, slope: float) -> Array:
-    rectified = torch.relu(x) if _is_torch(x) else np.maximum(x, 0)
-    return rectified if slope == 1 else slope * rectified
+def _function(name: str) -> ActivationFunction:
+    """Return the function of a name that has been checked."""
+    known = FUNCTIONS.get(name) or _IMPORTED.get(name)
+    return known or _find(name)
 
 
-def _relu_derivative(x: Array, slope: float) -> Array:
-    return _positive(x) if slope == 1 else slope * _positive(x)
+def _find(name: Any) -> ActivationFunction:
+    """Return the function of any name, importing it where it is not one of ours.
 
-
-def _leaky_relu(x: Array, slope: float, leak_slope: float) -> Array:
-    return x * _leaky_relu_derivative(x, slope, leak_slope)
-
-
-def _leaky_relu_derivative(x: Array, slope: float, leak_slope: float) -> Array:
-    return leak_slope + (slope - leak_slope) * _positive(x)
-
-
-def _tanh(x: Array, slope: float) -> Array:
-    return torch.tanh(slope * x) if _is_torch(x) else np.tanh(slope * x)
-
-
-def _tanh_derivative(x: Array, slope: float) -> Array:
-    value = _tanh(x, slope)
-    return slope * (1 - value * value)
-
-
-def _tanh_second(x: Array, slope: float) -> Array:
-    return -2 * slope * _tanh(x, slope) * _tanh_derivative(x, slope)
-
-
-def _sigmoid(x: Array, slope: float, shift: float) -> Array:
-    return _logistic(slope * (x - shift))
-
-
-def _sigmoid_derivative(x: Array, slope: float, shift: float) -> Array:
-    value = _sigmoid(x, slope, shift)
-    return slope * value * (1 - value)
-
-
-def _sigmoid_second(x: Array, slope: float, shift: float) -> Array:
-    return slope * (1 - 2 * _sigmoid(x, slope, shift)) * _sigmoid_derivative(x, slope, shift)
-
-
-def _softplus(x: Array, beta: float, slope: float) -> Array:
-    z = (beta * slope) * x
-    if _is_torch(x):  # torch's own softplus turns linear above a threshold, which bends f'
-        return torch.logaddexp(z, torch.zeros((), dtype=z.dtype, device=z.device)) / beta
-    return np.logaddexp(z, 0) / beta
-
-
-def _softplus_derivative(x: Array, beta: float, slope: float) -> Array:
-    return slope * _logistic((beta * slope) * x)
-
-
-def _softplus_second(x: Array, beta: float, slope: float) -> Array:
-    return slope * _sigmoid_derivative(x, beta * slope, 0.0)
-
-
-def _normal_cdf(z: Array) -> Array:
-    return torch.special.ndtr(z) if _is_torch(z) else special.ndtr(z)
-
-
-def _normal_density(z: Array) -> Array:
-    return _exp(-0.5 * z * z) / sqrt(2 * pi)
-
-
-def _gelu(x: Array, alpha: float) -> Array:
-    return x * _normal_cdf(alpha * x)
-
-
-def _gelu_derivative(x: Array, alpha: float) -> Array:
-    z = alpha * x
-    return _normal_cdf(z) + z * _normal_density(z)
-
-
-def _gelu_second(x: Array, alpha: float) -> Array:
-    z = alpha * x
-    return alpha * (2 - z * z) * _normal_density(z)
-
-
-@dataclass(frozen=True)
-class _Definition:
-    f: Callable[..., Array]
-    derivative: Callable[..., Array]
-    second: Callable[..., Array]
-    defaults: dict[str, float]
-    smooth: bool
-    bounded: bool
-    steepest: Callable[..., tuple[float, ...]]  # where |f'| is largest
-    bends: Callable[..., tuple[float, ...]]  # local maxima of |f''|, or the kink
-
-
-_TANH_BEND = atanh(sqrt(1 / 3))  # where tanh (1 - tanh^2) is largest
-
-
-_DEFINITIONS = {
-    "relu": _Definition(
-        _relu,
-        _relu_derivative,
-        _zero,
-        {"slope": 1.0},
-        smooth=False,
-        bounded=False,
-        steepest=lambda slope: (inf,),
-        bends=lambda slope: (0.0,),
-    ),
-    "leaky_relu": _Definition(
-        _leaky_relu,
-        _leaky_relu_derivative,
-        _zero,
-        {"slope": 1.0, "leak_slope": 0.01},
-        smooth=False,
-        bounded=False,
-        steepest=lambda slope, leak_slope: (-inf, inf),
-        bends=lambda slope, leak_slope: (0.0,),
-    ),
-    "tanh": _Definition(
-        _tanh,
-        _tanh_derivative,
-        _tanh_second,
-        {"slope": 1.0},
-        smooth=True,
-        bounded=True,
-        steepest=lambda slope: (0.0,),
-        bends=lambda slope: (-_TANH_BEND / slope, _TANH_BEND / slope),
-    ),
-    "sigmoid": _Definition(
-        _sigmoid,
-        _sigmoid_derivative,
-        _sigmoid_second,
-        {"slope": 1.0, "shift": 0.0},
-        smooth=True,
-        bounded=True,
-        steepest=lambda slope, shift: (shift,),
-        bends=lambda slope, shift: (
-            shift - 2 * _TANH_BEND / slope,
-            shift + 2 * _TANH_BEND / slope,
-        ),
-    ),
-    "softplus": _Definition(
-        _softplus,
-        _softplus_derivative,
-        _softplus_second,
-        {"beta": 1.0, "slope": 1.0},
-        smooth=True,
-        bounded=False,
-        steepest=lambda beta, slope: (inf,),
-        bends=lambda beta, slope: (0.0,),
-    ),
-    "gelu": _Definition(
-        _gelu,
-        _gelu_derivative,
-        _gelu_second,
-        {"alpha": 1.0},
-        smooth=True,
-        bounded=False,
-        steepest=lambda alpha: (sqrt(2) / alpha,),
-        bends=lambda alpha: (-2 / alpha, 0.0, 2 / alpha),
-    ),
-}
-ACTIVATIONS = tuple(_DEFINITIONS)
+    Raises
+    ------
+    ParameterError
+        Where there is none, or none that may be imported here (`tasks_lib.imports`).
+    """
+    if not isinstance(name, str) or ":" not in name:
+        if not isinstance(name, str) or name not in FUNCTIONS:
+            raise ParameterError(
+                "activation",
+                name,
+                "does not exist",
+                f'use one of {", ".join(map(repr, ACTIVATIONS))}, or "package.module:attribute"',
+            )
+        return FUNCTIONS[name]
+    if len(name) > LONGEST_NAME:
+        raise ParameterError(
+            "activation", name, f"is longer than {LONGEST_NAME} characters", "shorten its path"
+        )
+    try:
+        function = import_attribute("activation", name)
+    except ParameterError:
+        raise
+    except Exception as error:  # someone else's module may fail to import in any way
+        raise ParameterError(
+            "activation",
+            name,
+            f"cannot be imported ({kind_and_text(error)})",
+            "install its package where this runs; check the spelling",
+        ) from error
+    if not isinstance(function, ActivationFunction):
+        raise ParameterError(
+            "activation",
+            name,
+            "is not an activation function",
+            "make it a models.ActivationFunction",
+        )
+    _IMPORTED[name] = function
+    return function
 
 
 @dataclass(frozen=True)
@@ -207,7 +87,8 @@ class Activation:
     Attributes
     ----------
     name : str
-        One of ``relu``, ``leaky_relu``, ``tanh``, ``sigmoid``, ``softplus``, ``gelu``.
+        One of ``relu``, ``leaky_relu``, ``tanh``, ``sigmoid``, ``softplus``, ``gelu``, or
+        ``"package.module:attribute"`` of an `ActivationFunction` that lives elsewhere.
     args : dict
         Every argument of the function, defaults filled in.
 
@@ -224,43 +105,50 @@ class Activation:
 
     def __post_init__(self) -> None:
         """Check the name and the arguments."""
-        check_choice("activation", self.name, ACTIVATIONS)
-        defaults = _DEFINITIONS[self.name].defaults
-        unknown = sorted(set(self.args) - set(defaults))
+        function = _find(self.name)
+        unknown = sorted(set(self.args) - set(function.defaults))
         if unknown:
             raise ParameterError(
                 f"activation_args.{unknown[0]}",
                 self.args[unknown[0]],
                 f"{self.name} has no such argument",
-                f"use {', '.join(defaults)}",
+                f"use {', '.join(function.defaults)}" if function.defaults else "leave it out",
             )
         full = {
             key: check_float(
                 f"activation_args.{key}",
                 self.args.get(key, default),
-                exclusive_minimum=None if key in ("shift", "leak_slope") else 0.0,
+                exclusive_minimum=None if key in function.signed else 0.0,
             )
-            for key, default in defaults.items()
+            for key, default in function.defaults.items()
         }
         object.__setattr__(self, "args", full)
+        # The name says which function it is, but not which module of that name was imported.
+        checked = (id(function), *full.values())
+        if self.name not in FUNCTIONS and checked not in _CHECKED:
+            check_declaration(self.name, function, full)
+            _CHECKED.add(checked)
 
     def f(self, x: Array) -> Array:
         """Return f(x), elementwise."""
-        return _DEFINITIONS[self.name].f(x, **self.args)
+        return _function(self.name).f(x, **self.args)
 
     def df(self, x: Array) -> Array:
         """Return f'(x), elementwise."""
-        return _DEFINITIONS[self.name].derivative(x, **self.args)
+        return _function(self.name).derivative(x, **self.args)
 
     def d2f(self, x: Array) -> Array:
         """Return f''(x), elementwise; 0 everywhere for a piecewise-linear function."""
-        return _DEFINITIONS[self.name].second(x, **self.args)
+        return _function(self.name).second(x, **self.args)
+
+    def _declared(self, name: str) -> Any:
+        return _function(self.name).value(name, self.args)
 
     @property
     def largest_slope(self) -> float:
-        """Maximum of |f'|, a Lipschitz constant of f (to rounding)."""
-        where = np.array(_DEFINITIONS[self.name].steepest(**self.args))
-        return float(np.abs(self.df(where)).max())
+        """Lipschitz constant of f, an upper bound of |f'| (to rounding); infinite if unknown."""
+        bound = self._declared("lipschitz")
+        return inf if bound is None else float(bound)
 
     def curvature_bound(self, lower: Array, upper: Array) -> Array:
         """Return an upper bound of |f''| over intervals, elementwise.
@@ -274,13 +162,23 @@ class Activation:
         -------
         array
             The maximum of |f''| between the ends, taken at the ends and at the local maxima that
-            lie between, and made larger by more than its rounding error. For a piecewise-linear
-            function 0, or infinite where the interval holds the kink.
+            lie between, and made larger by more than its rounding error; for a function that
+            declares no such maxima, the bound that it declares for all x. For a piecewise-linear
+            function 0. Infinite where the interval holds a kink, and where no bound is known.
         """
-        definition = _DEFINITIONS[self.name]
-        bends = definition.bends(**self.args)
-        if not definition.smooth:
-            return np.where((lower <= bends[0]) & (upper >= bends[0]), inf, 0.0)
+        bends, everywhere = self._declared("bends"), self._declared("curvature")
+        if self.is_piecewise_linear:
+            bound = np.zeros(np.broadcast_shapes(np.shape(lower), np.shape(upper)))
+        elif bends is not None:
+            bound = self._bound_from_bends(lower, upper, bends)
+        else:
+            known = inf if everywhere is None else (1 + 1e-12) * everywhere
+            bound = np.full(np.broadcast_shapes(np.shape(lower), np.shape(upper)), known)
+        for kink in self.kinks:
+            bound = np.where((lower <= kink) & (upper >= kink), inf, bound)
+        return bound
+
+    def _bound_from_bends(self, lower: Array, upper: Array, bends: tuple[float, ...]) -> Array:
         heights = np.abs(self.d2f(np.array(bends)))
         far = 100.0 * max(abs(bend) + 1.0 / self.largest_slope for bend in bends)
         ends = (np.clip(lower, -far, far), np.clip(upper, -far, far))
@@ -290,14 +188,54 @@ class Activation:
         return bound + 1e-12 * (bound + heights.max())
 
     @property
+    def kinks(self) -> tuple[float, ...]:
+        """Where f' jumps."""
+        return tuple(self._declared("kinks"))
+
+    @property
     def is_smooth(self) -> bool:
-        """Whether f has derivatives of every order (false for piecewise-linear functions)."""
-        return _DEFINITIONS[self.name].smooth
+        """Whether f' has no jumps."""
+        return not self.kinks
+
+    @property
+    def is_piecewise_linear(self) -> bool:
+        """Whether f is linear between its kinks."""
+        return _function(self.name).piecewise_linear
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether f' and, away from kinks, f'' have known bounds: what proofs need."""
+        known = self._declared("bends") is not None or self._declared("curvature") is not None
+        return self.largest_slope < inf and (known or self.is_piecewise_linear)
+
+    @property
+    def half_slopes(self) -> tuple[float, float] | None:
+        """Slopes below and above 0 of an f that is linear on either side; else None.
+
+        With f(0) = 0, and rising above 0: what fixed points are solved exactly for.
+        """
+        slopes = self.slopes_at_infinity
+        if not self.is_piecewise_linear or self.kinks != (0.0,) or slopes is None:
+            return None
+        if slopes[1] <= 0.0:
+            return None
+        return slopes if float(self.f(np.zeros(1))[0]) == 0.0 else None
 
     @property
     def is_bounded(self) -> bool:
         """Whether f is bounded, so that the dynamics point inward at infinity."""
-        return _DEFINITIONS[self.name].bounded
+        return _function(self.name).bounded
+
+    @property
+    def slopes_at_infinity(self) -> tuple[float, float] | None:
+        """Limits of f(x) / x at -infinity and +infinity; None where they are not known."""
+        slopes = (0.0, 0.0) if self.is_bounded else self._declared("slopes_at_infinity")
+        return None if slopes is None else (float(slopes[0]), float(slopes[1]))
+
+    @property
+    def offset(self) -> float:
+        """How far f shifts its argument before anything else."""
+        return float(self._declared("offset"))
 
 
 def get_activation(activation: str | dict[str, Any] | Activation, **args: float) -> Activation:

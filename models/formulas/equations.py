@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks_lib.errors import ParameterError, check_choice, check_float
+from tasks_lib.errors import ParameterError
 
+from ..parameters import assign, check_parameters, choice, documented, flag, number
 from .activations import Activation, Array, get_activation
 
 EQUATION_TYPES = ("s", "h")
 SIGMAS = ("sigma_rec", "sigma_inp", "sigma_out")
+NOISE = "The noise of one step is sqrt(2 / alpha) times this times a standard normal."
 
 
+@documented
 @dataclass(frozen=True)
 class Equation:
     """What kind of network it is: everything but its weights.
@@ -22,42 +25,43 @@ class Equation:
     ----------
     activation : Activation
         The activation function f (a name or ``{"name": ..., ...}`` is accepted).
-    equation_type : {"s", "h"}
-        "s": the state is a rate, x' = -x + f(W_rec x + W_inp u + b).
-        "h": the state is a potential, x' = -x + W_rec f(x) + W_inp u + b.
-    tau, dt : float
-        Time constant and Euler step, in the same unit; alpha = dt / tau.
-    gamma : float
-        Coefficient of the cubic damping -gamma x^3.
-    sigma_rec, sigma_inp, sigma_out : float
-        Noise levels; the noise of one step is sqrt(2 / alpha) sigma times a standard normal.
-    noise_inside : bool
-        Form s only: add the recurrent noise to the argument of f instead of to the rate.
     """
 
     activation: Activation
-    equation_type: str = "s"
-    tau: float = 10.0
-    dt: float = 1.0
-    gamma: float = 0.0
-    sigma_rec: float = 0.0
-    sigma_inp: float = 0.0
-    sigma_out: float = 0.0
-    noise_inside: bool = False
+    equation_type: str = choice(
+        "s",
+        EQUATION_TYPES,
+        "state is a rate (s) or a potential (h)",
+        details="s: x' = -x + f(W_rec x + W_inp u + b). h: x' = -x + W_rec f(x) + W_inp u + b.",
+    )
+    tau: float = number(10.0, "time constant", exclusive_minimum=0.0, unit="the unit of dt")
+    dt: float = number(
+        1.0,
+        "Euler step",
+        exclusive_minimum=0.0,
+        unit="the unit of tau",
+        details="At most tau; alpha = dt / tau.",
+    )
+    gamma: float = number(
+        0.0, "cubic damping coefficient", minimum=0.0, details="Of the term -gamma x^3."
+    )
+    sigma_rec: float = number(0.0, "recurrent noise level", minimum=0.0, details=NOISE)
+    sigma_inp: float = number(0.0, "input noise level", minimum=0.0, details=NOISE)
+    sigma_out: float = number(0.0, "readout noise level", minimum=0.0, details=NOISE)
+    noise_inside: bool = flag(
+        False,
+        "form s: recurrent noise inside the activation",
+        details="It is added to the argument of f instead of to the rate.",
+    )
 
     def __post_init__(self) -> None:
         """Check every field."""
-        put = object.__setattr__
-        put(self, "activation", get_activation(self.activation))
-        check_choice("equation_type", self.equation_type, EQUATION_TYPES)
-        put(self, "tau", check_float("tau", self.tau, exclusive_minimum=0.0))
-        put(self, "dt", check_float("dt", self.dt, exclusive_minimum=0.0))
+        assign(self, activation=get_activation(self.activation))
+        check_parameters(self)
         if self.dt > self.tau:
             raise ParameterError(
                 "dt", self.dt, f"is larger than tau = {self.tau}", "choose dt <= tau"
             )
-        for name in ("gamma", *SIGMAS):
-            put(self, name, check_float(name, getattr(self, name), minimum=0.0))
         if self.noise_inside and self.equation_type != "s":
             raise ParameterError(
                 "noise_inside", True, "exists for equation_type 's' only", "set it to false"

@@ -1,7 +1,7 @@
 """Continuous attractors: slow lines, rings and sheets, followed and sampled evenly."""
 
-from .attractor import ContinuousAttractor
+from .attractor import SlowManifold
 from .search import explain, find_manifolds, isolated
 from .settings import ManifoldSettings
 
-__all__ = ["ContinuousAttractor", "ManifoldSettings", "explain", "find_manifolds", "isolated"]
+__all__ = ["ManifoldSettings", "SlowManifold", "explain", "find_manifolds", "isolated"]

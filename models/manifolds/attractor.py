@@ -15,7 +15,7 @@ TOPOLOGIES = ("open line", "ring", "sheet", "closed surface", "volume")
 
 
 @dataclass(frozen=True, eq=False)
-class ContinuousAttractor:
+class SlowManifold:
     """A slow manifold of one network at one constant input, as M samples.
 
     Attributes

@@ -49,9 +49,9 @@ def chains(
     """
     if len(points) < 2:
         return []
-    J = rnn.jacobian(points.T, u)
+    J = rnn.jacobian_at(points, u)
     values = np.linalg.eigvals(J)
-    speed = np.linalg.norm(rnn.rhs(points.T, u), axis=0)
+    speed = np.linalg.norm(rnn.rhs_at(points, u), axis=1)
     still = speed < 1e-6 * region.scale
     # points of a continuum have no branches; those of a slower saddle take too long to follow
     still &= np.abs(values.real).min(axis=1) > SLOWEST
@@ -181,6 +181,6 @@ def _join(
     if not closed:
         tangents[-1] = chain[-1] - chain[-2]
     tangents /= np.linalg.norm(tangents, axis=1, keepdims=True)
-    drift = np.einsum("mn,mn->m", tangents, rnn.rhs(chain.T, u).T)
+    drift = np.einsum("mn,mn->m", tangents, rnn.rhs_at(chain, u))
     ends = ("closed", "closed") if closed else ("stable", "stable")
     return Curve(chain, tangents, drift, closed, ends)

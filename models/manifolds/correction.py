@@ -61,7 +61,7 @@ def correct(
     polished = np.zeros(n_points, dtype=bool)
     for _ in range(MAX_ITERATIONS):
         T = tangents[live]
-        field = rnn.rhs(x[live].T, u).T
+        field = rnn.rhs_at(x[live], u)
         drift = np.einsum("pnd,pn->pd", T, field)
         left = field - np.einsum("pnd,pd->pn", T, drift)
         across[live] = np.linalg.norm(left, axis=1)
@@ -71,12 +71,12 @@ def correct(
         live, T, left = live[~done], T[~done], left[~done]
         if not live.size:
             break
-        steps = _bordered_solve(rnn.jacobian(x[live].T, u), T, left[:, :, None])[:, :, 0]
+        steps = _bordered_solve(rnn.jacobian_at(x[live], u), T, left[:, :, None])[:, :, 0]
         x[live] -= steps
         lost = np.linalg.norm(x[live] - predicted[live], axis=1) > max_step
         across[live[lost]] = np.inf
         live = live[~lost]
-    field = rnn.rhs(x.T, u).T
+    field = rnn.rhs_at(x, u)
     converged = across <= 1e3 * tolerance
     turned = tangents.copy()
     if converged.any():
@@ -93,7 +93,7 @@ def next_tangents(rnn: RNNNumpy, u: Float, points: Float, tangents: Float) -> Fl
     """
     dim = tangents.shape[2]
     # with V = T + W, T' W = 0: the bordered system for W has -J T on the right
-    J = rnn.jacobian(points.T, u)
+    J = rnn.jacobian_at(points, u)
     V = tangents - _bordered_solve(J, tangents, J @ tangents)
     if dim == 1:
         return V / np.linalg.norm(V, axis=1, keepdims=True)

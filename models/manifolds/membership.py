@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .attractor import ContinuousAttractor
+from .attractor import SlowManifold
 
 Float = NDArray[np.float64]
 OVERLAP = 0.8  # share of the smaller manifold's samples that makes two manifolds one
 
 
 def lie_on(
-    manifold: ContinuousAttractor, states: Float, tolerance: float | None = None
+    manifold: SlowManifold, states: Float, tolerance: float | None = None
 ) -> NDArray[np.bool_]:
     """Return which states (P, N) lie within ``tolerance`` of a manifold.
 
@@ -32,7 +32,7 @@ def lie_on(
     return np.asarray(inside & (np.linalg.norm(aside, axis=1) <= near))
 
 
-def _from_chain(manifold: ContinuousAttractor, states: Float) -> Float:
+def _from_chain(manifold: SlowManifold, states: Float) -> Float:
     """Return the distances (P,) of states from the chain of segments between samples."""
     first = manifold.points
     last = np.roll(first, -1, axis=0)
@@ -48,7 +48,7 @@ def _from_chain(manifold: ContinuousAttractor, states: Float) -> Float:
     return nearest
 
 
-def same(first: ContinuousAttractor, second: ContinuousAttractor, tolerance: float) -> bool:
+def same(first: SlowManifold, second: SlowManifold, tolerance: float) -> bool:
     """Return whether the smaller of two manifolds lies on the other."""
     large, small = first, second
     if (second.dimension, second.length) > (first.dimension, first.length):

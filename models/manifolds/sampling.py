@@ -128,7 +128,7 @@ def _measured(
 ) -> tuple[Curve, float]:
     """Return the curve through states, respaced, and its largest |F| across."""
     points, tangents = _even(_like(curve, points), len(points), smooth)
-    field = rnn.rhs(points.T, u).T
+    field = rnn.rhs_at(points, u)
     drift = np.einsum("mn,mn->m", tangents, field)
     across = float(np.linalg.norm(field - drift[:, None] * tangents, axis=1).max())
     return Curve(points, tangents, drift, curve.closed, curve.ends), across

@@ -15,7 +15,7 @@ from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
 from ..machine.threads import blas_on_one
 from ..network.rnn_numpy import RNNNumpy
-from .attractor import ContinuousAttractor, alignment, points_along, rounding_floor
+from .attractor import SlowManifold, alignment, points_along, rounding_floor
 from .connections import chains
 from .correction import correct, slow_directions
 from .curves import Curve, trace_curve
@@ -37,7 +37,7 @@ def find_manifolds(
     found: FixedPointSet | ArrayLike,
     states: ArrayLike | None = None,
     settings: ManifoldSettings | None = None,
-) -> list[ContinuousAttractor]:
+) -> list[SlowManifold]:
     """Find the slow manifolds at the constant input ``u``: lines, rings and sheets.
 
     Seeds are the points found whose slow modes are separated from the rest, the slowest first, and
@@ -59,7 +59,7 @@ def find_manifolds(
 
     Returns
     -------
-    list of ContinuousAttractor
+    list of SlowManifold
         Of higher dimension first, then longer first.
 
     Raises
@@ -87,7 +87,7 @@ def _search(
     points: Float,
     pool: Float,
     opts: ManifoldSettings,
-) -> list[ContinuousAttractor]:
+) -> list[SlowManifold]:
     """Find the manifolds, given checked points (P, N) and states (M, N)."""
     region = Region.of(pool if len(pool) > 1 or not len(points) else points)
     if isinstance(found, FixedPointSet) and found.degenerate.any():
@@ -97,7 +97,7 @@ def _search(
         opts = replace(opts, reach=reach, max_length=max(opts.max_length, 4.0 * reach))
     seeds, bases = _seeds(rnn, vector, points, pool, region, opts)
     near = SAME * region.scale
-    kept: list[ContinuousAttractor] = []
+    kept: list[SlowManifold] = []
     done = np.zeros(len(seeds), dtype=bool)
     for i in range(len(seeds)):
         if done[i]:
@@ -122,9 +122,7 @@ def _search(
     return [replace(m, members=np.flatnonzero(lie_on(m, points))) for m in kept]
 
 
-def _kept_by_the_flow(
-    manifold: ContinuousAttractor, region: Region, opts: ManifoldSettings
-) -> bool:
+def _kept_by_the_flow(manifold: SlowManifold, region: Region, opts: ManifoldSettings) -> bool:
     """Return whether a manifold is no mere point, is slow, and holds the states that drift."""
     if manifold.length < opts.min_length * region.scale or manifold.relative_speed > opts.slow:
         return False
@@ -135,9 +133,7 @@ def _kept_by_the_flow(
     return leak <= opts.leak * speed
 
 
-def _with(
-    kept: list[ContinuousAttractor], new: ContinuousAttractor, near: float
-) -> list[ContinuousAttractor]:
+def _with(kept: list[SlowManifold], new: SlowManifold, near: float) -> list[SlowManifold]:
     """Return the manifolds with one more, where it is another or the better of two that are one."""
     twins = [other for other in kept if same(new, other, near)]
     if all(_better(new, other) for other in twins):
@@ -145,13 +141,13 @@ def _with(
     return kept
 
 
-def _better(new: ContinuousAttractor, old: ContinuousAttractor) -> bool:
+def _better(new: SlowManifold, old: SlowManifold) -> bool:
     """Return whether a manifold replaces one that was found from a better seed."""
     more = new.dimension > old.dimension
     return more or (new.dimension == old.dimension and new.length > LONGER * old.length)
 
 
-def isolated(found: FixedPointSet, manifolds: Sequence[ContinuousAttractor]) -> NDArray[np.bool_]:
+def isolated(found: FixedPointSet, manifolds: Sequence[SlowManifold]) -> NDArray[np.bool_]:
     """Return which points (P,) of a set lie on none of its manifolds."""
     alone = np.ones(len(found), dtype=bool)
     for manifold in manifolds:
@@ -159,7 +155,7 @@ def isolated(found: FixedPointSet, manifolds: Sequence[ContinuousAttractor]) -> 
     return alone
 
 
-def explain(found: FixedPointSet, manifolds: Sequence[ContinuousAttractor]) -> str:
+def explain(found: FixedPointSet, manifolds: Sequence[SlowManifold]) -> str:
     """Return in words where the points of a set lie."""
     parts = [f"{len(m.members)} on {_article(m.topology)}" for m in manifolds]
     alone = isolated(found, manifolds)
@@ -238,7 +234,7 @@ def _seeds(
 
 def _grow(
     rnn: RNNNumpy, u: Float, seed: Float, basis: Float, region: Region, opts: ManifoldSettings
-) -> ContinuousAttractor | None:
+) -> SlowManifold | None:
     if basis.shape[1] > 1:
         sheet = cover_sheet(rnn, u, seed, basis, region, opts)
         return None if sheet is None else _from_sheet(rnn, u, sheet)
@@ -248,7 +244,7 @@ def _grow(
     return _from_curve(rnn, u, sample_evenly(rnn, u, curve, opts.n_samples))
 
 
-def _from_curve(rnn: RNNNumpy, u: Float, curve: Curve) -> ContinuousAttractor:
+def _from_curve(rnn: RNNNumpy, u: Float, curve: Curve) -> SlowManifold:
     floor = rounding_floor(curve.points, curve.length)
     n_stable, n_unstable = points_along(curve.drift, curve.closed, floor)
     n_stable += 0 if curve.closed else curve.ends.count("stable")
@@ -267,7 +263,7 @@ def _from_curve(rnn: RNNNumpy, u: Float, curve: Curve) -> ContinuousAttractor:
     )
 
 
-def _from_sheet(rnn: RNNNumpy, u: Float, sheet: Sheet) -> ContinuousAttractor:
+def _from_sheet(rnn: RNNNumpy, u: Float, sheet: Sheet) -> SlowManifold:
     dim = sheet.tangents.shape[2]
     centred = sheet.points - sheet.points.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:dim]
@@ -289,17 +285,17 @@ def _from_sheet(rnn: RNNNumpy, u: Float, sheet: Sheet) -> ContinuousAttractor:
 
 def _described(
     rnn: RNNNumpy, u: Float, points: Float, tangents: Float, **shape: Any
-) -> ContinuousAttractor:
-    field = rnn.rhs(points.T, u).T
+) -> SlowManifold:
+    field = rnn.rhs_at(points, u)
     drift = np.einsum("mdn,mn->md", tangents, field)
-    J = rnn.jacobian(points.T, u)
+    J = rnn.jacobian_at(points, u)
     n_unstable = 0
     for jacobian, frame in zip(J, tangents, strict=True):
         basis = np.linalg.qr(frame.T, mode="complete")[0][:, len(frame) :]
         rates = np.linalg.eigvals(basis.T @ jacobian @ basis)
         n_unstable = max(n_unstable, int(np.sum(rates.real > 0.0)))
     variance, along, chance = alignment(rnn, points, tangents)
-    return ContinuousAttractor(
+    return SlowManifold(
         points=points,
         tangents=tangents,
         speed=np.linalg.norm(field, axis=1),
@@ -309,7 +305,7 @@ def _described(
         n_transverse_unstable=n_unstable,
         members=np.empty(0, dtype=np.int64),
         input=u,
-        outputs=rnn.readout(points.T).T,
+        outputs=rnn.readout_at(points),
         null_space_fraction=variance,
         tangent_null_fraction=along,
         chance_null_fraction=chance,

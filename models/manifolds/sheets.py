@@ -135,7 +135,7 @@ def _slow(rnn: RNNNumpy, u: Float, x: Float, T: Float, opts: ManifoldSettings) -
 
 def _leaks(rnn: RNNNumpy, u: Float, sheet: Sheet, opts: ManifoldSettings) -> bool:
     """Return whether clearly more of F points across the sheet than may."""
-    field = rnn.rhs(sheet.points.T, u).T
+    field = rnn.rhs_at(sheet.points, u)
     speed = float(np.mean(field**2))
     along = np.einsum("mnd,mn->md", sheet.tangents, field)
     across = float(np.mean((field - np.einsum("mnd,md->mn", sheet.tangents, along)) ** 2))

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import ArpackError, eigs
+
+from tasks_lib.errors import ParameterError
 
 from .config import NetworkConfig
 
 Float = NDArray[np.float64]
 
+BLOCKS = ("W_rec", "W_inp", "W_out")
+WEIGHTS = (*BLOCKS, "b_rec", "x_init")
+# Fields of a configuration that constrain each block.
+CONSTRAINT_FIELDS = {
+    "W_rec": "dale, self_connections",
+    "W_inp": "nonnegative_inp",
+    "W_out": "dale, nonnegative_out",
+}
+# Violators of a sign are set to this, not to 0, so that the sign of the connection stays known.
+NEARLY_ZERO = 1e-12
+ZERO = 1.01 * NEARLY_ZERO  # at most this counts as no weight
 # All eigenvalues of 2000 units take seconds, of 10 000 a quarter of an hour. Not to be lowered: it
 # decides on the last bits of the weights that a seed stands for.
 ALL_EIGENVALUES_UNITS = 2000
@@ -39,6 +53,22 @@ def stream(seed: int, name: str) -> np.random.SeedSequence:
     return np.random.SeedSequence([seed, STREAMS[name]])
 
 
+def as_weights(field: str, value: ArrayLike, shape: tuple[int | None, ...]) -> Float:
+    """Return a float64 copy of ``value`` after checking its shape (None = any) and finiteness."""
+    array = np.array(value, dtype=np.float64)
+    agrees = array.ndim == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
+    )
+    if not agrees:
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        raise ParameterError(
+            f"{field}.shape", array.shape, f"should be {wanted}", "pass weights of one network"
+        )
+    if not np.isfinite(array).all():
+        raise ParameterError(field, "non-finite", "has NaN or infinite entries", "pass finite ones")
+    return array
+
+
 @dataclass(frozen=True)
 class Connectivity:
     """Weights of one network and their constraints.
@@ -51,6 +81,8 @@ class Connectivity:
         Block name -> boolean array, False where a weight does not exist.
     signs : dict
         Block name -> array of -1, 0, +1: the sign that a weight keeps (0: free).
+    x_init : array (N,), optional
+        Initial state; zeros where it is not given.
     """
 
     W_rec: Float
@@ -59,6 +91,50 @@ class Connectivity:
     b_rec: Float
     masks: dict[str, NDArray[np.bool_]]
     signs: dict[str, Float]
+    x_init: Float | None = None
+
+    @classmethod
+    def of(cls, weights: Mapping[str, ArrayLike], config: NetworkConfig) -> Connectivity:
+        """Return weights that exist already, under the constraints of a configuration.
+
+        Parameters
+        ----------
+        weights : dict
+            W_rec, W_inp, W_out and, if they are not zero, b_rec and x_init. What is 0 in W_rec
+            does not exist where the configuration has a density below 1.
+        config : NetworkConfig
+
+        Raises
+        ------
+        ParameterError
+            Where shapes disagree, weights are not finite, or break a constraint.
+        """
+        n = config.n_units
+        blocks = {
+            "W_rec": as_weights("W_rec", weights["W_rec"], (n, n)),
+            "W_inp": as_weights("W_inp", weights["W_inp"], (n, None)),
+            "W_out": as_weights("W_out", weights["W_out"], (None, n)),
+        }
+        zeros = np.zeros(n)
+        masks = block_masks(config, blocks)
+        signs = block_signs(config, blocks["W_inp"].shape[1], blocks["W_out"].shape[0])
+        for name, block in blocks.items():
+            broken = (np.abs(block) > ZERO) & ~masks[name] | (block * signs[name] < -ZERO)
+            if broken.any():
+                place = tuple(int(i) for i in np.argwhere(broken)[0])
+                raise ParameterError(
+                    f"{name}{list(place)}",
+                    float(block[place]),
+                    "breaks a constraint that the configuration declares",
+                    f"declare it otherwise ({CONSTRAINT_FIELDS[name]}), or change the weights",
+                )
+        return cls(
+            **blocks,
+            b_rec=as_weights("b_rec", weights.get("b_rec", zeros), (n,)),
+            masks=masks,
+            signs=signs,
+            x_init=as_weights("x_init", weights.get("x_init", zeros), (n,)),
+        )
 
 
 def dale_signs(config: NetworkConfig) -> Float:
@@ -75,6 +151,22 @@ def block_signs(config: NetworkConfig, n_inputs: int, n_outputs: int) -> dict[st
         "W_rec": np.tile(dale_signs(config), (n, 1)),
         "W_inp": np.full((n, n_inputs), float(bool(config.nonnegative_inp))),
         "W_out": np.full((n_outputs, n), float(bool(config.nonnegative_out))),
+    }
+
+
+def block_masks(
+    config: NetworkConfig, weights: Mapping[str, Float]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return where weights of a network exist, by block, as boolean arrays."""
+    allowed = np.ones_like(weights["W_rec"], dtype=bool)
+    if not config.self_connections:
+        np.fill_diagonal(allowed, False)
+    if config.density < 1.0:  # a trained weight that exists is 1e-12 at least, never 0
+        allowed &= weights["W_rec"] != 0
+    return {
+        "W_rec": allowed,
+        "W_inp": np.ones_like(weights["W_inp"], dtype=bool),
+        "W_out": np.tile(dale_signs(config) >= 0, (weights["W_out"].shape[0], 1)),
     }
 
 

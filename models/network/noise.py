@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,3 +53,27 @@ class Noise:
                 "draw it for this network and these trials with Noise.draw",
             )
         return draws
+
+
+@dataclass(frozen=True)
+class RunNoise:
+    """The noise of one run.
+
+    Attributes
+    ----------
+    draws : bool or Noise
+        Whether there is any, drawn from the networks' own streams, or the draws to use.
+    level : float
+        Factor on all of it (annealing).
+    """
+
+    draws: bool | Noise = False
+    level: float = 1.0
+
+    @classmethod
+    def of(cls, noise: AnyNoise) -> RunNoise:
+        """Return what ``noise`` stands for: draws alone have their full level."""
+        return noise if isinstance(noise, RunNoise) else cls(noise)
+
+
+AnyNoise: TypeAlias = bool | Noise | RunNoise

@@ -5,30 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tasks_lib.errors import ParameterError
 
 from ..formulas.equations import Equation
+from .connectivity import Float, as_weights
 from .noise import Noise
-
-Float = NDArray[np.float64]
-
-
-def as_weights(field: str, value: ArrayLike, shape: tuple[int | None, ...]) -> Float:
-    """Return a float64 copy of ``value`` after checking its shape (None = any) and finiteness."""
-    array = np.array(value, dtype=np.float64)
-    agrees = array.ndim == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
-    )
-    if not agrees:
-        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
-        raise ParameterError(
-            f"{field}.shape", array.shape, f"should be {wanted}", "pass weights of one network"
-        )
-    if not np.isfinite(array).all():
-        raise ParameterError(field, "non-finite", "has NaN or infinite entries", "pass finite ones")
-    return array
 
 
 def initial_state(x_init: ArrayLike | None, x0: ArrayLike | None) -> ArrayLike | None:
@@ -170,6 +153,18 @@ class RNNNumpy:
         units = np.arange(self.N)
         result[:, units, units] += np.transpose(self.equation.leak(columns))
         return result[0] if single else result
+
+    def rhs_at(self, points: Float, u: ArrayLike) -> Float:
+        """Return F (P, N) at points that are rows (P, N), as all analyses hold them; see `rhs`."""
+        return self.rhs(points.T, u).T
+
+    def jacobian_at(self, points: Float, u: ArrayLike) -> Float:
+        """Return the Jacobians (P, N, N) at points that are rows (P, N); see `jacobian`."""
+        return self.jacobian(points.T, u)
+
+    def readout_at(self, points: Float) -> Float:
+        """Return the noise-free outputs (P, n_outputs) at points that are rows (P, N)."""
+        return self.readout(points.T).T
 
     def readout(self, x: ArrayLike) -> Float:
         """Return the noise-free outputs at states ``x`` (N, ...): (n_outputs, ...)."""

@@ -1,65 +1,48 @@
-"""One run of the networks of an `RNNTorch`: noise, dropout, trajectories, and gradients back."""
+"""One run of K networks: noise, dropout, trajectories, and gradients back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from tasks_lib.errors import ParameterError
 
 from ..engine import (
     Buffers,
     Cotangent,
-    RecurrentNoise,
     Simulation,
     SlicedSimulation,
     Statistic,
     Weights,
-    draw,
     simulate,
     simulate_sliced,
 )
-from .by_network import orthonormal_rows, products
-from .noise import Noise
+from ..formulas.equations import Equation
+from .connectivity import WEIGHTS
+from .dropout_mask import DropoutMask
+from .noise_draws import NoiseDraws, ReadoutNoise
 
-if TYPE_CHECKING:
-    from .rnn_torch import RNNTorch
 
-
-@dataclass(frozen=True)
-class ReadoutNoise:
-    """Noise that the readout adds to the rates.
-
-    Only what lies in the space that W_out reads reaches an output, so that only that is drawn: the
-    noise of the units is ``basis`` times ``draws``, basis orthonormal (a draw in all directions,
-    and its part in any subspace, are both standard normal).
+@dataclass(frozen=True, eq=False)
+class RunMemory:
+    """What memory a run uses.
 
     Attributes
     ----------
-    draws : Tensor (K, T, B, D)
-        Scaled.
-    basis : Tensor (K, N, D) or None
-        None: the draws are those of the units themselves, D = N.
+    buffers : Buffers, optional
+        Memory to use; the next run with it overwrites this one's.
+    trials_at_once : int, optional
+        Trials whose trajectories are in memory at a time, where those of all are too many:
+        none are then kept, and gradients run the trials again.
     """
 
-    draws: Tensor
-    basis: Tensor | None
-
-    def reaches(self, w_out: Tensor) -> Tensor:
-        """Return what reaches the outputs, (K, T, B, O)."""
-        read = w_out if self.basis is None else products(w_out, self.basis)
-        k, n_steps, n_trials, _ = self.draws.shape
-        onto = products(self.draws.flatten(1, 2), read.transpose(1, 2))
-        return onto.view(k, n_steps, n_trials, -1)
-
-    def gradient(self, on_outputs: Tensor) -> Tensor:
-        """Return what the noise adds to the gradient by W_out, (K, O, N)."""
-        part = products(on_outputs.flatten(1, 2).transpose(1, 2), self.draws.flatten(1, 2))
-        return part if self.basis is None else products(part, self.basis.transpose(1, 2))
+    buffers: Buffers | None = None
+    trials_at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,17 +56,13 @@ class Run:
     outputs : Tensor (K, T, B, O)
         With the noise of the readout.
     readout_noise : ReadoutNoise, optional
-    kept : Tensor (K, N), optional
-        Dropout's factor on what units send.
-    dead : bool
-        Whether it applies to other units too.
+    dropout : DropoutMask, optional
     """
 
     simulation: Simulation | SlicedSimulation
     outputs: Tensor
     readout_noise: ReadoutNoise | None
-    kept: Tensor | None
-    dead: bool
+    dropout: DropoutMask | None
 
     @property
     def states(self) -> Tensor:
@@ -114,13 +93,10 @@ class Run:
         return [self._with_readout(g, c) for g, c in zip(found, cotangents, strict=True)]
 
     def _with_readout(self, gradient: Weights, cotangent: Cotangent) -> Weights:
-        w_rec, w_out = gradient.W_rec, gradient.W_out
         if self.readout_noise is not None:
-            w_out = w_out + self.readout_noise.gradient(cotangent.outputs)
-        if self.kept is not None:
-            w_out = w_out * self.kept[:, None]
-            w_rec = w_rec * self.kept[:, None] if self.dead else w_rec
-        return replace(gradient, W_rec=w_rec, W_out=w_out)
+            more = self.readout_noise.gradient(cotangent.outputs)
+            gradient = replace(gradient, W_out=gradient.W_out + more)
+        return gradient if self.dropout is None else self.dropout.applied_to(gradient)
 
     def input_gradient(self, cotangent: Cotangent) -> Tensor:
         """Return the gradient by the inputs, (K, T, B, M)."""
@@ -129,72 +105,79 @@ class Run:
 
 @torch.no_grad()
 def run_networks(
-    rnn: RNNTorch,
-    u: Tensor,
-    noise: bool | Noise,
-    level: float,
-    kept: Tensor | None,
-    dead: bool,
+    equation: Equation,
+    weights: Weights,
+    inputs: Tensor,
+    noise: NoiseDraws,
+    dropout: DropoutMask | None,
     statistics: Sequence[Statistic],
-    buffers: Buffers | None,
-    trials_at_once: int | None,
+    memory: RunMemory,
 ) -> Run:
-    """Run the networks; see `RNNTorch.run`."""
-    k = rnn.n_networks
-    inputs = u.expand(k, *u.shape[-3:])
+    """Run K networks from their effective weights and inputs (K, T, B, M), linked to no graph."""
     n_steps, n_trials = inputs.shape[1:3]
-    weights = Weights(*(w.detach() for w in rnn.effective_weights()))
-    if kept is not None:
-        # What a unit sends passes through its column of W_rec and of W_out.
-        weights = replace(
-            weights,
-            W_out=weights.W_out * kept[:, None],
-            W_rec=weights.W_rec * kept[:, None] if dead else weights.W_rec,
-        )
-    number = rnn.n_simulations
-    scales = {part: [s * level for s in rnn.noise_scales(part)] for part in ("inp", "rec", "out")}
-
-    def given(part: str, n_channels: int) -> Tensor:
-        assert isinstance(noise, Noise)
-        draws = rnn.to_internal(noise.part(part, (n_channels, n_steps, n_trials)))
-        return torch.stack([draws * scale for scale in scales[part]])
-
-    def drawn(part: str, n_channels: int) -> Tensor:
-        like, shape = weights.W_rec, (n_steps, n_trials, n_channels)
-        draws = draw(shape, rnn.noise_keys, number, part, like)
-        # A network without noise has exactly none, as alone.
-        for own, scale in zip(draws, scales[part], strict=True):
-            own.mul_(scale) if scale else own.zero_()
-        return draws
-
-    make = given if isinstance(noise, Noise) else drawn
-    units = RecurrentNoise([0.0] * k, rnn.noise_keys, number)
-    readout = None
-    if noise:
-        if any(scales["inp"]):
-            inputs = inputs + make("inp", rnn.n_inputs)
-        if any(scales["rec"]):
-            if isinstance(noise, Noise):
-                units = replace(units, given=given("rec", rnn.n_units))
-            else:
-                units = replace(units, scales=scales["rec"])
-        if any(scales["out"]):
-            if isinstance(noise, Noise):
-                readout = ReadoutNoise(given("out", rnn.n_units), None)
-            else:
-                basis = orthonormal_rows(weights.W_out)
-                readout = ReadoutNoise(drawn("out", basis.shape[-1]), basis)
-        if not isinstance(noise, Noise):
-            rnn.n_simulations += 1
+    weights = Weights(*(w.detach() for w in weights))
+    if dropout is not None:
+        weights = dropout.applied_to(weights)
+    inputs = noise.on_inputs(inputs)
+    units = noise.of_units(n_steps, n_trials, weights.W_rec.shape[-1])
+    readout = noise.of_readout(n_steps, n_trials, weights.W_out)
     simulation: Simulation | SlicedSimulation
-    if trials_at_once is None or trials_at_once >= n_trials:
-        simulation = simulate(rnn.equation, weights, inputs, units, statistics, buffers=buffers)
+    if memory.trials_at_once is None or memory.trials_at_once >= n_trials:
+        simulation = simulate(equation, weights, inputs, units, statistics, buffers=memory.buffers)
     else:
         simulation = simulate_sliced(
-            rnn.equation, weights, inputs, units, statistics,
-            buffers=buffers, trials_at_once=trials_at_once,
+            equation, weights, inputs, units, statistics,
+            buffers=memory.buffers, trials_at_once=memory.trials_at_once,
         )  # fmt: skip
     outputs = simulation.outputs
     if readout is not None:
         outputs = outputs + readout.reaches(weights.W_out)
-    return Run(simulation, outputs, readout, kept, dead)
+    return Run(simulation, outputs, readout, dropout)
+
+
+def differentiable_run(
+    run: Callable[[Tensor], Run], weights: Weights, u: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return states and outputs of a run, linked to the graph of the weights and inputs.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the networks with these weights on inputs.
+    weights : Weights
+        Effective weights of K networks.
+    u : Tensor (T, B, M) or (K, T, B, M)
+    """
+    tracked = (*weights, u) if torch.is_grad_enabled() else ()
+    if not any(tensor.requires_grad for tensor in tracked):
+        found = run(u)
+        return found.states, found.outputs
+    states, outputs = _Node.apply(*weights, u, run)  # type: ignore[no-untyped-call]
+    return states, outputs
+
+
+class _Node(torch.autograd.Function):
+    """A run as one node of the graph, from the effective weights and the inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
+        *tensors, run_on = arguments
+        u = tensors[-1]
+        run: Run = run_on(u.detach())
+        ctx.run, ctx.shape = run, u.shape
+        # Saved so that torch notices where they change before the way back: the run shares them.
+        ctx.save_for_backward(*tensors)
+        # What leaves the node is not the run's own: a change in place would spoil the gradients.
+        return run.states.clone(), run.outputs.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        _ = ctx.saved_tensors
+        states, outputs = gradients
+        (found,) = ctx.run.effective_gradients([Cotangent(outputs.contiguous(), states)])
+        onto_inputs = None
+        if ctx.needs_input_grad[len(WEIGHTS)]:
+            onto = ctx.run.input_gradient(Cotangent(outputs.contiguous(), states))
+            onto_inputs = onto if len(ctx.shape) == 4 else onto.sum(dim=0)
+        return (*found, onto_inputs, None)

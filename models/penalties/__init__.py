@@ -7,10 +7,11 @@ outside this project; see `register` for short names of one's own.
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from ..engine import Statistic
-from . import activity, weights  # noqa: F401  (importing them registers their penalties)
 from .registry import (
     Penalty,
     PenaltyContext,
@@ -22,10 +23,16 @@ from .registry import (
     register,
     statistics,
 )
+from .term import PenaltyTerm
+
+# Importing the modules of this folder registers their penalties: a new one needs no other mention.
+for _module in sorted(module.name for module in iter_modules(__path__)):
+    import_module(f"{__name__}.{_module}")
 
 __all__ = [
     "Penalty",
     "PenaltyContext",
+    "PenaltyTerm",
     "Statistic",
     "check",
     "get",

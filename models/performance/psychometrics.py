@@ -49,7 +49,7 @@ class PsychometricFit:
 
 
 @dataclass(frozen=True, eq=False)
-class Psychometrics:
+class PsychometricCurves:
     """Choices on the grid of motion and colour coherence.
 
     Attributes
@@ -130,7 +130,7 @@ def get_psychometrics(
     n_repeats: int = 7,
     coherences: Sequence[float] | None = None,
     noise: bool = True,
-) -> Psychometrics:
+) -> PsychometricCurves:
     """Measure choices on the grid of coherences.
 
     Parameters
@@ -146,7 +146,7 @@ def get_psychometrics(
 
     Returns
     -------
-    Psychometrics
+    PsychometricCurves
         Choices are the sign of output 0 minus output 1, or of the only output, at the last step.
     """
     if not isinstance(task, CDDM):
@@ -182,7 +182,7 @@ def get_psychometrics(
     for i, context in enumerate(CONTEXTS):
         for which, points in marginal_choices(plus[i], i).items():
             fits[context, which] = fit_psychometric(values, points, n_repeats * len(values))
-    return Psychometrics(values, fraction_right, plus, error.reshape(shape), fits)
+    return PsychometricCurves(values, fraction_right, plus, error.reshape(shape), fits)
 
 
 def _checked(coherences: Sequence[float]) -> Float:

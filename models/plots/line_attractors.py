@@ -14,12 +14,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError
 
-from ..dynamics.line_attractors import LineAttractor
+from ..dynamics.line_attractors import ContextLineAttractor
 from .fixed_points import COLOURS, STYLE
 from .projection import Projection, principal_directions
 
 
-def plot_line_attractors(lines: Sequence[LineAttractor]) -> Figure:
+def plot_line_attractors(lines: Sequence[ContextLineAttractor]) -> Figure:
     """Plot lines in 3D, |F| along them, and the angle of what they select to each stimulus.
 
     3D: the choice axis and the two principal components of what is left after it. Filled points
@@ -60,7 +60,7 @@ def plot_line_attractors(lines: Sequence[LineAttractor]) -> Figure:
     return figure
 
 
-def _draw_space(space: Any, line: LineAttractor, frame: Projection, colour: str) -> None:
+def _draw_space(space: Any, line: ContextLineAttractor, frame: Projection, colour: str) -> None:
     x = frame(line.points)
     unstable = line.eigenvalues[:, 0].real > 0
     space.plot(*x, color=colour, lw=0.8)
@@ -83,7 +83,7 @@ def _style(
     speeds: Any,
     angles: Any,
     frame: Projection,
-    lines: Sequence[LineAttractor],
+    lines: Sequence[ContextLineAttractor],
 ) -> None:
     labels = [f"{name} (a.u.)" for name in frame.names]
     space.set_xlabel(labels[0], labelpad=-4)

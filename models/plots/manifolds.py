@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError, check_choice
 
 from ..fixed_points.point_set import FixedPointSet
-from ..manifolds import ContinuousAttractor
+from ..manifolds import SlowManifold
 from ..manifolds.attractor import rounding_floor, sign_changes
 from .fixed_points import COLOURS, STYLE
 from .projection import Projection
@@ -27,7 +27,7 @@ Float = NDArray[np.float64]
 
 
 def plot_manifolds(
-    manifolds: Mapping[str, Sequence[ContinuousAttractor]],
+    manifolds: Mapping[str, Sequence[SlowManifold]],
     projection: str = "2D",
     P: ArrayLike | Projection | None = None,
     points: Mapping[str, FixedPointSet] | None = None,
@@ -41,7 +41,7 @@ def plot_manifolds(
 
     Parameters
     ----------
-    manifolds : mapping of str to sequence of ContinuousAttractor
+    manifolds : mapping of str to sequence of SlowManifold
         By name of their input.
     projection : {"2D", "3D"}
         Number of axes.
@@ -94,7 +94,7 @@ def plot_manifolds(
     return figure
 
 
-def _shades(colour: str, manifold: ContinuousAttractor, n: int) -> NDArray[np.float64]:
+def _shades(colour: str, manifold: SlowManifold, n: int) -> NDArray[np.float64]:
     """Return colours (n, 4) from light to full; a ring's come back to light."""
     full = np.array(to_rgb(colour))
     shades = LinearSegmentedColormap.from_list("along", [tuple(0.65 + 0.35 * full), tuple(full)])
@@ -111,7 +111,7 @@ def _segments(states: Float, closed: bool) -> Float:
     return segments if closed else segments[:-1]
 
 
-def _draw_manifold(ax: Any, manifold: ContinuousAttractor, frame: Projection, colour: str) -> None:
+def _draw_manifold(ax: Any, manifold: SlowManifold, frame: Projection, colour: str) -> None:
     states = frame(manifold.points.T).T
     if manifold.dimension > 1:
         order = manifold.positions[:, 0].argsort()
@@ -135,7 +135,7 @@ def _draw_points(ax: Any, found: FixedPointSet, frame: Projection, colour: str) 
         )  # fmt: skip
 
 
-def _draw_drift(ax: Any, manifold: ContinuousAttractor, colour: str) -> None:
+def _draw_drift(ax: Any, manifold: SlowManifold, colour: str) -> None:
     if manifold.dimension > 1:
         order = manifold.positions[:, 0].argsort()
         shades = _shades(colour, manifold, len(order))
@@ -180,7 +180,7 @@ def _style_space(ax: Any, drawn: Float, axes: Sequence[str]) -> None:
         ax.spines[["top", "right"]].set_visible(False)
 
 
-def _style_drift(ax: Any, manifolds: Sequence[ContinuousAttractor]) -> None:
+def _style_drift(ax: Any, manifolds: Sequence[SlowManifold]) -> None:
     ax.axhline(0.0, color="0.6", lw=0.6, zorder=0)
     curves = [m for m in manifolds if m.dimension == 1]
     shown = [m.drift for m in curves] if curves else [m.speed for m in manifolds]
@@ -198,7 +198,7 @@ def _style_drift(ax: Any, manifolds: Sequence[ContinuousAttractor]) -> None:
 
 
 def _legend(
-    figure: Figure, manifolds: Mapping[str, Sequence[ContinuousAttractor]], has_points: bool
+    figure: Figure, manifolds: Mapping[str, Sequence[SlowManifold]], has_points: bool
 ) -> None:
     handles = []
     for k, (name, found) in enumerate(manifolds.items()):

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from tasks_lib.cddm import CONTEXTS
 
-from ..performance.psychometrics import Psychometrics, marginal_choices
+from ..performance.psychometrics import PsychometricCurves, marginal_choices
 from .style import FONT_SIZE, style_axes
 
 
-def plot_psychometrics(result: Psychometrics) -> Figure:
+def plot_psychometrics(result: PsychometricCurves) -> Figure:
     """Plot the grid of right choices and the curves, a row for each context.
 
     White cells have no right choice. Curves are the fits; where there is none, a dotted line joins

@@ -254,10 +254,7 @@ def _divided(
     inputs, targets, _ = own.get_batch()
     _, n_steps, n_trials = inputs.shape
     # What takes most: the noise and penalties of all of them.
-    penalties = {
-        name: {**spec, "weight": max(spec["weight"])}
-        for name, spec in joint_penalties(trainings).items()
-    }
+    penalties = {term.name: term.largest for term in joint_penalties(trainings)}
     size = TrainingSize(
         network=max(nets, key=lambda config: config.sigma_rec),
         training=replace(trainings[0], penalties=penalties),

@@ -3,131 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import exp
 from typing import Any
 
-from tasks_lib.errors import (
-    MAX_COUNT,
-    ParameterError,
-    check_bool,
-    check_choice,
-    check_float,
-    check_int,
-)
+from tasks_lib.errors import ParameterError, check_float
 
 from .. import penalties as penalty_registry
-from ..network.config import assign
+from ..parameters import (
+    assign,
+    check_parameters,
+    choice,
+    documented,
+    flag,
+    mapping,
+    number,
+    whole,
+)
 
 DROPOUT_KINDS = ("mute", "dead")
 DROPOUT_SAMPLINGS = ("uniform", "participation", "output_weights")
 
 
+@documented
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Parameters of a training.
+    """Parameters of a training."""
 
-    Attributes
-    ----------
-    max_iter : int
-        Number of optimiser steps.
-    lr : float, optional
-        Learning rate of Adam; by default 1e-3 (100 / N)^(1/3).
-    weight_decay : float
-        Weight decay of Adam (added to the gradient).
-    max_grad_norm : float
-        The gradient of each network is scaled down to this norm.
-    same_batch : bool
-        Train on one fixed batch, or draw a fresh one each iteration.
-    task_safe_gradients : bool
-        Remove from the penalties' gradient its component against the task's gradient.
-    monitor : bool
-        Record the norm of the gradient of each term of the loss; its loss always is.
-    anneal_noise : bool
-        Raise the noise level along a sigmoid of the iteration, 1 / (1 + exp(-(i - M/3) / (M/12))).
-    dropout_rate : float
-        Mean fraction of units that are dropped at each iteration, in [0, 1); 0 for none.
-    dropout_kind : {"mute", "dead"}
-        What a dropped unit loses: its readout, or all that it sends (`models.training.dropout`).
-    dropout_sampling : {"uniform", "participation", "output_weights"}
-        Which units are dropped: any, rather those that are active, or rather those that are read.
-    dropout_beta : float
-        How strongly they are preferred.
-    dropout_rescale : bool
-        Whether the units that stay make up for the others, so that receivers get on average what
-        they do without dropout.
-    participation_rate : float
-        Share of the newest iteration in the running mean of participation, in (0, 1].
-    participation_quantile : float
-        Quantile of |r| over time and trials that counts as a unit's activity.
-    validation_interval : int
-        Every so many iterations the noise-free pooled R^2 on trials of another seed is taken, and
-        the weights with the best one are kept; 0 for never.
-    patience : int
-        Stop after so many such scores in a row without a better one; 0 for never.
-    stop_score : float, optional
-        Stop as soon as the score reaches this.
-    penalties : dict
-        Penalty name -> {"weight": lambda, "args": {...}}.
-    """
-
-    max_iter: int = 3000
-    lr: float | None = None
-    weight_decay: float = 1e-6
-    max_grad_norm: float = 50.0
-    same_batch: bool = True
-    task_safe_gradients: bool = False
-    monitor: bool = False
-    anneal_noise: bool = False
-    dropout_rate: float = 0.0
-    dropout_kind: str = "mute"
-    dropout_sampling: str = "uniform"
-    dropout_beta: float = 1.0
-    dropout_rescale: bool = True
-    participation_rate: float = 0.5
-    participation_quantile: float = 0.9
-    validation_interval: int = 0
-    patience: int = 0
-    stop_score: float | None = None
-    penalties: dict[str, dict[str, Any]] = field(default_factory=dict)
+    max_iter: int = whole(3000, "optimiser steps", minimum=1)
+    lr: float | None = number(
+        None,
+        "learning rate of Adam; null: 1e-3 (100 / N)^(1/3)",
+        exclusive_minimum=0.0,
+        nullable=True,
+    )
+    weight_decay: float = number(1e-6, "added to the gradient", minimum=0.0)
+    max_grad_norm: float = number(
+        50.0, "each network's gradient is scaled down to this norm", exclusive_minimum=0.0
+    )
+    same_batch: bool = flag(True, "one fixed batch, or a fresh one each iteration")
+    task_safe_gradients: bool = flag(
+        False,
+        "penalties never against the task's gradient",
+        details="What the penalties' gradient has against the task's is removed.",
+    )
+    monitor: bool = flag(
+        False,
+        "whether the gradient of each term of the loss is recorded",
+        details="That is its norm; the loss of each term always is.",
+    )
+    anneal_noise: bool = flag(
+        False,
+        "noise level rises along a sigmoid of the iteration",
+        details="1 / (1 + exp(-(i - M/3) / (M/12))) at iteration i of M.",
+    )
+    dropout_rate: float = number(
+        0.0,
+        "mean fraction of units dropped at each iteration",
+        minimum=0.0,
+        exclusive_maximum=1.0,
+    )
+    dropout_kind: str = choice(
+        "mute",
+        DROPOUT_KINDS,
+        "not read, or sending nothing at all",
+        details="What a dropped unit loses (`models.training.dropout`).",
+    )
+    dropout_sampling: str = choice(
+        "uniform",
+        DROPOUT_SAMPLINGS,
+        "which units",
+        details="Any, rather those that are active, or rather those that are read.",
+    )
+    dropout_beta: float = number(1.0, "how strongly those units are preferred", minimum=0.0)
+    dropout_rescale: bool = flag(
+        True,
+        "whether the units that stay make up for the others",
+        details="Receivers then get on average what they do without dropout.",
+    )
+    participation_rate: float = number(
+        0.5,
+        "share of the newest iteration in the mean participation",
+        maximum=1.0,
+        exclusive_minimum=0.0,
+    )
+    participation_quantile: float = number(
+        0.9,
+        "quantile of |r| that counts as a unit's activity",
+        minimum=0.0,
+        maximum=1.0,
+        details="Over time and trials.",
+    )
+    validation_interval: int = whole(
+        0,
+        "iterations between validation scores; 0: none",
+        minimum=0,
+        details="The score is the noise-free pooled R^2 on trials of another seed; the weights "
+        "with the best one are kept.",
+    )
+    patience: int = whole(0, "scores without a better one until it stops; 0: never", minimum=0)
+    stop_score: float | None = number(
+        None, "noise-free pooled R^2 at which it stops", maximum=1.0, nullable=True
+    )
+    penalties: dict[str, dict[str, Any]] = mapping(
+        "penalties added to the loss", details='Name -> {"weight": lambda, "args": {...}}.'
+    )
 
     def __post_init__(self) -> None:
         """Check and normalise every field."""
-        score = self.stop_score
-        assign(
-            self,
-            max_iter=check_int("max_iter", self.max_iter, 1, MAX_COUNT),
-            lr=None if self.lr is None else check_float("lr", self.lr, exclusive_minimum=0.0),
-            weight_decay=check_float("weight_decay", self.weight_decay, minimum=0.0),
-            max_grad_norm=check_float("max_grad_norm", self.max_grad_norm, exclusive_minimum=0.0),
-            same_batch=check_bool("same_batch", self.same_batch),
-            task_safe_gradients=check_bool("task_safe_gradients", self.task_safe_gradients),
-            monitor=check_bool("monitor", self.monitor),
-            anneal_noise=check_bool("anneal_noise", self.anneal_noise),
-            dropout_rate=check_float("dropout_rate", self.dropout_rate, 0.0),
-            dropout_kind=check_choice("dropout_kind", self.dropout_kind, DROPOUT_KINDS),
-            dropout_sampling=check_choice(
-                "dropout_sampling", self.dropout_sampling, DROPOUT_SAMPLINGS
-            ),
-            dropout_beta=check_float("dropout_beta", self.dropout_beta, minimum=0.0),
-            dropout_rescale=check_bool("dropout_rescale", self.dropout_rescale),
-            participation_rate=check_float(
-                "participation_rate", self.participation_rate, maximum=1.0, exclusive_minimum=0.0
-            ),
-            participation_quantile=check_float(
-                "participation_quantile", self.participation_quantile, 0.0, 1.0
-            ),
-            validation_interval=check_int(
-                "validation_interval", self.validation_interval, 0, MAX_COUNT
-            ),
-            patience=check_int("patience", self.patience, 0, MAX_COUNT),
-            stop_score=None if score is None else check_float("stop_score", score, maximum=1.0),
-            penalties=_checked_penalties(self.penalties),
-        )
-        if self.dropout_rate >= 1.0:
-            raise ParameterError(
-                "dropout_rate", self.dropout_rate, "leaves no unit", "give less than 1"
-            )
+        check_parameters(self)
+        assign(self, penalties=_checked_penalties(self.penalties))
         for name, off in (("patience", 0), ("stop_score", None)):
             if getattr(self, name) != off and not self.validation_interval:
                 raise ParameterError(

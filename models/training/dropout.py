@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..network.connectivity import stream
+from ..network.dropout_mask import DropoutMask
 from ..network.rnn_torch import RNNTorch
 from .config import TrainingConfig
 
@@ -56,11 +57,6 @@ class UnitDropout:
         )
 
     @property
-    def is_dead(self) -> bool:
-        """Whether dropped units send nothing at all."""
-        return self.config.dropout_kind == "dead"
-
-    @property
     def observes(self) -> bool:
         """Whether it follows what units do."""
         return self.config.dropout_sampling == "participation"
@@ -81,14 +77,15 @@ class UnitDropout:
         return (self.config.dropout_rate * self.rnn.n_units * share).clamp(max=MAX_PROBABILITY)
 
     @torch.no_grad()
-    def draw(self) -> Tensor:
-        """Return the factor on what each unit sends in this iteration, (K, N): 0 if dropped."""
+    def draw(self) -> DropoutMask:
+        """Return which units are dropped in this iteration."""
         stay = 1.0 - self.probabilities()
         # A network that diverged has no probabilities; it draws nothing that counts.
         stay = torch.nan_to_num(stay, nan=1.0)
         rows = zip(stay, self.generators, strict=True)
         kept = torch.stack([torch.bernoulli(row, generator=g) for row, g in rows])
-        return kept / stay if self.config.dropout_rescale else kept
+        factor = kept / stay if self.config.dropout_rescale else kept
+        return DropoutMask(factor, dead=self.config.dropout_kind == "dead")
 
     @torch.no_grad()
     def observe(self, states: Tensor) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from tasks_lib.errors import ParameterError
-
-from .. import penalties as penalty_registry
-from ..engine import Buffers, Cotangent, Statistic, Weights, stacked
+from ..engine import Cotangent, Statistic, Weights
 from ..network.by_network import inner, means
+from ..network.dropout_mask import DropoutMask
+from ..network.noise import AnyNoise, RunNoise
 from ..network.rnn_torch import RNNTorch
-from ..network.run import Run
+from ..network.run import Run, RunMemory
+from ..penalties import PenaltyContext, PenaltyTerm
+from .pulled import Pulled, added, collected, remove_conflict
+from .trajectories import NotKept, refuse_trajectories
 
 TASK = "task"
 
@@ -73,16 +75,13 @@ class Descent:
 
 @dataclass(frozen=True)
 class _Term:
-    name: str
-    function: Callable[..., Tensor]
-    args: dict[str, Any]
-    weights: Tensor  # (K,)
-    statistics: tuple[Statistic, ...]
+    penalty: PenaltyTerm
+    weights: Tensor  # (K,), in the networks' precision
     belongs: tuple[bool, ...]  # (K,): whether it is a term of this network
 
-
-# What arrives at the outputs, states, statistics and each block of weights of one network.
-_Pulled = Sequence[Tensor | None]
+    @property
+    def name(self) -> str:
+        return self.penalty.name
 
 
 class LossFunction:
@@ -93,27 +92,21 @@ class LossFunction:
     rnn : RNNTorch
     mask : Tensor
         Indices of the steps that count.
-    penalties : dict
-        Penalty name -> {"weight": lambda, "args": {...}}; lambda one number, or one for each
-        network.
+    penalties : sequence of PenaltyTerm
+        With one weight for all networks, or one for each.
     """
 
-    def __init__(self, rnn: RNNTorch, mask: Tensor, penalties: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, rnn: RNNTorch, mask: Tensor, penalties: Sequence[PenaltyTerm]) -> None:
         self.rnn = rnn
         self.mask = mask
         self.terms = [
-            _Term(
-                name,
-                penalty_registry.get(name),
-                spec["args"],
-                weights,
-                penalty_registry.statistics(name, spec["args"]),
-                tuple((weights != 0).tolist()),
-            )
-            for name, spec in penalties.items()
-            if (weights := self._per_network(spec["weight"])).any()
+            _Term(penalty, weights, tuple((weights != 0).tolist()))
+            for penalty in penalties
+            if (weights := self._per_network(penalty.weights)).any()
         ]
-        self.statistics = tuple(dict.fromkeys(s for term in self.terms for s in term.statistics))
+        self.statistics = tuple(
+            dict.fromkeys(s for term in self.terms for s in term.penalty.statistics)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,14 +117,14 @@ class LossFunction:
         """Return the names of the terms of one network, those without weight left out."""
         return (TASK, *(term.name for term in self.terms if term.belongs[index]))
 
-    def _per_network(self, weight: float | Sequence[float]) -> Tensor:
-        values = torch.as_tensor(weight, dtype=self.rnn.dtype, device=self.rnn.device)
+    def _per_network(self, weights: Sequence[float]) -> Tensor:
+        values = torch.as_tensor(weights, dtype=self.rnn.dtype, device=self.rnn.device)
         return values.expand(self.rnn.n_networks)
 
-    def __call__(self, u: Tensor, t: Tensor, noise: bool, level: float = 1.0) -> Losses:
+    def __call__(self, u: Tensor, t: Tensor, noise: AnyNoise) -> Losses:
         """Return the losses on inputs u (..., T, B, n_inputs) and targets t (..., n_outputs)."""
         rnn = self.rnn
-        states, outputs = rnn.simulate(u, noise, level)
+        states, outputs = rnn.simulate(u, noise)
         error = (outputs - t)[:, self.mask]
         by_trial = error.square().mean(dim=(1, 3))
         task_loss = means(error.square())
@@ -145,7 +138,7 @@ class LossFunction:
             context = self._context(
                 states[i], outputs[i], inputs[i], targets[i], Weights(*(w[i] for w in weights))
             )
-            terms = [term.weights[i] * term.function(context, **term.args) for term in own]
+            terms = [term.weights[i] * term.penalty(context) for term in own]
             rows[i] = torch.stack(terms).sum()
         return Losses(task_loss, torch.stack(rows), by_trial)
 
@@ -155,18 +148,20 @@ class LossFunction:
         u: Tensor,
         t: Tensor,
         level: float = 1.0,
-        kept: Tensor | None = None,
-        dead: bool = False,
+        dropout: DropoutMask | None = None,
         task_safe: bool = False,
         with_norms: bool = False,
-        buffers: Buffers | None = None,
-        trials_at_once: int | None = None,
+        memory: RunMemory | None = None,
     ) -> Descent:
         """Return the losses, with noise, and their gradients, in one run forward and one back.
 
         Parameters
         ----------
-        u, t, level, kept, dead, buffers, trials_at_once
+        u, t : Tensor
+            Inputs (..., T, B, n_inputs) and targets (..., T, B, n_outputs).
+        level : float
+            Factor on the noise (annealing).
+        dropout, memory
             As of `RNNTorch.run`.
         task_safe : bool
             Remove from the penalties' gradient its component against the task's.
@@ -175,9 +170,9 @@ class LossFunction:
             propagated by itself.
         """
         # What dead units send is silent to the penalties too, which the statistics do not know.
-        silenced = kept if dead else None
+        silenced = dropout.factor if dropout is not None and dropout.dead else None
         asked = self.statistics if silenced is None else ()
-        run = self.rnn.run(u, True, level, kept, dead, asked, buffers, trials_at_once)
+        run = self.rnn.run(u, RunNoise(True, level), dropout, asked, memory)
         outputs = run.outputs
         error = (outputs - t)[:, self.mask]
         losses = {TASK: means(error.square())}
@@ -192,7 +187,7 @@ class LossFunction:
         active = [c for c, _ in groups if c is not None]
         if not (with_norms or (groups and task_safe)):
             # One adjoint for all.
-            found = run.effective_gradients([_added(task, *active)])
+            found = run.effective_gradients([added(task, *active)])
             gradient = self._raw(found[0], *(by_weights for _, by_weights in groups))
             return Descent(total, losses, gradient, {}, run)
         found = run.effective_gradients([task, *active])
@@ -246,7 +241,7 @@ class LossFunction:
         def apart(own: Tensor) -> Tensor:
             return own.detach().clone() if k > 1 else own.detach()
 
-        pulled: list[list[_Pulled]] = [[] for _ in groups]  # of each group, of each network
+        pulled: list[list[Pulled]] = [[] for _ in groups]  # of each group, of each network
         for i in range(k):
             # Of several networks all but the states, which begin on a cache line, are put into
             # memory of their own: BLAS rounds by where an array lies.
@@ -264,7 +259,9 @@ class LossFunction:
                     dict(zip(asked, statistics.unbind(0), strict=True)),
                 )  # fmt: skip
                 if run.is_sliced:
-                    context = replace(context, states=cast(Tensor, NotKept()), rates_of=_refuse)
+                    context = replace(
+                        context, states=cast(Tensor, NotKept()), rates_of=refuse_trajectories
+                    )
                 for group, received in zip(groups, pulled, strict=True):
                     total = self._add_terms(context, group, i, losses)
                     # A penalty may depend on any of the leaves, or on none: it is a constant then.
@@ -274,11 +271,11 @@ class LossFunction:
                         if total is not None and total.requires_grad
                         else (None,) * len(leaves)
                     )
-        return [_collected(received, run.outputs, weights) for received in pulled]
+        return [collected(received, run.outputs, weights) for received in pulled]
 
     @staticmethod
     def _add_terms(
-        context: penalty_registry.PenaltyContext,
+        context: PenaltyContext,
         group: Sequence[_Term],
         network: int,
         losses: dict[str, Tensor],
@@ -287,7 +284,7 @@ class LossFunction:
         total = None
         for term in group:
             if term.belongs[network]:
-                value = term.function(context, **term.args)
+                value = term.penalty(context)
                 losses[term.name][network] = value.detach()
                 scaled = term.weights[network] * value
                 total = scaled if total is None else total + scaled
@@ -302,7 +299,7 @@ class LossFunction:
         weights: Weights,
         alive: Tensor | None = None,
         statistics: dict[Statistic, Tensor] | None = None,
-    ) -> penalty_registry.PenaltyContext:
+    ) -> PenaltyContext:
         """Return one network as penalties see it; arrays in the internal layout (T, B, ...)."""
         rnn = self.rnn
         x = states.movedim(-1, 0)
@@ -312,7 +309,7 @@ class LossFunction:
             r: Tensor = rnn.equation.rates(x)
             return r if heard is None else r * heard
 
-        return penalty_registry.PenaltyContext(
+        return PenaltyContext(
             states=x if heard is None else x * heard,
             rates_of=rates,
             outputs=outputs.movedim(-1, 0),
@@ -329,71 +326,3 @@ class LossFunction:
             mask=self.mask,
             statistics=statistics or {},
         )
-
-
-class NotKept:
-    """Trajectories that were too many to keep: whoever looks at them is told so."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Refuse."""
-        raise _refusal()
-
-    @classmethod
-    def __torch_function__(cls, *call: Any) -> Any:
-        """Refuse."""
-        raise _refusal()
-
-
-def _refuse() -> Tensor:
-    raise _refusal()
-
-
-def _refusal() -> ParameterError:
-    return ParameterError(
-        "penalties",
-        "states or rates",
-        "were not kept, and a penalty asks for them that named its statistics alone",
-        "register it without `needs`",
-    )
-
-
-def _collected(
-    received: Sequence[_Pulled], outputs: Tensor, weights: Weights
-) -> tuple[Cotangent | None, Weights]:
-    """Return what K networks received at outputs, states, statistics, and their weights."""
-    on_outputs, on_states, on_statistics, *by_weights = map(stacked, zip(*received, strict=True))
-    cotangent = None
-    if not (on_outputs is None and on_states is None and on_statistics is None):
-        cotangent = Cotangent(
-            torch.zeros_like(outputs) if on_outputs is None else on_outputs,
-            on_states,
-            None if on_statistics is None else on_statistics.transpose(0, 1),
-        )
-    blocks = zip(by_weights, weights, strict=True)
-    return cotangent, Weights(*(torch.zeros_like(w) if g is None else g for g, w in blocks))
-
-
-def _added(first: Cotangent, *others: Cotangent) -> Cotangent:
-    """Return what arrives from a sum of losses."""
-    outputs, states, statistics = first.outputs, first.states, first.statistics
-    for other in others:
-        outputs = outputs + other.outputs
-        if other.states is not None:
-            states = other.states if states is None else states + other.states
-        if other.statistics is not None:
-            more = other.statistics
-            statistics = more if statistics is None else statistics + more
-    return Cotangent(outputs, states, statistics)
-
-
-def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[Tensor]:
-    """Project out of the penalties' gradient its component against the task's gradient.
-
-    Where their inner product <p, g>, over all blocks of one network, is negative, p becomes
-    p - g <p, g> / <g, g>; elsewhere it stays. The first axis of each block is the network.
-    """
-    product = inner(wrt_penalty, wrt_task)
-    square = inner(wrt_task, wrt_task)
-    share = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
-    pairs = zip(wrt_penalty, wrt_task, strict=True)
-    return [p - share.view(-1, *[1] * (p.ndim - 1)) * g for p, g in pairs]

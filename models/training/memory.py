@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import torch
 
 from tasks_lib.errors import ParameterError
 
-from .. import penalties as penalty_registry
-from ..engine import default_back_end
+from ..engine import NetworkKind, choose_back_end
+from ..machine.memory import SHARE, free_bytes, gib, more_memory
 from ..network.config import WEIGHT_ARRAYS, NetworkConfig
+from ..penalties import PenaltyTerm
 from .config import TrainingConfig
 
-# Of the memory that is free, what a training may be planned for: estimates are not exact, and
-# allocators keep more than is asked of them.
-SHARE = 0.8
-# Arrays (K, T, B, N) that each back end holds at its peak: with states, arguments of form s are
-# counted apart. Plain torch draws noise from words of 64 bits and keeps every intermediate.
-_ARRAYS = {"compiled": 1.0, "fused": 1.0, "plain": 5.0}
-_NOISE_ARRAYS = {"compiled": 0.0, "fused": 0.0, "plain": 8.0}
 # Arrays (T, B, N) of one network that a penalty's own graph holds at its peak.
 _GRAPH_ARRAYS = 6.0
 
 
-def bound_to_trajectories(penalties: Collection[str], training: TrainingConfig) -> list[str]:
+def bound_to_trajectories(penalties: Sequence[PenaltyTerm], training: TrainingConfig) -> list[str]:
     """Return what in a training needs all trajectories at a time, by name."""
-    named = [
-        f"the penalty {name}" for name in penalties if penalty_registry.needs_trajectories(name)
-    ]
+    named = [f"the penalty {term.name}" for term in penalties if term.needs_trajectories]
     if training.dropout_rate and training.dropout_sampling == "participation":
         named.append("dropout by participation")
     if penalties and training.dropout_rate and training.dropout_kind == "dead":
@@ -62,8 +52,8 @@ class TrainingSize:
     dtype: torch.dtype
 
     @property
-    def _penalties(self) -> dict[str, dict[str, object]]:
-        return {k: p for k, p in self.training.penalties.items() if p["weight"] > 0}
+    def _penalties(self) -> list[PenaltyTerm]:
+        return [term for term in PenaltyTerm.of(self.training.penalties) if term.is_used]
 
     @property
     def bound_to_trajectories(self) -> list[str]:
@@ -80,19 +70,16 @@ class TrainingSize:
             Trials whose trajectories are held; all by default.
         """
         n, size = self.network.n_units, self.dtype.itemsize
-        back_end = default_back_end(self.device, n, self.dtype)
+        equation = self.network.equation
+        back_end = choose_back_end(NetworkKind(equation, n, self.dtype, self.device))
         terms = self._penalties
         n_adjoints = 1
         if terms and (self.training.task_safe_gradients or self.training.monitor):
             n_adjoints = 1 + (len(terms) if self.training.monitor else 1)
-        arrays = _ARRAYS[back_end] + (self.network.equation_type == "s")
-        if self.network.sigma_rec:
-            arrays += _NOISE_ARRAYS[back_end]
-        if back_end != "compiled":
-            arrays += 2.0 * n_adjoints  # their adjoints are kept, for products over all steps
+        arrays = back_end.arrays_held(equation, n_adjoints)
         graph = 0.0
-        has_statistics = any(penalty_registry.statistics(k, p["args"]) for k, p in terms.items())  # type: ignore[arg-type]
-        if self.bound_to_trajectories or (has_statistics and back_end != "compiled"):
+        has_statistics = any(term.statistics for term in terms)
+        if self.bound_to_trajectories or (has_statistics and not back_end.takes_statistics):
             arrays += n_adjoints
             graph = _GRAPH_ARRAYS
         trials = min(trials_at_once or self.n_trials, self.n_trials)
@@ -106,38 +93,6 @@ class TrainingSize:
         of_weights = copies * n * (n + self.n_inputs + self.n_outputs + 2)
         each = arrays * of_units + of_channels + of_weights
         return int(size * (n_networks * each + graph * of_units))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on a device, and allowed to this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    free = int(psutil.virtual_memory().available)
-    return min([free, *_allowed_by_control_group()])
-
-
-def _allowed_by_control_group(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
-    """Return what is left of the limits that a scheduler or a container sets, if any."""
-    left = []
-    try:
-        own = Path("/proc/self/cgroup").read_text().strip().rsplit("::", 1)[-1].lstrip("/")
-        folder = root / own
-        for group in (folder, *folder.parents):
-            if not group.is_relative_to(root):
-                break
-            limit = group / "memory.max"
-            if limit.exists() and (text := limit.read_text().strip()) != "max":
-                used = int((group / "memory.current").read_text()) - _reclaimable(group)
-                left.append(max(int(text) - used, 0))
-    except (OSError, ValueError):
-        pass  # no control groups of the second version here
-    return left
-
-
-def _reclaimable(group: Path) -> int:
-    """Return what counts as used and is given up when it is needed: cached files."""
-    rows = (line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return sum(int(n) for name, n in rows if name in ("inactive_file", "slab_reclaimable"))
 
 
 @dataclass(frozen=True)
@@ -181,7 +136,7 @@ def plan_memory(size: TrainingSize, n_networks: int, free: int | None = None) ->
         "n_units",
         size.network.n_units,
         f"one network on batches of {size.n_trials} trials of {size.n_steps} steps takes about "
-        f"{_gib(one)}, and {_gib(allowed)} of what is free may be used",
+        f"{gib(one)}, and {gib(allowed)} of what is free may be used",
         _remedy(size, bound, allowed),
     )
 
@@ -193,9 +148,5 @@ def _remedy(size: TrainingSize, bound: Sequence[str], allowed: float) -> str:
             f"leave out {' and '.join(bound)}, which need all trajectories at a time, or give "
             f"batches of at most {trials} trials"
         )
-    needed = size.bytes_needed(1, 1 if not bound else None) / SHARE
-    return f"use fewer units, or a machine with {_gib(needed)} free"
-
-
-def _gib(n_bytes: float) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB"
+    needed = size.bytes_needed(1, 1 if not bound else None)
+    return more_memory(needed)

@@ -17,27 +17,26 @@ from tasks_lib import Task
 from tasks_lib.errors import ParameterError
 
 from ..engine import Buffers, torch_on_one
-from ..machine.atomic_file import write_atomically
 from ..network.batch import one_for_each
-from ..network.by_network import inner
 from ..network.rnn_torch import RNNTorch
-from ..performance.scores import r2_pooled
-from .adam import Adam
-from .batches import Batch, Batches
+from ..network.run import RunMemory
+from .batches import Batches
 from .checkpoints import CHECKPOINT_SECONDS, CheckpointFolder, KeptState, Schedule, TrainingStopped
 from .config import TrainingConfig
-from .dropout import UnitDropout
 from .early_stopping import BestWeights
 from .losses import LossFunction
 from .memory import bound_to_trajectories
 from .record import TrainedNetwork, TrainingRecord
-from .state import TrainingState, training_identity
+from .resumable import ResumableTraining
+from .scorer import Scorer
+from .state import training_identity
+from .stepper import Stepper
 from .sweep import joint_penalties
 
 Progress = Callable[[int, int, float], None]  # iteration, of how many, mean loss
 
 
-class Trainer:
+class Trainer(ResumableTraining):
     """Trains the networks of an `RNNTorch` on a task.
 
     Parameters
@@ -73,13 +72,12 @@ class Trainer:
         trials_at_once: int | None = None,
     ) -> None:
         self.rnn = rnn
-        self.trials_at_once = trials_at_once
         self.configs = one_for_each(
             "config", TrainingConfig() if config is None else config, rnn.n_networks
         )
         penalties = joint_penalties(self.configs)
         self.config = self.configs[0]
-        used = [name for name, spec in penalties.items() if any(spec["weight"])]
+        used = [term for term in penalties if term.is_used]
         bound = bound_to_trajectories(used, self.config)
         if trials_at_once is not None and bound:
             raise ParameterError(
@@ -91,25 +89,16 @@ class Trainer:
         self.batches = Batches(rnn, task, self.config.same_batch)
         rnn.enforce_constraints()
         self.identity = training_identity(rnn, self.batches.tasks, self.configs, trials_at_once)
-        self.params = dict(rnn.named_parameters())
-        self.optimizer = Adam(
-            list(self.params.values()),
-            [c.learning_rate(rnn.n_units) for c in self.configs],
-            [c.weight_decay for c in self.configs],
-        )
-        self._largest_norm = torch.tensor(
-            [c.max_grad_norm for c in self.configs], dtype=rnn.dtype, device=rnn.device
-        )
         mask = torch.as_tensor(self.batches.mask, device=rnn.device)
         self.losses = LossFunction(rnn, mask, penalties)
-        self.dropout = UnitDropout(rnn, self.config) if self.config.dropout_rate else None
-        self.best = BestWeights(list(self.params.values()), self.config)
+        memory = RunMemory(Buffers(), trials_at_once)
+        self.steps = Stepper(rnn, self.losses, self.configs, memory)
+        self.scorer = Scorer(rnn, self.batches, memory)
+        self.best = BestWeights(list(self.steps.params.values()), self.config)
         self.record = TrainingRecord(rnn.n_networks, self._curves())
         self.seconds = 0.0
-        self._buffers = Buffers()
-        self._validation = self._checked_validation() if self.config.validation_interval else None
-        # The weights of the last finite loss, to which a diverged network returns.
-        self._previous = [p.detach().clone() for p in self.params.values()]
+        interval = self.config.validation_interval
+        self._validation = self.scorer.validation(interval) if interval else None
 
     def _curves(self) -> list[str]:
         """Return the names of what is recorded of every iteration beside the loss."""
@@ -117,11 +106,6 @@ class Trainer:
         monitored = [f"gradient.{name}" for name in names] if self.config.monitor else []
         # With the task alone its loss is the loss.
         return [f"loss.{name}" for name in names if len(names) > 1] + monitored
-
-    @property
-    def iteration(self) -> int:
-        """Optimiser steps done."""
-        return self.record.iteration
 
     # Single steps ------------------------------------------------------------------------------
 
@@ -229,96 +213,6 @@ class Trainer:
         else:
             kept.iteration = self.iteration
 
-    # State -------------------------------------------------------------------------------------
-
-    def save_state(self, path: str | Path) -> None:
-        """Write all that the training needs to go on elsewhere, on a CPU the same to the bit.
-
-        What a task draws must come from its own ``rng``. A file of that name is replaced only by a
-        whole one.
-        """
-        write_atomically(path, self._state().write)
-
-    def state_bytes(self) -> bytes:
-        """Return what `save_state` writes."""
-        return self._state().to_bytes()
-
-    def _state(self) -> TrainingState:
-        arrays = {**self.record.arrays(), **self.best.arrays()}
-        arrays |= {name: t.detach().cpu().numpy() for name, t in self._tensors().items()}
-        arrays |= {name: g.get_state().numpy() for name, g in self._generators().items()}
-        values = {
-            "seconds": self.seconds,
-            "n_simulations": self.rnn.n_simulations,
-            "batches": self.batches.state(),
-        }
-        return TrainingState(self.identity, values, arrays)
-
-    def load_state(self, path: str | Path) -> None:
-        """Go on from a file of `save_state`.
-
-        Raises
-        ------
-        ParameterError
-            Where the file cannot be read, is damaged, foreign, or the state of another training;
-            the trainer is then left as it was.
-        """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise ParameterError(
-                "checkpoint",
-                str(path),
-                f"cannot be read ({error.strerror or error})",
-                "give a file of `save_state` that can",
-            ) from None
-        self.load_state_bytes(content, str(path))
-
-    @torch.no_grad()
-    def load_state_bytes(self, content: bytes, source: str = "bytes") -> None:
-        """Go on from what `state_bytes` gave; see `load_state`.
-
-        Parameters
-        ----------
-        content : bytes
-        source : str
-            Where they come from, for the error.
-        """
-        state = TrainingState.from_bytes(content, self.identity, source)
-        wanted = {**self.record.arrays(), **self.best.arrays(), **self._generators()}
-        state.check_holds(
-            source, {*wanted, *self._tensors()}, ("seconds", "n_simulations", "batches")
-        )
-        self.record.load(state.arrays, self.rnn.device)
-        self.best.load(state.arrays)
-        self.optimizer.n_steps = self.iteration
-        self.rnn.n_simulations = int(state.values["n_simulations"])
-        # Copied into place: where an array lies in memory can change how its sums are rounded.
-        for name, tensor in self._tensors().items():
-            tensor.copy_(torch.from_numpy(state.arrays[name]))
-        for name, generator in self._generators().items():
-            generator.set_state(torch.from_numpy(state.arrays[name]))
-        self.seconds = float(state.values["seconds"])
-        self.batches.load(state.values["batches"])
-
-    def _tensors(self) -> dict[str, Tensor]:
-        """Return every tensor that an iteration changes, by name."""
-        tensors: dict[str, Tensor] = {}
-        blocks = zip(self.params.items(), self._previous, self.best.weights, strict=True)
-        for (name, p), previous, best in blocks:
-            tensors |= {f"weights{name}": p, f"previous{name}": previous, f"best{name}": best}
-            for moment, tensor in self.optimizer.state[p].items():
-                tensors[f"adam{name}.{moment}"] = tensor
-        if self.dropout is not None:
-            tensors["participation"] = self.dropout.participation
-        return tensors
-
-    def _generators(self) -> dict[str, torch.Generator]:
-        """Return every random generator of the networks, by name."""
-        if self.dropout is None:
-            return {}
-        return {f"dropout.{i}": g for i, g in enumerate(self.dropout.generators)}
-
     # Inside ------------------------------------------------------------------------------------
 
     def _threads(self) -> AbstractContextManager[None]:
@@ -326,66 +220,17 @@ class Trainer:
 
     def _iterate(self) -> Tensor:
         """Do one optimiser step and what follows from it; return the losses (K,)."""
-        inputs, targets = self.batches.next()
-        loss, curves, newly_diverged = self._step(inputs, targets)
-        self.record.advance(loss, curves, newly_diverged)
+        done = self.steps.step(self.batches.next(), self.iteration, self.record.active)
+        self.record.advance(done.loss, done.curves, done.newly_diverged)
         if self._validation is not None and self.best.is_due(self.iteration):
-            scores = [-np.inf if s is None else s for s in self._scores(*self._validation)]
+            scores = [-np.inf if s is None else s for s in self.scorer.scores(*self._validation)]
             active = self.record.active
             stopped = self.best.update(np.array(scores), self.iteration, active)
             if self.iteration == self.config.max_iter:
                 # Those that never had a score stay as they are, and are looked at in the end.
                 stopped = active & np.isfinite(self.best.score)
             self._rest(stopped)
-        return loss
-
-    @torch.no_grad()
-    def _step(self, u: Tensor, t: Tensor) -> tuple[Tensor, dict[str, Tensor], NDArray[np.bool_]]:
-        """Do one optimiser step.
-
-        Return the losses (K,), what else is recorded (K,), and which networks diverged in it (K,).
-        """
-        kept, dead = None, False
-        if self.dropout is not None:
-            kept, dead = self.dropout.draw(), self.dropout.is_dead
-        level = self.config.noise_level(self.iteration)
-        descent = self.losses.descent(
-            u, t, level, kept, dead,
-            self.config.task_safe_gradients, self.config.monitor,
-            self._buffers, self.trials_at_once,
-        )  # fmt: skip
-        if self.dropout is not None and self.dropout.observes:
-            self.dropout.observe(descent.run.states)
-        loss, slopes = descent.total, descent.gradients
-        norms = inner(slopes, slopes).sqrt()
-        active = torch.as_tensor(self.record.active, device=self.rnn.device)
-        healthy = torch.isfinite(loss) & torch.isfinite(norms)
-        newly_diverged = active & ~healthy
-        frozen = ~(active & healthy)
-        rests = bool(frozen.any())
-        scale = (self._largest_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
-        if rests:  # a diverged network goes back to the weights of its last finite loss
-            self._return(frozen)
-        steps = []
-        for p, previous, g in zip(self.params.values(), self._previous, slopes, strict=True):
-            step = g * scale.view(-1, *[1] * (g.ndim - 1))
-            if rests:
-                step[frozen] = 0.0
-            steps.append(step)
-            previous.copy_(p.detach())
-        self.optimizer.step(steps)
-        self.rnn.enforce_constraints(self.optimizer)
-        if rests:
-            self._return(frozen)
-        curves = {f"loss.{name}": v for name, v in descent.terms.items()}
-        curves |= {f"gradient.{name}": v for name, v in descent.norms.items()}
-        return loss, curves, newly_diverged.cpu().numpy()
-
-    @torch.no_grad()
-    def _return(self, which: Tensor) -> None:
-        """Put networks (K,) back to the weights of before the step."""
-        for p, previous in zip(self.params.values(), self._previous, strict=True):
-            p[which] = previous[which]
+        return done.loss
 
     @torch.no_grad()
     def _rest(self, which: NDArray[np.bool_]) -> None:
@@ -395,49 +240,20 @@ class Trainer:
         self.best.restore(which)
         seen = np.where(np.isfinite(self.best.score), self.best.iteration, self.record.weights_seen)
         self.record.rest(which, seen)
-        for p, previous in zip(self.params.values(), self._previous, strict=True):
-            previous[torch.as_tensor(which)] = p[torch.as_tensor(which)]
-
-    def _checked_validation(self) -> Batch:
-        batch = self.batches.validation()
-        silent = torch.zeros_like(batch[1]).expand(self.rnn.n_networks, *batch[1].shape[-3:])
-        if None in self._scores(*batch, outputs=silent):
-            raise ParameterError(
-                "validation_interval",
-                self.config.validation_interval,
-                "the task's targets do not vary, so that R^2 is not defined",
-                "set it to 0",
-            )
-        return batch
-
-    def _outputs(self, u: Tensor) -> Tensor:
-        """Return the noise-free outputs; the next run overwrites them."""
-        return self.rnn.run(u, buffers=self._buffers, trials_at_once=self.trials_at_once).outputs
-
-    @torch.no_grad()
-    def _scores(self, u: Tensor, t: Tensor, outputs: Tensor | None = None) -> list[float | None]:
-        """Return the pooled R^2 of each network, noise-free, None where there is none."""
-        if outputs is None:
-            outputs = self._outputs(u)
-        scores = []
-        for y, wanted in zip(outputs, t.expand_as(outputs), strict=True):
-            predicted, target = (a.movedim(-1, 0).double().cpu().numpy() for a in (y, wanted))
-            score = r2_pooled(predicted, target, self.batches.mask)
-            scores.append(score if score is not None and np.isfinite(score) else None)
-        return scores
+        self.steps.keep(torch.as_tensor(which))
 
     def _networks(self) -> list[TrainedNetwork]:
         """Return what came out; R^2 is on the batch that fresh tasks draw."""
         inputs, targets = self.batches.first()
         with torch.no_grad():
-            outputs = self._outputs(inputs)
+            outputs = self.scorer.outputs(inputs)
             # No loss has been taken of the weights that the last step made.
             lost = self.record.active & ~torch.isfinite(outputs).flatten(1).all(dim=1).cpu().numpy()
             if lost.any():
-                self._return(torch.as_tensor(lost, device=self.rnn.device))
+                self.steps.take_back(torch.as_tensor(lost, device=self.rnn.device))
                 self.record.lose(lost)
-                outputs = self._outputs(inputs)
-        scores = self._scores(inputs, targets, outputs)
+                outputs = self.scorer.outputs(inputs)
+        scores = self.scorer.scores(inputs, targets, outputs)
         networks = []
         for i, seed in enumerate(self.rnn.seeds):
             curve, terms = self.record.loss_curve(i), self.losses.names_of(i)

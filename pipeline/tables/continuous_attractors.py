@@ -7,13 +7,19 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import ContinuousAttractor as Manifold
-from models import DynamicSystemAnalyzer, ManifoldSettings, explain, isolated, plot_manifolds
+from models import (
+    DynamicSystemAnalyzer,
+    ManifoldSettings,
+    SlowManifold,
+    explain,
+    isolated,
+    plot_manifolds,
+)
 
 from ..database import schemas
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
-from .parameters import CheckedSettings
+from .parameters import CheckedSettings, columns, stored
 from .performance import VALIDATION_SEED, fetch_network
 from .task import Task
 from .training import Training, load_network
@@ -21,34 +27,17 @@ from .training import Training, load_network
 
 @schemas.dynamics
 class ManifoldParams(CheckedSettings, dj.Lookup):
-    definition = """
+    config = ManifoldSettings
+    left_out = ("step", "max_length", "min_length", "max_points", "n_relaxed", "seed")
+
+    definition = f"""
     # what counts as a slow manifold, and how it is followed
     manifold_search : varchar(64)  # readable name
     ---
-    slow          : float64  # largest |F|, as a fraction of the manifold's length per tau
-    gap           : float64  # largest ratio of rates along it to rates across it
-    leak          : float64  # largest part of F across it, as a fraction of F
-    n_samples     : int32    # samples along a line or ring
-    reach         : float64  # how far from the states it is followed, in their scale
-    max_dimension : int32    # largest dimension that is looked for
+    {columns(config, left_out)}
     """
 
-    contents = (
-        {
-            "manifold_search": "default",
-            "slow": 0.05,
-            "gap": 0.5,
-            "leak": 0.2,
-            "n_samples": 100,
-            "reach": 1.5,
-            "max_dimension": 2,
-        },
-    )
-
-    @classmethod
-    def build(cls, row: dict[str, Any]) -> ManifoldSettings:
-        """Return the settings that a row describes."""
-        return ManifoldSettings(**{k: v for k, v in row.items() if k not in cls().primary_key})
+    contents = ({"manifold_search": "default", **stored(config(), left_out)},)
 
 
 @schemas.dynamics
@@ -141,7 +130,7 @@ class ContinuousAttractor(dj.Computed):
             {**key, "manifold": i, **_row(manifold)} for i, manifold in enumerate(manifolds)
         )
 
-    def load(self) -> list[Manifold]:
+    def load(self) -> list[SlowManifold]:
         """Return the manifolds of the one row that this query selects, as they were found."""
         row = self.fetch1()
         key = {name: row[name] for name in self.primary_key}
@@ -175,7 +164,7 @@ _ARRAYS = {
 }
 
 
-def _row(manifold: Manifold) -> dict[str, Any]:
+def _row(manifold: SlowManifold) -> dict[str, Any]:
     fractions = {name: getattr(manifold, name) for name in _FRACTIONS}
     return {
         **{column: getattr(manifold, name) for name, column in _NUMBERS.items()},
@@ -188,8 +177,8 @@ def _row(manifold: Manifold) -> dict[str, Any]:
     }
 
 
-def _manifold(row: dict[str, Any], vector: np.ndarray) -> Manifold:
-    return Manifold(
+def _manifold(row: dict[str, Any], vector: np.ndarray) -> SlowManifold:
+    return SlowManifold(
         **{name: row[column] for name, column in _NUMBERS.items()},
         **{name: np.nan if row[name] is None else row[name] for name in _FRACTIONS},
         **{name: np.asarray(row[column]) for name, column in _ARRAYS.items()},

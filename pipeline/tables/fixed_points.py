@@ -9,55 +9,31 @@ import datajoint as dj
 import numpy as np
 
 from models import DynamicSystemAnalyzer, FixedPointSet
-from models.fixed_points import SearchSettings, search_settings
+from models.fixed_points import SearchSettings
 
 from ..database import schemas
 from .network import NetworkParams
-from .parameters import CheckedSettings
+from .parameters import CheckedSettings, columns, stored
 from .performance import VALIDATION_SEED, finished_networks
 from .task import Task
 from .training import Training, load_network
 
-# Settings under other names in the table: it must join with the tables of sets and of validations.
-_FIELDS = {"start_noise": "noise", "coverage_goal": "coverage"}
-
 
 @schemas.dynamics
 class FixedPointParams(CheckedSettings, dj.Lookup):
-    definition = """
+    config = SearchSettings
+    left_out = ("seed",)  # it is the network's
+    # The table must join with the tables of sets and of validations.
+    renamed = {"noise": "start_noise", "coverage": "coverage_goal"}
+
+    definition = f"""
     # how fixed points are searched
-    search_name   : varchar(64)             # readable name
+    search_name : varchar(64)  # readable name
     ---
-    mode          : enum('exact', 'approx')  # roots of F, or local minima of |F|^2 / 2
-    n_starts      : int32    # starts of each round; the first from the network's own trajectories
-    max_starts    : int32    # budget of starts over all rounds
-    start_noise   : float64  # spread added to starts, in units of the states' own spread
-    coverage_goal : float64  # Good-Turing coverage that counts as complete
-    fun_tol       : float64  # exact: largest |F|; approx: largest |F|^2 / 2
-    diff_cutoff   : float64  # points closer than this are one
-    eig_cutoff    : float64  # largest real part within +- this: marginal
+    {columns(config, left_out, renamed)}
     """
 
-    contents = (
-        {
-            "search_name": "exact",
-            "mode": "exact",
-            "n_starts": 128,
-            "max_starts": 16384,
-            "start_noise": 0.1,
-            "coverage_goal": 0.99,
-            "fun_tol": 1e-10,
-            "diff_cutoff": 1e-5,
-            "eig_cutoff": 1e-6,
-        },
-    )
-
-    @classmethod
-    def build(cls, row: dict[str, Any]) -> SearchSettings:
-        """Return the settings that a row describes; their seed is the network's."""
-        return search_settings(
-            **{_FIELDS.get(k, k): v for k, v in row.items() if k not in cls().primary_key}
-        )
+    contents = ({"search_name": "exact", **stored(config(), left_out, renamed)},)
 
 
 @schemas.dynamics

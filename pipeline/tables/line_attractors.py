@@ -7,8 +7,7 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import LineAttractor as Line
-from models import get_line_attractor, plot_line_attractors
+from models import ContextLineAttractor, get_line_attractor, plot_line_attractors
 
 from ..database import schemas
 from .fixed_points import finite_or_null
@@ -74,7 +73,7 @@ class LineAttractor(dj.Computed):
         )
 
 
-def _context_row(line: Line, other: Line) -> dict[str, Any]:
+def _context_row(line: ContextLineAttractor, other: ContextLineAttractor) -> dict[str, Any]:
     own = line.relevant
     angles, gains = line.stimulus_angles, line.stimulus_gains
     to_other = line.angles_to(other)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import fields
 from typing import Any, TypeVar
 
-from tasks_lib.errors import ParameterError
+from models.parameters import parameters_of
+from tasks_lib.errors import ParameterError, shown
 
-from .hashing import parameter_hash
+from .hashing import check_storable, parameter_hash
 
 Config = TypeVar("Config")
 MAX_NAME = 64
@@ -24,30 +24,129 @@ def make_config(cls: type[Config], row: Mapping[str, Any]) -> Config:
         raise ParameterError(cls.__name__, dict(row), str(error), "mend the types") from None
 
 
+# What a column of each kind of parameter is; that of a choice names its choices.
+_COLUMN_TYPES = {
+    "whole": "int32",
+    "number": "float64",
+    "flag": "bool",
+    "name": "varchar(128)",
+    "mapping": "json",
+}
+
+
+def columns(
+    cls: type[Any], left_out: Collection[str] = (), renamed: Mapping[str, str] | None = None
+) -> str:
+    """Return the lines of a table's definition that store a dataclass of `models.parameters`.
+
+    Parameters
+    ----------
+    cls : dataclass
+    left_out : collection of str
+        Fields without a column.
+    renamed : dict, optional
+        Field -> name of its column, where that is another.
+    """
+    lines = []
+    for name, parameter in parameters_of(cls).items():
+        if name not in left_out:
+            column = (renamed or {}).get(name, name) + ("=null" if parameter.nullable else "")
+            choices = ", ".join(map(repr, parameter.choices))
+            kind = _COLUMN_TYPES.get(parameter.kind) or f"enum({choices})"
+            lines.append(f"{column:<22} : {kind:<9} # {parameter.summary}")
+    return "\n    ".join(lines)  # as the definitions around them are indented
+
+
 def config_from_columns(cls: type[Config], row: Mapping[str, Any], **extra: Any) -> Config:
     """Make a configuration dataclass from a fetched row."""
-    values = {f.name: row[f.name] for f in fields(cls) if f.name not in extra}  # type: ignore[arg-type]
-    for f in fields(cls):  # type: ignore[arg-type]
-        # MySQL has no booleans: they come back as 0 and 1.
-        if f.name in values and str(f.type).startswith("bool"):
-            values[f.name] = bool(values[f.name])
-    return cls(**values, **extra)
+    values = {name: row[name] for name in parameters_of(cls) if name not in extra}
+    return cls(**as_flags(cls, values), **extra)
+
+
+def as_flags(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of fields as they were before they were stored.
+
+    MySQL has no booleans: they come back as 0 and 1.
+    """
+    flags = {name for name, parameter in parameters_of(cls).items() if parameter.kind == "flag"}
+    return {k: bool(v) if k in flags and v in (0, 1) else v for k, v in values.items()}
+
+
+def stored(
+    config: Any, left_out: Collection[str] = (), renamed: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return what the columns of `columns` hold for a dataclass of `models.parameters`."""
+    names = [name for name in parameters_of(config) if name not in left_out]
+    return {(renamed or {}).get(name, name): getattr(config, name) for name in names}
+
+
+def check_name(field: str, name: Any) -> str:
+    """Return the name of a parameter set, or say why it is none."""
+    if isinstance(name, str) and re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
+        return name
+    remedy = f"use 1 to {MAX_NAME} letters, digits and . _ + -"
+    if name is not None and not isinstance(name, str):
+        problem = "is no text"
+        if isinstance(name, bool | int | float):
+            remedy = f'quote it: "{shown(name)}"'
+        raise ParameterError(field, name, problem, remedy)
+    raise ParameterError(field, name, "is not a name", remedy)
+
+
+def room_of(column_type: str) -> int | None:
+    """Return how many characters a column holds; None where it is no text of limited length."""
+    found = re.search(r"char\D*\((\d+)\)", column_type)
+    return int(found[1]) if found else None
 
 
 class CheckedSettings:
-    """Mixin of the Lookup tables whose rows are settings: `build` makes the settings of a row."""
+    """Mixin of the Lookup tables whose rows are settings; a subclass names their dataclass.
+
+    Attributes
+    ----------
+    config : dataclass of `models.parameters`
+    left_out : tuple of str
+        Fields without a column: they have their default.
+    renamed : dict
+        Field -> name of its column, where that is another.
+    """
+
+    config: type[Any]
+    left_out: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = {}
 
     @classmethod
-    def build(cls, row: dict[str, Any]) -> Any:
-        """Return the settings that a row describes."""
-        raise NotImplementedError
+    def build(cls, row: Mapping[str, Any]) -> Any:
+        """Return the settings that a row describes; what it lacks has its default.
+
+        Raises
+        ------
+        ParameterError
+            For a column that does not exist, or a value that cannot be used.
+        """
+        known = {
+            cls.renamed.get(name, name): name
+            for name in parameters_of(cls.config)
+            if name not in cls.left_out
+        }
+        own = {k: v for k, v in row.items() if k not in cls().primary_key}  # type: ignore[attr-defined]
+        for column, value in own.items():
+            if column not in known:
+                raise ParameterError(column, value, "does not exist", f"use {', '.join(known)}")
+        values = {known[column]: value for column, value in own.items()}
+        return make_config(cls.config, as_flags(cls.config, values))
 
     def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
-        """Insert settings; their values are checked first."""
-        rows = [dict(row) for row in rows]
-        for row in rows:
-            self.build(row)
-        super().insert(rows, **kwargs)  # type: ignore[misc]
+        """Insert settings; their values are checked first, and defaults filled in."""
+        key = self.primary_key  # type: ignore[attr-defined]
+        whole = [
+            {
+                **{name: row[name] for name in key if name in row},
+                **stored(self.build(row), self.left_out, self.renamed),
+            }
+            for row in map(dict, rows)
+        ]
+        super().insert(whole, **kwargs)  # type: ignore[misc]
 
 
 class ParameterTable:
@@ -99,13 +198,7 @@ class ParameterTable:
             )
         given = {k: v for k, v in row.items() if k != self.hash_field}
         name = given.pop(self.name_field, None)
-        if not isinstance(name, str) or not re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
-            raise ParameterError(
-                self.name_field,
-                name,
-                "is not a name",
-                f"use 1 to {MAX_NAME} letters, digits and . _ + -",
-            )
+        name = check_name(self.name_field, name)
         # The columns say what exists; `canonical` says what is right.
         known = {*self.heading.names, *self.extra_fields}  # type: ignore[attr-defined]
         known -= {self.name_field, self.hash_field}
@@ -114,7 +207,19 @@ class ParameterTable:
                 raise ParameterError(
                     field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
                 )
-        return name, self.canonical(given)
+        check_storable("", given)
+        parameters = self.canonical(given)
+        for field, attribute in self.heading.attributes.items():  # type: ignore[attr-defined]
+            room, value = room_of(str(attribute.type)), parameters.get(field)
+            # A database that an earlier version declared may hold less than the definition says.
+            if room is not None and isinstance(value, str) and len(value) > room:
+                raise ParameterError(
+                    field,
+                    value,
+                    f"is longer than the {room} characters that this database's column holds",
+                    "use a shorter name, or have the administrator widen the column",
+                )
+        return name, parameters
 
     def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
         # Text, not uuid: PostgreSQL cannot compare a uuid with the literal DataJoint 2.3 writes.

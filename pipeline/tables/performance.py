@@ -8,12 +8,11 @@ import datajoint as dj
 import numpy as np
 
 from models import PerformanceAnalyzer, get_psychometrics, plot_psychometrics
-from models.analysis.performance import MOST_REPEATS
-from tasks_lib.errors import check_bool, check_int
+from models.performance.settings import ValidationSettings
 
 from ..database import schemas
 from .network import NetworkParams
-from .parameters import CheckedSettings
+from .parameters import CheckedSettings, columns, stored
 from .task import Task
 from .training import Training, load_network
 
@@ -45,29 +44,19 @@ def finished_networks() -> Any:
 
 @schemas.performance
 class ValidationParams(CheckedSettings, dj.Lookup):
-    definition = """
+    config = ValidationSettings
+
+    definition = f"""
     # how networks are validated
     validation_name : varchar(64)  # readable name
     ---
-    noise           : bool         # whether networks run with their noise
-    n_repeats       : int32        # batches drawn from the task
+    {columns(config)}
     """
 
     contents = (
-        {"validation_name": "noise_free", "noise": False, "n_repeats": 1},
-        {"validation_name": "noisy", "noise": True, "n_repeats": 5},
+        {"validation_name": "noise_free", **stored(config())},
+        {"validation_name": "noisy", **stored(config(noise=True, n_repeats=5))},
     )
-
-    @classmethod
-    def build(cls, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments of `models.PerformanceAnalyzer.validate` that a row describes."""
-        noise = row.get("noise")
-        if type(noise) is int and noise in (0, 1):  # MySQL has no booleans
-            noise = bool(noise)
-        return {
-            "noise": check_bool("noise", noise),
-            "n_repeats": check_int("n_repeats", row.get("n_repeats"), 1, MOST_REPEATS),
-        }
 
 
 @schemas.performance
@@ -108,8 +97,8 @@ class Validation(dj.Computed):
     def make(self, key: dict[str, Any]) -> None:
         """Score one network."""
         rnn, task = fetch_network(key)
-        settings = ValidationParams.build((ValidationParams & key).fetch1())
-        scores = PerformanceAnalyzer(rnn, task).validate(**settings)
+        params = (ValidationParams & key).fetch1()
+        scores = PerformanceAnalyzer(rnn, task).validate(**vars(ValidationParams.build(params)))
         totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
         self.insert1({**key, **totals})
         # Names of their own: a query of Validation is to restrict this table.
@@ -146,7 +135,7 @@ class TrialPlot(dj.Computed):
     def make(self, key: dict[str, Any]) -> None:
         """Plot trials of one network."""
         rnn, task = fetch_network(key)
-        noise = bool((ValidationParams & key).fetch1("noise"))
+        noise = ValidationParams.build((ValidationParams & key).fetch1()).noise
         figure = PerformanceAnalyzer(rnn, task).plot_trials(noise=noise, seed=int(key["seed"]))
         self.insert1({**key, "figure": figure})
 
@@ -187,9 +176,7 @@ class Psychometric(dj.Computed):
         """Measure and fit the choices of one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        result = get_psychometrics(
-            rnn, task, n_repeats=int(params["n_repeats"]), noise=bool(params["noise"])
-        )
+        result = get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
         self.insert1(
             {
                 **key,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models import NetworkConfig, RNNNumpy, plot_loss_terms, train_cohort
-from models.network.rnn_torch import WEIGHTS
-from models.training.cohort import CohortResult
+from models import NetworkConfig, RNNNumpy, plot_loss_terms
+from models.network.connectivity import WEIGHTS
 from models.training.losses import TASK as TASK_TERM
 from models.training.record import TrainedNetwork
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
@@ -25,7 +23,8 @@ from .current_job import current_job
 from .network import NetworkParams
 from .provenance import provenance
 from .task import Task
-from .training_params import IMPORTED, TrainingParams
+from .training_params import IMPORTED, TrainingParams  # noqa: F401  (the definition names it)
+from .training_rows import TrainingRows, train_from_rows
 
 MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together
 
@@ -201,22 +200,10 @@ class Training(dj.Computed):
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch the parameters: no arrays."""
-        return (
-            (Task & key).fetch1(),
-            (NetworkParams & key).fetch1(),
-            (TrainingParams & key).fetch1(),
-            (TrainingParams.Penalty & key).to_dicts(),
-            (Cohort & key).fetch1("n_networks"),
-        )
+        return (TrainingRows.fetch(key), (Cohort & key).fetch1("n_networks"))
 
     def make_compute(
-        self,
-        key: dict[str, Any],
-        task_row: dict[str, Any],
-        network_row: dict[str, Any],
-        training_row: dict[str, Any],
-        penalties: list[dict[str, Any]],
-        n_networks: int,
+        self, key: dict[str, Any], rows: TrainingRows, n_networks: int
     ) -> tuple[Any, ...]:
         """Train; a worker's job goes on from its checkpoint, and stops when it is told to."""
         first = int(key["first_seed"])
@@ -230,16 +217,12 @@ class Training(dj.Computed):
 
             with nullcontext({}) if job is None else job.yielding() as options:
                 result = train_from_rows(
-                    task_row,
-                    network_row,
-                    training_row,
-                    penalties,
+                    rows,
                     seeds=range(first, first + int(n_networks)),
                     progress=report,
                     **options,
                 )
-        weights = {row["penalty"]: float(row["weight"]) for row in penalties}
-        return (result, int(training_row["max_iter"]), weights)
+        return (result, int(rows.training["max_iter"]), rows.weights)
 
     def make_insert(
         self, key: dict[str, Any], result: Any, max_iter: int, weights: dict[str, float]
@@ -262,24 +245,6 @@ class Training(dj.Computed):
             for network in result.networks
             for row in term_rows(network, weights)
         )
-
-
-def train_from_rows(
-    task_row: dict[str, Any],
-    network_row: dict[str, Any],
-    training_row: dict[str, Any],
-    penalties: list[dict[str, Any]],
-    seeds: Sequence[int],
-    **options: Any,
-) -> CohortResult:
-    """Train networks from the rows of their parameters; options are those of `train_cohort`."""
-    return train_cohort(
-        lambda seed: Task.build(task_row, seed),
-        NetworkParams.build(network_row),
-        TrainingParams.build(training_row, penalties),
-        seeds=seeds,
-        **options,
-    )
 
 
 def network_columns(network: TrainedNetwork) -> dict[str, Any]:

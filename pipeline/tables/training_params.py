@@ -11,7 +11,7 @@ from tasks_lib.errors import ParameterError
 
 from ..database import schemas
 from .allowed_imports import only_allowed_imports
-from .parameters import ParameterTable, config_from_columns, make_config
+from .parameters import ParameterTable, columns, config_from_columns, make_config
 
 # The training of networks that were trained elsewhere. It has no iterations, which no training
 # of ours can have: its parameters equal no other set, and nothing can be trained with them.
@@ -20,29 +20,12 @@ IMPORTED = "imported"
 
 @schemas.training
 class TrainingParams(ParameterTable, dj.Manual):
-    definition = """
+    definition = f"""
     # parameters of a training
-    training_name       : varchar(64)    # readable name of this parameter set
+    training_name : varchar(64)  # readable name of this parameter set
     ---
-    max_iter            : int32          # optimiser steps
-    lr=null             : float64        # learning rate of Adam; null: 1e-3 (100 / N)^(1/3)
-    weight_decay        : float64        # added to the gradient
-    max_grad_norm       : float64        # each network's gradient is scaled down to this norm
-    same_batch          : bool           # one fixed batch, or a fresh one each iteration
-    task_safe_gradients : bool           # penalties never against the task's gradient
-    monitor             : bool           # whether the gradient of each term of the loss is recorded
-    anneal_noise        : bool           # noise level rises along a sigmoid of the iteration
-    dropout_rate        : float64        # mean fraction of units dropped at each iteration
-    dropout_kind        : enum('mute', 'dead')  # not read, or sending nothing at all
-    dropout_sampling    : enum('uniform', 'participation', 'output_weights')  # which units
-    dropout_beta        : float64        # how strongly those units are preferred
-    dropout_rescale     : bool           # whether the units that stay make up for the others
-    participation_rate  : float64        # share of the newest iteration in the mean participation
-    participation_quantile : float64     # quantile of |r| that counts as a unit's activity
-    validation_interval : int32          # iterations between validation scores; 0: none
-    patience            : int32          # scores without a better one until it stops; 0: never
-    stop_score=null     : float64        # noise-free pooled R^2 at which it stops
-    training_hash       : varchar(36) # of all the above but the name, and of the penalties
+    {columns(TrainingConfig, left_out=("penalties",))}
+    training_hash : varchar(36)  # of all the above but the name, and of the penalties
     unique index (training_hash)
     """
 

@@ -29,6 +29,8 @@ S3_PASSING = {
     "ConnectionError", "HTTPClientError", "IncompleteReadError", "ResponseParserError",
     "CredentialRetrievalError", "MetadataRetrievalError",
 }  # fmt: skip
+# A clock that is set back or forth makes a request look as if it came too early or too late.
+S3_PASSING_CODES = ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed")
 # Of the operating system: full disks, file systems and networks that went away.
 SYSTEM_PASSING = {
     getattr(errno, name)
@@ -50,6 +52,10 @@ def when_files_are_missing(is_away: Callable[[], bool]) -> Callable[[], bool]:
     return is_away
 
 
+class ShortOfMemory(Exception):
+    """Memory could not be had; others on the machine may give it back."""
+
+
 class PermanentError(Exception):
     """A failure that looked transient, and is not."""
 
@@ -68,7 +74,7 @@ def is_transient(error: BaseException | None) -> bool:
 
 
 def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, LostConnectionError):
+    if isinstance(error, LostConnectionError | ShortOfMemory):
         return True
     if isinstance(error, pymysql.err.Error):
         code = error.args[0] if error.args else 0
@@ -87,7 +93,7 @@ def _is_transient(error: BaseException) -> bool:
             return not S3_PASSING.isdisjoint(kind.__name__ for kind in type(error).__mro__)
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = answer.get("Error", {}).get("Code", "")
-        return status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout")
+        return status >= 500 or status == 429 or code in S3_PASSING_CODES
     if module in ("aiohttp", "urllib3"):
         return True
     missing = (FileNotFoundError, PermissionError, dj.errors.MissingExternalFile)

@@ -10,16 +10,17 @@ import numpy as np
 from datajoint.errors import MissingExternalFile
 
 from models.machine.devices import checked_device, default_device, kind_of
-from models.network.rnn_torch import WEIGHTS
-from tasks_lib.errors import ParameterError
+from models.network.connectivity import WEIGHTS
+from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile
 from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
 from ..tables.provenance import provenance
 from ..tables.task import Task
-from ..tables.training import Training, network_columns, term_rows, train_from_rows
+from ..tables.training import Training, network_columns, term_rows
 from ..tables.training_params import TrainingParams
+from ..tables.training_rows import TrainingRows, train_from_rows
 from ..transient.errors import is_transient
 
 VERSIONS = ("code_version", "code_dirty", "python_version", "torch_version", "numpy_version")
@@ -151,23 +152,22 @@ def verify(
         )
     training = (Training & key).fetch1()
     cohort = {name: key[name] for name in Training.primary_key}
-    *rows, n_networks = Training().make_fetch(cohort)
+    rows, n_networks = Training().make_fetch(cohort)
     chosen = _device(training["device"], device)
     seeds = [int(key["seed"])]
     if kind_of(chosen) != "cpu":
         first = int(key["first_seed"])
         seeds = list(range(first, first + int(n_networks)))
-    result = train_from_rows(*rows, seeds=seeds, device=chosen, progress=progress)
+    result = train_from_rows(rows, seeds=seeds, device=chosen, progress=progress)
     again = next(n for n in result.networks if n.seed == key["seed"])
-    weights = {row["penalty"]: float(row["weight"]) for row in rows[3]}
     terms = {row["term"]: row for row in (Training.Term & key).to_dicts()}
-    terms_again = {row["term"]: row for row in term_rows(again, weights)}
+    terms_again = {row["term"]: row for row in term_rows(again, rows.weights)}
     differences = _compare(stored, network_columns(again), terms, terms_again)
     return Verification(
         key=key,
         identical=not differences,
         differences=differences,
-        changed=_changes(training, chosen, *rows),
+        changed=_changes(training, chosen, rows),
         device=chosen,
         n_trained=len(seeds),
     )
@@ -215,7 +215,7 @@ def _difference(what: str, stored: Any, again: Any, of: str = "") -> Difference 
     except MISSING_OR_DAMAGED as error:
         if is_transient(error):  # the store is away, and the file perhaps there
             raise
-        line = " ".join(str(error).split())
+        line = text_of(error)
         return Difference(what, f"cannot be read ({line})", f"an array {again.shape}")
     if kept.tobytes() == again.tobytes() and (kept.shape, kept.dtype) == (again.shape, again.dtype):
         return None
@@ -241,14 +241,7 @@ def _at(what: str, kept: Any, again: Any) -> Difference:
     return Difference(what, kept[first].tolist(), again[first].tolist(), (first,))
 
 
-def _changes(
-    training: dict[str, Any],
-    device: str,
-    task_row: dict[str, Any],
-    network_row: dict[str, Any],
-    training_row: dict[str, Any],
-    penalties: list[dict[str, Any]],
-) -> list[Change]:
+def _changes(training: dict[str, Any], device: str, rows: TrainingRows) -> list[Change]:
     """Return what is not as it was when the row was made."""
     now = provenance()
     changes = []
@@ -259,11 +252,11 @@ def _changes(
     if kind_of(training["device"]) != kind_of(device):
         changes.append(Change("device", training["device"], device))
     canonical: dict[Any, tuple[dict[str, Any], Any]] = {
-        Task: (task_row, lambda: Task.canonical(_given(task_row))),
-        NetworkParams: (network_row, lambda: NetworkParams.build(network_row).to_dict()),
+        Task: (rows.task, lambda: Task.canonical(_given(rows.task))),
+        NetworkParams: (rows.network, lambda: NetworkParams.build(rows.network).to_dict()),
         TrainingParams: (
-            training_row,
-            lambda: TrainingParams.build(training_row, penalties).to_dict(),
+            rows.training,
+            lambda: TrainingParams.build(rows.training, rows.penalties).to_dict(),
         ),
     }
     for table, (row, make) in canonical.items():

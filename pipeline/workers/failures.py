@@ -13,7 +13,7 @@ from datajoint.condition import Not
 from tasks_lib.errors import ParameterError
 
 from ..database import connection as database
-from ..database.server import jobs_now, transaction
+from ..database.server import transaction
 from ..tables.computed import COMPUTED
 from .queue import Key, Queue, job_hash
 from .registry import LostJob, Worker
@@ -177,7 +177,7 @@ def _put_back(queue: Queue, jobs: Any, error: str | None) -> int:
         return int(
             connection.query(
                 f"UPDATE {queue.sql_name} SET {quoted('status')}='pending', {assignments}, "
-                f"{quoted('scheduled_time')}={jobs_now(connection)}{where}",
+                f"{queue.entered_now(connection)}{where}",
                 args=arguments,
             ).rowcount
         )

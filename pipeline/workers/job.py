@@ -13,19 +13,26 @@ from typing import Any
 import datajoint as dj
 from deepdiff import DeepHash
 
+from models.machine.memory import is_short_of_memory
 from models.training.checkpoints import CHECKPOINT_SECONDS
+from tasks_lib.errors import kind_and_text, text_of
 
 from ..database.server import transaction
 from ..store.mounts import check_store, store_answers
 from ..store.pending_files import WrittenFiles
 from ..tables.current_job import working_on
-from ..transient.errors import PermanentError, is_transient
+from ..transient.errors import PermanentError, ShortOfMemory, is_transient
 from .checkpoints import StoredCheckpoints, checkpoint_folder
 from .heartbeat import Heart
 from .queue import Key, Queue, job_hash
 
 MOST_FAILURES = 5  # of a computation that look as if they passed by themselves
+MOST_SHORT = 3  # times that a computation may lack memory
 TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
+
+
+class OutOfMemory(PermanentError):
+    """A computation that could not have its memory, again and again."""
 
 
 class JobLost(Exception):
@@ -156,20 +163,30 @@ def run_job(
 def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
     """Return a computation whose own failures are waited for a few times only.
 
-    A task or a penalty of a user's own may open files and connections too.
+    A task or a penalty of a user's own may open files and connections too. Memory that others on
+    the machine have taken may come back; the next attempt is planned for what is free then.
     """
-    n_failures = 0
+    n_failures = n_short = 0
 
     def attempt() -> Any:
-        nonlocal n_failures
+        nonlocal n_failures, n_short
         try:
             return compute()
         except Exception as error:
+            if is_short_of_memory(error):
+                n_short += 1
+                said = text_of(error)[:300]
+                if n_short >= MOST_SHORT:
+                    raise OutOfMemory(
+                        f"{n_short} times {said}; run it where more memory is free, then "
+                        "`rnn retry --error OutOfMemory`"
+                    ) from error
+                raise ShortOfMemory(said) from error
             if isinstance(error, OSError) and is_transient(error) and store_answers():
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
                     raise PermanentError(
-                        f"{n_failures} times {type(error).__name__}: {error}; the store answers"
+                        f"{n_failures} times {kind_and_text(error)}; the store answers"
                     ) from error
             raise
 

@@ -56,7 +56,7 @@ def was_done_since(connection: dj.Connection, errand: str, moment: str) -> bool:
     """Return whether an errand was begun after a moment, and is done."""
     done = connection.query(
         f"SELECT 1 FROM {Errand.full_table_name} WHERE errand=%s AND began_at >= %s "
-        "AND finished_at IS NOT NULL",
+        f"AND began_at <= {now(connection)} AND finished_at IS NOT NULL",
         args=(errand, moment),
     ).fetchone()
     return done is not None

@@ -90,7 +90,9 @@ class Queue:
         undone = source - table.proj()
         new = undone.restrict(Not(self.jobs), semantic_check=False).proj()
         columns = self._columns
-        others = ", ".join(self._quoted(n) for n in ("status", "priority", "scheduled_time"))
+        others = ", ".join(
+            self._quoted(n) for n in ("status", "priority", "scheduled_time", "created_time")
+        )
         priority = int(dj.config.jobs.default_priority)
         mysql = connection.adapter.backend == "mysql"
         # MySQL would wait for, and lock, the rows that it reads, were it not for the isolation that
@@ -98,7 +100,8 @@ class Queue:
         with transaction(connection):
             entered = connection.query(
                 f"INSERT {'IGNORE ' if mysql else ''}INTO {self.sql_name} ({columns}, {others}) "
-                f"SELECT {columns}, 'pending', {priority}, {jobs_now(connection)} "
+                f"SELECT {columns}, 'pending', {priority}, {jobs_now(connection)}, "
+                f"{jobs_now(connection)} "
                 f"FROM ({new.make_sql()}) AS new_keys"
                 f"{'' if mysql else ' ON CONFLICT DO NOTHING'}"
             ).rowcount
@@ -127,7 +130,7 @@ class Queue:
         emptied = ", ".join(f"{self._quoted(name)}=NULL" for name in times)
         update = (
             f"UPDATE {self.sql_name} SET {self._quoted('status')}='pending', {emptied}, "
-            f"{self._quoted('scheduled_time')}={jobs_now(connection)} WHERE {is_done} AND "
+            f"{self.entered_now(connection)} WHERE {is_done} AND "
         )
         number = 0
         for first in range(0, len(rows), AGAIN_AT_ONCE):
@@ -183,8 +186,20 @@ class Queue:
 
     def is_pending(self, restriction: Sequence[Any] = ()) -> str:
         """Return the SQL condition of jobs that may be taken."""
-        where = f"{self._quoted('status')}='pending' AND {self._quoted('scheduled_time')} <= "
-        return where + jobs_now(self.jobs.connection) + self._is_wanted(restriction)
+        scheduled, created = self._quoted("scheduled_time"), self._quoted("created_time")
+        # One that is not to wait may be taken also where the server's clock was set back since.
+        return (
+            f"{self._quoted('status')}='pending' AND ({scheduled} <= "
+            f"{jobs_now(self.jobs.connection)} OR {scheduled} <= {created})"
+            f"{self._is_wanted(restriction)}"
+        )
+
+    def entered_now(self, connection: dj.Connection) -> str:
+        """Return the SQL assignments of a job that is pending from now on, without a delay."""
+        return ", ".join(
+            f"{self._quoted(name)}={jobs_now(connection)}"
+            for name in ("scheduled_time", "created_time")
+        )
 
     def _is_wanted(self, restriction: Sequence[Any]) -> str:
         if not restriction:

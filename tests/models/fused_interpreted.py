@@ -17,13 +17,12 @@ from models.engine import (
     RecurrentNoise,
     Statistic,
     Weights,
-    fused,
     fused_kernels,
     simulate,
     simulate_sliced,
 )
+from models.engine.backends import fused
 from models.engine.philox import network_key, normals
-from models.formulas.activations import ACTIVATIONS
 from models.formulas.equations import Equation
 
 SIMULATION = (5 << 32) + 0xF0000001  # both words count, and the lower one has its highest bit set
@@ -105,7 +104,7 @@ def _check(equation, n, n_trials, n_steps, n_adjoints, noise_kind="drawn", m=3, 
 
 
 _KINDS = [("s", False), ("s", True), ("h", False)]
-_EQUATIONS = list(itertools.product(ACTIVATIONS, _KINDS, (0.0, 0.3)))
+_EQUATIONS = list(itertools.product(fused.ACTIVATIONS_WITH_CODE, _KINDS, (0.0, 0.3)))
 
 
 @pytest.mark.parametrize("number", range(len(_EQUATIONS)))
@@ -194,7 +193,7 @@ def test_networks_run_in_plain_torch_where_the_kernels_do_not_fit(monkeypatch):
 
 def test_a_lost_network_is_seen():
     """NaN passes through each activation to the states, and to no other network."""
-    for name, form in itertools.product(ACTIVATIONS, ("s", "h")):
+    for name, form in itertools.product(fused.ACTIVATIONS_WITH_CODE, ("s", "h")):
         W_rec = torch.eye(5).repeat(2, 1, 1)
         zeros = torch.zeros(2, 5)
         lost = torch.tensor([[float("nan")] * 5, [0.1] * 5])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
+from models import Connectivity, NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
+from models.network.dropout_mask import DropoutMask
 from models.training.dropout import UnitDropout
 from tasks_lib import NBitFlipFlop, ParameterError
 
@@ -54,11 +55,11 @@ def test_participation_is_a_running_mean_of_activity():
 
 def test_draws_have_the_probabilities():
     dropout = dropout_of(rnn_of(), dropout_rate=0.3)
-    kept = torch.stack([dropout.draw() for _ in range(2000)])
+    kept = torch.stack([dropout.draw().factor for _ in range(2000)])
     assert torch.allclose(kept.mean(dim=0), torch.ones(2, 6).double(), atol=0.06)
     assert np.allclose(kept.unique(), [0.0, 1 / 0.7])
     plain = dropout_of(rnn_of(), dropout_rate=0.3, dropout_rescale=False)
-    kept = torch.stack([plain.draw() for _ in range(2000)])
+    kept = torch.stack([plain.draw().factor for _ in range(2000)])
     assert kept.unique().tolist() == [0.0, 1.0]
     assert torch.allclose(kept.mean(dim=0), torch.full((2, 6), 0.7).double(), atol=0.05)
     assert not torch.equal(kept[:, 0], kept[:, 1])  # each network has its own stream
@@ -67,7 +68,7 @@ def test_draws_have_the_probabilities():
 def test_a_network_that_diverged_draws_without_harm():
     dropout = dropout_of(rnn_of(), dropout_sampling="participation")
     dropout.participation[0] = torch.nan
-    kept = dropout.draw()
+    kept = dropout.draw().factor
     assert torch.equal(kept[0], torch.ones(6).double())
     assert torch.isfinite(kept).all()
 
@@ -78,23 +79,21 @@ def test_a_muted_unit_is_not_read_and_a_dead_one_sends_nothing(form):
     u = torch.randn(9, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     kept = torch.tensor([[1.0, 0, 1, 1, 0, 1]], dtype=torch.float64)
     states, _ = rnn.simulate(u, noise=False)
-    muted_states, muted = rnn.simulate(u, noise=False, kept=kept)
+    muted_states, muted = rnn.simulate(u, dropout=DropoutMask(kept))
     assert torch.equal(muted_states, states)
     read = rnn.equation.rates(states) * kept[:, None, None, :]
     assert torch.allclose(muted, read @ rnn.effective("W_out").transpose(1, 2)[:, None])
     # A dead unit might as well not be there.
     stay = kept[0].bool().numpy()
     w = rnn.weights()
-    smaller = RNNTorch(
-        W_rec=w["W_rec"][np.ix_(stay, stay)],
-        W_inp=w["W_inp"][stay],
-        W_out=w["W_out"][:, stay],
-        activation="tanh",
-        equation_type=form,
-        tau=2.0,
-        dtype=torch.float64,
-    )
-    dead_states, dead = rnn.simulate(u, noise=False, kept=kept, dead=True)
+    config = NetworkConfig(n_units=4, activation="tanh", equation_type=form, tau=2.0)
+    less = {
+        "W_rec": w["W_rec"][np.ix_(stay, stay)],
+        "W_inp": w["W_inp"][stay],
+        "W_out": w["W_out"][:, stay],
+    }
+    smaller = RNNTorch(Connectivity.of(less, config), config, dtype=torch.float64)
+    dead_states, dead = rnn.simulate(u, dropout=DropoutMask(kept, dead=True))
     expected_states, expected = smaller.simulate(u, noise=False)
     assert torch.allclose(dead_states[..., stay], expected_states, atol=1e-12)
     assert torch.allclose(dead, expected, atol=1e-12)
@@ -105,7 +104,7 @@ def test_what_was_dropped_gets_no_gradient(kind):
     rnn = rnn_of(seeds=(0,))
     u = torch.ones(6, 3, 2, dtype=torch.float64)
     kept = torch.tensor([[1.0, 0, 1, 1, 1, 1]], dtype=torch.float64)
-    _, outputs = rnn.simulate(u, noise=False, kept=kept, dead=kind == "dead")
+    _, outputs = rnn.simulate(u, dropout=DropoutMask(kept, dead=kind == "dead"))
     outputs.square().sum().backward()
     assert not rnn._W_out.grad[0, :, 1].any()
     assert rnn._W_out.grad[0, :, 0].all()
@@ -119,7 +118,7 @@ def test_a_dead_unit_does_not_count_in_the_penalties():
     u, t = (rnn.to_internal(a) for a in task.get_batch()[:2])
     kept = torch.ones(1, 6, dtype=torch.float64)
     kept[0, 2] = 0
-    descent = losses.descent(u, t, kept=kept, dead=True)
+    descent = losses.descent(u, t, dropout=DropoutMask(kept, dead=True))
     rates = rnn.equation.rates(descent.run.states).clone()
     rates[..., 2] = 0
     assert float(descent.terms["metabolic"]) == pytest.approx(float(rates.square().mean()))
@@ -156,10 +155,11 @@ def test_a_network_trained_with_dropout_does_without_some_units():
     def cost(rate):
         config = TrainingConfig(max_iter=250, lr=0.01, dropout_rate=rate)
         trained = train_cohort(task, network, config, [0], device="cpu").networks[0]
-        rnn = RNNTorch(**trained.weights, activation="tanh", tau=2.0)
+        rnn = RNNTorch(Connectivity.of(trained.weights, network), network)
         u, t = (rnn.to_internal(a) for a in task.get_batch()[:2])
         kept = (torch.rand(40, 16, generator=torch.Generator().manual_seed(0)) < 0.7) / 0.7
-        errors = [(rnn.simulate(u, noise=False, kept=k[None])[1] - t).square().mean() for k in kept]
+        masks = [DropoutMask(k[None]) for k in kept]
+        errors = [(rnn.simulate(u, dropout=m)[1] - t).square().mean() for m in masks]
         return float(torch.stack(errors).mean().detach())
 
     assert cost(0.3) < 0.7 * cost(0.0)

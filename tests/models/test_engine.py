@@ -19,13 +19,13 @@ from models.engine import (
     Statistic,
     Weights,
     compilation,
-    compiled,
     draw,
     elementwise,
     philox,
     simulate,
     simulate_sliced,
 )
+from models.engine.backends import compiled
 from models.engine.statistics import KINDS
 from models.machine.threads import Lowered
 from tasks_lib import ParameterError

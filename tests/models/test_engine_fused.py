@@ -12,7 +12,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models.engine import fused, fused_kernels
+from models.engine import fused_kernels
+from models.engine.backends import fused
 from models.formulas.equations import Equation
 
 ROOT = Path(__file__).parents[2]

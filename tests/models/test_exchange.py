@@ -120,6 +120,15 @@ def test_a_part_that_its_container_lost_is_missed(tmp_path):
         read_network(path)
 
 
+def test_a_part_whose_name_changed_is_not_taken_for_an_unknown_one(tmp_path):
+    config = NetworkConfig(n_units=3, dale=False, bias_min=-1.0, bias_init="uniform")
+    path = write_network(tmp_path / "a.npz", RNNTorch.from_config(config, 1, 1, seed=0), config)
+    content = path.read_bytes()
+    path.write_bytes(flipped(content, content.rindex(b"b_rec.npy"), bit=0))
+    with pytest.raises(ParameterError, match="is damaged"):  # and not a network without its bias
+        read_network(path)
+
+
 def test_a_state_dict_whose_checksums_do_not_agree_is_refused(tmp_path):
     config = NetworkConfig(n_units=3, dale=False)
     rnn = RNNTorch.from_config(config, 1, 1, seed=0)
@@ -232,7 +241,7 @@ def test_unequal_split_and_sparse_masks_are_taken_over(tmp_path):
         tmp_path / "f.json", RNNTorch.from_config(config, 2, 1), config, "seed-json"
     )
     fields = json.loads(path.read_text())
-    del fields["config"]  # as their code would write it
+    del fields["config"], fields["sha256"]  # as their code would write it
     back = read_network(write_json(path, fields)).config
     assert (back.n_excitatory, back.density) == (5, 0.5)
 
@@ -392,3 +401,28 @@ def test_a_file_with_its_own_configuration_takes_no_other(tmp_path):
     run.write_text("sigma_rec: 0.5\n")
     with pytest.raises(ParameterError, match="its own configuration"):
         read_network(path, run)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_imported_network_is_trained_as_its_configuration_says(tmp_path, format):
+    """Everything that a network drawn from the configuration has, one from a file has too."""
+    config = NetworkConfig(
+        n_units=5, dale=True, train_x_init=True, bias_min=-1.0, bias_max=1.0, density=0.5,
+        constraint_method="reflect", exc_to_inh_ratio=1.5, sigma_rec=0.1,
+    )  # fmt: skip
+    rnn = RNNTorch.from_config(config, 2, 1, seed=3)
+    with torch.no_grad():
+        rnn._x_init.copy_(torch.arange(5.0) / 8)
+    path = write_network(tmp_path / "network", rnn, config, format)
+    again = read_network(path).to_torch(seeds=3)
+    assert {n for n, _ in again.named_parameters()} == {n for n, _ in rnn.named_parameters()}
+    assert "_x_init" in dict(again.named_parameters())
+    for name, tensor in rnn.state_dict().items():
+        # What "reflect" trains is the modulus: the file has the effective weights.
+        if not name.startswith("_W"):
+            assert torch.equal(again.state_dict()[name], tensor), name
+    u = np.ones((2, 6, 3))
+    for one, other in zip(again(u, noise=True), rnn(u, noise=True), strict=True):
+        assert torch.equal(one, other)
+    for name in ("train_x_init", "bias_range", "constraint_method", "exc_to_inh_ratio"):
+        assert getattr(again, name) == getattr(rnn, name)

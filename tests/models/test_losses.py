@@ -11,7 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, penalties
-from models.training.losses import LossFunction, inner, remove_conflict
+from models.network.by_network import inner
+from models.network.noise import RunNoise
+from models.network.run import RunMemory
+from models.penalties import PenaltyTerm
+from models.training.losses import LossFunction
+from models.training.pulled import remove_conflict
 from tasks_lib import NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 
@@ -65,11 +70,11 @@ def test_one_pass_gives_the_gradients_of_autograd(
     spec = {
         name: {"weight": weight, "args": CHARGED.get(name, {})} for name, weight in chosen.items()
     }
-    losses = LossFunction(rnn, mask, spec)
+    losses = LossFunction(rnn, mask, PenaltyTerm.of(spec))
     rnn.n_simulations = 7
     descent = losses.descent(u, t, level, task_safe=task_safe, with_norms=with_norms)
     rnn.n_simulations = 7  # the same noise again
-    expected = losses(u, t, noise=True, level=level)
+    expected = losses(u, t, noise=RunNoise(True, level))
     params = list(rnn.parameters())
 
     def gradient(loss):
@@ -109,8 +114,8 @@ def test_penalties_against_the_task_are_taken_out():
     (inputs, targets), mask = batch(0)
     u, t = rnn.to_internal(inputs), rnn.to_internal(targets)
     spec = {"tests.models.test_losses:against": {"weight": 1.0, "args": {}}}
-    task = LossFunction(rnn, mask, {}).descent(u, t).gradients
-    losses = LossFunction(rnn, mask, spec)
+    task = LossFunction(rnn, mask, []).descent(u, t).gradients
+    losses = LossFunction(rnn, mask, PenaltyTerm.of(spec))
     plain, safe = (losses.descent(u, t, task_safe=s).gradients for s in (False, True))
     for g, (name, _) in zip(safe, rnn.named_parameters(), strict=True):
         assert not g[getattr(rnn, f"_mask{name}") == 0].any()
@@ -174,10 +179,10 @@ def test_a_penalty_that_named_its_statistics_alone_gets_no_trajectories_in_slice
     rnn = RNNTorch.from_config(NetworkConfig(n_units=8), 2, 2)
     (inputs, targets), mask = batch(0)
     u, t = rnn.to_internal(inputs), rnn.to_internal(targets)
-    losses = LossFunction(rnn, mask, {name: {"weight": 1.0, "args": {}}})
+    losses = LossFunction(rnn, mask, [PenaltyTerm(name, (1.0,))])
     assert torch.isfinite(losses.descent(u, t).total).all()
     with pytest.raises(ParameterError, match="register it without `needs`"):
-        losses.descent(u, t, trials_at_once=3)
+        losses.descent(u, t, memory=RunMemory(trials_at_once=3))
 
 
 def test_the_tasks_own_loss_is_no_penalty():

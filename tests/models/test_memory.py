@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
-from models.training.memory import (
-    SHARE,
-    MemoryPlan,
-    TrainingSize,
-    _allowed_by_control_group,
-    plan_memory,
-)
+from models import NetworkConfig, RNNNumpy, RNNTorch, Trainer, TrainingConfig, train_cohort
+from models.fixed_points import SearchSettings, batch
+from models.fixed_points.search import Problem
+from models.machine.memory import SHARE, _allowed_by_control_group
+from models.network.run import RunMemory
+from models.training.memory import MemoryPlan, TrainingSize, plan_memory
 from tasks_lib import ParameterError
 
 PENALTIES = {"fr_magnitude": {"weight": 0.2}, "rec_weights_sparsity": {"weight": 0.05}}
@@ -39,7 +36,7 @@ def size_of(n_units=100, n_trials=200, n_steps=300, form="s", **training):
 
 MEASURE = """
 import sys, torch
-from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig
+from models import NetworkConfig, RNNNumpy, RNNTorch, Trainer, TrainingConfig
 from tests.models.test_memory import size_of, task_of
 form, safe, penalties = sys.argv[1], sys.argv[2] == "safe", eval(sys.argv[3])
 def train(size):
@@ -117,17 +114,48 @@ def test_what_cannot_fit_is_refused_with_what_would():
         plan_memory(dense, 1, int(0.5 * dense.bytes_needed(1) / SHARE))
 
 
-def test_limits_of_control_groups_count(tmp_path, monkeypatch):
-    own = tmp_path / "job" / "step"
-    own.mkdir(parents=True)
-    for folder, limit, used in ((own, "max", 5), (own.parent, "1000", 300)):
-        (folder / "memory.max").write_text(limit)
-        (folder / "memory.current").write_text(str(used))
+FIRST_VERSION = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", 2**63 - 4096)
+SECOND_VERSION = ("", "memory.max", "memory.current", "max")
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("0::/job/step", SECOND_VERSION),
+        ("4:memory:/job/step", FIRST_VERSION),
+        ("7:cpu,memory:/job/step", FIRST_VERSION),
+        ("4:memory:/not/seen/from/here", FIRST_VERSION),  # as in a container
+    ],
+)
+def test_limits_of_control_groups_count(tmp_path, line, version):
+    top, limit, usage, none = version
+    root = tmp_path / top
+    seen = root if "seen" in line else root / "job"
+    for folder, value, used in ((root / "job" / "step", none, 5), (seen, "1000", 300)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / limit).write_text(f"{value}\n")
+        (folder / usage).write_text(str(used))
         (folder / "memory.stat").write_text("anon 7\ninactive_file 40\nslab_reclaimable 10\n")
-    read = Path.read_text
-    own_group = {"/proc/self/cgroup": "0::/job/step"}
-    monkeypatch.setattr(Path, "read_text", lambda self: own_group.get(str(self)) or read(self))
-    assert _allowed_by_control_group(tmp_path) == [750]
+    own = tmp_path / "own"
+    own.write_text(f"3:cpuset:/elsewhere\n{line}\n")
+    assert _allowed_by_control_group(tmp_path, own) == [750]
+
+
+@pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_limits_of_the_process_count(name):
+    code = (
+        "import resource, torch\n"
+        "from models.machine.memory import free_bytes\n"
+        "cpu = torch.device('cpu')\n"
+        f"before = resource.getrlimit(resource.{name})[1]\n"
+        f"resource.setrlimit(resource.{name}, (2**43, before))\n"
+        "assert free_bytes(cpu) < 2**43\n"
+        "used = 2**43 - min([2**43, *__import__('models.machine.memory', fromlist=['x'])"
+        "._allowed_by_resource_limits()])\n"
+        f"resource.setrlimit(resource.{name}, (used + 300 * 2**20, before))\n"
+        "assert 200 * 2**20 < free_bytes(cpu) < 300.1 * 2**20, free_bytes(cpu)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("form", ["s", "h"])
@@ -157,7 +185,7 @@ def test_penalties_on_trajectories_are_refused_in_slices():
 
 def test_a_penalty_that_did_not_name_trajectories_cannot_have_them():
     rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 2, 1)
-    run = rnn.run(torch.ones(5, 9, 2), trials_at_once=4)
+    run = rnn.run(torch.ones(5, 9, 2), memory=RunMemory(trials_at_once=4))
     with pytest.raises(ParameterError, match="trajectories were not kept"):
         _ = run.states
 
@@ -223,3 +251,40 @@ def test_dropout_that_follows_no_unit_goes_with_slices():
     rnn = RNNTorch.from_config(size.network, 6, 2)
     (network,) = Trainer(rnn, task_of(size), size.training, trials_at_once=4).run_training()
     assert network.status == "finished"
+
+
+def some_search(n_units=40):
+    rng = np.random.default_rng(0)
+    rnn = RNNNumpy(
+        W_rec=1.5 * rng.standard_normal((n_units, n_units)) / n_units**0.5,
+        W_inp=np.zeros((n_units, 1)),
+        W_out=np.ones((1, n_units)),
+        activation="tanh",
+    )
+    settings = SearchSettings(n_starts=16, max_starts=32)
+    return Problem(rnn, np.zeros(1), rng.standard_normal((n_units, 20)), settings)
+
+
+def test_a_search_takes_as_many_threads_as_fit(monkeypatch):
+    """Each thread holds stacks of Jacobians; the points are the same."""
+    problem, n_threads = some_search(), []
+    run = batch.in_parallel
+
+    def noted(call, items, n=None):
+        n_threads.append(n)
+        return run(call, items, n)
+
+    monkeypatch.setattr(batch, "in_parallel", noted)
+    (wide,) = batch.search_all([problem], n_threads=4)
+    monkeypatch.setattr(batch, "free_bytes", lambda device: 22e6)  # one takes 13 MB
+    monkeypatch.setattr("models.machine.memory.free_bytes", lambda device: 22e6)
+    (narrow,) = batch.search_all([problem], n_threads=4)
+    assert set(n_threads) == {4, 1}
+    assert np.array_equal(wide.points, narrow.points)
+
+
+def test_a_search_that_cannot_fit_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr("models.machine.memory.free_bytes", lambda device: 2**30)
+    wanted = r"n_units = 11000: a search for fixed points takes about 9\.0 GiB.*11\.3 GiB free"
+    with pytest.raises(ParameterError, match=wanted):
+        batch.threads_that_fit(11_000, 8)

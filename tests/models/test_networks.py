@@ -11,7 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import ACTIVATIONS, NetworkConfig, Noise, RNNNumpy, RNNTorch, get_activation
+from models import (
+    ACTIVATIONS,
+    Connectivity,
+    NetworkConfig,
+    Noise,
+    RNNNumpy,
+    RNNTorch,
+    get_activation,
+)
 from tasks_lib import ParameterError
 from tests.models.strategies import any_network
 
@@ -23,6 +31,11 @@ def reference(name):
     data = np.load(DATA / f"dynamics_{name}.npz")
     params = json.loads(str(data["params"]))
     return data, {**params, **{w: data[w] for w in WEIGHTS}, "x_init": data["x0"]}
+
+
+def torch_of(weights, dtype=torch.float32, **fields):
+    config = NetworkConfig(n_units=len(weights["W_rec"]), self_connections=True, **fields)
+    return RNNTorch(Connectivity.of(weights, config), config, dtype=dtype)
 
 
 @pytest.mark.parametrize("name", ["h_tanh", "s_relu"])
@@ -40,7 +53,10 @@ def test_numpy_matches_reference(name):
 @pytest.mark.parametrize("name", ["h_tanh", "s_relu"])
 def test_torch_matches_reference(name, dtype, bound):
     data, arguments = reference(name)
-    states, outputs = RNNTorch(**arguments, dtype=dtype)(data["u"])
+    weights = {w: arguments.pop(w) for w in (*WEIGHTS, "x_init")}
+    f = get_activation(arguments.pop("activation"))
+    rnn = torch_of(weights, dtype, activation=f.name, activation_args=f.args, **arguments)
+    states, outputs = rnn(data["u"])
     assert np.abs(states.detach().numpy() - data["states"]).max() < bound
     assert np.abs(outputs.detach().numpy() - data["outputs"]).max() < bound
 
@@ -120,7 +136,7 @@ def test_frozen_noise_is_checked_and_shared():
     with pytest.raises(ParameterError, match=r"noise\.rec\.shape"):
         rnn.run(np.zeros((2, 6, 4)), noise=noise)
     with pytest.raises(ParameterError, match=r"noise\.rec\.shape"):
-        RNNTorch(**common, sigma_rec=0.1)(np.zeros((2, 5, 3)), noise=noise)
+        torch_of(common, sigma_rec=0.1)(np.zeros((2, 5, 3)), noise=noise)
 
 
 @settings(max_examples=30, deadline=None)
@@ -166,7 +182,7 @@ def test_noise_has_the_stated_size_and_place():
     assert states[:, 1].std() == pytest.approx(alpha * np.sqrt(2 / alpha) * 0.3, rel=0.01)
     inside = RNNNumpy(**common, sigma_rec=0.3, tau=5.0, noise_inside=True, seed=0)
     assert (inside.run(u, noise=True)[0] >= 0).all()  # the rectifier came after the noise
-    torch_states, _ = RNNTorch(**common, sigma_rec=0.3, tau=5.0)(u, noise=True)
+    torch_states, _ = torch_of(common, sigma_rec=0.3, tau=5.0)(u, noise=True)
     assert float(torch_states.detach()[:, 1].std()) == pytest.approx(
         float(states[:, 1].std()), rel=0.01
     )
@@ -211,8 +227,57 @@ def test_numpy_refuses_weights_that_disagree_or_are_not_finite():
 
 def test_the_initial_state_has_two_names():
     weights = {"W_rec": np.eye(3), "W_inp": np.ones((3, 2)), "W_out": np.ones((1, 3))}
-    for cls in (RNNNumpy, RNNTorch):
-        given = cls(**weights, x0=[1.0, 2.0, 3.0])
-        assert np.array_equal(np.asarray(given.x_init), [1.0, 2.0, 3.0])
-        with pytest.raises(ParameterError, match="x0"):
-            cls(**weights, x0=np.ones(3), x_init=np.ones(3))
+    assert np.array_equal(RNNNumpy(**weights, x0=[1.0, 2.0, 3.0]).x_init, [1.0, 2.0, 3.0])
+    with pytest.raises(ParameterError, match="x0"):
+        RNNNumpy(**weights, x0=np.ones(3), x_init=np.ones(3))
+
+
+FREE = {"W_rec": np.eye(3), "W_inp": np.ones((3, 2)), "W_out": -np.ones((1, 3))}
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes", "named"),
+    [
+        ({}, {}, r"W_rec\[0, 0\] = 1\.0: breaks .* self_connections"),
+        ({"self_connections": True, "nonnegative_out": True}, {}, r"W_out\[0, 0\] = -1\.0"),
+        ({"dale": True, "nonnegative_out": False}, {"W_rec": np.ones((3, 3))}, r"W_rec\[0, 0\]"),
+        ({"self_connections": True}, {"W_rec": np.eye(4)}, r"W_rec\.shape"),
+        ({"self_connections": True}, {"b_rec": [0.0, np.nan, 0.0]}, "b_rec"),
+        ({"n_units": 4}, {}, r"W_rec\.shape"),
+    ],
+)
+def test_weights_are_taken_only_as_the_configuration_says(fields, changes, named):
+    config = NetworkConfig(**{"n_units": 3, **fields})
+    with pytest.raises(ParameterError, match=named):
+        Connectivity.of({**FREE, **changes}, config)
+
+
+def test_weights_come_back_as_they_were_given():
+    config = NetworkConfig(n_units=3, self_connections=True, tau=4.0, train_x_init=True)
+    own = {**FREE, "x_init": [1.0, 2.0, 3.0]}
+    rnn = RNNTorch(Connectivity.of(own, config), config, seeds=5, dtype=torch.float64)
+    assert not rnn.is_batched and rnn.seeds == [5]
+    assert all(np.array_equal(rnn.weights()[name], value) for name, value in own.items())
+    assert not rnn.weights()["b_rec"].any()
+    assert rnn.equation == config.equation
+    assert isinstance(rnn._x_init, torch.nn.Parameter)
+    assert not isinstance(rnn._b_rec, torch.nn.Parameter)
+    both = RNNTorch([Connectivity.of(own, config)] * 2, config, dtype=torch.float64)
+    assert both.is_batched and both.seeds == [0, 1] and both.W_rec.shape == (2, 3, 3)
+    assert both.to_numpy(1).alpha == 0.25
+
+
+def test_networks_and_configurations_have_to_agree():
+    config = NetworkConfig(n_units=3, self_connections=True)
+    one = Connectivity.of(FREE, config)
+    with pytest.raises(ParameterError, match=r"W_rec\.shape"):
+        RNNTorch(one, NetworkConfig(n_units=4))
+    two_inputs = Connectivity.of({**FREE, "W_inp": np.ones((3, 1))}, config)
+    with pytest.raises(ParameterError, match=r"W_inp\.shape"):
+        RNNTorch([one, two_inputs], config)
+    with pytest.raises(ParameterError, match="tau"):
+        RNNTorch([one, one], [config, NetworkConfig(n_units=3, tau=5.0)])
+    with pytest.raises(ParameterError, match="seeds"):
+        RNNTorch([one, one], config, seeds=[1])
+    with pytest.raises(ParameterError, match="no network"):
+        RNNTorch([], config)

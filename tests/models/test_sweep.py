@@ -379,16 +379,14 @@ def test_networks_of_a_batch_have_their_own_weights_and_noise():
         RNNTorch.from_configs(networks, 3, 2, [0, 1])
 
 
-def test_noise_levels_are_one_number_or_one_for_each_network():
-    weights = {"W_rec": np.eye(4)[None].repeat(2, 0), "W_inp": np.ones((2, 4, 1))}
-    weights["W_out"] = np.ones((2, 1, 4))
-    rnn = RNNTorch(**weights, sigma_rec=np.array([0.0, 0.5]), sigma_out=0.1)
+def test_noise_levels_are_those_of_each_network():
+    configs = [NetworkConfig(n_units=4, sigma_rec=s, sigma_out=0.1) for s in (0.0, 0.5)]
+    drawn = [initial_connectivity(c, 1, 1, seed) for c, seed in zip(configs, (0, 1), strict=True)]
+    rnn = RNNTorch(drawn, configs)
     assert [e.sigma_rec for e in rnn.equations] == [0.0, 0.5]
     assert [e.sigma_out for e in rnn.equations] == [0.1, 0.1]
-    for bad, field in (([0.1] * 3, "sigma_inp"), ([0.1, -0.1], "sigma_inp")):
-        with pytest.raises(ParameterError) as caught:
-            RNNTorch(**weights, sigma_inp=bad)
-        assert caught.value.field == field
+    with pytest.raises(ParameterError, match="there are 2 networks"):
+        RNNTorch(drawn, configs * 2)
 
 
 def test_adam_takes_a_rate_and_a_weight_decay_of_each_network():

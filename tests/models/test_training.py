@@ -8,9 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import NetworkConfig, PerformanceAnalyzer, RNNTorch, Trainer, TrainingConfig
+from models import (
+    Connectivity,
+    NetworkConfig,
+    PerformanceAnalyzer,
+    RNNTorch,
+    Trainer,
+    TrainingConfig,
+)
 from models.training.cohort import train_cohort
-from models.training.losses import remove_conflict
+from models.training.pulled import remove_conflict
 from tasks_lib import CDDM, NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 
@@ -76,7 +83,7 @@ def test_moments_of_masked_weights_stay_zero():
     trainer = Trainer(rnn, small_task(), TrainingConfig(max_iter=5))
     trainer.run_training()
     absent = rnn._mask_W_rec == 0
-    state = trainer.optimizer.state[rnn._W_rec]
+    state = trainer.steps.optimizer.state[rnn._W_rec]
     assert absent.any()
     assert (state["exp_avg"][absent] == 0).all()
     assert (state["exp_avg_sq"][absent] == 0).all()
@@ -164,7 +171,7 @@ def test_a_flip_flop_is_learnt():
     result = train_cohort(task, network, TrainingConfig(max_iter=300, lr=0.01), [0], device="cpu")
     trained = result.networks[0]
     assert trained.r2 > 0.9
-    rnn = RNNTorch(**trained.weights, activation="tanh", tau=2.0).to_numpy()
+    rnn = RNNTorch(Connectivity.of(trained.weights, network), network).to_numpy()
     scores = PerformanceAnalyzer(rnn, task).validate()
     assert scores.r2_pooled == pytest.approx(trained.r2, abs=1e-4)
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
+from models import Connectivity, NetworkConfig, RNNTorch, Trainer, TrainingConfig, train_cohort
 from models.machine.atomic_file import write_atomically
 from tasks_lib import NBitFlipFlop, ParameterError
 
@@ -274,7 +274,8 @@ def test_another_task_or_other_initial_weights_are_another_training(tmp_path):
     path = tmp_path / "state.npz"
     trainer = make()
     run_cut(trainer, path, 5)
-    rnn = RNNTorch(**trainer.rnn.weights(), tau=2.0)
+    config = NetworkConfig(n_units=trainer.rnn.n_units, tau=2.0)
+    rnn = RNNTorch(Connectivity.of(trainer.rnn.weights(), config), config)
     with pytest.raises(ParameterError, match="another training"):
         Trainer(rnn, flip_flop(3), trainer.config).load_state(path)
     longer = NBitFlipFlop(n_steps=13, n_bits=2, pulse=2, mu=3, batch_size=6, seed=3)

@@ -20,6 +20,13 @@ class Mine(Echo):
     pass
 def drift(context):
     return context.states.square().mean()
+from models import ActivationFunction
+softsign_of_a_stranger = ActivationFunction(
+    f=lambda x: x / (1 + abs(x)),
+    derivative=lambda x: 1 / (1 + abs(x)) ** 2,
+    second=lambda x: -2 * x / (1 + abs(x)) ** 3 / abs(x).clip(1e-30),
+    bounded=True, lipschitz=1.0, curvature=2.0,
+)
 """
 MODULE = "module_of_a_stranger"
 
@@ -39,21 +46,26 @@ def named_by(submission, what):
         submission["tasks"]["cddm"] = {"class": f"{MODULE}:Mine", "n_steps": 10}
     elif what == "penalty":
         submission["trainings"]["short"]["penalties"] = {f"{MODULE}:drift": {"weight": 0.1}}
+    elif what == "activation":
+        (network,) = submission["networks"].values()
+        network["activation"] = f"{MODULE}:softsign_of_a_stranger"
+        network.pop("activation_args", None)
     else:
         params = {"environment": f"{MODULE}:Mine"}
         submission["tasks"]["cddm"] = {"class": "NeuroGym", "params": params}
     return submission
 
 
-@pytest.mark.parametrize("what", ["task", "penalty", "environment"])
+@pytest.mark.parametrize("what", ["task", "penalty", "activation", "environment"])
 def test_what_is_not_allowed_is_not_entered(database, submission, stranger, what):
     with pytest.raises(ParameterError, match="is not in an allowed package"):
         database.submit(named_by(submission, what))
-    assert len(database.Task()) == len(database.TrainingParams()) == 0
+    tables = (database.Task, database.NetworkParams, database.TrainingParams)
+    assert [len(table()) for table in tables] == [0, 0, 0]
     assert stranger not in sys.modules
 
 
-@pytest.mark.parametrize("what", ["task", "penalty"])
+@pytest.mark.parametrize("what", ["task", "penalty", "activation"])
 def test_a_row_that_came_in_elsewhere_is_not_run(database, submission, stranger, monkeypatch, what):
     monkeypatch.setenv("RNN_ALLOWED_PACKAGES", f"something, {MODULE}")
     database.submit(named_by(submission, what))
@@ -64,6 +76,19 @@ def test_a_row_that_came_in_elsewhere_is_not_run(database, submission, stranger,
     assert "is not in an allowed package" in error[2] and MODULE in error[2]
     assert MODULE not in sys.modules
     assert len(database.Training()) == 0
+
+
+def test_an_activation_of_a_users_own_goes_through_the_chain(
+    database, submission, stranger, monkeypatch
+):
+    monkeypatch.setenv("RNN_ALLOWED_PACKAGES", MODULE)
+    database.submit(named_by(submission, "activation"))
+    filled = database.fill((database.Training, database.FixedPoints))
+    assert not filled.errors
+    statuses = database.Training.Network.to_arrays("status")
+    assert len(statuses) and set(statuses) == {"finished"}
+    found = database.FixedPoints.to_dicts()
+    assert len(found) and all(row["is_bounded"] for row in found)
 
 
 def test_the_command_line_allows_for_every_command(monkeypatch, tmp_path, submission, stranger):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from models import (
-    ContinuousAttractor,
     DynamicSystemAnalyzer,
     ManifoldSettings,
     NetworkConfig,
     RNNNumpy,
+    SlowManifold,
     write_network,
 )
 from pipeline.tables import continuous_attractors
@@ -65,11 +65,11 @@ def test_manifolds_are_rows_and_come_back(networks):
         # the table says what the library says of the stored network
         rnn, task = fetch_network((p.ContinuousAttractor & here).fetch1("KEY"))
         (direct,) = DynamicSystemAnalyzer(rnn, task).get_manifolds(found.input, found)
-        assert isinstance(stored, ContinuousAttractor)
+        assert isinstance(stored, SlowManifold)
         assert stored.topology == "open line"
         assert stored.speed.max() < 1e-10
         assert len(stored) == ManifoldSettings().n_samples
-        for field in fields(ContinuousAttractor):
+        for field in fields(SlowManifold):
             mine, other = getattr(stored, field.name), getattr(direct, field.name)
             assert type(mine) is type(other), field.name
             assert np.array_equal(mine, other), field.name

@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 
 import datajoint as dj
+import numpy as np
 import pytest
+import torch
 from datajoint.errors import LostConnectionError
 
 from pipeline.database import server
 from pipeline.database.connection import second_connection
 from pipeline.tables import training
 from pipeline.tables.current_job import current_job
+from pipeline.transient import retry
 from pipeline.workers import reaper
 from pipeline.workers.heartbeat import Heart, Host
 from pipeline.workers.job import begin
 from pipeline.workers.queue import Queue
 from pipeline.workers.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
-from tests.pipeline.workers import files_of_arrays, referenced_files
+from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
 
 
 def failing(error):
@@ -32,7 +40,8 @@ def failing(error):
     ("error", "message"),
     [
         (SystemExit("enough"), "SystemExit: enough"),
-        (ValueError("a \0 and half a \udc80"), "ValueError: a \\0 and half a \\udc80"),
+        (Unprintable(), "Unprintable: its text cannot be had"),
+        (ValueError("a \0 and half a \udc80"), "ValueError: a \\x00 and half a \\udc80"),
     ],
 )
 def test_a_job_cannot_end_its_worker(database, submission, monkeypatch, error, message):
@@ -47,6 +56,41 @@ def test_a_job_cannot_end_its_worker(database, submission, monkeypatch, error, m
     assert len(p.Training()) == 0
 
 
+@pytest.mark.parametrize("n_times", [1, 3])
+def test_short_memory_is_tried_again_and_then_fails(
+    database, submission, monkeypatch, store, n_times
+):
+    """What asks for too much is one line; what memory came back for is as if nothing had been."""
+    p = database
+    del submission["trainings"]["short"]["penalties"]
+    p.submit(submission)
+    train, n_calls = training.train_from_rows, []
+
+    def short(*arguments, **options):
+        n_calls.append(1)
+        if len(n_calls) <= n_times:
+            np.empty(2**62, dtype=np.int8) if len(n_calls) == 1 else torch.empty(2**60)
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(training, "train_from_rows", short)
+    errors = p.fill((p.Training,)).errors
+    if n_times == 1:
+        assert not errors and len(n_calls) == 2 and len(p.Training()) == 1
+        assert files_of_arrays(store) == referenced_files()
+        assert_identical()
+        return
+    ((_, _, message),) = errors
+    assert message.startswith("OutOfMemory: 3 times ")
+    assert message.endswith("`rnn retry --error OutOfMemory`")
+    assert "\n" not in message
+    assert len(n_calls) == 3 and not len(p.Training()) and not files_of_arrays(store)
+    assert p.retry(error="OutOfMemory")
+    assert not p.fill((p.Training,)).errors
+    assert_identical()
+
+
 def test_what_fails_for_reasons_of_its_own_is_not_waited_for_for_ever(
     database, submission, monkeypatch
 ):
@@ -58,8 +102,8 @@ def test_what_fails_for_reasons_of_its_own_is_not_waited_for_for_ever(
         n_calls.append(1)
         raise ConnectionRefusedError("nobody at home")
 
-    monkeypatch.setattr(server, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(server, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
     monkeypatch.setattr(training, "train_from_rows", train)
     ((_, _, message),) = p.fill((p.Training,)).errors
     assert len(n_calls) == 5
@@ -70,7 +114,7 @@ def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission
     p = database
     p.submit(submission)
     queue = Queue(p.Training)
-    connection = p.database.connection()
+    connection = p.database.connection.connection()
     assert queue.enter(connection) == 1
     dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
     dead._enter(None)  # it beats once
@@ -87,7 +131,7 @@ def test_so_is_one_among_those_that_are_asked_for(database, submission):
     p = database
     p.submit(submission)
     queue = Queue(p.Training)
-    connection = p.database.connection()
+    connection = p.database.connection.connection()
     queue.enter(connection)
     dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
     dead._enter(None)
@@ -147,7 +191,7 @@ def test_a_job_fails_that_gets_no_further(database, submission, begun, fails):
     p = database
     p.submit(submission)
     queue = Queue(p.Training)
-    connection = p.database.connection()
+    connection = p.database.connection.connection()
     queue.enter(connection)
     (key,) = queue.candidates(connection)
     for number, first in enumerate(begun):

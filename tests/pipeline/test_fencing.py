@@ -286,6 +286,7 @@ def test_disk_full_at_a_checkpoint(database, store, monkeypatch, caplog):
         assert run(job, connection)
     assert "No space left" in caplog.text
     assert_all_right(1, store)
+    assert_identical()
 
 
 def test_told_to_end_while_a_checkpoint_fails(database, store, monkeypatch):

@@ -288,7 +288,8 @@ def test_a_table_that_may_not_be_read_stops_it(filled, store, arguments):
     admin, user = second_connection(), f"u{arguments['prefix']}"
     mysql = admin.adapter.backend == "mysql"
     at = f"'{user}'@'%%'" if mysql else user
-    admin.query(f"CREATE USER {at} IDENTIFIED BY 'secret'" if mysql else f"CREATE ROLE {at} LOGIN")
+    by = "IDENTIFIED BY" if mysql else "PASSWORD"
+    admin.query(f"CREATE USER {at} {by} 'secret'")
     try:
         for schema in references.schema_names():
             if not mysql:
@@ -296,7 +297,7 @@ def test_a_table_that_may_not_be_read_stops_it(filled, store, arguments):
             for name in references.names_in_database(schema):
                 full = admin.adapter.make_full_table_name(schema, name)
                 admin.query(f"GRANT {'ALL' if mysql else 'ALL PRIVILEGES'} ON {full} TO {at}")
-        p.connect(**{**arguments, "user": user, "password": "secret" if mysql else ""})
+        p.connect(**{**arguments, "user": user, "password": "secret"})
         assert len(gc.collect().scan.orphans) == 8  # with all rights nothing is amiss
         admin.query(
             f"REVOKE {'ALL' if mysql else 'ALL PRIVILEGES'} "

@@ -115,6 +115,7 @@ def test_connections_are_dropped_again_and_again(lab: Laboratory, own_server, st
     lab.end()
     assert_nobody_was_lost()
     assert_all_right(40, store)
+    assert_identical(Training.keys()[::8])
 
 
 def test_server_that_ends_resting_sessions(lab: Laboratory, own_server, store):

@@ -170,8 +170,9 @@ def test_who_may_not_insert_marks_nothing_and_works(database, store, arguments):
             admin.query(statement.replace("%", "%%"))
     user = f"{prefix}_user"
     at = f"'{user}'@'%%'" if mysql else user
-    admin.query(f"CREATE USER {at} IDENTIFIED BY 'secret'" if mysql else f"CREATE ROLE {at} LOGIN")
-    own = {**arguments, "user": user, "password": "secret" if mysql else "", "declare": False}
+    by = "IDENTIFIED BY" if mysql else "PASSWORD"
+    admin.query(f"CREATE USER {at} {by} 'secret'")
+    own = {**arguments, "user": user, "password": "secret", "declare": False}
     try:
         for role, n_marks in (("analyst", 0), ("worker", 1), ("analyst", 1)):
             name = f"'{prefix}_{role}'" if mysql else f"{prefix}_{role}"

@@ -24,7 +24,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from models import NetworkConfig, TrainingConfig, train_cohort
-from models.network.rnn_torch import WEIGHTS
+from models.network.connectivity import WEIGHTS
 from pipeline.cli.commands import app
 from pipeline.database import connection as database
 from pipeline.tables.computed import COMPUTED

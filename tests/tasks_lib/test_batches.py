@@ -72,9 +72,11 @@ def tasks(draw, name):
         params |= {"w": draw(st.floats(0.01, 4)), "mu_blocks": draw(st.floats(0.1, 50))}
         params |= {"min_block_length": draw(st.integers(1, n_steps))}
         params |= {"n_outputs": codes["n_outputs"]}
-    else:
+    elif name == "ReferenceFrame":
         params = {"n_inputs_retina": draw(st.integers(3, 5)), **windows(draw, n_steps, "stim")}
         params |= {"n_steps": n_steps, "n_inputs_head": draw(st.integers(3, 5)), **size}
+    else:
+        params = {}  # a new task: its defaults
     return TASKS[name](**params, seed=draw(st.integers(0, 2**32)))
 
 

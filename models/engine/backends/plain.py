@@ -2,13 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..formulas.equations import Equation
-from .weights import Weights
+from ...formulas.equations import Equation
+from .. import philox
+from ..buffers import Buffers
+from ..statistics import Statistic
+from ..trajectory import Cotangent, RecurrentNoise, Trajectory
+from ..weights import Weights
+from .base import BackEnd, NetworkKind, onto_states, statistics_of
+
+
+class Plain(BackEnd):
+    """One torch operation after the other: runs every equation on every device."""
+
+    name = "plain"
+
+    def is_for(self, device: torch.device) -> bool:
+        """Return True: it runs everywhere."""
+        return True
+
+    def supports(self, kind: NetworkKind) -> str | None:
+        """Return None: it lacks nothing."""
+        return None
+
+    def forward(
+        self,
+        equation: Equation,
+        weights: Weights,
+        inputs: Tensor,
+        noise: RecurrentNoise,
+        asked: tuple[Statistic, ...],
+        buffers: Buffers,
+    ) -> Trajectory:
+        """Run the networks; the noise of all steps is drawn before."""
+        n = weights.n_units
+        xi = None if noise.is_silent else _drawn(noise, inputs, n)
+        states, arguments, outputs = forward(equation, weights, inputs, xi)
+        values = statistics_of(equation, states, asked, n)
+        return Trajectory(equation, weights, inputs, states, arguments, outputs, values, asked)
+
+    def backward(self, run: Trajectory, cotangents: Sequence[Cotangent]) -> list[Weights]:
+        """Return the gradients of each loss."""
+        return self._propagated(run, cotangents)[0]
+
+    def backward_to_inputs(self, run: Trajectory, cotangent: Cotangent) -> Tensor:
+        """Return the gradient by the inputs, (K, T, B, M), of what any back end ran."""
+        _, onto = self._propagated(run, [cotangent], with_inputs=True)
+        assert onto is not None
+        return onto[0]
+
+    def _propagated(
+        self, run: Trajectory, cotangents: Sequence[Cotangent], with_inputs: bool = False
+    ) -> tuple[list[Weights], Tensor | None]:
+        outputs = torch.stack([c.outputs for c in cotangents])
+        return backward(
+            run.equation, run.weights, run.inputs, run.states, run.arguments,
+            outputs, onto_states(run, cotangents), with_inputs,
+        )  # fmt: skip
+
+    def arrays_held(self, equation: Equation, n_adjoints: int) -> float:
+        """Return the arrays held: every intermediate, and noise drawn from words of 64 bits."""
+        arrays = 5.0 + (equation.equation_type == "s")
+        if equation.sigma_rec:
+            arrays += 8.0
+        return arrays + 2.0 * n_adjoints  # adjoints are kept, for products over all steps
+
+
+def _drawn(noise: RecurrentNoise, like: Tensor, n_units: int) -> Tensor:
+    if noise.given is not None:
+        return noise.given
+    shape = (like.shape[1], like.shape[2], n_units)
+    draws = philox.normals(
+        shape, noise.keys, noise.simulation, "rec", like.device, like.dtype,
+        first_trial=noise.first_trial,
+    )  # fmt: skip
+    scales = torch.tensor(list(noise.scales), dtype=like.dtype, device=like.device)
+    return draws * scales[:, None, None, None]
 
 
 def _affine(transposed: Tensor, drive: Tensor, v: Tensor) -> Tensor:

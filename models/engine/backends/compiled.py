@@ -14,13 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..formulas.equations import Equation
-from ..machine.threads import blas_on_one, n_threads
-from . import loops
-from .elementwise import CODES, fill
-from .philox import PARTS
-from .statistics import KINDS, Statistic
-from .weights import Weights
+from ...formulas.equations import Equation
+from ...machine.threads import blas_on_one, n_threads
+from .. import loops
+from ..buffers import Buffers
+from ..elementwise import CODES, fill
+from ..philox import PARTS
+from ..statistics import KINDS, Statistic
+from ..trajectory import Cotangent, RecurrentNoise, Trajectory, stacked
+from ..weights import Weights
+from .base import BackEnd, NetworkKind
 
 # A product of so many multiplications or fewer takes the short way through OpenBLAS.
 SMALL_PRODUCT = 1_000_000
@@ -31,6 +34,80 @@ FEWEST_ROWS = 8
 SMALL_UNITS = 128
 TOGETHER_ROWS = 64  # of the products over steps, of small networks
 FEWEST_DRAWS = 20_000  # that are worth a second thread
+PRECISIONS = (torch.float32, torch.float64)
+
+
+class Compiled(BackEnd):
+    """Time loops compiled by Numba, on the CPU."""
+
+    name = "compiled"
+    takes_statistics = True
+
+    def is_for(self, device: torch.device) -> bool:
+        """Return whether it is a CPU."""
+        return device.type == "cpu"
+
+    def supports(self, kind: NetworkKind) -> str | None:
+        """Return what is lacking: another precision, another device, or the code of f."""
+        if not self.is_for(kind.device):
+            return f"runs on a CPU, and not on {kind.device}"
+        if kind.dtype not in PRECISIONS:
+            return f"computes in float32 or float64, and not in {kind.dtype}"
+        name = kind.equation.activation.name
+        return None if name in CODES else f"has no code for the activation {name!r}"
+
+    def forward(
+        self,
+        equation: Equation,
+        weights: Weights,
+        inputs: Tensor,
+        noise: RecurrentNoise,
+        asked: tuple[Statistic, ...],
+        buffers: Buffers,
+    ) -> Trajectory:
+        """Run the networks, and take the statistics on the way."""
+        k, n_steps, n_trials, _ = inputs.shape
+        shape = (k, n_steps, n_trials, weights.n_units)
+        form_s = equation.equation_type == "s"
+        states = buffers.take("states", shape, inputs)
+        # Form h has no arguments of its own.
+        arguments = buffers.take("arguments", shape if form_s else (k, 0, 0, 0), inputs)
+        outputs = buffers.take("outputs", (*shape[:3], weights.W_out.shape[1]), inputs)
+        totals = forward(
+            equation, weights, inputs, noise.scales, noise.keys, noise.simulation,
+            noise.first_trial, noise.given, asked, states, arguments, outputs,
+        )  # fmt: skip
+        values = torch.from_numpy(totals.values).to(states.dtype)
+        return Trajectory(
+            equation, weights, inputs, states, arguments, outputs, values, asked, totals
+        )
+
+    def backward(self, run: Trajectory, cotangents: Sequence[Cotangent]) -> list[Weights]:
+        """Return the gradients of each loss; those of statistics come out of the same pass."""
+        return backward(
+            run.equation, run.weights, run.inputs, run.states, run.arguments,
+            torch.stack([c.outputs for c in cotangents]),
+            stacked([c.states for c in cotangents]),
+            run.totals,
+            stacked([c.statistics for c in cotangents]),
+        )  # fmt: skip
+
+    def arrays_held(self, equation: Equation, n_adjoints: int) -> float:
+        """Return the arrays held: the states, and in form s the arguments of f."""
+        return 1.0 + (equation.equation_type == "s")
+
+    def normals(
+        self,
+        shape: tuple[int, int, int],
+        keys: Sequence[tuple[int, int]],
+        simulation: int,
+        part: str,
+        like: Tensor,
+    ) -> Tensor:
+        """Return standard normals, drawn on all threads."""
+        if like.dtype not in PRECISIONS:
+            return super().normals(shape, keys, simulation, part, like)
+        return normals(shape, keys, simulation, part, like.dtype)
 
 
 def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:

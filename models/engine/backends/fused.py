@@ -10,27 +10,33 @@ Noise is that of `models.engine.philox`. Triton is imported when it is first nee
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..formulas.equations import Equation
-from .philox import WORD
+from ...formulas.equations import Equation
+from ..buffers import Buffers
+from ..fused_tiles import Layout, Tile, choose_tile, for_precision
+from ..philox import WORD
+from ..statistics import Statistic
+from ..trajectory import Cotangent, RecurrentNoise, Trajectory
+from ..weights import Weights
+from .base import BackEnd, BackEndUnavailableError, NetworkKind, onto_states, statistics_of
 
 MAX_UNITS = 256
-# Up to this many units the weights stay in shared memory: 64 KiB, beside 10 KiB of scratch.
-MAX_RESIDENT = 128
+OLDEST_CAPABILITY = (8, 0)
+# Those that `models.engine.fused_kernels` has formulas of, in `_activate` and `_slope`.
+ACTIVATIONS_WITH_CODE = ("relu", "leaky_relu", "tanh", "sigmoid", "softplus", "gelu")
 PRECISIONS = ("ieee", "tf32x3", "tf32")
 # Bytes of rates that may be made at a time from states, for the gradients of form h.
 _BYTES_OF_RATES = 2**28
 
 
-class FusedUnavailableError(RuntimeError):
+class FusedUnavailableError(BackEndUnavailableError):
     """The kernels cannot be compiled for, or do not fit, this device: use another engine."""
 
 
@@ -44,52 +50,26 @@ class Gradients(NamedTuple):
     x_init: Tensor
 
 
-@dataclass(frozen=True)
-class Tile:
-    """What a program works on and with.
-
-    Attributes
-    ----------
-    rows : int
-        Trials of a program.
-    n_warps : int
-        Warps of a program.
-    n_stages : int
-        Chunks of the weights that are on their way at a time, where they are not kept.
-    """
-
-    rows: int
-    n_warps: int = 4
-    n_stages: int = 1
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How N units, M channels and O outputs lie in tiles; see `models.engine.fused_kernels`."""
-
-    n_units: int
-    n_inputs: int
-    n_outputs: int
-    padded: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Pad to a power of two, each quarter of which is a factor that `tl.dot` takes."""
-        object.__setattr__(self, "padded", max(64, 1 << (self.n_units - 1).bit_length()))
-
-    @property
-    def resident(self) -> bool:
-        """Whether the weights stay in shared memory."""
-        return self.padded <= MAX_RESIDENT
-
-    @property
-    def folded(self) -> bool:
-        """Whether the padding has room for channels, the constant 1 and outputs."""
-        beside = max(self.n_inputs + 1, self.n_outputs)
-        return self.resident and self.n_units + beside <= self.padded
-
-
 def _is_interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _lack(n_units: int, dtype: torch.dtype, device: torch.device) -> str | None:
+    """Return what networks of this size, type and place lack here, None where nothing."""
+    if n_units > MAX_UNITS:
+        return f"takes at most {MAX_UNITS} units, and there are {n_units}"
+    if dtype != torch.float32:
+        return f"computes in float32, and not in {dtype}"
+    if find_spec("triton") is None:
+        return "needs Triton, which is not installed"
+    if _is_interpreted():
+        return None
+    if device.type != "cuda":
+        return f"runs on a CUDA device, and not on {device}"
+    capability = torch.cuda.get_device_capability(device)
+    if capability < OLDEST_CAPABILITY:
+        return f"needs compute capability 8.0, and {device} has {'.'.join(map(str, capability))}"
+    return None
 
 
 def is_available(n_units: int, dtype: torch.dtype, device: torch.device) -> bool:
@@ -103,42 +83,58 @@ def is_available(n_units: int, dtype: torch.dtype, device: torch.device) -> bool
     device : torch.device
         A CUDA device of compute capability 8.0 or more; any device if Triton only interprets.
     """
-    if n_units > MAX_UNITS or dtype != torch.float32 or find_spec("triton") is None:
-        return False
-    if _is_interpreted():
-        return True
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return _lack(n_units, dtype, device) is None
 
 
-def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device) -> Tile:
-    """Return the tile with which all programs are soonest done.
+class Fused(BackEnd):
+    """Triton kernels of whole time loops, on a GPU."""
 
-    Parameters
-    ----------
-    layout : Layout
-    n_runs : int
-        Networks times adjoints.
-    n_trials : int
-        Of each.
-    device : torch.device
-    """
-    # As compiled for sm_80 and sm_90 without spills (N = 128, four warps): 16 trials take 72 KiB of
-    # shared memory and 130 to 210 registers a thread (255, of which 36 spill once in four steps,
-    # where noise is drawn), so that two programs share a multiprocessor; 2 trials take 65 KiB.
-    # A step of R trials costs what the chip needs to bring the weights out of shared memory, and R
-    # times its products: about 900 + 105 R cycles, from counting instructions.
-    # Weights that are not kept come from the L2 cache at each step, for whose sake a tile is large.
-    if not layout.resident:
-        return Tile(16, n_warps=8, n_stages=2)
-    processors = 1
-    if device.type == "cuda":
-        processors = torch.cuda.get_device_properties(device).multi_processor_count
+    name = "fused"
 
-    def cycles(rows: int) -> int:
-        n_programs = n_runs * -(-n_trials // rows)
-        return -(-n_programs // processors) * (900 + 105 * rows)
+    def is_for(self, device: torch.device) -> bool:
+        """Return whether it is a CUDA device."""
+        return device.type == "cuda"
 
-    return Tile(min((16, 8, 4, 2), key=cycles))
+    def supports(self, kind: NetworkKind) -> str | None:
+        """Return what is lacking: size, precision, Triton, a newer GPU, or the code of f."""
+        name = kind.equation.activation.name
+        if name not in ACTIVATIONS_WITH_CODE:
+            return f"has no code for the activation {name!r}"
+        return _lack(kind.n_units, kind.dtype, kind.device)
+
+    def forward(
+        self,
+        equation: Equation,
+        weights: Weights,
+        inputs: Tensor,
+        noise: RecurrentNoise,
+        asked: tuple[Statistic, ...],
+        buffers: Buffers,
+    ) -> Trajectory:
+        """Run the networks in one launch."""
+        w = weights
+        scales = torch.tensor(list(noise.scales), dtype=inputs.dtype, device=inputs.device)
+        keys = torch.tensor(list(noise.keys), dtype=torch.int64, device=inputs.device)
+        states, arguments, outputs = forward(
+            equation, w.W_rec, w.W_inp, w.W_out, w.b_rec, w.x_init, inputs,
+            None if not any(noise.scales) else scales, keys,
+            noise.simulation, noise.first_trial, noise.given,
+        )  # fmt: skip
+        values = statistics_of(equation, states, asked, weights.n_units)
+        return Trajectory(equation, weights, inputs, states, arguments, outputs, values, asked)
+
+    def backward(self, run: Trajectory, cotangents: Sequence[Cotangent]) -> list[Weights]:
+        """Return the gradients of each loss, propagated in one launch."""
+        w = run.weights
+        blocks = backward(
+            run.equation, w.W_rec, w.W_inp, w.W_out, run.inputs, run.states, run.arguments,
+            torch.stack([c.outputs for c in cotangents]), onto_states(run, cotangents),
+        )  # fmt: skip
+        return [Weights(*(block[a] for block in blocks)) for a in range(len(cotangents))]
+
+    def arrays_held(self, equation: Equation, n_adjoints: int) -> float:
+        """Return the arrays held: states, arguments of form s, and adjoints for later products."""
+        return 1.0 + (equation.equation_type == "s") + 2.0 * n_adjoints
 
 
 def _launch(kernel: Any, n_programs: int, tile: Tile, device: torch.device, *args: Any) -> None:
@@ -249,13 +245,13 @@ def forward(
     FusedUnavailableError
         If the kernel does not fit the device.
     """
-    from . import fused_kernels
+    from .. import fused_kernels
 
     n_networks, n_steps, n_trials, n_inputs = inputs.shape
     n_outputs, n_units = W_out.shape[1:]
     layout = Layout(n_units, n_inputs, n_outputs)
     tile = tile or choose_tile(layout, n_networks, n_trials, inputs.device)
-    tile = _for_precision(tile, precision)
+    tile = for_precision(tile, precision)
     form_s = equation.equation_type == "s"
     p = layout.padded
     weights = W_rec.new_zeros(n_networks, p, p)
@@ -342,14 +338,14 @@ def backward(
     FusedUnavailableError
         If the kernel does not fit the device.
     """
-    from . import fused_kernels
+    from .. import fused_kernels
 
     n_adjoints, n_networks, n_steps, n_trials, n_outputs = on_outputs.shape
     n_inputs, n_units = inputs.shape[3], states.shape[3]
     n_runs = n_adjoints * n_networks
     layout = Layout(n_units, n_inputs, n_outputs)
     tile = tile or choose_tile(layout, n_runs, n_trials, states.device)
-    tile = _for_precision(tile, precision)
+    tile = for_precision(tile, precision)
     p = layout.padded
     weights = W_rec.new_zeros(n_networks, p, p)
     weights[:, :n_units, :n_units] = W_rec
@@ -380,11 +376,6 @@ def backward(
             on_inp[a, some] = _product_of_rows(delta[a, some], inputs[some])
             on_out[a, some] = _product_of_rows(on_outputs[a, some], rates)
     return Gradients(on_rec, on_inp, on_out, delta.sum(dim=(2, 3)), on_start.sum(dim=2))
-
-
-def _for_precision(tile: Tile, precision: str) -> Tile:
-    """Return a tile that tensor cores take, which want 16 rows."""
-    return tile if precision == "ieee" else Tile(max(16, tile.rows), tile.n_warps, tile.n_stages)
 
 
 def _slices_of_networks(states: Tensor) -> Iterator[slice]:

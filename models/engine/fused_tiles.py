@@ -1,0 +1,90 @@
+"""How networks and their trials are divided into the tiles of `models.engine.fused_kernels`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+# Up to this many units the weights stay in shared memory: 64 KiB, beside 10 KiB of scratch.
+MAX_RESIDENT = 128
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What a program works on and with.
+
+    Attributes
+    ----------
+    rows : int
+        Trials of a program.
+    n_warps : int
+        Warps of a program.
+    n_stages : int
+        Chunks of the weights that are on their way at a time, where they are not kept.
+    """
+
+    rows: int
+    n_warps: int = 4
+    n_stages: int = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How N units, M channels and O outputs lie in tiles; see `models.engine.fused_kernels`."""
+
+    n_units: int
+    n_inputs: int
+    n_outputs: int
+    padded: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Pad to a power of two, each quarter of which is a factor that `tl.dot` takes."""
+        object.__setattr__(self, "padded", max(64, 1 << (self.n_units - 1).bit_length()))
+
+    @property
+    def resident(self) -> bool:
+        """Whether the weights stay in shared memory."""
+        return self.padded <= MAX_RESIDENT
+
+    @property
+    def folded(self) -> bool:
+        """Whether the padding has room for channels, the constant 1 and outputs."""
+        beside = max(self.n_inputs + 1, self.n_outputs)
+        return self.resident and self.n_units + beside <= self.padded
+
+
+def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device) -> Tile:
+    """Return the tile with which all programs are soonest done.
+
+    Parameters
+    ----------
+    layout : Layout
+    n_runs : int
+        Networks times adjoints.
+    n_trials : int
+        Of each.
+    device : torch.device
+    """
+    # As compiled for sm_80 and sm_90 without spills (N = 128, four warps): 16 trials take 72 KiB of
+    # shared memory and 130 to 210 registers a thread (255, of which 36 spill once in four steps,
+    # where noise is drawn), so that two programs share a multiprocessor; 2 trials take 65 KiB.
+    # A step of R trials costs what the chip needs to bring the weights out of shared memory, and R
+    # times its products: about 900 + 105 R cycles, from counting instructions.
+    # Weights that are not kept come from the L2 cache at each step, for whose sake a tile is large.
+    if not layout.resident:
+        return Tile(16, n_warps=8, n_stages=2)
+    processors = 1
+    if device.type == "cuda":
+        processors = torch.cuda.get_device_properties(device).multi_processor_count
+
+    def cycles(rows: int) -> int:
+        n_programs = n_runs * -(-n_trials // rows)
+        return -(-n_programs // processors) * (900 + 105 * rows)
+
+    return Tile(min((16, 8, 4, 2), key=cycles))
+
+
+def for_precision(tile: Tile, precision: str) -> Tile:
+    """Return a tile that tensor cores take, which want 16 rows."""
+    return tile if precision == "ieee" else Tile(max(16, tile.rows), tile.n_warps, tile.n_stages)

@@ -1,0 +1,186 @@
+"""The weights of K networks of one shape as parameters of torch, and the constraints on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tasks_lib.errors import ParameterError
+
+from ..engine import Weights
+from .config import NetworkConfig
+from .connectivity import BLOCKS, NEARLY_ZERO, WEIGHTS, Connectivity, dale_signs
+
+
+def _representable(bounds: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:
+    """Return the widest range within ``bounds`` whose ends are numbers of this precision."""
+    low, high = (torch.tensor(bound, dtype=dtype) for bound in bounds)
+    if float(low) < bounds[0]:
+        low = torch.nextafter(low, high.new_tensor(torch.inf))
+    if float(high) > bounds[1]:
+        high = torch.nextafter(high, high.new_tensor(-torch.inf))
+    return float(low), float(high)
+
+
+class HasMoments(Protocol):
+    """An optimiser: torch's, or ours (`models.training.adam.Adam`)."""
+
+    @property
+    def state(self) -> Mapping[Any, Any]:
+        """Parameter -> its moments by name."""
+
+
+class ConstrainedWeights(nn.Module):
+    """Weights of K networks that are alike but for their numbers, and their constraints.
+
+    Parameters
+    ----------
+    weights : sequence of Connectivity (K,)
+    config : NetworkConfig
+        What all networks have in common: which weights are trained, and how constraints are kept.
+    device : torch.device
+    dtype : torch.dtype
+
+    Raises
+    ------
+    ParameterError
+        Where the networks have other shapes than the configuration or than each other.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[Connectivity],
+        config: NetworkConfig,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.device, self.dtype = device, dtype
+        self.constraint_method = config.constraint_method
+        self.bias_range = (config.bias_min, config.bias_max)
+        self.train_x_init = config.train_x_init
+        self.exc_to_inh_ratio = config.exc_to_inh_ratio
+        self.is_batched = True  # whether a leading axis K is returned
+        self.n_networks, self.n_units = len(weights), config.n_units
+        self.n_inputs, self.n_outputs = weights[0].W_inp.shape[-1], weights[0].W_out.shape[0]
+        shapes = {
+            "W_rec": (self.n_units, self.n_units),
+            "W_inp": (self.n_units, self.n_inputs),
+            "W_out": (self.n_outputs, self.n_units),
+            "b_rec": (self.n_units,),
+            "x_init": (self.n_units,),
+        }
+        trained = {"b_rec": config.trains_bias, "x_init": config.train_x_init}
+        for name in WEIGHTS:
+            each = [getattr(own, name) for own in weights]
+            each = [np.zeros(shapes[name]) if w is None else np.asarray(w) for w in each]
+            for w in each:
+                if w.shape != shapes[name]:
+                    raise ParameterError(
+                        f"{name}.shape",
+                        w.shape,
+                        f"should be {shapes[name]}",
+                        "give networks of one shape, and the configuration that they have",
+                    )
+            tensor = self._tensor(np.stack(each))
+            if trained.get(name, True):
+                setattr(self, f"_{name}", nn.Parameter(tensor))
+            else:
+                self.register_buffer(f"_{name}", tensor)
+        for name in BLOCKS:
+            masks, signs = (
+                np.stack([np.broadcast_to(kind[name], shapes[name]) for kind in kinds])
+                for kinds in ([own.masks for own in weights], [own.signs for own in weights])
+            )
+            self.register_buffer(f"_mask_{name}", self._tensor(masks))
+            self.register_buffer(f"_sign_{name}", self._tensor(signs))
+        self.dale = self._tensor(dale_signs(config)) if config.dale else None
+
+    def _tensor(self, value: Any) -> Tensor:
+        return torch.as_tensor(np.array(value), dtype=self.dtype, device=self.device)
+
+    def effective(self, name: str) -> Tensor:
+        """Return the weights (K, ...) that the network runs with, constraints applied."""
+        raw: Tensor = getattr(self, f"_{name}")
+        if self.constraint_method != "reflect" or name not in BLOCKS:
+            return raw
+        sign = getattr(self, f"_sign_{name}")
+        return torch.where(sign == 0, raw, raw.abs() * sign) * getattr(self, f"_mask_{name}")
+
+    def _public(self, tensor: Tensor) -> Tensor:
+        return tensor if self.is_batched else tensor[0]
+
+    @property
+    def W_rec(self) -> Tensor:
+        """Effective recurrent weights (N, N) or (K, N, N)."""
+        return self._public(self.effective("W_rec"))
+
+    @property
+    def W_inp(self) -> Tensor:
+        """Effective input weights (N, n_inputs) or (K, N, n_inputs)."""
+        return self._public(self.effective("W_inp"))
+
+    @property
+    def W_out(self) -> Tensor:
+        """Effective readout weights (n_outputs, N) or (K, n_outputs, N)."""
+        return self._public(self.effective("W_out"))
+
+    @property
+    def b_rec(self) -> Tensor:
+        """Biases (N,) or (K, N)."""
+        return self._public(self.effective("b_rec"))
+
+    @property
+    def x_init(self) -> Tensor:
+        """Initial states (N,) or (K, N)."""
+        return self._public(self.effective("x_init"))
+
+    def effective_weights(self) -> Weights:
+        """Return all weights that the networks run with."""
+        return Weights(*(self.effective(name) for name in WEIGHTS))
+
+    @torch.no_grad()
+    def raw_gradients(self, gradient: Weights) -> list[Tensor]:
+        """Return a gradient by the effective weights as one by the parameters, in their order.
+
+        It is 0 for weights that do not exist: they neither conflict nor count in a norm.
+        """
+        found = []
+        for name, p in self.named_parameters():
+            g: Tensor = getattr(gradient, name[1:])
+            if name[1:] in BLOCKS:
+                sign = getattr(self, f"_sign{name}")
+                if self.constraint_method == "reflect":
+                    g = torch.where(sign == 0, g, g * p.sign() * sign)
+                g = g * getattr(self, f"_mask{name}")
+            found.append(g)
+        return found
+
+    @torch.no_grad()
+    def enforce_constraints(self, optimizer: HasMoments | None = None) -> None:
+        """Bring the weights back to their constraints, and the optimiser's moments with them.
+
+        Masked weights and their Adam moments become exactly 0; a weight that left its sign
+        becomes 1e-12 of that sign; a trained bias returns to its range.
+        """
+        for name in BLOCKS:
+            raw: Tensor = getattr(self, f"_{name}")
+            mask, sign = getattr(self, f"_mask_{name}"), getattr(self, f"_sign_{name}")
+            if self.constraint_method == "clamp":
+                wrong = (sign != 0) & (raw * sign < NEARLY_ZERO)
+                raw.copy_(torch.where(wrong, sign * NEARLY_ZERO, raw))
+            raw.mul_(mask)
+            for moment in (optimizer.state.get(raw, {}) if optimizer else {}).values():
+                if isinstance(moment, Tensor) and moment.shape == raw.shape:
+                    moment.mul_(mask)
+        if self.bias_range[1] > self.bias_range[0]:
+            self._b_rec.clamp_(*_representable(self.bias_range, self.dtype))  # type: ignore[operator]
+
+    def weights(self, index: int = 0) -> dict[str, NDArray[Any]]:
+        """Return one network's effective weights as NumPy arrays of this precision."""
+        return {n: self.effective(n)[index].detach().cpu().numpy().copy() for n in WEIGHTS}

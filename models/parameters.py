@@ -1,0 +1,230 @@
+"""Fields of settings, declared once: default, range, unit and text stand at the field.
+
+From there come the check when a dataclass is made (`check_parameters`), its docstring
+(`documented`), the column of the table that stores it (`pipeline.tables.parameters`) and the page
+docs/parameters.md::
+
+    @documented
+    @dataclass(frozen=True)
+    class Settings:
+        \"\"\"Settings of something.\"\"\"
+
+        tau: float = number(10.0, exclusive_minimum=0.0, unit="ms", text="time constant")
+
+        def __post_init__(self) -> None:
+            check_parameters(self)
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from tasks_lib.errors import MAX_COUNT, check_bool, check_choice, check_float, check_int
+
+Kind = Literal["whole", "number", "flag", "choice", "name", "mapping"]
+Settings = TypeVar("Settings")
+_KEY = "parameter"
+_HEADING = "Attributes\n----------"
+_TYPES = {"whole": "int", "number": "float", "flag": "bool", "name": "str", "mapping": "dict"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is known of a field beside its name, type and default.
+
+    Attributes
+    ----------
+    kind : {"whole", "number", "flag", "choice", "name", "mapping"}
+        What its values are: whole numbers, numbers, true or false, one of some texts, a text, or
+        a mapping.
+    text : str
+        What it means, in one short line without a full stop.
+    details : str
+        What else there is to say, in whole sentences.
+    unit : str
+        Of numbers, as in "in ``unit``".
+    minimum, maximum, exclusive_minimum, exclusive_maximum : float, optional
+        Range of numbers; the exclusive bounds do not belong to it.
+    choices : tuple of str
+    nullable : bool
+        Whether None is a value.
+    derived : str
+        What None is replaced by when the settings are made, in words; "" where it is not.
+    """
+
+    kind: Kind
+    text: str
+    details: str = ""
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    exclusive_minimum: float | None = None
+    exclusive_maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    nullable: bool = False
+    derived: str = ""
+
+    def checked(self, name: str, value: Any) -> Any:
+        """Return a value in its normal form; raise `ParameterError` where it cannot be used."""
+        if value is None and (self.nullable or self.derived):
+            return None
+        if self.kind == "whole":
+            low, high = (None if m is None else int(m) for m in (self.minimum, self.maximum))
+            return check_int(name, value, low, high)
+        if self.kind == "number":
+            return check_float(
+                name, value, self.minimum, self.maximum,
+                self.exclusive_minimum, self.exclusive_maximum,
+            )  # fmt: skip
+        if self.kind == "flag":
+            return check_bool(name, value)
+        if self.kind == "choice":
+            return check_choice(name, value, self.choices)
+        return value  # checked by the dataclass, which knows the names or the keys
+
+    @property
+    def summary(self) -> str:
+        """Text and unit in one line."""
+        return f"{self.text}, in {self.unit}" if self.unit else self.text
+
+    @property
+    def range(self) -> str:
+        """The values that are accepted, in words or as an interval; "" where any are."""
+        if self.kind == "choice":
+            return ", ".join(self.choices)
+        parts = (
+            ("at least", self.minimum),
+            ("more than", self.exclusive_minimum),
+            ("at most", self.maximum if self.maximum != MAX_COUNT else None),
+            ("less than", self.exclusive_maximum),
+        )
+        return " and ".join(f"{word} {bound:g}" for word, bound in parts if bound is not None)
+
+
+def whole(
+    default: int | None,
+    text: str,
+    *,
+    minimum: int | None = None,
+    maximum: int | None = MAX_COUNT,
+    unit: str = "",
+    details: str = "",
+) -> Any:
+    """Return a field of whole numbers, which a column of them holds."""
+    return _field(default, Parameter("whole", text, details, unit, minimum, maximum))
+
+
+def number(
+    default: float | None,
+    text: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    exclusive_minimum: float | None = None,
+    exclusive_maximum: float | None = None,
+    unit: str = "",
+    details: str = "",
+    nullable: bool = False,
+    derived: str = "",
+) -> Any:
+    """Return a field of finite numbers."""
+    parameter = Parameter(
+        "number", text, details, unit, minimum, maximum, exclusive_minimum, exclusive_maximum,
+        nullable=nullable, derived=derived,
+    )  # fmt: skip
+    return _field(default, parameter)
+
+
+def flag(default: bool | None, text: str, *, details: str = "", derived: str = "") -> Any:
+    """Return a field that is true or false."""
+    return _field(default, Parameter("flag", text, details, derived=derived))
+
+
+def choice(default: str, choices: Sequence[str], text: str, *, details: str = "") -> Any:
+    """Return a field that is one of some texts."""
+    return _field(default, Parameter("choice", text, details, choices=tuple(choices)))
+
+
+def name(default: str, text: str, *, details: str = "") -> Any:
+    """Return a field that is the name of something, which the dataclass checks."""
+    return _field(default, Parameter("name", text, details))
+
+
+def mapping(text: str, *, details: str = "") -> Any:
+    """Return a field that is a mapping, empty by default, which the dataclass checks."""
+    return field(default_factory=dict, metadata={_KEY: Parameter("mapping", text, details)})
+
+
+def field_of(settings: type[Any], name: str) -> Any:
+    """Return a field with default, range, unit and text of another dataclass's field."""
+    original = settings.__dataclass_fields__[name]
+    return field(default=original.default, metadata=original.metadata)
+
+
+def _field(default: Any, parameter: Parameter) -> Any:
+    return field(default=default, metadata={_KEY: parameter})
+
+
+def parameters_of(settings: type[Any] | Any) -> dict[str, Parameter]:
+    """Return what is known of the fields of a dataclass that were declared here, by name."""
+    return {f.name: f.metadata[_KEY] for f in fields(settings) if _KEY in f.metadata}
+
+
+def check_parameters(instance: Any) -> None:
+    """Check every field of a dataclass and put it into its normal form, while it is made."""
+    for name, parameter in parameters_of(instance).items():
+        assign(instance, **{name: parameter.checked(name, getattr(instance, name))})
+
+
+def assign(instance: Any, **values: Any) -> None:
+    """Set fields of a frozen dataclass while it is made."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+def default_of(settings: type[Any], name: str) -> str:
+    """Return the default of a field as a submission has it, or what is said of it."""
+    own: Field[Any] = settings.__dataclass_fields__[name]
+    parameter: Parameter = own.metadata[_KEY]
+    if parameter.derived:
+        return parameter.derived
+    if own.default is MISSING:
+        return "{}"
+    if own.default is None or isinstance(own.default, bool):
+        return {None: "null", True: "true", False: "false"}[own.default]
+    return f"{own.default:g}" if isinstance(own.default, float) else str(own.default)
+
+
+def documented(settings: type[Settings]) -> type[Settings]:
+    """Append the fields of a dataclass to its docstring, after attributes that stand there."""
+    lines = []
+    for name, parameter in parameters_of(settings).items():
+        kind = _TYPES.get(parameter.kind) or "{" + ", ".join(map(repr, parameter.choices)) + "}"
+        parts = [kind, "optional" if parameter.nullable else "", _default(settings, name)]
+        lines.append(f"{name} : {', '.join(filter(None, parts))}")
+        lines += textwrap.wrap(
+            sentence(parameter), 96, initial_indent="    ", subsequent_indent="    "
+        )
+    said = inspect.cleandoc(settings.__doc__ or "")
+    if _HEADING not in said:
+        said += f"\n\n{_HEADING}"
+    settings.__doc__ = "\n".join([said, *lines, ""])
+    return settings
+
+
+def _default(settings: type[Any], name: str) -> str:
+    return f"default {default_of(settings, name)}"
+
+
+def sentence(parameter: Parameter) -> str:
+    """Return all that is said of a field: its text, range and details."""
+    said = parameter.summary
+    if parameter.kind != "name":
+        said = said[0].upper() + said[1:]
+    limits = parameter.range if parameter.kind != "choice" else ""
+    said += f" ({limits})." if limits else "."
+    return f"{said} {parameter.details}".strip()

@@ -1,0 +1,119 @@
+"""The state of a training: written, and gone on from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasks_lib.documents import read_file
+
+from ..machine.atomic_file import write_atomically
+from ..network.rnn_torch import RNNTorch
+from .batches import Batches
+from .checkpoints import MAX_BYTES
+from .early_stopping import BestWeights
+from .record import TrainingRecord
+from .state import TrainingState
+from .stepper import Stepper
+
+
+class ResumableTraining:
+    """A training that can be cut at any iteration; `models.training.trainer.Trainer` trains it.
+
+    Attributes
+    ----------
+    rnn : RNNTorch
+    batches : Batches
+    steps : Stepper
+    best : BestWeights
+    record : TrainingRecord
+    identity : dict
+        What training it is (`models.training.state.training_identity`).
+    seconds : float
+        Time that its iterations took, interruptions left out.
+    """
+
+    rnn: RNNTorch
+    batches: Batches
+    steps: Stepper
+    best: BestWeights
+    record: TrainingRecord
+    identity: dict[str, Any]
+    seconds: float
+
+    @property
+    def iteration(self) -> int:
+        """Optimiser steps done."""
+        return self.record.iteration
+
+    def save_state(self, path: str | Path) -> None:
+        """Write all that the training needs to go on elsewhere, on a CPU the same to the bit.
+
+        What a task draws must come from its own ``rng``. A file of that name is replaced only by a
+        whole one.
+        """
+        write_atomically(path, self._state().write)
+
+    def state_bytes(self) -> bytes:
+        """Return what `save_state` writes."""
+        return self._state().to_bytes()
+
+    def _state(self) -> TrainingState:
+        arrays = {**self.record.arrays(), **self.best.arrays()}
+        arrays |= {name: t.detach().cpu().numpy() for name, t in self._tensors().items()}
+        arrays |= {name: g.get_state().numpy() for name, g in self.steps.generators().items()}
+        values = {
+            "seconds": self.seconds,
+            "n_simulations": self.rnn.n_simulations,
+            "batches": self.batches.state(),
+        }
+        return TrainingState(self.identity, values, arrays)
+
+    def load_state(self, path: str | Path) -> None:
+        """Go on from a file of `save_state`.
+
+        Raises
+        ------
+        ParameterError
+            Where the file cannot be read, is damaged, foreign, or the state of another training;
+            the trainer is then left as it was.
+        """
+        content = read_file(
+            "checkpoint", path, MAX_BYTES, "give a file of `save_state` that can be read"
+        )
+        self.load_state_bytes(content, str(path))
+
+    @torch.no_grad()
+    def load_state_bytes(self, content: bytes, source: str = "bytes") -> None:
+        """Go on from what `state_bytes` gave; see `load_state`.
+
+        Parameters
+        ----------
+        content : bytes
+        source : str
+            Where they come from, for the error.
+        """
+        state = TrainingState.from_bytes(content, self.identity, source)
+        wanted = {**self.record.arrays(), **self.best.arrays(), **self.steps.generators()}
+        state.check_holds(
+            source, {*wanted, *self._tensors()}, ("seconds", "n_simulations", "batches")
+        )
+        self.record.load(state.arrays, self.rnn.device)
+        self.best.load(state.arrays)
+        self.steps.optimizer.n_steps = self.iteration
+        self.rnn.n_simulations = int(state.values["n_simulations"])
+        # Copied into place: where an array lies in memory can change how its sums are rounded.
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(state.arrays[name]))
+        for name, generator in self.steps.generators().items():
+            generator.set_state(torch.from_numpy(state.arrays[name]))
+        self.seconds = float(state.values["seconds"])
+        self.batches.load(state.values["batches"])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return every tensor that an iteration changes, by name."""
+        names = (f"best{name}" for name in self.steps.params)
+        return {**self.steps.tensors(), **dict(zip(names, self.best.weights, strict=True))}

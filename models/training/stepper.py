@@ -1,0 +1,151 @@
+"""The optimiser steps of K networks, and the way back from those that were not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..network.by_network import inner
+from ..network.rnn_torch import RNNTorch
+from ..network.run import RunMemory
+from .adam import Adam
+from .batches import Batch
+from .config import TrainingConfig
+from .dropout import UnitDropout
+from .losses import LossFunction
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """What is known of one step of K networks.
+
+    Attributes
+    ----------
+    loss : Tensor (K,)
+        Before the step.
+    curves : dict
+        What else is recorded by name, (K,).
+    newly_diverged : array (K,)
+        Networks that diverged in it.
+    """
+
+    loss: Tensor
+    curves: dict[str, Tensor]
+    newly_diverged: NDArray[np.bool_]
+
+
+class Stepper:
+    """Takes the optimiser steps of K networks.
+
+    Parameters
+    ----------
+    rnn : RNNTorch
+    losses : LossFunction
+    configs : sequence of TrainingConfig (K,)
+    memory : RunMemory
+
+    Attributes
+    ----------
+    params : dict
+        Name -> parameter (K, ...).
+    previous : list of Tensor (K, ...)
+        The weights of the last finite loss, to which a diverged network returns.
+    """
+
+    def __init__(
+        self,
+        rnn: RNNTorch,
+        losses: LossFunction,
+        configs: Sequence[TrainingConfig],
+        memory: RunMemory,
+    ) -> None:
+        self.rnn, self.losses, self.memory = rnn, losses, memory
+        self.config = configs[0]
+        self.params = dict(rnn.named_parameters())
+        self.optimizer = Adam(
+            list(self.params.values()),
+            [c.learning_rate(rnn.n_units) for c in configs],
+            [c.weight_decay for c in configs],
+        )
+        self._largest_norm = torch.tensor(
+            [c.max_grad_norm for c in configs], dtype=rnn.dtype, device=rnn.device
+        )
+        self.dropout = UnitDropout(rnn, self.config) if self.config.dropout_rate else None
+        self.previous = [p.detach().clone() for p in self.params.values()]
+
+    @torch.no_grad()
+    def step(self, batch: Batch, iteration: int, active: NDArray[np.bool_]) -> StepResult:
+        """Do the optimiser step after ``iteration`` others, of the networks (K,) that are active.
+
+        A network whose loss or gradient is not finite goes back to the weights of before the last
+        step.
+        """
+        dropped = None if self.dropout is None else self.dropout.draw()
+        descent = self.losses.descent(
+            *batch,
+            level=self.config.noise_level(iteration),
+            dropout=dropped,
+            task_safe=self.config.task_safe_gradients,
+            with_norms=self.config.monitor,
+            memory=self.memory,
+        )
+        if self.dropout is not None and self.dropout.observes:
+            self.dropout.observe(descent.run.states)
+        loss, slopes = descent.total, descent.gradients
+        norms = inner(slopes, slopes).sqrt()
+        trains = torch.as_tensor(active, device=self.rnn.device)
+        healthy = torch.isfinite(loss) & torch.isfinite(norms)
+        newly_diverged = trains & ~healthy
+        frozen = ~(trains & healthy)
+        rests = bool(frozen.any())
+        scale = (self._largest_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
+        if rests:  # a diverged network goes back to the weights of its last finite loss
+            self.take_back(frozen)
+        steps = []
+        for p, previous, g in zip(self.params.values(), self.previous, slopes, strict=True):
+            step = g * scale.view(-1, *[1] * (g.ndim - 1))
+            if rests:
+                step[frozen] = 0.0
+            steps.append(step)
+            previous.copy_(p.detach())
+        self.optimizer.step(steps)
+        self.rnn.enforce_constraints(self.optimizer)
+        if rests:
+            self.take_back(frozen)
+        curves = {f"loss.{name}": v for name, v in descent.terms.items()}
+        curves |= {f"gradient.{name}": v for name, v in descent.norms.items()}
+        return StepResult(loss, curves, newly_diverged.cpu().numpy())
+
+    @torch.no_grad()
+    def take_back(self, which: Tensor) -> None:
+        """Put networks (K,) back to the weights of before the step."""
+        for p, previous in zip(self.params.values(), self.previous, strict=True):
+            p[which] = previous[which]
+
+    @torch.no_grad()
+    def keep(self, which: Tensor) -> None:
+        """Take the weights of networks (K,) as they are now for those of before the step."""
+        for p, previous in zip(self.params.values(), self.previous, strict=True):
+            previous[which] = p[which]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor that a step changes, by name."""
+        tensors: dict[str, Tensor] = {}
+        for (name, p), previous in zip(self.params.items(), self.previous, strict=True):
+            tensors |= {f"weights{name}": p, f"previous{name}": previous}
+            for moment, tensor in self.optimizer.state[p].items():
+                tensors[f"adam{name}.{moment}"] = tensor
+        if self.dropout is not None:
+            tensors["participation"] = self.dropout.participation
+        return tensors
+
+    def generators(self) -> dict[str, torch.Generator]:
+        """Return every random generator of the networks, by name."""
+        if self.dropout is None:
+            return {}
+        return {f"dropout.{i}": g for i, g in enumerate(self.dropout.generators)}
