@@ -154,7 +154,7 @@ class WorkLoop:
         """Work until nothing is left, or until `stop` is set."""
         note, crashed = "nothing left", False
         _running.append(self)
-        # A connection is opened anew here, where its new number is told, and not by DataJoint.
+        # A connection is opened again here, which reports its new number, and not by DataJoint.
         with dj.config.override(database__reconnect=False):
             try:
                 self._work()
