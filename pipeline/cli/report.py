@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pipeline.database.types import Restriction
+
 from ..store.codecs import to_png
 from ..store.file_names import file_name
 from ..tables.fixed_point_plots import FixedPointPlot
@@ -31,7 +33,7 @@ class NetworkReport:
     seconds: float
 
 
-def network_reports(restriction: Any = None) -> list[NetworkReport]:
+def network_reports(restriction: Restriction = None) -> list[NetworkReport]:
     """Return a line for each trained network that satisfies a restriction."""
     networks = Training.Network * Training.proj("seconds")
     if restriction is not None:
@@ -98,7 +100,7 @@ class CohortReport:
 
 
 def cohort_reports(
-    restriction: Any = None, r2: float = 0.9, accuracy: float = 0.95
+    restriction: Restriction = None, r2: float = 0.9, accuracy: float = 0.95
 ) -> list[CohortReport]:
     """Return a line for each trained cohort, by task.
 
@@ -172,7 +174,7 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def export_figures(folder: Path, restriction: Any = None) -> list[Path]:
+def export_figures(folder: Path, restriction: Restriction = None) -> list[Path]:
     """Write the figures of the networks as PNG files; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import Any
+
+import datajoint as dj
 
 SILENT_SECONDS = 30  # after which a server that does not answer is given up
 IDLE_SECONDS = 86_400  # that a session may rest, whatever the server's own limit: a day
 
 
-def prepare_session(connection: Any) -> None:
+def prepare_session(connection: dj.Connection) -> None:
     """Let a session rest as long as a job may need, and have it end when the server is gone."""
     notice_silence(connection)
     # Some jobs compute within their transaction. Were it ended for its silence, they would be
@@ -23,7 +24,7 @@ def prepare_session(connection: Any) -> None:
     connection.query(limit, reconnect=False)
 
 
-def notice_silence(connection: Any) -> None:
+def notice_silence(connection: dj.Connection) -> None:
     """Have the system give a connection up whose server does not answer any more, as in an outage.
 
     Without it, a query to a machine that is gone waits for a quarter of an hour.

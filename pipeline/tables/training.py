@@ -18,6 +18,7 @@ from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 from tasks_lib.sizes import check_bytes
 
 from ..database import schemas
+from ..database.types import Query
 from ..progress import progress_bar
 from .current_job import current_job
 from .network import NetworkParams
@@ -194,7 +195,7 @@ class Training(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """The cohorts to be trained here: imported ones are not."""
         return (Cohort & {"origin": "trained"}).proj()
 

@@ -18,8 +18,7 @@ from ..tables.computed import COMPUTED
 from ..workers.checkpoints import FOLDER as CHECKPOINTS
 from ..workers.checkpoints import checkpoint_folder
 from ..workers.queue import Queue
-from ..workers.reaper import MISSED_BEATS
-from ..workers.registry import LIVING, Worker
+from ..workers.registry import LIVING, MISSED_BEATS, Worker
 from .store_files import StoredFile, StoreFiles, check_marks
 from .stored_paths import (
     names_in_database,
