@@ -205,6 +205,7 @@ def _mapped(
     n_bytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     if file.seek(0, 2) != start + n_bytes:
         raise damaged(stored, backend, f"its bytes are not those of {shape} {dtype}")
+    # What `mode` is, `map_array` has looked at.
     return np.memmap(file, dtype, mode, start, shape, order)  # type: ignore[call-overload]
 
 

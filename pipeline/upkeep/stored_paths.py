@@ -172,6 +172,7 @@ def _values(
             its_key = dict(zip(key, row, strict=False))
             for column, codec, value in zip(columns, codecs, row[len(key) :], strict=True):
                 if value is not None:
+                    assert codec is not None  # as of every column that keeps files
                     yield KeptValue(its_key, column, codec, value)
         if len(rows) < ROWS_AT_ONCE:
             return

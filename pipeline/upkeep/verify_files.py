@@ -169,11 +169,11 @@ def _checked(kept: KeptValue, backend: StorageBackend) -> _Checked:
         check_reference(stored)
     except DataJointError as error:
         return _Checked(0, True, path, REFUSED, _line(error))
-    ours = isinstance(kept.codec, CheckedCodec)
-    known, n_bytes = ours and has_hash(stored), 0
+    ours = kept.codec if isinstance(kept.codec, CheckedCodec) else None
+    known, n_bytes = ours is not None and has_hash(stored), 0
     try:
-        if ours:
-            n_bytes = kept.codec.check(stored, backend)
+        if ours is not None:
+            n_bytes = ours.check(stored, backend)
         elif not backend.exists(path):  # of another codec, in a table of a user's own
             raise MissingExternalFile(f"file = {path!r}: is missing")
     except DamagedFile as error:
