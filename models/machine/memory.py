@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
 # Of the memory that is free, what a training may be planned for: estimates are not exact, and
 # allocators keep more than is asked of them.
@@ -86,7 +86,7 @@ def _allowed_by_resource_limits() -> list[int]:
 def is_short_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory could not be had: of Python, NumPy or torch."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in text_of(error)
     )
 
 

@@ -22,6 +22,7 @@ from .base import (
     app,
     console,
     errors,
+    finite,
     key_restriction,
     refusal,
     session,
@@ -29,6 +30,8 @@ from .base import (
 
 if TYPE_CHECKING:
     from .report import NetworkReport
+
+__all__ = ["app", "print_reports"]
 
 
 @app.callback()
@@ -190,8 +193,13 @@ def check_task(
 @app.command()
 def summary(
     task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
-    r2: Annotated[float, typer.Option(help="A network solves its task with this R²,")] = 0.9,
-    accuracy: Annotated[float, typer.Option(help="and this accuracy, if it has choices.")] = 0.95,
+    r2: Annotated[
+        float, typer.Option(max=1, callback=finite, help="A network solves its task with this R²,")
+    ] = 0.9,
+    accuracy: Annotated[
+        float,
+        typer.Option(min=0, max=1, callback=finite, help="and this accuracy, if it has choices."),
+    ] = 0.95,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
@@ -203,7 +211,7 @@ def summary(
         if not rows:
             console.print("No trained networks." if task is None else f"No networks of {task}.")
         elif markdown:
-            print(markdown_table(headings, rows))
+            console.print(markdown_table(headings, rows), highlight=False, soft_wrap=True)
         else:
             table = Table()
             for number, heading in enumerate(headings):
@@ -213,8 +221,3 @@ def summary(
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

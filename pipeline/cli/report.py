@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipeline.database.types import Restriction
+from models.machine.atomic_file import write_atomically
 
+from ..database.types import Restriction
 from ..store.codecs import to_png
 from ..store.file_names import file_name
 from ..tables.fixed_point_plots import FixedPointPlot
@@ -190,9 +191,13 @@ def export_figures(folder: Path, restriction: Restriction = None) -> list[Path]:
     networks = Training.Network & Training.Term.proj()
     for key in (networks if restriction is None else networks & restriction).keys():
         path = folder / _figure_name(key, "loss_terms")
-        path.write_bytes(to_png((Training.Term & key).plot()))
+        _write(path, to_png((Training.Term & key).plot()))
         written.append(path)
     return written
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.write(content))
 
 
 def _figure_name(key: Mapping[str, Any], *what: object) -> str:

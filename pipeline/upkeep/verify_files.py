@@ -14,7 +14,7 @@ from datajoint.errors import DataJointError, MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 from datajoint.storage import StorageBackend
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile, has_hash, table_title
 from ..store.codecs import CheckedCodec, check_reference
@@ -198,4 +198,4 @@ def _stored(value: Any) -> Any:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return text_of(error)
