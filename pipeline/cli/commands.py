@@ -31,7 +31,7 @@ from .base import (
 if TYPE_CHECKING:
     from .report import NetworkReport
 
-__all__ = ["app", "print_reports"]
+__all__ = ["app"]
 
 
 @app.callback()
