@@ -48,7 +48,7 @@ def metabolic(context: PenaltyContext) -> Tensor:
 
 @register("output_var", needs=no_statistics, eps=POSITIVE)
 def output_var(context: PenaltyContext, eps: float = 1e-12) -> Tensor:
-    """Penalise outputs that differ between trials: E[(y - <y>_trials)^2] / E[y^2].
+    """Penalise outputs that differ between trials: ``E[(y - <y>_trials)^2] / E[y^2]``.
 
     trainRNNbrain's definition. The denominator is part of the gradient, and at least ``eps``.
     """

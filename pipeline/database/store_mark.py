@@ -16,6 +16,7 @@ from ..store.pending_files import STORE, WrittenFiles, note_file
 from ..store.settings import StoreError, check_writable
 from ..transient.errors import is_transient
 from . import schemas
+from .dialects import dialect_of
 from .server import transaction
 
 
@@ -116,14 +117,12 @@ def _mark_both(prefix: str, connection: dj.Connection) -> str | None:
     after all, nobody may take it for another database's.
     """
     drawn = secrets.token_hex(8)
-    ignore, on_conflict = (
-        ("IGNORE", "") if connection.adapter.backend == "mysql" else ("", "ON CONFLICT DO NOTHING")
-    )
     try:
         with transaction(connection):
             connection.query(
-                f"INSERT {ignore} INTO {StoreMark.full_table_name} (store_name, database_id) "
-                f"VALUES (%s, %s) {on_conflict}",
+                dialect_of(connection).insert_new(
+                    f"{StoreMark.full_table_name} (store_name, database_id)", "VALUES (%s, %s)"
+                ),
                 args=(STORE, drawn),
             )
             found = _read(connection)

@@ -216,7 +216,7 @@ class Training(dj.Computed):
                 if job is not None:
                     job.report(step, n_steps, loss)
 
-            with nullcontext({}) if job is None else job.yielding() as options:
+            with nullcontext({}) if job is None else job.checking_stop() as options:
                 result = train_from_rows(
                     rows,
                     seeds=range(first, first + int(n_networks)),

@@ -10,6 +10,7 @@ import datajoint as dj
 
 from ..database import schemas
 from ..database.connection import DatabaseError, connection
+from ..database.dialects import dialect_of
 from ..tables.computed import COMPUTED
 from ..workers.checkpoints import checkpoint_folder
 from ..workers.queue import job_hash
@@ -54,17 +55,8 @@ def tables_with_files() -> dict[tuple[str, str], tuple[dj.Table, list[str]]]:
 def names_in_database(schema_name: str) -> list[str]:
     """Return the names of all tables of a schema in the database, hidden ones too."""
     here = connection()
-    if here.adapter.backend == "mysql":
-        query = (
-            "SELECT table_name FROM information_schema.tables "
-            "WHERE table_schema=%s AND table_type='BASE TABLE'"
-        )
-    else:  # of information_schema a table that one may not read is left out
-        query = (
-            "SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n "
-            "ON n.oid = c.relnamespace WHERE n.nspname=%s AND c.relkind IN ('r', 'p')"
-        )
-    return [str(name) for (name,) in here.query(query, args=(schema_name,)).fetchall()]
+    found = here.query(dialect_of(here).base_tables, args=(schema_name,)).fetchall()
+    return [str(name) for (name,) in found]
 
 
 def referenced_paths(table: dj.Table, columns: list[str]) -> Iterator[str]:

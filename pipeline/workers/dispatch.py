@@ -16,7 +16,7 @@ MOST_MISSES = 3  # jobs that others had taken, until jobs are looked for again
 WIDEST = 64 * CANDIDATES
 
 
-class Finder:
+class Dispatcher:
     """Takes jobs for one worker.
 
     A worker alone takes jobs in their order. Where others are quicker it looks further down the
