@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import datajoint as dj
 
-from .queue import CANDIDATES, Key, Queue, with_pending_jobs
+from ..database.types import Restriction
+from .job_table import Key
+from .queue import CANDIDATES, Queue, with_pending_jobs
 
 CANDIDATES_LAST = 5.0  # seconds for which jobs that were seen are tried
 MOST_MISSES = 3  # jobs that others had taken, until jobs are looked for again
@@ -34,7 +35,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, queues: Sequence[Queue], restriction: Sequence[Any], version: str, pid: int
+        self, queues: Sequence[Queue], restriction: Sequence[Restriction], version: str, pid: int
     ) -> None:
         self.queues = list(queues)
         self.restriction = restriction

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch
@@ -249,7 +250,7 @@ class _EndingOfAll:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Go on: the loop sees that it is to end."""
 
     def at_first(self) -> None:

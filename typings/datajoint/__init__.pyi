@@ -26,6 +26,7 @@ from datajoint import errors as errors
 from datajoint.builtin_codecs.npy import NpyRef as _NpyRef
 from datajoint.codecs import Codec as Codec
 from datajoint.condition import AndList as AndList
+from datajoint.condition import Not as Not
 from datajoint.connection import Connection as _Connection
 from datajoint.errors import DataJointError as DataJointError
 from datajoint.heading import Heading
@@ -118,10 +119,6 @@ class NpyRef(_NpyRef):
     def load(self, mmap_mode: str | None = None) -> NDArray[Any]: ...
     def __array__(self, dtype: np.dtype[Any] | None = None) -> NDArray[Any]: ...
     def __getitem__(self, key: Any) -> Any: ...
-
-class Not:
-    restriction: _Restriction
-    def __init__(self, restriction: _Restriction) -> None: ...
 
 class Schema:
     database: str | None
@@ -292,8 +289,15 @@ class AutoPopulate:
     jobs: _OfInstanceAndClass[_Job]
     @property
     def key_source(self) -> _Query: ...
+    def make(self, key: dict[str, Any]) -> Any: ...
+    @_MethodOfInstanceAndClass
+    def progress(
+        self, /, *restrictions: _Restriction, display: bool = False
+    ) -> tuple[int, int]: ...
+    @_MethodOfInstanceAndClass
     def populate(
         self,
+        /,
         *restrictions: _Restriction,
         suppress_errors: bool = False,
         return_exception_objects: bool = False,
