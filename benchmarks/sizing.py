@@ -34,10 +34,11 @@ from typing import Any
 import pipeline
 from pipeline.database import connection as database
 from pipeline.database import schemas
-from pipeline.database.server import jobs_now, transaction
+from pipeline.database.dialects import dialect_of
+from pipeline.database.server import transaction
 from pipeline.tables.computed import COMPUTED
-from pipeline.workers.dispatch import Finder
-from pipeline.workers.heartbeat import Heart, Host
+from pipeline.workers.dispatch import Dispatcher
+from pipeline.workers.heartbeat import Heartbeat, Host
 from pipeline.workers.queue import Key, Queue
 from pipeline.workers.worker import LONGEST_POLL, WorkLoop
 
@@ -82,16 +83,16 @@ class SimulatedWorker(threading.Thread):
         self.asked = 0
         self.connection = database.second_connection()
         host = Host("simulated", os.getpid(), "cpu", 1, "0")
-        self.heart = Heart(database.second_connection, host, [], beat_seconds=10.0)
-        self.heart._enter(None)
+        self.heartbeat = Heartbeat(database.second_connection, host, [], beat_seconds=10.0)
+        self.heartbeat._register(None)
 
     def run(self) -> None:
         """Work until the time is over."""
-        finder = Finder(self.queues, (), "0", 1)
+        dispatcher = Dispatcher(self.queues, (), "0", 1)
         self._rest()  # they have not all begun at once
         while time.time() < self.until:
             began = time.perf_counter()
-            taken = finder.take(self.connection, self.heart.worker_id)
+            taken = dispatcher.take(self.connection, self.heartbeat.worker_id)
             if taken is None:
                 return
             self.taking.append(time.perf_counter() - began)
@@ -105,7 +106,7 @@ class SimulatedWorker(threading.Thread):
 
     def _end(self, key: Key) -> None:
         with transaction(self.connection):
-            assert self.queues[0].finish(self.connection, key, self.heart.worker_id)
+            assert self.queues[0].finish(self.connection, key, self.heartbeat.worker_id)
             row = {**key, "device": "cpu", "iterations": 1, "seconds": 1.0, "code_version": "0",
                    "code_dirty": 0, "python_version": "0", "torch_version": "0",
                    "numpy_version": "0"}  # fmt: skip
@@ -113,7 +114,7 @@ class SimulatedWorker(threading.Thread):
             values = tuple(bool(v) if n == "code_dirty" else v for n, v in row.items())
             self.connection.query(
                 f"INSERT INTO {pipeline.Training.full_table_name} ({names}) "
-                f"VALUES ({marks}, {jobs_now(self.connection)})",
+                f"VALUES ({marks}, {dialect_of(self.connection).jobs_now})",
                 args=values,
             )
 
@@ -123,7 +124,7 @@ class SimulatedWorker(threading.Thread):
         while time.time() < min(end, self.until):
             time.sleep(max(min(10.0, end - time.time(), self.until - time.time()), 0.0))
             began = time.perf_counter()
-            self.heart._beat()
+            self.heartbeat._send()
             self.beating.append(time.perf_counter() - began)
 
 
@@ -161,9 +162,9 @@ class IdleWorker(SimulatedWorker):
     def __init__(self, queues: list[Queue], job_seconds: float, until: float) -> None:
         super().__init__(queues, job_seconds, until)
         self.loop = IdleLoop([queue.table for queue in queues], until="forever", shares=True)
-        self.loop.heart.worker_id = self.heart.worker_id
+        self.loop.heartbeat.worker_id = self.heartbeat.worker_id
         self.loop._found_nothing, self.loop._idle_since = "", time.monotonic() - 600.0
-        for queue in self.loop.heart.queues:
+        for queue in self.loop.heartbeat.queues:
             _ = queue.sql_name, queue.primary_key, queue.is_pending()
 
     def run(self) -> None:
@@ -178,14 +179,14 @@ class IdleWorker(SimulatedWorker):
             self.asked += loop.n_queries - before
 
 
-class BeatingHeart(SimulatedWorker):
+class EndlessHeartbeats(SimulatedWorker):
     """Beats without pause."""
 
     def run(self) -> None:
         """Beat until the time is over."""
         while time.time() < self.until:
             began = time.perf_counter()
-            self.heart._beat()
+            self.heartbeat._send()
             self.beating.append(time.perf_counter() - began)
 
 
@@ -303,7 +304,7 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
     for name, kind, job_seconds in (
         (f"jobs of {options.job_seconds:.0f} s", SimulatedWorker, options.job_seconds),
         ("jobs of no length", SimulatedWorker, 0.0),
-        ("heartbeats without pause", BeatingHeart, 0.0),
+        ("heartbeats without pause", EndlessHeartbeats, 0.0),
         ("no jobs", IdleWorker, 0.0),
     ):
         if kind is IdleWorker:

@@ -14,6 +14,7 @@ from models.files.exchange import ImportedNetwork, in_fewest_bits, read_network,
 from tasks_lib.errors import ParameterError
 
 from .database.connection import check_writing, connection
+from .database.types import Restriction
 from .tables.allowed_imports import allowed_packages
 from .tables.hashing import parameter_hash
 from .tables.network import NetworkParams
@@ -81,7 +82,7 @@ def _enter(
     """Enter a network that has been checked, whole or not at all; return its key."""
     with connection().transaction:
         _refuse_second_import(network, task_name, file)
-        key = {
+        key: dict[str, Any] = {
             "task_name": task_name,
             "network_name": _enter_parameters(network, name, file),
             "training_name": IMPORTED,
@@ -115,7 +116,7 @@ def _enter(
     return key
 
 
-def export_network(key: Any, path: str | Path, format: str = "npz") -> Path:
+def export_network(key: Restriction, path: str | Path, format: str = "npz") -> Path:
     """Write a stored network to a file.
 
     Parameters

@@ -94,14 +94,14 @@ class TrainingRecord:
         values = {"loss": loss, **curves}
         self._rows.append(torch.stack([values[name] for name in self.names]))
 
-    def lose(self, which: NDArray[np.bool_]) -> None:
+    def mark_diverged(self, which: NDArray[np.bool_]) -> None:
         """Count networks (K,) as diverged in their last step, which is taken back."""
         self.diverged |= which
         self.active &= ~which
         self.weights_seen[which] -= 1
 
-    def rest(self, which: NDArray[np.bool_], weights_seen: NDArray[np.int64]) -> None:
-        """Let networks (K,) rest with weights that have seen so many steps (K,)."""
+    def stop_networks(self, which: NDArray[np.bool_], weights_seen: NDArray[np.int64]) -> None:
+        """Stop training networks (K,), with weights that have seen so many steps (K,)."""
         self.active &= ~which
         self.weights_seen = np.where(which, weights_seen, self.weights_seen)
 

@@ -23,7 +23,7 @@ from tasks_lib.errors import ParameterError, shown, text_of
 
 from ..machine.devices import kind_of
 from ..machine.npz_files import open_zip
-from ..network.batch import told
+from ..network.batch import common_or_listed
 from ..network.connectivity import BLOCKS, WEIGHTS
 from ..network.rnn_torch import RNNTorch
 from .config import TrainingConfig
@@ -144,7 +144,7 @@ def _short(value: Any) -> str:
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
     """Return the state of a NumPy generator as plain values."""
-    return plain(rng.bit_generator.state)  # type: ignore[no-any-return]
+    return plain(rng.bit_generator.state)
 
 
 def set_generator_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
@@ -195,4 +195,4 @@ def training_identity(
 
 
 def _told_by_name(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {name: told([values[name] for values in each]) for name in each[0]}
+    return {name: common_or_listed([values[name] for values in each]) for name in each[0]}

@@ -154,12 +154,12 @@ def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
     from tqdm import tqdm
 
     from pipeline.progress import file_bar
-    from pipeline.upkeep.verify_files import verify_files
+    from pipeline.upkeep.verify_files import Fault, verify_files
 
     if device is not None:
         raise ParameterError("--device", device, "trains nothing with --files", "leave it out")
 
-    def say(fault: Any) -> None:
+    def say(fault: Fault) -> None:
         with tqdm.external_write_mode():
             console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
 

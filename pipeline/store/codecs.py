@@ -6,11 +6,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+import datajoint as dj
 import numpy as np
-from datajoint.builtin_codecs import npy
+from datajoint.builtin_codecs.npy import NpyCodec
 from datajoint.builtin_codecs.schema import SchemaCodec
 from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
+from datajoint.storage import StorageBackend
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -77,7 +79,7 @@ class StoredFigure:
     n_bytes : int
     """
 
-    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+    def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         self.path = str(stored["path"])
         self.n_bytes = int(stored["n_bytes"])
         self._stored = stored
@@ -110,7 +112,7 @@ class StoredFigure:
         return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
 
 
-def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
+def _read_png(stored: dict[str, Any], backend: StorageBackend) -> bytes:
     content = read_checked(stored, backend)
     if not has_hash(stored):
         try:
@@ -125,7 +127,7 @@ def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
     return content
 
 
-class StoredArray(npy.NpyRef):
+class StoredArray(dj.NpyRef):
     """An array in the store, read and checked when it is first used; slices read the whole file."""
 
     # All that DeepHash looks at when a job asks whether what it was computed from has changed: a
@@ -133,7 +135,7 @@ class StoredArray(npy.NpyRef):
     # change when it is loaded.
     __slots__ = ("stored",)
 
-    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+    def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         super().__init__(stored, backend)
         self.stored = stored
 
@@ -163,7 +165,7 @@ class StoredArray(npy.NpyRef):
 class CheckedCodec(SchemaCodec, register=False):
     """Base of our codecs: a row keeps the hash of its file."""
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a file, refuse it where it does not hold what was stored; return its size."""
         raise NotImplementedError
 
@@ -192,7 +194,7 @@ class CheckedCodec(SchemaCodec, register=False):
 
     def _backend_of(
         self, stored: dict[str, Any], key: dict[str, Any] | None, context: dict[str, Any] | None
-    ) -> Any:
+    ) -> StorageBackend:
         config = self._codec_config(key, context)
         return self._get_backend(stored.get("store"), config=config)
 
@@ -229,7 +231,7 @@ class FigureCodec(CheckedCodec):
         stored = check_reference(stored)
         return StoredFigure(stored, self._backend_of(stored, key, context))
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a figure, refuse it where it is not what was stored; return its size."""
         return len(_read_png(stored, backend))
 
@@ -237,7 +239,7 @@ class FigureCodec(CheckedCodec):
 unregister_codec("npy")
 
 
-class ArrayCodec(CheckedCodec, npy.NpyCodec):
+class ArrayCodec(CheckedCodec, NpyCodec):
     """``<npy@store>`` of DataJoint, for files of our store alone, with their hash in the row."""
 
     name = "npy"
@@ -270,7 +272,7 @@ class ArrayCodec(CheckedCodec, npy.NpyCodec):
         stored = check_reference(stored)
         return StoredArray(stored, self._backend_of(stored, key, context))
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read an array, refuse it where it is not what was stored; return its size."""
         content = read_checked(stored, backend)
         to_array(stored, content, backend)

@@ -14,7 +14,7 @@ class CurrentJob(Protocol):
     def report(self, step: int, n_steps: int, loss: float) -> None:
         """Say how far a training is."""
 
-    def yielding(self) -> AbstractContextManager[dict[str, Any]]:
+    def checking_stop(self) -> AbstractContextManager[dict[str, Any]]:
         """Inside, the computation itself looks whether it is to stop.
 
         Yields what `models.train_cohort` is given: ``device``, ``checkpoints``,

@@ -18,6 +18,7 @@ from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 from tasks_lib.sizes import check_bytes
 
 from ..database import schemas
+from ..database.types import Query
 from ..progress import progress_bar
 from .current_job import current_job
 from .network import NetworkParams
@@ -194,7 +195,7 @@ class Training(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """The cohorts to be trained here: imported ones are not."""
         return (Cohort & {"origin": "trained"}).proj()
 
@@ -215,7 +216,7 @@ class Training(dj.Computed):
                 if job is not None:
                     job.report(step, n_steps, loss)
 
-            with nullcontext({}) if job is None else job.yielding() as options:
+            with nullcontext({}) if job is None else job.checking_stop() as options:
                 result = train_from_rows(
                     rows,
                     seeds=range(first, first + int(n_networks)),

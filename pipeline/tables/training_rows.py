@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from models import train_cohort
 from models.training.cohort import CohortResult
 
+from ..database.types import Restriction
 from .network import NetworkParams
 from .task import Task
 from .training_params import TrainingParams
@@ -30,7 +31,7 @@ class TrainingRows(NamedTuple):
     penalties: list[dict[str, Any]]
 
     @classmethod
-    def fetch(cls, key: Any) -> TrainingRows:
+    def fetch(cls, key: Restriction) -> TrainingRows:
         """Return the rows of one cohort."""
         return cls(
             (Task & key).fetch1(),

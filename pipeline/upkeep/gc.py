@@ -11,15 +11,13 @@ from typing import NamedTuple
 from tasks_lib.errors import check_float, text_of
 
 from ..database.connection import DatabaseError, check_writing, connection
-from ..database.server import seconds_since
 from ..store.file_names import leads_out
 from ..store.pending_files import SAVING
 from ..tables.computed import COMPUTED
 from ..workers.checkpoints import FOLDER as CHECKPOINTS
 from ..workers.checkpoints import checkpoint_folder
-from ..workers.queue import Queue
-from ..workers.reaper import MISSED_BEATS
-from ..workers.registry import LIVING, Worker
+from ..workers.queue import Queue, n_reserved
+from ..workers.worker_sql import live_workers
 from .store_files import StoredFile, StoreFiles, check_marks
 from .stored_paths import (
     names_in_database,
@@ -201,15 +199,12 @@ def refuse_while_working() -> None:
         While a job is reserved or a worker lives.
     """
     here = connection()
-    quoted = here.adapter.quote_identifier
     queues = {queue.sql_name for queue in map(Queue, COMPUTED)}
     for schema_name in schema_names():  # of a user's own tables too
         names = (name for name in names_in_database(schema_name) if name.startswith("~~"))
         queues |= {here.adapter.make_full_table_name(schema_name, name) for name in names}
     for sql_name in sorted(queues):
-        reserved = here.query(
-            f"SELECT COUNT(*) FROM {sql_name} WHERE {quoted('status')}='reserved'"
-        ).fetchone()[0]
+        reserved = n_reserved(here, sql_name)
         if reserved:
             table = sql_name.replace("`", "").replace('"', "").replace("~~", "")
             raise DatabaseError(
@@ -217,14 +212,11 @@ def refuse_while_working() -> None:
                 "wait until they are done; those of dead workers are given back when a worker "
                 "runs, others with `rnn retry --stuck`"
             )
-    silent = f"{seconds_since(here, 'beat_at')} > {MISSED_BEATS} * beat_seconds"
-    living = here.query(
-        f"SELECT host, pid FROM {Worker.full_table_name} WHERE state IN {LIVING} AND NOT {silent}"
-    ).fetchall()
-    if living:
-        host, pid = living[0]
+    alive = live_workers(here)
+    if alive:
+        host, pid = alive[0]
         raise DatabaseError(
-            f"workers = {len(living)}: live, one on {host} as process {pid}, and may be writing "
+            f"workers = {len(alive)}: live, one on {host} as process {pid}, and may be writing "
             "files; wait until they end, or end them"
         )
 

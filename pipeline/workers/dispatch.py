@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import datajoint as dj
 
-from .queue import CANDIDATES, Key, Queue, with_pending_jobs
+from ..database.types import Restriction
+from .job_table import Key
+from .queue import CANDIDATES, Queue, with_pending_jobs
 
 CANDIDATES_LAST = 5.0  # seconds for which jobs that were seen are tried
 MOST_MISSES = 3  # jobs that others had taken, until jobs are looked for again
 WIDEST = 64 * CANDIDATES
 
 
-class Finder:
+class Dispatcher:
     """Takes jobs for one worker.
 
     A worker alone takes jobs in their order. Where others are quicker it looks further down the
@@ -34,7 +35,7 @@ class Finder:
     """
 
     def __init__(
-        self, queues: Sequence[Queue], restriction: Sequence[Any], version: str, pid: int
+        self, queues: Sequence[Queue], restriction: Sequence[Restriction], version: str, pid: int
     ) -> None:
         self.queues = list(queues)
         self.restriction = restriction

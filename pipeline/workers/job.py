@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import datajoint as dj
 from deepdiff import DeepHash
@@ -23,19 +23,33 @@ from ..store.pending_files import WrittenFiles
 from ..tables.current_job import working_on
 from ..transient.errors import PermanentError, ShortOfMemory, is_transient
 from .checkpoints import StoredCheckpoints, checkpoint_folder
-from .heartbeat import Heart
-from .queue import Key, Queue, job_hash
+from .heartbeat import Heartbeat
+from .job_table import Key
+from .queue import Queue, job_hash
 
 MOST_FAILURES = 5  # of a computation that look as if they passed by themselves
 MOST_SHORT = 3  # times that a computation may lack memory
-TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
+
+
+@runtime_checkable
+class Tripartite(Protocol):
+    """A computed table whose computation is apart from its reading and its inserting."""
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch what the computation needs."""
+
+    def make_compute(self, key: Key, *fetched: Any) -> tuple[Any, ...]:
+        """Compute, without the database."""
+
+    def make_insert(self, key: Key, *computed: Any) -> None:
+        """Insert what was computed."""
 
 
 class OutOfMemory(PermanentError):
     """A computation that could not have its memory, again and again."""
 
 
-class JobLost(Exception):
+class JobTakenOver(Exception):
     """The job is another worker's by now."""
 
 
@@ -51,7 +65,7 @@ class Job:
     ----------
     queue : Queue
     key : dict
-    heart : Heart
+    heartbeat : Heartbeat
         What it reports is said with the next heartbeat.
     stop : Event
         Set when the process is to end.
@@ -61,45 +75,45 @@ class Job:
         Time from one state of a training to the next in the store (s).
     phase : str
         "fetching", "computing" or "inserting".
-    yields : bool
+    checks_stop : bool
         Whether the computation itself looks at `must_stop`, and keeps what it has done.
-    doubtful : WrittenFiles
+    uncertain_files : WrittenFiles
         Files of an insert of which nobody knows yet whether its commit was done.
     """
 
     queue: Queue
     key: Key
-    heart: Heart
+    heartbeat: Heartbeat
     stop: threading.Event
     device: str | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     phase: str = "fetching"
-    yields: bool = False
-    doubtful: WrittenFiles = field(default_factory=WrittenFiles, init=False)
+    checks_stop: bool = False
+    uncertain_files: WrittenFiles = field(default_factory=WrittenFiles, init=False)
 
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:
         """Where the states of its training are."""
         folder = checkpoint_folder(self.queue.table)
-        is_ours = lambda: not self.heart.lost.is_set()  # noqa: E731
+        is_ours = lambda: not self.heartbeat.declared_dead.is_set()  # noqa: E731
         return StoredCheckpoints(folder, job_hash(self.key), is_ours)
 
     def report(self, step: int, n_steps: int, loss: float) -> None:
         """Say how far a training is."""
-        said = self.heart.report
+        said = self.heartbeat.report
         if said.first_iteration is None:
             said.first_iteration = step - 1
-            self.heart.beat_now()
+            self.heartbeat.send_soon()
         said.n_iterations, said.loss, said.iteration = n_steps, loss, step
 
     def must_stop(self) -> bool:
         """Return whether the computation is to end: the process ends, or the job is lost."""
-        return self.stop.is_set() or self.heart.lost.is_set()
+        return self.stop.is_set() or self.heartbeat.declared_dead.is_set()
 
     @contextmanager
-    def yielding(self) -> Iterator[dict[str, Any]]:
+    def checking_stop(self) -> Iterator[dict[str, Any]]:
         """Inside, the computation itself looks at `must_stop`; yields what a training is given."""
-        self.yields = True
+        self.checks_stop = True
         try:
             yield {
                 "device": self.device,
@@ -108,13 +122,13 @@ class Job:
                 "stop": self.must_stop,
             }
         finally:
-            self.yields = False
+            self.checks_stop = False
 
 
 def run_job(
     job: Job,
     connection: dj.Connection,
-    patient: Callable[[Callable[[], Any]], Any],
+    retry: Callable[[Callable[[], Any]], Any],
 ) -> bool:
     """Do a job; return whether its row was made, and not there already.
 
@@ -125,42 +139,42 @@ def run_job(
     ----------
     job : Job
     connection : Connection
-        The worker's own; the heart has another.
-    patient : callable
+        The worker's own; the heartbeat has another.
+    retry : callable
         Does an action, again and again where server or store fail; `server.retry_transient` is one.
 
     Raises
     ------
-    JobLost
+    JobTakenOver
         Where another worker has the job.
     Exception
         Whatever the table's ``make`` raises.
     """
     table = job.queue.table()
     with working_on(job):
-        if patient(lambda: len(table & job.key)):
-            patient(lambda: job.queue.finish(connection, job.key, job.heart.worker_id))
+        if retry(lambda: len(table & job.key)):
+            retry(lambda: job.queue.finish(connection, job.key, job.heartbeat.worker_id))
             job.checkpoints.remove()  # of a worker that was killed between the two
             return False
-        if all(hasattr(table, name) for name in TRIPARTITE):
-            fetched = patient(lambda: table.make_fetch(dict(job.key)))
+        if isinstance(table, Tripartite):
+            fetched = retry(lambda: table.make_fetch(dict(job.key)))
             before = _hash(fetched)  # now: references remember what they have loaded
             job.phase = "computing"
             if job.stop.is_set():  # a signal that came before is not raised any more
                 raise JobStopped
-            compute = _not_for_ever(lambda: table.make_compute(dict(job.key), *fetched))
-            computed = patient(compute)
+            compute = _with_limited_retries(lambda: table.make_compute(dict(job.key), *fetched))
+            computed = retry(compute)
             job.phase = "inserting"
-            patient(lambda: _insert(job, connection, table, computed, before))
+            retry(lambda: _insert(job, connection, table, computed, before))
         else:
-            make = _not_for_ever(lambda: table.make(dict(job.key)))
-            patient(lambda: _make(job, connection, table, make))
+            make = _with_limited_retries(lambda: table.make(dict(job.key)))
+            retry(lambda: _make(job, connection, table, make))
         if "checkpoints" in vars(job):
             job.checkpoints.remove()
         return True
 
 
-def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
+def _with_limited_retries(compute: Callable[[], Any]) -> Callable[[], Any]:
     """Return a computation whose own failures are waited for a few times only.
 
     A task or a penalty of a user's own may open files and connections too. Memory that others on
@@ -193,26 +207,26 @@ def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
     return attempt
 
 
-def leave_nothing_behind(job: Job) -> None:
+def remove_left_checkpoints(job: Job) -> None:
     """Remove what we wrote of a job that another worker has taken over, if that one is done."""
     if "checkpoints" in vars(job) and len(job.queue.table() & job.key):
         job.checkpoints.remove()
 
 
 @contextmanager
-def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool]:
+def _inserting(job: Job, connection: dj.Connection, table: dj.Computed) -> Iterator[bool]:
     """Inside, rows can be inserted, together with the end of the job; False: they are there."""
     files = WrittenFiles()
     is_committing = False
     try:
         with transaction(connection):
-            if not job.queue.finish(connection, job.key, job.heart.worker_id):
+            if not job.queue.finish(connection, job.key, job.heartbeat.worker_id):
                 if len(table & job.key):  # the answer to an earlier commit was lost
                     yield False
                     return
-                job.doubtful.remove()
-                raise JobLost
-            job.doubtful.remove()  # the job is still there: that commit was not done
+                job.uncertain_files.remove()
+                raise JobTakenOver
+            job.uncertain_files.remove()  # the job is still there: that commit was not done
             check_store()
             type(table)._allow_insert = True
             try:
@@ -225,13 +239,16 @@ def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool
             is_committing = True
     except BaseException:
         if is_committing:  # the next attempt shows whether the rows are in
-            job.doubtful.add(files)
+            job.uncertain_files.add(files)
         else:
             files.remove()
         raise
 
 
-def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, before: str) -> None:
+def _insert(
+    job: Job, connection: dj.Connection, table: dj.Computed, computed: Any, before: str
+) -> None:
+    assert isinstance(table, Tripartite)
     with _inserting(job, connection, table) as is_new:
         if is_new:
             if _hash(table.make_fetch(dict(job.key))) != before:
@@ -241,7 +258,7 @@ def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, befo
             table.make_insert(dict(job.key), *computed)
 
 
-def _make(job: Job, connection: dj.Connection, table: Any, make: Callable[[], Any]) -> None:
+def _make(job: Job, connection: dj.Connection, table: dj.Computed, make: Callable[[], Any]) -> None:
     """Make a row in one transaction, as tables without a computation of their own do."""
     with _inserting(job, connection, table) as is_new:
         if is_new:
@@ -254,34 +271,34 @@ def _hash(fetched: Any) -> str:
     return str(DeepHash(fetched, ignore_iterable_order=False)[fetched])
 
 
-def begin(heart: Heart, queue: Queue, key: Key) -> None:
+def report_job(heartbeat: Heartbeat, queue: Queue, key: Key) -> None:
     """Say with the next heartbeats that a job is worked on; soon, where it is of another table."""
-    said = heart.report
+    said = heartbeat.report
     is_news = said.job_table != queue.name
     # How far the job before was goes first: a heartbeat may come in between.
     said.first_iteration = said.iteration = said.n_iterations = said.loss = None
     said.state, said.note = "working", ""
     said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
     if is_news:
-        heart.beat_now()
+        heartbeat.send_soon()
 
 
-def wait(heart: Heart, note: str) -> None:
+def report_waiting(heartbeat: Heartbeat, note: str) -> None:
     """Say, if it can be said, that the worker waits for the server or the store."""
-    said = heart.report
+    said = heartbeat.report
     said.state, said.note = "waiting", note[:255]
 
 
-def go_on(heart: Heart) -> None:
+def report_resumed(heartbeat: Heartbeat) -> None:
     """Say that the waiting is over, where there was any."""
-    said = heart.report
+    said = heartbeat.report
     if said.state == "waiting":
         said.state, said.note = "working" if said.job_table else "idle", ""
 
 
-def rest(heart: Heart) -> None:
+def report_idle(heartbeat: Heartbeat) -> None:
     """Say that no job is worked on."""
-    said = heart.report
+    said = heartbeat.report
     said.state, said.note = "idle", ""
     said.job_table, said.job_key, said.job_began = "", None, None
     said.first_iteration = said.iteration = said.n_iterations = said.loss = None

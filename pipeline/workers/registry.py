@@ -7,9 +7,9 @@ import datajoint as dj
 from ..database import schemas
 
 # Heartbeats that a worker must miss until it counts as dead.
-MISSED_BEATS = 4
+MISSED_HEARTBEATS = 4
 # States of workers that live, as far as is known; also as SQL has a list.
-LIVING = ("idle", "working", "waiting")
+LIVE_STATES = ("idle", "working", "waiting")
 
 
 @schemas.work
