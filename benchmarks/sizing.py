@@ -4,8 +4,9 @@
 
 Uses the server that DJ_HOST and its kin name, the embedded database otherwise, and schemas of its
 own, which it drops. The workers are simulated: threads in a few processes, each with connections
-of its own, that take jobs with the pipeline's own queue, beat with its statement and end jobs in
-the pipeline's transaction; they compute nothing. The clients share the cores with the server.
+of its own, that take jobs with the pipeline's own queue, send heartbeats with its statement and end
+jobs in the pipeline's transaction; they compute nothing. The clients share the cores with the
+server.
 
 Measured:
 
@@ -180,10 +181,10 @@ class IdleWorker(SimulatedWorker):
 
 
 class EndlessHeartbeats(SimulatedWorker):
-    """Beats without pause."""
+    """Sends heartbeats without pause."""
 
     def run(self) -> None:
-        """Beat until the time is over."""
+        """Send heartbeats until the time is over."""
         while time.time() < self.until:
             began = time.perf_counter()
             self.heartbeat._send()
@@ -286,7 +287,10 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
     queue = Queue(pipeline.Training)
     entering = _timed(lambda: queue.enter(connection))
     again = statistics.median(_timed(lambda: queue.enter(connection)) for _ in range(3))
-    alone = statistics.median(_timed(lambda: queue.candidates(connection)) for _ in range(20))
+    alone = statistics.median(
+        _timed(lambda: queue.take_next(connection, 1, "0", 1)) for _ in range(20)
+    )
+    queue.give_back_all(connection, 1)
     result: dict[str, Any] = {
         "server": connection.adapter.backend,
         "jobs": options.jobs,
@@ -294,7 +298,7 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
         "connections": 2 * options.workers,
         "entering all jobs (s)": round(entering, 2),
         "entering again, nothing new (s)": round(again, 2),
-        "looking for jobs, one worker alone (ms)": round(1e3 * alone, 2),
+        "taking a job, one worker alone (ms)": round(1e3 * alone, 2),
     }
     if options.refresh:
         queue.jobs.delete()

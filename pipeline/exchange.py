@@ -1,4 +1,4 @@
-"""Networks that were trained elsewhere, as rows; and rows as files for elsewhere."""
+"""Importing networks that were trained elsewhere as rows, and exporting rows as files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of long computations, on standard error."""
+"""Progress bars of long computations, on standard error."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TableBar:
             self._bar.update()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

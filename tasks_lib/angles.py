@@ -1,4 +1,4 @@
-"""The code of an angle over channels, and the tasks that remember an angle."""
+"""Tuning-curve code of an angle over channels, and tasks that remember an angle."""
 
 from __future__ import annotations
 

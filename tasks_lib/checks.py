@@ -1,4 +1,4 @@
-"""A test kit for tasks: what is wrong with a class, in words."""
+"""A test kit for task classes: it returns a list of what is wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-9  # of a trial that is made again
 
 
 def check_task(task: Task) -> None:
-    """Check that a task is one, and say what is wrong.
+    """Check that a task class keeps the contract of `Task`, and return what is wrong.
 
     Batches, mask, analysis inputs, names and choices have the right shapes and hold numbers; the
     same seed gives the same batch; conditions are plain values, in the order of the trials, and
@@ -59,7 +59,7 @@ def _fail(task: Task, what: str, value: Any, problem: str, remedy: str) -> NoRet
 
 
 def _call(task: Task, what: str, function: Callable[[], Any]) -> Any:
-    """Return what a member of the task gives; an error of any kind names the member."""
+    """Call a member of the task; an error of any kind names the member."""
     try:
         return function()
     except ParameterError:
@@ -72,7 +72,7 @@ def _call(task: Task, what: str, function: Callable[[], Any]) -> Any:
 
 
 def _check_first_trial(task: Task) -> None:
-    """Check what one trial is, so that what is wrong with it is not blamed on the batch."""
+    """Check a single trial first, so that its errors are not reported as errors of the batch."""
     task.reset(0)
     conditions = _call(task, "conditions", task.conditions)
     if not isinstance(conditions, list) or not conditions or not isinstance(conditions[0], dict):

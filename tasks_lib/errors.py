@@ -97,7 +97,7 @@ def kind_and_text(error: BaseException) -> str:
 
 
 class ParameterError(ValueError):
-    """A parameter that cannot be used: which one, its value, what is wrong and the remedy.
+    """Invalid parameter: its name, its value, what is wrong and the remedy.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Importing what a name says, "package.module:attribute", from anywhere or from few packages."""
+"""Importing an object by its name "package.module:attribute"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _allowed: ContextVar[frozenset[str] | None] = ContextVar("allowed packages", def
 
 @contextmanager
 def imports_only_from(packages: Iterable[str]) -> Iterator[None]:
-    """Let `import_attribute` import from these packages and their submodules alone, in here.
+    """Restrict `import_attribute` to these packages and their submodules inside.
 
     Parameters
     ----------

@@ -163,7 +163,7 @@ class NeuroGym(Task):
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """What a fixed sample of trials tells of an environment."""
+    """Properties of an environment, measured on a fixed sample of trials."""
 
     n_steps: int
     n_inputs: int

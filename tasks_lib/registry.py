@@ -1,4 +1,4 @@
-"""From the name of a task's class to a task."""
+"""Finding a task class by name, and making a task."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def create_task(
     params: dict[str, Any] | None = None,
     seed: int | None = None,
 ) -> Task:
-    """Make a task; what is None takes the default of its class."""
+    """Make a task; arguments that are None take the default of its class."""
     cls = task_class(class_name)
     accepted = [n for n in inspect.signature(cls).parameters if n != "seed"]
     if params is not None and not isinstance(params, dict):

@@ -1,4 +1,4 @@
-"""What a task is, in a few words."""
+"""A short description of a task."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_and_summarise(name: str, params: str = "{}") -> dict[str, str]:
 
 
 def summarise(task: Task) -> dict[str, str]:
-    """Return what a sound task is: its size, batch, mask, analysis inputs and kinds of trials."""
+    """Return a summary of a valid task: sizes, batch, mask, analysis inputs, kinds of trials."""
     _, _, conditions = task.get_batch()
     kinds = {json.dumps(task.condition_kind(c)) for c in conditions}
     grouped = task.condition_fields

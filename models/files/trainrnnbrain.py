@@ -1,4 +1,4 @@
-"""Parameters of a network as trainRNNbrain writes them, in terms of ours and back.
+"""Parameters of a network in trainRNNbrain's format: converted to ours and back.
 
 Its files hold one flat set of fields. In use since 2022: ``W_rec W_inp W_out y_init N dt tau``;
 ``bias_rec`` and ``bias_out`` at first, later ``bias``, ``bias_range`` and ``bias_trainable``;
@@ -140,7 +140,7 @@ def seed_fields(config: NetworkConfig, weights: Mapping[str, Any]) -> dict[str, 
 def keep_what_holds(
     config: NetworkConfig, weights: Mapping[str, Float], notes: list[str]
 ) -> NetworkConfig:
-    """Return the configuration without the constraints that the weights do not keep.
+    """Return the configuration without the constraints that the weights violate.
 
     The weights are never changed: a constraint that they break is not declared, and noted.
     """

@@ -1,4 +1,4 @@
-"""What is in a file of weights, whatever its format: names and values, never a pickle."""
+"""Reading files of weights of any format as names and arrays; pickles are refused."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def read_fields(file: BinaryIO, path: str, notes: list[str]) -> tuple[str, dict[
 
 
 def _check_container(archive: zipfile.ZipFile, is_torch: bool) -> None:
-    """Refuse a container that lost a part, or whose checksums nobody else would look at.
+    """Check a container (zip) for missing parts and wrong checksums.
 
     NumPy compares the checksum of every array that it reads; PyTorch writes them and does not.
     """

@@ -27,7 +27,7 @@ Recognise = Callable[[Float, Float], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Roots:
-    """Where P starts ended.
+    """End points of P runs of Newton's method.
 
     Attributes
     ----------

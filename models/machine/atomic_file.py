@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files: a file is there whole or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that a kill or a power loss leaves the old file or the new one, whole.
+    """Write a file atomically: a kill or a power loss leaves the old file or the new one, whole.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Networks that make one batch: what may differ between their configurations."""
+"""Which fields may differ between the configurations of networks that form one batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a penalty is given, and how penalties are found by name."""
+"""The arguments of a penalty function, and the registry of penalties by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ F = TypeVar("F", bound=Penalty)
 
 
 def no_statistics(args: Mapping[str, Any]) -> Sequence[Statistic]:
-    """Say that a penalty looks at weights or outputs alone."""
+    """Declare that a penalty needs weights or outputs only."""
     return ()
 
 
@@ -188,7 +188,7 @@ def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:
 
 
 def needs_trajectories(name: str) -> bool:
-    """Tell whether a penalty may look at states and rates, and not only at what it names."""
+    """Return whether a penalty may need states and rates, beyond its declared statistics."""
     return _entry(name).needs is None
 
 

@@ -1,4 +1,4 @@
-"""Where the states of trainings are kept, how often they are written, and trainings that stop."""
+"""Where and how often the state of a training is written, and how a training is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a cohort: networks alike but for their seed, and whatever a sweep varies."""
+"""Training a cohort: networks that differ in their seed, and in whatever a sweep varies."""
 
 from __future__ import annotations
 

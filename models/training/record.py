@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """One network after its training.
+    """A trained network: its weights, status and curves.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class TrainedNetwork:
 
 
 class TrainingRecord:
-    """Which of K networks still train, what their weights have seen, and their losses.
+    """Progress of K networks: which still train, the steps of their weights, and their losses.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class TrainingRecord:
         return torch.stack(self._rows, dim=2).cpu().numpy()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all of it by name."""
+        """Return the record as arrays by name."""
         return {
             "iteration": np.array(self.iteration),
             "active": self.active,
@@ -138,7 +138,7 @@ class TrainingRecord:
         }
 
     def load(self, arrays: dict[str, NDArray[Any]], device: torch.device) -> None:
-        """Go back to what `arrays` gave."""
+        """Restore the record from `arrays`."""
         self.iteration = int(arrays["iteration"])
         self.active, self.diverged = arrays["active"], arrays["diverged"]
         self.weights_seen, self._n_losses = arrays["weights_seen"], arrays["n_losses"]

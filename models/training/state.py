@@ -36,7 +36,7 @@ START_OVER = "remove it to start this training over"
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """What a training needs to go on as if it had never been interrupted.
+    """The complete state of a training, from which it resumes without a difference.
 
     Attributes
     ----------
@@ -187,12 +187,12 @@ def training_identity(
         "dale": None if rnn.dale is None else rnn.dale.tolist(),
         "exc_to_inh_ratio": rnn.exc_to_inh_ratio,
         "trials_at_once": trials_at_once,
-        **_told_by_name([asdict(equation) for equation in rnn.equations]),
-        **_told_by_name([config.to_dict() for config in configs]),
+        **_by_name([asdict(equation) for equation in rnn.equations]),
+        **_by_name([config.to_dict() for config in configs]),
         "tasks": drawn,
         "initial_weights": digest.hexdigest(),
     }
 
 
-def _told_by_name(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _by_name(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: common_or_listed([values[name] for values in each]) for name in each[0]}

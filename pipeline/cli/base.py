@@ -1,4 +1,4 @@
-"""What all commands of ``rnn`` share: the application, its output, a connection."""
+"""Shared by all commands of ``rnn``: the application, its output, a connection."""
 
 from __future__ import annotations
 

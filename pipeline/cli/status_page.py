@@ -1,4 +1,4 @@
-"""What `rnn status` prints."""
+"""The output of `rnn status`."""
 
 from __future__ import annotations
 

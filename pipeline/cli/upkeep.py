@@ -1,4 +1,4 @@
-"""Commands of ``rnn`` for administrators and keepers: tables, roles, the store, verification."""
+"""Commands of ``rnn`` for administrators: tables, roles, the store, verification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of ``rnn`` about work: workers, how far they are, what failed."""
+"""Commands of ``rnn`` for workers: start them, show their progress, show and retry failed jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where rows and arrays live: a server or the embedded PostgreSQL, and the store."""
+"""Connecting to a database server, or the embedded PostgreSQL, and to the store."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def connect(
 
 
 def check_writing() -> None:
-    """Refuse who may only read the store, before anything is computed for it.
+    """Raise an error where this user may only read the store, before anything is computed.
 
     Raises
     ------

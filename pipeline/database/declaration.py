@@ -1,4 +1,4 @@
-"""Making the tables: by one process at a time, and only what is missing."""
+"""Declaring the tables: by one process at a time, and only those that are missing."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def missing_tables(prefix: str, connection: dj.Connection) -> set[Table]:
 
 
 def declare_tables(prefix: str, connection: dj.Connection) -> None:
-    """Make the tables that are missing, while no other process does."""
+    """Declare the tables that are missing, under a lock against other processes."""
     with _alone(f"{prefix} declares its tables", connection):
         missing = missing_tables(prefix, connection)
         if not missing:
@@ -129,7 +129,7 @@ def fill_lookups(connection: dj.Connection) -> None:
 
 @contextmanager
 def _alone(purpose: str, connection: dj.Connection) -> Iterator[None]:
-    """Wait until no other process is in here for the same purpose.
+    """Hold a lock of the server while inside, so that one process at a time declares.
 
     Creating a table "if it does not exist" fails on both back ends where two do it at once; and a
     table can be seen before DataJoint has written down its columns' types.

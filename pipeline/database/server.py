@@ -52,7 +52,7 @@ def end_session(connection: dj.Connection, number: int) -> None:
 
 
 def end_earlier_session(connection: dj.Connection, number: int, age: float) -> None:
-    """End a session of ours that broke: the server may not know, and keep what it had locked.
+    """End an earlier session of ours whose connection broke, so that the server frees its locks.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def answers(connection: dj.Connection) -> bool:
 
 
 def reconnect(connection: dj.Connection) -> None:
-    """Open the connection anew where it does not answer."""
+    """Open the connection again if it does not answer."""
     if answers(connection):
         return
     close_connection(connection)

@@ -24,7 +24,7 @@ def prepare_session(connection: dj.Connection) -> None:
 
 
 def notice_silence(connection: dj.Connection) -> None:
-    """Have the system give a connection up whose server does not answer any more, as in an outage.
+    """Set TCP keepalive, so that a connection to a dead server fails within half a minute.
 
     Without it, a query to a machine that is gone waits for a quarter of an hour.
     """

@@ -1,4 +1,4 @@
-"""Which store a database uses: an id in one row, and a file of that name in the store."""
+"""Checks that a database and a store belong together: an id in a row and in a file of the store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def mark_path(prefix: str, database_id: str) -> str:
 def mark_store(
     prefix: str, connection: dj.Connection, make: bool = True, anew: bool = False
 ) -> str | None:
-    """See that the store is the one of this database; where neither is marked yet, mark both.
+    """Check that the store belongs to this database; mark both if neither is marked yet.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ class DamagedFile(DataJointError):
 
 
 def described(content: bytes) -> dict[str, Any]:
-    """Return what a row keeps of the content of a file: its size in bytes and its hash."""
+    """Return size in bytes and hash of a file's content, as a row stores them."""
     return {"n_bytes": len(content), HASH: hashlib.sha256(content).hexdigest()}
 
 

@@ -1,4 +1,4 @@
-"""How arrays and figures are stored, and that what a row says of them stays in the store."""
+"""DataJoint codecs: how arrays and figures are stored, inside the store only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DPI = 300
 
 
 def check_reference(stored: Any) -> dict[str, Any]:
-    """Return what a column says of a file, or refuse it where the file is not in our store.
+    """Return a column's reference to a file; raise an error if the file is not in our store.
 
     DataJoint joins the path to the store's folder as it is: "../../x" and "/x" lead out of it.
 

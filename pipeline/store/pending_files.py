@@ -1,4 +1,4 @@
-"""The files of rows that are being inserted: on disk before the commit, gone after a rollback."""
+"""Files of rows that are being inserted: on disk before the commit, removed after a rollback."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class WrittenFiles:
-    """Notes the files of the store that the codecs write inside `noting`."""
+    """Records the files of the store that the codecs write inside `noting`."""
 
     def __init__(self) -> None:
         self._paths: list[str] = []
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Note the files that are written inside."""
+        """Record the files that are written inside."""
         token = _noting.set(self)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Where arrays and figures lie: a folder, or a bucket of an object store that speaks S3."""
+"""Settings of the store: a folder, or a bucket of an S3 object store."""
 
 from __future__ import annotations
 

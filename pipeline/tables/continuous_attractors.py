@@ -205,7 +205,7 @@ class ContinuousAttractorPlot(dj.Computed):
 
     @property
     def key_source(self) -> Query:
-        """Networks looked at at every input of their task, with a manifold at one of them."""
+        """Networks analysed at every input of their task, with a manifold at one or more."""
         wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
         keys = Training.Network.proj() * FixedPointParams.proj() * ManifoldParams.proj()
         sets = keys.aggr(ContinuousAttractor.proj(), n_done="count(*)")

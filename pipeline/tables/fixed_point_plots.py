@@ -1,4 +1,4 @@
-"""Pictures of the fixed points of trained networks."""
+"""Figures of the fixed points of trained networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hash of a parameter set: equal parameters, equal hash, on every machine and for ever."""
+"""The hash of a parameter set: equal for equal parameters on every machine, in every release."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BITS = 1024  # of a whole number: a float holds no larger one
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one text of a value.
+    """Return the canonical JSON text of a value: equal values, equal text.
 
     Recipe 1: objects with sorted keys; every number as the shortest decimal that gives the same
     float64 back, whole numbers without a point, so that 1 and 1.0 are one number; text in quotes,

@@ -1,4 +1,4 @@
-"""Parameter tables: rows checked whole, defaults filled in, no parameter set under two names."""
+"""Parameter tables: rows are validated, completed with defaults, and unique by content."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def check_name(field: str, name: Any) -> str:
     raise ParameterError(field, name, "is not a name", remedy)
 
 
-def room_of(column_type: str) -> int | None:
+def column_length(column_type: str) -> int | None:
     """Return how many characters a column holds; None where it is no text of limited length."""
     found = re.search(r"char\D*\((\d+)\)", column_type)
     return int(found[1]) if found else None
@@ -212,13 +212,13 @@ class ParameterTable(dj.Manual):
         check_storable("", given)
         parameters = self.canonical(given)
         for field, attribute in self.heading.attributes.items():
-            room, value = room_of(str(attribute.type)), parameters.get(field)
+            length, value = column_length(str(attribute.type)), parameters.get(field)
             # A database that an earlier version declared may hold less than the definition says.
-            if room is not None and isinstance(value, str) and len(value) > room:
+            if length is not None and isinstance(value, str) and len(value) > length:
                 raise ParameterError(
                     field,
                     value,
-                    f"is longer than the {room} characters that this database's column holds",
+                    f"is longer than the {length} characters that this database's column holds",
                     "use a shorter name, or have the administrator widen the column",
                 )
         return name, parameters

@@ -1,4 +1,4 @@
-"""How well trained networks do their task."""
+"""Performance of trained networks: scores and psychometric curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks: what is to be learnt, and the constant inputs at which its dynamics are analysed."""
+"""Tasks that networks are trained on, and the constant inputs at which dynamics are analysed."""
 
 from __future__ import annotations
 

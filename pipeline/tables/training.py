@@ -200,13 +200,13 @@ class Training(dj.Computed):
         return (Cohort & {"origin": "trained"}).proj()
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch the parameters: no arrays."""
+        """Fetch the parameters; no arrays."""
         return (TrainingRows.fetch(key), (Cohort & key).fetch1("n_networks"))
 
     def make_compute(
         self, key: dict[str, Any], rows: TrainingRows, n_networks: int
     ) -> tuple[Any, ...]:
-        """Train; a worker's job goes on from its checkpoint, and stops when it is told to."""
+        """Train the cohort; a worker's job resumes from its checkpoint and can be stopped."""
         first = int(key["first_seed"])
         job = current_job()
         with progress_bar(f"{key['task_name']}/{key['network_name']}") as show:

@@ -1,4 +1,4 @@
-"""What a cohort is trained from: the rows of its parameters."""
+"""Reading the parameter rows of a cohort as settings of its training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .training_params import TrainingParams
 
 
 class TrainingRows(NamedTuple):
-    """The rows that say what the networks of a cohort are, and how they are trained.
+    """The parameter rows of a cohort: task, network and training.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which failures of a server or a store are transient: they end by themselves."""
+"""Which errors of a server or a store are transient: the same attempt may succeed later."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ _is_away: list[Callable[[], bool]] = []
 
 
 def when_files_are_missing(is_away: Callable[[], bool]) -> Callable[[], bool]:
-    """Register what says whether the store is away: only then is a missing file transient."""
+    """Register a test of whether the store is away: missing files are transient only then."""
     _is_away[:] = [is_away]
     return is_away
 
 
 class ShortOfMemory(Exception):
-    """Memory could not be had; others on the machine may give it back."""
+    """There was not enough free memory; other processes may free some."""
 
 
 class PermanentError(Exception):
-    """A failure that looked transient, and is not."""
+    """An error that looked transient, and is not."""
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Return whether a failure is one of the server or the store that passes by itself."""
+    """Return whether an error, or what caused it, is a transient one of the server or the store."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

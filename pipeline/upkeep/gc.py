@@ -1,4 +1,4 @@
-"""Removing from the store what no row refers to, and nothing else."""
+"""Garbage collection: removing files of the store that no row refers to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNFINISHED = re.compile(rf".*{re.escape(SAVING)}|\..*\.[0-9a-f]{{8}}")
 
 
 class Orphan(NamedTuple):
-    """A file that no row refers to, and no job will go on from."""
+    """A file that no row refers to, and that no job will resume from."""
 
     path: str  # from the store's root
     n_bytes: int
@@ -92,7 +92,7 @@ class StoreScan:
 
 @dataclass(frozen=True)
 class Collection:
-    """What was found, and what of it was removed: nothing in a dry run."""
+    """Result of `collect`: what was found, and what was removed (nothing in a dry run)."""
 
     scan: StoreScan
     n_removed: int = 0
@@ -102,7 +102,7 @@ class Collection:
 
 
 def scan(older_than: float = OLDER_THAN) -> StoreScan:
-    """Look through the store and all rows; nothing is changed.
+    """Compare the files of the store with all rows; nothing is changed.
 
     The store must be writable nevertheless: its clock is read off a file that is written for that.
 
@@ -191,7 +191,7 @@ def collect(
 
 
 def refuse_while_working() -> None:
-    """Refuse while anybody may be writing.
+    """Raise an error while a worker or a job may be writing files.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The files of the store, with their sizes and ages: a folder, or an object store."""
+"""Listing the files of the store with sizes and ages: a folder, or an object store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StoredFile(NamedTuple):
 
 
 class StoreFiles:
-    """Lists and removes files of the store; what cannot be listed is an error, and no empty folder.
+    """Lists and removes files of the store; a folder that cannot be listed is an error.
 
     Raises
     ------

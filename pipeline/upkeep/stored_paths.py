@@ -1,4 +1,4 @@
-"""What the rows of all tables refer to in the store, read without ever passing over a table."""
+"""Reading which files of the store the rows of all tables refer to."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def referenced_paths(table: dj.Table, columns: list[str]) -> Iterator[str]:
 
 
 class KeptValue(NamedTuple):
-    """What a column of a row keeps of its file."""
+    """The reference to a file in one column of a row."""
 
     key: dict[str, Any]
     column: str

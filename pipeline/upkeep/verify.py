@@ -1,4 +1,4 @@
-"""Training a stored network again from its rows, and saying whether it is the same to the bit."""
+"""Verification: training a stored network again and comparing it bit by bit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between the stored network and the one that was trained again.
+    """A difference between the stored network and the one that was trained again.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
-    """What is not as it was when the network was trained."""
+    """A change of software or hardware since the network was trained."""
 
     what: str
     then: Any
@@ -81,7 +81,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Verification:
-    """What came out when a network was trained again.
+    """Result of training a network again: identical or not, and what differs.
 
     Attributes
     ----------

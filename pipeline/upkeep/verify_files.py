@@ -1,4 +1,4 @@
-"""Reading every stored array and figure, and saying which are not what was stored."""
+"""Verification of files: reading every stored array and figure and comparing its hash."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class FilesVerification:
-    """What came out when stored files were read.
+    """Result of reading stored files: how many, and which are damaged.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Checkpoints of trainings: in the store, so that any machine can go on with them."""
+"""Checkpoints of trainings in the store, from which any machine can resume."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StoredCheckpoints:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write the whole of it, or leave what was there.
+        """Write a file atomically: as a whole, or not at all.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class StoredCheckpoints:
             raise CheckpointNotWritten(text_of(error)) from error
 
     def remove(self) -> None:
-        """Remove them, because the results are in."""
+        """Remove the checkpoints, because the results are stored."""
         try:
             if self._backend.protocol == "file":
                 shutil.rmtree(self._backend._full_path(self.folder), ignore_errors=True)

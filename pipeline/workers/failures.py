@@ -1,4 +1,4 @@
-"""Jobs that failed: what they say, and trying them again."""
+"""Failed jobs: listing their errors, and retrying them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def retry(
     everything: bool = False,
     stuck: bool = False,
 ) -> dict[str, int]:
-    """Have jobs that failed done again by whoever works next; return how many of each table.
+    """Make failed jobs pending again, for any worker; return how many of each table.
 
     Workers that died with one of these jobs before do not count against it any more.
 
@@ -104,7 +104,7 @@ def retry(
     error : str, optional
         Only jobs whose error, its class's name included, contains this, in capitals or not.
     everything : bool
-        Must be said where nothing else selects.
+        Required where nothing else selects jobs.
     stuck : bool
         Not the failed jobs, but those reserved by nobody: a plain ``populate(reserve_jobs=True)``
         was killed. Where such a populate still runs, its job is then done twice, and the second

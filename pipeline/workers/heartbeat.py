@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: a thread with a connection of its own that says it is alive."""
+"""The heartbeat of a worker: a thread with its own connection that reports the worker as alive."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from .registry import LIVE_STATES, MISSED_HEARTBEATS
 
 Result = TypeVar("Result")
 HEARTBEAT_SECONDS = 10.0
-MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that has news
+MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that was asked for
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Report:
-    """What a worker says of itself with its next heartbeat."""
+    """What the next heartbeat of a worker reports."""
 
     state: str = "idle"
     note: str = ""
@@ -53,7 +53,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Host:
-    """Where a worker runs."""
+    """The process of a worker: machine, device and code version."""
 
     host: str
     pid: int
@@ -64,7 +64,7 @@ class Host:
 
 @dataclass
 class Heartbeat:
-    """Beats while a worker lives, and gives back the jobs of workers whose heartbeat has stopped.
+    """Sends a worker's heartbeats, and gives back the jobs of workers whose heartbeat has stopped.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Heartbeat:
         Opens a connection that nobody else uses.
     host : Host
     queues : sequence of Queue
-        Where the jobs of the dead are looked for.
+        Where jobs of dead workers are looked for.
     beat_seconds : float
         Time between heartbeats (s); a worker is dead after `MISSED_HEARTBEATS` of its own.
     max_losses : int
@@ -99,20 +99,20 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._contact_since: float | None = None
 
-    # Life ----------------------------------------------------------------------------------------
+    # Start and end -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Enter the worker's row and begin to beat."""
+        """Insert the worker's row and start sending heartbeats."""
         self._register(self.first_id)
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def register_again(self) -> None:
-        """Go on as another worker: this one counts as dead."""
+        """Continue under a new worker number: the old one counts as dead."""
         self._register(None)
 
     def stop(self, note: str = "", crashed: bool = False) -> None:
-        """Stop beating; say that the worker has ended, or that it is lost: its job counts that."""
+        """Stop; write that the worker has ended or, if it crashed, is lost with its job."""
         self._ending.set()
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -125,14 +125,14 @@ class Heartbeat:
             close_connection(self._connection)
 
     def report_end(self, note: str) -> None:
-        """Write that the worker has ended; whoever finds a job of it then gives it back."""
+        """Write that the worker has ended; other workers then give back a job that it left."""
         if not self.worker_id:
             return  # it has not begun
         with self._using, _transient_errors_ignored():
             worker_sql.write_end(self._open(), self.worker_id, note, self.report.n_done)
 
     def _report_crash(self, note: str) -> None:
-        """Write that the worker crashed, and how far its job was: that counts a loss."""
+        """Write that the worker crashed, and the iteration of its job: its job counts one loss."""
         if not self.worker_id:
             return
         with self._using, _transient_errors_ignored():
@@ -140,11 +140,11 @@ class Heartbeat:
             worker_sql.mark_dead(self._open(), self.worker_id, note)
 
     def send_soon(self) -> None:
-        """Beat soon, because there is something to say."""
+        """Send the next heartbeat soon, because the report has changed."""
         self._wake.set()
 
     def on_connection(self, action: Callable[[dj.Connection], Result]) -> Result:
-        """Do something on the heartbeat's connection, from whatever thread."""
+        """Run an action on the heartbeat's connection; for any thread."""
         with self._using:
             return action(self._open())
 
@@ -191,28 +191,28 @@ class Heartbeat:
                 wait = min(2.0, self.beat_seconds)
 
     def _send(self) -> None:
-        connection, said = self._open(), self.report
+        connection, report = self._open(), self.report
         before = worker_sql.last_heartbeat(connection, self.worker_id)
         # A worker that missed heartbeats itself, because it or the server stood still, marks nobody
         # as dead yet.
         if before is None or before[1] > MISSED_HEARTBEATS / 2 * self.beat_seconds:
             self._contact_since = None
         values: dict[str, Any] = {
-            "state": said.state,
-            "note": said.note[:255],
-            "session_id": said.session_id,
-            "n_done": said.n_done,
-            "job_table": said.job_table,
-            "job_key": None if said.job_key is None else json.dumps(said.job_key),
-            "first_iteration": said.first_iteration,
-            "iteration": said.iteration,
-            "n_iterations": said.n_iterations,
+            "state": report.state,
+            "note": report.note[:255],
+            "session_id": report.session_id,
+            "n_done": report.n_done,
+            "job_table": report.job_table,
+            "job_key": None if report.job_key is None else json.dumps(report.job_key),
+            "first_iteration": report.first_iteration,
+            "iteration": report.iteration,
+            "n_iterations": report.n_iterations,
             # NaN is no number to MySQL.
-            "loss": said.loss if said.loss is not None and abs(said.loss) < 1e300 else None,
+            "loss": report.loss if report.loss is not None and abs(report.loss) < 1e300 else None,
         }
         job_seconds = None
-        if said.job_began is not None:
-            job_seconds = max(time.monotonic() - said.job_began, 0.0)
+        if report.job_began is not None:
+            job_seconds = max(time.monotonic() - report.job_began, 0.0)
         is_alive = worker_sql.write_heartbeat(connection, self.worker_id, values, job_seconds)
         if before is None or before[0] not in LIVE_STATES or not is_alive:
             self.declared_dead.set()
@@ -231,7 +231,7 @@ class Heartbeat:
 
 @contextmanager
 def _transient_errors_ignored() -> Iterator[None]:
-    """Inside, server errors that pass are ignored: missing heartbeats will say it later."""
+    """Ignore transient errors inside: missing heartbeats will show it later."""
     try:
         yield
     except Exception as error:
@@ -241,11 +241,11 @@ def _transient_errors_ignored() -> Iterator[None]:
 
 def renew_session(heartbeat: Heartbeat, connection: dj.Connection) -> None:
     """Open a worker's broken connection again; the next heartbeat reports its session's number."""
-    said = heartbeat.report
+    report = heartbeat.report
     reconnect(connection)
     number = session_number(connection)
-    if number == said.session_id:
+    if number == report.session_id:
         return
-    if said.session_id:
-        end_earlier_session(connection, said.session_id, heartbeat.session_age())
-    said.session_id, said.session_since = number, time.monotonic()
+    if report.session_id:
+        end_earlier_session(connection, report.session_id, heartbeat.session_age())
+    report.session_id, report.session_since = number, time.monotonic()

@@ -1,4 +1,4 @@
-"""One job: fetch, compute, and insert what no other worker has inserted."""
+"""Running one job: fetch, compute, and insert, unless another worker has inserted it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .heartbeat import Heartbeat
 from .job_table import Key
 from .queue import Queue, job_hash
 
-MOST_FAILURES = 5  # of a computation that look as if they passed by themselves
+MOST_FAILURES = 5  # errors of a computation itself that look transient
 MOST_SHORT = 3  # times that a computation may lack memory
 
 
@@ -46,27 +46,27 @@ class Tripartite(Protocol):
 
 
 class OutOfMemory(PermanentError):
-    """A computation that could not have its memory, again and again."""
+    """A computation ran out of memory several times."""
 
 
 class JobTakenOver(Exception):
-    """The job is another worker's by now."""
+    """Another worker has taken over the job."""
 
 
 class JobStopped(BaseException):
-    """The computation is to end at once, because its process is."""
+    """The computation must end at once, because its process ends."""
 
 
 @dataclass
 class Job:
-    """The job that a worker works on.
+    """The job that a worker is running.
 
     Attributes
     ----------
     queue : Queue
     key : dict
     heartbeat : Heartbeat
-        What it reports is said with the next heartbeat.
+        Its report is sent with the next heartbeat.
     stop : Event
         Set when the process is to end.
     device : str, optional
@@ -76,9 +76,9 @@ class Job:
     phase : str
         "fetching", "computing" or "inserting".
     checks_stop : bool
-        Whether the computation itself looks at `must_stop`, and keeps what it has done.
+        Whether the computation checks `must_stop` itself, and saves its state before it ends.
     uncertain_files : WrittenFiles
-        Files of an insert of which nobody knows yet whether its commit was done.
+        Files of an insert whose commit may or may not have been done.
     """
 
     queue: Queue
@@ -93,26 +93,26 @@ class Job:
 
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:
-        """Where the states of its training are."""
+        """The checkpoints of its training."""
         folder = checkpoint_folder(self.queue.table)
         is_ours = lambda: not self.heartbeat.declared_dead.is_set()  # noqa: E731
         return StoredCheckpoints(folder, job_hash(self.key), is_ours)
 
     def report(self, step: int, n_steps: int, loss: float) -> None:
-        """Say how far a training is."""
-        said = self.heartbeat.report
-        if said.first_iteration is None:
-            said.first_iteration = step - 1
+        """Report the progress of a training."""
+        report = self.heartbeat.report
+        if report.first_iteration is None:
+            report.first_iteration = step - 1
             self.heartbeat.send_soon()
-        said.n_iterations, said.loss, said.iteration = n_steps, loss, step
+        report.n_iterations, report.loss, report.iteration = n_steps, loss, step
 
     def must_stop(self) -> bool:
-        """Return whether the computation is to end: the process ends, or the job is lost."""
+        """Return whether the computation must end: the process ends, or counts as dead."""
         return self.stop.is_set() or self.heartbeat.declared_dead.is_set()
 
     @contextmanager
     def checking_stop(self) -> Iterator[dict[str, Any]]:
-        """Inside, the computation itself looks at `must_stop`; yields what a training is given."""
+        """Mark that the computation inside checks `must_stop`; yield the options of a training."""
         self.checks_stop = True
         try:
             yield {
@@ -130,10 +130,10 @@ def run_job(
     connection: dj.Connection,
     retry: Callable[[Callable[[], Any]], Any],
 ) -> bool:
-    """Do a job; return whether its row was made, and not there already.
+    """Run a job; return whether its row was inserted, and was not there already.
 
-    Where the server or the store fails for a while, it waits and goes on: with the computation
-    where that failed, with the insert alone where the computation was done.
+    After a transient error it waits and continues: with the computation if that failed, with the
+    insert alone if the computation was done.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def run_job(
     connection : Connection
         The worker's own; the heartbeat has another.
     retry : callable
-        Does an action, again and again where server or store fail; `server.retry_transient` is one.
+        Runs an action, and repeats it after transient errors, as `retry_transient` does.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def run_job(
 
 
 def _with_limited_retries(compute: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a computation whose own failures are waited for a few times only.
+    """Return a computation that is retried only a few times after errors of its own.
 
     A task or a penalty of a user's own may open files and connections too. Memory that others on
     the machine have taken may come back; the next attempt is planned for what is free then.
@@ -189,13 +189,13 @@ def _with_limited_retries(compute: Callable[[], Any]) -> Callable[[], Any]:
         except Exception as error:
             if is_short_of_memory(error):
                 n_short += 1
-                said = text_of(error)[:300]
+                message = text_of(error)[:300]
                 if n_short >= MOST_SHORT:
                     raise OutOfMemory(
-                        f"{n_short} times {said}; run it where more memory is free, then "
+                        f"{n_short} times {message}; run it where more memory is free, then "
                         "`rnn retry --error OutOfMemory`"
                     ) from error
-                raise ShortOfMemory(said) from error
+                raise ShortOfMemory(message) from error
             if isinstance(error, OSError) and is_transient(error) and store_answers():
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
@@ -208,14 +208,14 @@ def _with_limited_retries(compute: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def remove_left_checkpoints(job: Job) -> None:
-    """Remove what we wrote of a job that another worker has taken over, if that one is done."""
+    """Remove our checkpoints of a job that another worker has taken over and finished."""
     if "checkpoints" in vars(job) and len(job.queue.table() & job.key):
         job.checkpoints.remove()
 
 
 @contextmanager
 def _inserting(job: Job, connection: dj.Connection, table: dj.Computed) -> Iterator[bool]:
-    """Inside, rows can be inserted, together with the end of the job; False: they are there."""
+    """Open a transaction that inserts and ends the job; yield False if the rows are there."""
     files = WrittenFiles()
     is_committing = False
     try:
@@ -259,7 +259,7 @@ def _insert(
 
 
 def _make(job: Job, connection: dj.Connection, table: dj.Computed, make: Callable[[], Any]) -> None:
-    """Make a row in one transaction, as tables without a computation of their own do."""
+    """Compute and insert a row in one transaction, for tables with a single ``make``."""
     with _inserting(job, connection, table) as is_new:
         if is_new:
             job.phase = "computing"
@@ -272,33 +272,33 @@ def _hash(fetched: Any) -> str:
 
 
 def report_job(heartbeat: Heartbeat, queue: Queue, key: Key) -> None:
-    """Say with the next heartbeats that a job is worked on; soon, where it is of another table."""
-    said = heartbeat.report
-    is_news = said.job_table != queue.name
+    """Report the job in the next heartbeats; soon, if it is of another table than the last one."""
+    report = heartbeat.report
+    is_other_table = report.job_table != queue.name
     # How far the job before was goes first: a heartbeat may come in between.
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
-    said.state, said.note = "working", ""
-    said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
-    if is_news:
+    report.first_iteration = report.iteration = report.n_iterations = report.loss = None
+    report.state, report.note = "working", ""
+    report.job_table, report.job_key, report.job_began = queue.name, key, time.monotonic()
+    if is_other_table:
         heartbeat.send_soon()
 
 
 def report_waiting(heartbeat: Heartbeat, note: str) -> None:
-    """Say, if it can be said, that the worker waits for the server or the store."""
-    said = heartbeat.report
-    said.state, said.note = "waiting", note[:255]
+    """Report that the worker waits for the server or the store."""
+    report = heartbeat.report
+    report.state, report.note = "waiting", note[:255]
 
 
 def report_resumed(heartbeat: Heartbeat) -> None:
-    """Say that the waiting is over, where there was any."""
-    said = heartbeat.report
-    if said.state == "waiting":
-        said.state, said.note = "working" if said.job_table else "idle", ""
+    """Report that the worker waits no longer, if it did."""
+    report = heartbeat.report
+    if report.state == "waiting":
+        report.state, report.note = "working" if report.job_table else "idle", ""
 
 
 def report_idle(heartbeat: Heartbeat) -> None:
-    """Say that no job is worked on."""
-    said = heartbeat.report
-    said.state, said.note = "idle", ""
-    said.job_table, said.job_key, said.job_began = "", None, None
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
+    """Report that the worker has no job."""
+    report = heartbeat.report
+    report.state, report.note = "idle", ""
+    report.job_table, report.job_key, report.job_began = "", None, None
+    report.first_iteration = report.iteration = report.n_iterations = report.loss = None

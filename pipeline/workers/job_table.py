@@ -63,9 +63,9 @@ class JobTable:
         return dialect_of(self.jobs.connection)
 
     def prepare(self) -> None:
-        """Declare and look up all that is asked of the jobs table, on the table's connection.
+        """Declare the jobs table and read its names, on the table's own connection.
 
-        Later another thread asks, and the connection is not for two at a time.
+        Other threads need the names later, and a connection serves one thread at a time.
         """
         for attempt in range(1, DECLARE_ATTEMPTS + 1):
             try:
@@ -110,7 +110,7 @@ class JobTable:
         return max(int(entered), 0) + self._do_again(connection, undone.proj())
 
     def _do_again(self, connection: dj.Connection, undone: Query) -> int:
-        """Make jobs pending that were done, and are among the keys without a row; return how many.
+        """Make jobs pending whose row was deleted after they were done; return how many.
 
         Whoever has DataJoint's ``jobs.keep_completed`` keeps the jobs that are done; others, who
         may not have it, are to do them again too.

@@ -1,15 +1,14 @@
-"""The jobs of a computed table: entered by one statement, taken, given back, failed, finished.
+"""The jobs of a computed table: taken, given back, failed, finished.
 
 The queue is DataJoint's own jobs table of each computed table. A reserved job carries the number of
-its worker in the column ``connection_id``. That number fences the job: whoever finishes it takes
-its row away first, in the transaction that inserts the results, and only under his own number.
+its worker in the column ``connection_id``. That number fences the job: the worker that finishes it
+removes its row first, in the transaction that inserts the results, and only under its own number.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +23,6 @@ from .job_table import JobTable, Key
 from .registry import Worker
 from .worker_sql import reset_losses
 
-# Jobs that are looked at together: workers choose among them at random.
-CANDIDATES = 64
 VERSION_LENGTH = 64
 # What is asked of a dead worker's row before its job is given back.
 WORKER_COLUMNS = ("worker_id", "state", "note", "host", "pid", "session_id", "job_table",
@@ -51,19 +48,6 @@ class Queue(JobTable):
 
     # Which jobs there are ------------------------------------------------------------------------
 
-    def candidates(
-        self, connection: dj.Connection, restriction: Sequence[Restriction] = (), first: int = 0
-    ) -> list[Key]:
-        """Return keys of jobs that may be taken, some in the order of their priority, shuffled."""
-        rows = connection.query(
-            f"SELECT {self.columns} FROM {self.sql_name} WHERE {self.is_pending(restriction)} "
-            f"ORDER BY {self.quoted('priority')}, {self.quoted('scheduled_time')} "
-            f"LIMIT {CANDIDATES} OFFSET {int(first)}"
-        ).fetchall()
-        keys = [dict(zip(self.primary_key, row, strict=True)) for row in rows]
-        random.shuffle(keys)
-        return keys
-
     def n_pending(self, connection: dj.Connection, restriction: Sequence[Restriction] = ()) -> int:
         """Return the number of jobs that may be taken."""
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {self.is_pending(restriction)}"
@@ -82,10 +66,39 @@ class Queue(JobTable):
 
     # One job -------------------------------------------------------------------------------------
 
+    def take_next(
+        self, connection: dj.Connection, worker_id: int, version: str, pid: int,
+        restriction: Sequence[Any] = (),
+    ) -> Key | None:  # fmt: skip
+        """Reserve the first pending job that no other worker is taking; return its key, or None.
+
+        In the order of priority, then of the time for which it was scheduled. Jobs that others are
+        taking at this moment are passed over, not waited for: None may be returned although such a
+        job stays pending.
+        """
+        with transaction(connection):
+            row = connection.query(self.next_pending(restriction)).fetchone()
+            if row is None:
+                return None
+            key = dict(zip(self.primary_key, row, strict=True))
+            return key if self.take(connection, key, worker_id, version, pid) else None
+
+    def next_pending(self, restriction: Sequence[Any] = ()) -> str:
+        """Return the query that finds the next pending job, and locks its row."""
+        # The hint has the jobs read first, in the order of their index. Otherwise MySQL may read
+        # the tables of a restriction first, sort, and lock every job that it has read.
+        hint = f"/*+ JOIN_PREFIX({self.sql_name.rpartition('.')[2]}) */ " if restriction else ""
+        return (
+            f"SELECT {hint}{self.columns} FROM {self.sql_name} "
+            f"WHERE {self.is_pending(restriction)} "
+            f"ORDER BY {self.quoted('priority')}, {self.quoted('scheduled_time')} "
+            "LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
+
     def take(
         self, connection: dj.Connection, key: Key, worker_id: int, version: str, pid: int
     ) -> bool:
-        """Reserve a pending job; return whether it is ours."""
+        """Reserve a pending job by its key; return whether this worker has it now."""
         values = {
             "status": "reserved",
             "host": platform.node()[:255],
@@ -111,7 +124,7 @@ class Queue(JobTable):
         return bool(connection.query(query, args=arguments).fetchone()[0])
 
     def finish(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
-        """Take a worker's job away because it is done; return whether it was still that worker's.
+        """Remove a worker's job because it is done; return whether it was still that worker's.
 
         Inside a transaction nobody else can have the job from here until its end.
         """
@@ -170,7 +183,7 @@ class Queue(JobTable):
         )
 
     def has_failed(self, connection: dj.Connection, worker_ids: Collection[int]) -> bool:
-        """Return whether a job failed that one of these workers had last."""
+        """Return whether a job failed whose last worker was one of these."""
         numbers = ", ".join(str(int(number)) for number in worker_ids) or "0"
         query = (
             f"SELECT 1 FROM {self.sql_name} WHERE {self.quoted('status')}='error' "

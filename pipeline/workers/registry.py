@@ -1,4 +1,4 @@
-"""Who works on what: workers with their heartbeats, jobs lost with a worker, shared errands."""
+"""The tables of workers: their heartbeats, jobs that were lost with a worker, and leases."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class LostJob(dj.Manual):
 
 @schemas.work
 class Errand(dj.Lookup):
+    # The table of leases (`pipeline.workers.leases`): its name is that of the released version.
     definition = """
     # what one worker does for all, now and then
     errand : varchar(32)

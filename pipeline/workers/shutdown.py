@@ -1,4 +1,4 @@
-"""Ending a worker when it is told to: nothing lost, and soon."""
+"""Ending a worker at a signal: soon, and without losing its job."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Stopper:
         self._is_signalled = False
 
     def in_main_thread(self, number: int, frame: FrameType | None) -> None:
-        """Break off what does not look at ``stop`` itself; once."""
+        """Interrupt a computation that does not check ``stop`` itself; once."""
         if self._is_signalled:
             return
         loop = self.loop
@@ -55,7 +55,7 @@ class Stopper:
             raise JobStopped
 
     def at_first(self) -> None:
-        """Have the loop end."""
+        """Make the loop end."""
         if self.loop is not None:
             self.loop.stop.set()
 
@@ -94,7 +94,7 @@ class Interrupter:
 
 
 def exit_process(loop: WorkLoop | None, status: int, seconds: float) -> None:
-    """Give a loop's job back, as far as that is possible in so many seconds, and end the process.
+    """Give a loop's job back, within so many seconds at most, and end the process.
 
     From any thread, whatever the main thread is doing.
     """
@@ -119,11 +119,11 @@ def _give_back(loop: WorkLoop) -> None:
     heartbeat, job = loop.heartbeat, loop.job
 
     def give(connection: dj.Connection) -> None:
-        said = heartbeat.report
+        report = heartbeat.report
         if job is None:
             return
-        if said.session_id:  # an insert that is still going on holds the row: it is rolled back
-            end_earlier_session(connection, said.session_id, heartbeat.session_age())
+        if report.session_id:  # an insert that is still going on holds the row: it is rolled back
+            end_earlier_session(connection, report.session_id, heartbeat.session_age())
         connection.query(dialect_of(connection).limit_lock_wait(1))
         job.queue.give_back(connection, job.key, heartbeat.worker_id)
 

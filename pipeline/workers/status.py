@@ -1,4 +1,4 @@
-"""How far the pipeline is, who works on it, and what failed."""
+"""Progress of the pipeline: finished and pending jobs, and the workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOST_SHOWN_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class TableStatus:
-    """Rows of one table: done, to be done, being done, failed."""
+    """Number of rows of one table that are done, pending, running and failed."""
 
     table: str
     done: int
@@ -32,7 +32,7 @@ class TableStatus:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """One worker, as its last heartbeat left it.
+    """One worker, as its last heartbeat reported it.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ def table_status(tables: Sequence[type[dj.Computed]] = COMPUTED) -> list[TableSt
 
 
 def worker_status() -> list[WorkerStatus]:
-    """Return the workers that live, and those lost within the last hour."""
+    """Return the workers that are alive, and those lost within the last hour."""
     return [_worker_status(row) for row in workers_to_show(connection(), LOST_SHOWN_SECONDS)]
 
 
@@ -129,7 +129,7 @@ def _worker_status(row: dict[str, Any]) -> WorkerStatus:
 
 
 class Pace:
-    """How many jobs a minute each table gets done, while one looks."""
+    """Measures the jobs a minute of each table, from one call to the next."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[float, int]] = {}

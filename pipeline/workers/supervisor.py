@@ -1,4 +1,4 @@
-"""Several workers on one machine, each a process of its own that is started again if it dies."""
+"""Running several worker processes on one machine, and restarting those that die."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MOST_DEATHS = 5  # of one slot in a row, within that time, without a job done: i
 
 @dataclass
 class _Slot:
-    """One of the workers: who has it now, and how its predecessors fared."""
+    """One of the worker processes, with a count of how often it died."""
 
     number: int
     process: subprocess.Popen[bytes] | None = None
@@ -54,12 +54,12 @@ class _Slot:
     restart_at: float = 0.0
     ended: bool = False
     is_signalled: bool = False  # to end
-    is_killed: bool = False  # because it had been told, and did not
+    is_killed: bool = False  # because it was signalled, and did not end
 
 
 @dataclass
 class Supervisor:
-    """Keeps workers going.
+    """Runs several worker processes, and restarts those that die.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Supervisor:
         self._worker_ids: set[int] = set()
 
     def run(self) -> int:
-        """Run them until all have ended, or until a signal; return the exit status."""
+        """Run the workers until all have ended, or until a signal; return the exit status."""
         with ending_at_signals(_EndingOfAll(self), guarded=False):
             try:
                 while not all(slot.ended for slot in self._slots):
@@ -111,14 +111,14 @@ class Supervisor:
         return JOBS_FAILED if self._have_jobs_failed or self._has_failed_jobs() else 0
 
     def stop(self) -> None:
-        """Tell all workers to end, from whatever thread."""
+        """Signal all workers to end; for any thread."""
         self._is_stopped = True
         self._kill_at = min(self._kill_at, time.monotonic() + PATIENCE_SECONDS)
         for slot in self._slots:
             self._signal(slot)
 
     def stop_at_once(self) -> None:
-        """Tell them a second time, so that they leave their jobs as they are."""
+        """Signal them again, so that they end at once."""
         self._kill_at = time.monotonic() + KILLED_AT_ONCE
         for slot in self._slots:
             self._signal(slot, again=True)
@@ -134,7 +134,7 @@ class Supervisor:
                 time.sleep(0.02)
 
     def _signal(self, slot: _Slot, again: bool = False) -> None:
-        """Tell a worker to end, once: a second signal would have it leave its job as it is."""
+        """Signal a worker to end, once: at a second signal it would not save its state."""
         process = slot.process
         if process is not None and (again or not slot.is_signalled) and process.poll() is None:
             slot.is_signalled = True
@@ -208,7 +208,7 @@ class Supervisor:
             return None
 
     def _has_failed_jobs(self) -> bool:
-        """Return whether jobs failed because they killed workers: none of these could say so."""
+        """Return whether jobs failed because they killed workers, which could not report it."""
         connection = database.connection()
         try:
             reconnect(connection)
@@ -228,7 +228,7 @@ class Supervisor:
         return 0
 
     def _give_back_of_killed(self, worker_ids: Sequence[int]) -> None:
-        """Give back the jobs of workers that had to be killed, which are not to blame for it."""
+        """Give back the jobs of workers that had to be killed, without counting a loss."""
         connection = database.connection()
         try:
             reconnect(connection)
@@ -243,7 +243,7 @@ class Supervisor:
 
 
 class _EndingOfAll:
-    """Ends a supervisor and its workers, also where its main thread waits for a server."""
+    """Ends a supervisor and its workers at a signal, even while it waits for a server."""
 
     grace = PATIENCE_SECONDS + LAST_SECONDS
 

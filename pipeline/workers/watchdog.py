@@ -1,4 +1,4 @@
-"""Ends a process that was told to end and cannot: a program of its own, beside that process.
+"""Killing a process that does not end after a signal: a program beside that process.
 
 A native call that holds Python's lock (the GIL) stops every thread of its process, so that none of
 them can keep the promise of an end. Python's own handler, in C, writes the number of each signal to

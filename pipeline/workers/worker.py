@@ -1,4 +1,4 @@
-"""Filling the tables: take a job, do it, take the next."""
+"""The loop of a worker: take a job, run it, take the next."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Result = TypeVar("Result")
 ENTER_SECONDS = 1.0  # from the end of one entering of new jobs to the next, of all workers
 IDLE_ENTER_SECONDS = 5.0  # the same where all wait for more
 # A worker without a job looks again after about so many seconds: the longer it has had none, the
-# rarer. Hundreds of idle ones are not to keep the server busy.
+# rarer, so that hundreds of idle workers do not keep the server busy.
 FIRST_POLL, LONGEST_POLL = 0.4, 3.0
 MAX_LOSSES = 5
 ENTERING = "enter_jobs"
@@ -60,7 +60,7 @@ ENTERING = "enter_jobs"
 
 @dataclass(frozen=True)
 class Filled:
-    """What filling the tables did: rows made, and the errors of jobs that failed."""
+    """Result of `fill`: number of rows made, and the errors of jobs that failed."""
 
     made: int
     errors: list[tuple[str, dict[str, Any], str]]  # table, key, message
@@ -68,7 +68,7 @@ class Filled:
 
 @dataclass
 class WorkLoop:
-    """Takes jobs and does them until nothing is left.
+    """The loop of a worker: takes jobs and runs them until none is left.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class WorkLoop:
         self._found_nothing: str | None = None  # the server's time
         self._idle_since = 0.0
         self._bar = TableBar(shown=self.announce is not None)
-        # The dead may have left a job in any table, not only in ours.
+        # Dead workers may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
         everywhere |= {queue.name: queue for queue in self._queues}
         code, _ = code_version()
@@ -256,7 +256,7 @@ class WorkLoop:
     # Finding jobs --------------------------------------------------------------------------------
 
     def _take(self) -> tuple[Queue, Key] | None:
-        """Return a job that is now ours, of the first table that has one."""
+        """Take a job of the first table that has one; None if there is none."""
         if self._may_hold:  # the answer to an earlier attempt was lost
             for queue in self._queues:
                 queue.give_back_all(self.connection, self.heartbeat.worker_id)
@@ -275,7 +275,6 @@ class WorkLoop:
 
     def _is_more_to_come(self) -> bool:
         """Have new jobs entered, by this worker or another; return whether to look again."""
-        self._dispatcher.forget()
         report_idle(self.heartbeat)
         if self._found_nothing is None:
             self._found_nothing, self._idle_since = server_time(self.connection), time.monotonic()
@@ -354,7 +353,7 @@ class WorkLoop:
         renew_session(self.heartbeat, self.connection)
 
     def _bring_back_connection(self) -> None:
-        """Leave a connection that can be used, as in a notebook after an interruption."""
+        """Reconnect after an interruption, so that a notebook can go on using the connection."""
         try:
             reconnect(self.connection)
         except Exception as error:
@@ -390,7 +389,7 @@ def fill(
 
 
 def is_device_broken(error: BaseException) -> bool:
-    """Return whether a GPU does nothing more for this process; not where memory was short."""
+    """Return whether an error left the GPU unusable for this process; out of memory does not."""
     if isinstance(error, torch.OutOfMemoryError):
         return False
     broken = getattr(torch, "AcceleratorError", ())
@@ -400,5 +399,5 @@ def is_device_broken(error: BaseException) -> bool:
 
 
 def storable(text: str) -> str:
-    """Return a text as databases take it: PostgreSQL no NUL, none of them half a character."""
+    """Return a text that both back ends can store: no NUL, no unpaired surrogates."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from pipeline.tables.parameters import ParameterTable, room_of
+from pipeline.tables.parameters import ParameterTable, column_length
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
 
@@ -97,9 +97,9 @@ def test_nothing_is_entered(
 def test_columns_say_how_much_they_hold(database):
     for table in (database.NetworkParams, database.TrainingParams):
         types = {name: a.type for name, a in table().heading.attributes.items()}
-        assert room_of(types[table().primary_key[0]]) == 64
-        assert room_of(types["max_iter" if "max_iter" in types else "n_units"]) is None
-    assert room_of(database.NetworkParams().heading.attributes["activation"].type) == 128
+        assert column_length(types[table().primary_key[0]]) == 64
+        assert column_length(types["max_iter" if "max_iter" in types else "n_units"]) is None
+    assert column_length(database.NetworkParams().heading.attributes["activation"].type) == 128
 
 
 def test_a_name_that_an_older_column_cannot_hold_is_refused():

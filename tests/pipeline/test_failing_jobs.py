@@ -118,7 +118,7 @@ def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission
     assert queue.enter(connection) == 1
     dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
     dead._register(None)  # it beats once
-    (key,) = queue.candidates(connection)
+    (key,) = queue.jobs.pending.keys()
     assert queue.take(connection, key, dead.worker_id, "0", 1)
     assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
     lost = p.LostJob.fetch1()
@@ -135,7 +135,7 @@ def test_so_is_one_among_those_that_are_asked_for(database, submission):
     queue.enter(connection)
     dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
     dead._register(None)
-    (key,) = queue.candidates(connection)
+    (key,) = queue.jobs.pending.keys()
     queue.take(connection, key, dead.worker_id, "0", 1)
     assert WorkLoop((p.Training,), {"task_name": "no"}, beat_seconds=0.3).run().made == 0
     assert WorkLoop((p.Training,), {"task_name": "cddm"}, beat_seconds=0.3).run().made == 1
@@ -193,7 +193,7 @@ def test_a_job_fails_that_gets_no_further(database, submission, begun, fails):
     queue = Queue(p.Training)
     connection = p.database.connection.connection()
     queue.enter(connection)
-    (key,) = queue.candidates(connection)
+    (key,) = queue.jobs.pending.keys()
     for number, first in enumerate(begun):
         heartbeat = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue])
         heartbeat._register(None)

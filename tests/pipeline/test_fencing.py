@@ -121,7 +121,7 @@ def test_stopped_while_idle(database, lab: Laboratory, store):
 
 @contextmanager
 def taken(n_iterations: int = 20, database=None):
-    """Give a job that a worker with a beating heartbeat has taken, and its connection."""
+    """Give a job that a worker that sends heartbeats has taken, and its connection."""
     database.submit(submission(n_iterations))
     loop = WorkLoop([Training], beat_seconds=0.5)
     queue, connection = Queue(Training), pipeline_database.connection()
@@ -129,7 +129,7 @@ def taken(n_iterations: int = 20, database=None):
     for everywhere in loop.heartbeat.queues:
         everywhere.prepare()
     loop.heartbeat.start()
-    (key,) = queue.candidates(connection)
+    (key,) = queue.jobs.pending.keys()
     assert queue.take(connection, key, loop.heartbeat.worker_id, "", 0)
     try:
         yield Job(queue, key, loop.heartbeat, threading.Event()), connection
@@ -237,7 +237,7 @@ def test_answer_to_the_reservation_is_lost(database, store, monkeypatch):
     assert_all_right(3, store)
 
 
-def test_errand_of_a_worker_that_failed_in_it(database, store, monkeypatch):
+def test_lease_of_a_worker_that_failed_in_its_task(database, store, monkeypatch):
     """Jobs are entered at once by whoever failed, not when it has been given up."""
 
     def fails(original, *args):
@@ -330,13 +330,13 @@ def test_a_job_that_another_kind_of_device_had(database, store, monkeypatch):
         with monkeypatch.context() as patch:
             for module in ("training.cohort", "training.state"):
                 patch.setattr(f"models.{module}.kind_of", lambda device: "cuda")
-            report = job.report
+            compute = Training.make_compute
 
-            def report_and_stop(*args):
-                report(*args)
+            def stopped(self, *args):
                 job.stop.set()
+                return compute(self, *args)
 
-            patch.setattr(job, "report", report_and_stop)
+            patch.setattr(Training, "make_compute", stopped)
             with pytest.raises(TrainingStopped):
                 run(job, connection)
         theirs = states()

@@ -200,7 +200,7 @@ def test_nothing_is_removed_while_a_job_is_reserved(filled, store, submission):
     p.submit(submission)
     queue = Queue(p.Training)
     queue.enter(connection())
-    (key,) = queue.candidates(connection())
+    (key,) = queue.jobs.pending.keys()
     rolled_back_insert(p)
     age(store, 30)
     before = files(store)
