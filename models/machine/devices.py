@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from tasks_lib.errors import ParameterError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def default_device() -> str:
     """Return "cuda" where there is a GPU, else "cpu"."""
+    import torch
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def kind_of(device: str | torch.device) -> str:
     """Return the kind of a torch device, "cpu" or "cuda": bits are the same only within one."""
+    import torch
+
     return torch.device(device).type
 
 
@@ -27,6 +34,8 @@ def checked_device(name: str | None) -> str:
     """
     if name is None:
         return default_device()
+    import torch
+
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:  # unknown, or not there
