@@ -38,9 +38,9 @@ def worker(
     At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
     with status 0. Status 3: jobs failed, which `rnn failures` prints; 1: it could not work.
     """
-    # Before torch is imported.
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    from models.machine.threads import set_threads
+
+    set_threads(threads)  # before NumPy and torch are loaded, which start threads then
     # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
     patient = forever or patient or "RNN_SUPERVISOR" in os.environ
     from pipeline.workers.shutdown import Stopper
@@ -71,6 +71,9 @@ def worker(
             watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses)
             raise typer.Exit(watcher.run())
         progress.quiet.set(quiet)
+        import torch  # noqa: F401
+
+        set_threads(threads)  # whatever has been loaded by now, in whatever order
         supervised = os.environ.get(supervisor.WORKER_ID)
         loop = worker.WorkLoop(
             tables,

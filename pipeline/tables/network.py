@@ -6,7 +6,7 @@ from typing import Any
 
 import datajoint as dj
 
-from models import NetworkConfig
+from models.network.config import NetworkConfig
 
 from ..database import schemas
 from .allowed_imports import only_allowed_imports

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from ..database import connection as database
 from ..database.server import reconnect
 from ..tables.computed import COMPUTED
@@ -271,6 +269,8 @@ def _visible_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:
         return [name.strip() for name in named.split(",") if name.strip()]
+    import torch
+
     return [str(i) for i in range(torch.cuda.device_count())]
 
 

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import datajoint as dj
-import torch
 
-from models import TrainingStopped
 from models.machine.devices import checked_device
-from models.training.checkpoints import CHECKPOINT_SECONDS
+from models.training.checkpoints import CHECKPOINT_SECONDS, TrainingStopped
 
 from ..database import connection as database
 from ..database import schemas
@@ -112,6 +110,8 @@ class WorkLoop:
         # The dead may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
         everywhere |= {queue.name: queue for queue in self._queues}
+        import torch
+
         code, _ = code_version()
         device = checked_device(self.device)
         host = Host(
@@ -373,6 +373,8 @@ def fill(
 
 def is_device_broken(error: BaseException) -> bool:
     """Return whether a GPU does nothing more for this process; not where memory was short."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError):
         return False
     broken = getattr(torch, "AcceleratorError", ())
