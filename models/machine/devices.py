@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks_lib.errors import ParameterError
@@ -15,6 +17,17 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def n_gpus() -> int:
+    """Return the number of GPUs, without waiting for torch where no driver of any is there."""
+    # Of NVIDIA, on their boards too, of AMD, and of the Windows that Linux is in.
+    drivers = ("nvidia*", "nvhost*", "nvgpu*", "kfd", "dxg")
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(d)) for d in drivers):
+        return 0
+    import torch
+
+    return int(torch.cuda.device_count())
 
 
 def kind_of(device: str | torch.device) -> str:

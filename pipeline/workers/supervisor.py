@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.machine.devices import n_gpus
+
 from ..database import connection as database
 from ..database.server import reconnect
 from ..tables.computed import COMPUTED
@@ -269,9 +271,7 @@ def _visible_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:
         return [name.strip() for name in named.split(",") if name.strip()]
-    import torch
-
-    return [str(i) for i in range(torch.cuda.device_count())]
+    return [str(i) for i in range(n_gpus())]
 
 
 def end_with_supervisor() -> None:

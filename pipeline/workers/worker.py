@@ -20,7 +20,7 @@ from ..database import connection as database
 from ..database import schemas
 from ..database.server import hang_up, reconnect
 from ..progress import TableBar
-from ..tables.computed import COMPUTED
+from ..tables.computed import COMPUTED, load_code
 from ..tables.provenance import code_version
 from ..transient.errors import is_transient
 from ..transient.retry import retry_transient
@@ -110,6 +110,7 @@ class WorkLoop:
         # The dead may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
         everywhere |= {queue.name: queue for queue in self._queues}
+        load_code()
         import torch
 
         code, _ = code_version()
