@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .base import Batch, Condition, Task, plain
-from .errors import ParameterError
+from .errors import ParameterError, kind_and_text, text_of
 
 N_CHECKED = 16  # trials of a batch whose conditions are looked at one by one
 TOLERANCE = 1e-9  # of a trial that is made again
@@ -65,7 +65,7 @@ def _call(task: Task, what: str, function: Callable[[], Any]) -> Any:
     except ParameterError:
         raise
     except Exception as error:
-        problem = f"fails ({type(error).__name__}: {error})"
+        problem = f"fails ({kind_and_text(error)})"
         raise ParameterError(
             f"{type(task).__name__}.{what}", None, problem, "mend the class"
         ) from error
@@ -183,7 +183,7 @@ def _check_conditions(task: Task, conditions: list[Condition]) -> None:
             json.dumps(condition, allow_nan=False)
         except (TypeError, ValueError) as error:
             remedy = "use float(...), int(...), bool(...) or array.tolist()"
-            _fail(task, what, condition, f"cannot be stored ({error})", remedy)
+            _fail(task, what, condition, f"cannot be stored ({text_of(error)})", remedy)
 
 
 def _check_condition_fields(task: Task, conditions: list[Condition]) -> None:
@@ -255,7 +255,7 @@ def _check_trials(task: Task, batch: Batch) -> None:
         try:
             again: Any = task.generate_input_target_stream(**stored)
         except Exception as error:
-            problem = f"is refused by generate_input_target_stream ({error})"
+            problem = f"is refused by generate_input_target_stream ({text_of(error)})"
             remedy = "let it take every field that it returns, those that it computes as **rest"
             _fail(task, what, condition, problem, remedy)
         if not isinstance(again, tuple) or len(again) != 3:
@@ -277,7 +277,13 @@ def _check_params(task: Task, batch: Batch) -> None:
     try:
         stored = json.loads(json.dumps(params, allow_nan=False))
     except (TypeError, ValueError) as error:
-        _fail(task, "params", params, f"cannot be stored ({error})", "keep plain numbers and lists")
+        _fail(
+            task,
+            "params",
+            params,
+            f"cannot be stored ({text_of(error)})",
+            "keep plain numbers and lists",
+        )
     seeded = _call(task, "__init__", lambda: type(task)(**stored, seed=1)).seed
     if seeded != 1:
         remedy = "pass it to super().__init__"

@@ -9,7 +9,7 @@ from .angles import MemoryAngle, MemoryAntiAngle
 from .base import Task
 from .cddm import CDDM
 from .dmts import DMTS
-from .errors import ParameterError
+from .errors import ParameterError, kind_and_text, text_of
 from .flip_flop import NBitFlipFlop
 from .go_no_go import GoNoGo
 from .imports import import_attribute
@@ -73,14 +73,14 @@ def task_class(name: str) -> type[Task]:
         raise ParameterError(
             "task_class",
             name,
-            f"cannot be imported ({error})",
+            f"cannot be imported ({text_of(error)})",
             "install its package where this runs, or run where its file is; check the spelling",
         ) from None
     except Exception as error:  # anything that a foreign module raises while it is imported
         raise ParameterError(
             "task_class",
             name,
-            f"fails when imported ({type(error).__name__}: {error})",
+            f"fails when imported ({kind_and_text(error)})",
             "mend the module",
         ) from error
     if not (inspect.isclass(cls) and issubclass(cls, Task)):
@@ -120,6 +120,6 @@ def create_task(
         raise ParameterError(
             "params",
             arguments,
-            f"{class_name} refuses them ({error})",
+            f"{class_name} refuses them ({text_of(error)})",
             f"use {', '.join(accepted)}",
         ) from error

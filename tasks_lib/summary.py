@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .base import Task
 from .checks import check_task
+from .documents import parse_json
 from .errors import ParameterError
 from .registry import create_task
 
@@ -20,7 +21,7 @@ def check_and_summarise(name: str, params: str = "{}") -> dict[str, str]:
         Naming what is wrong, as `check_task` does.
     """
     try:
-        given = json.loads(params)
+        given = parse_json(params)
     except ValueError as error:
         remedy = 'give an object, such as {"n_steps": 50}'
         raise ParameterError("params", params, f"is not JSON ({error})", remedy) from None

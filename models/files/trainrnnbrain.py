@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    printable,
+)
 
 from ..network.config import NetworkConfig
 from ..network.connectivity import ZERO, Float, block_masks, dale_signs
@@ -62,7 +69,10 @@ def config_from_seed(
             "our networks have no bias of the readout",
             "import a network without one",
         )
-    notes += [f"{key}: is not known and was left out" for key in sorted(set(fields) - KNOWN)]
+    notes += [
+        f"{printable(key)[:80]}: is not known and was left out"
+        for key in sorted(set(fields) - KNOWN)
+    ]
     notes += [f"{name}: is not in the file; 0 was taken" for name in NOISE if name not in fields]
     name, args = _activation(fields)
     self_connections = _flag(fields, "self_connections", False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, kind_and_text
 
 from .declaration import ActivationFunction
 
@@ -134,7 +134,7 @@ def _values(
         raise ParameterError(
             "activation",
             name,
-            f"{part} fails ({type(error).__name__}: {error})",
+            f"{part} fails ({kind_and_text(error)})",
             "write it for NumPy arrays and torch tensors, with models.array_module",
         ) from error
     right = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +95,7 @@ def is_short_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     of_torch = () if torch is None else (torch.OutOfMemoryError,)
     return isinstance(error, (MemoryError, *of_torch)) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in text_of(error)
     )
 
 

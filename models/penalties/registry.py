@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    kind_and_text,
+)
 from tasks_lib.imports import check_origin, import_attribute
 
 from ..engine import Statistic
@@ -286,7 +293,7 @@ def _entry(name: str) -> _Entry:
         raise ParameterError(
             "penalties",
             name,
-            f"cannot be imported ({type(error).__name__}: {error})",
+            f"cannot be imported ({kind_and_text(error)})",
             'write "package.module:function", and install the package in this environment',
         ) from error
     for entry in _ENTRIES.values():  # registered under a short name too: the same limits hold

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.documents import read_file
 
 from ..machine.atomic_file import write_atomically
 from ..network.rnn_torch import RNNTorch
 from .batches import Batches
+from .checkpoints import MAX_BYTES
 from .early_stopping import BestWeights
 from .record import TrainingRecord
 from .state import TrainingState
@@ -80,15 +81,9 @@ class ResumableTraining:
             Where the file cannot be read, is damaged, foreign, or the state of another training;
             the trainer is then left as it was.
         """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise ParameterError(
-                "checkpoint",
-                str(path),
-                f"cannot be read ({error.strerror or error})",
-                "give a file of `save_state` that can",
-            ) from None
+        content = read_file(
+            "checkpoint", path, MAX_BYTES, "give a file of `save_state` that can be read"
+        )
         self.load_state_bytes(content, str(path))
 
     @torch.no_grad()

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from tasks_lib import Task
 from tasks_lib.base import plain
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, shown, text_of
 
 from ..machine.devices import kind_of
+from ..machine.npz_files import open_zip
 from ..network.batch import told
 from ..network.connectivity import BLOCKS, WEIGHTS
 from ..network.rnn_torch import RNNTorch
@@ -29,6 +30,7 @@ from .config import TrainingConfig
 
 FORMAT = "rnn-training-state"
 VERSION = 2
+MAX_ARRAYS = 10**6
 START_OVER = "remove it to start this training over"
 
 
@@ -114,7 +116,10 @@ class TrainingState:
 
 def _contents(content: bytes, source: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as container:
+        with open_zip(io.BytesIO(content), MAX_ARRAYS) as container:
+            for member in container.infolist():  # so that nothing unfolds
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise zipfile.BadZipFile(f"{shown(member.filename)} is compressed")
             damaged = container.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -122,7 +127,7 @@ def _contents(content: bytes, source: str) -> tuple[dict[str, Any], dict[str, ND
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
     except Exception as error:  # damaged containers fail in many ways; none is the user's fault
-        raise _refusal(source, f"is damaged or foreign ({error})") from None
+        raise _refusal(source, f"is damaged or foreign ({text_of(error)})") from None
     if not isinstance(header, dict):
         raise _refusal(source, "is not the state of a training")
     return header, arrays

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
 from . import upkeep, work  # noqa: F401  (their commands)
@@ -22,6 +23,7 @@ from .base import (
     app,
     console,
     errors,
+    finite,
     key_restriction,
     refusal,
     session,
@@ -174,7 +176,8 @@ def check_task(
     params: Annotated[str, typer.Option(help="Arguments of the class, as JSON.")] = "{}",
 ) -> None:
     """Say what is wrong with a task of your own, or what it is; needs no database."""
-    from tasks_lib.summary import check_and_summarise
+    with starting():
+        from tasks_lib.summary import check_and_summarise
 
     try:
         summary = check_and_summarise(name, params)
@@ -187,8 +190,13 @@ def check_task(
 @app.command()
 def summary(
     task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
-    r2: Annotated[float, typer.Option(help="A network solves its task with this R²,")] = 0.9,
-    accuracy: Annotated[float, typer.Option(help="and this accuracy, if it has choices.")] = 0.95,
+    r2: Annotated[
+        float, typer.Option(max=1, callback=finite, help="A network solves its task with this R²,")
+    ] = 0.9,
+    accuracy: Annotated[
+        float,
+        typer.Option(min=0, max=1, callback=finite, help="and this accuracy, if it has choices."),
+    ] = 0.95,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
@@ -200,7 +208,7 @@ def summary(
         if not rows:
             console.print("No trained networks." if task is None else f"No networks of {task}.")
         elif markdown:
-            print(markdown_table(headings, rows))
+            console.print(markdown_table(headings, rows), highlight=False, soft_wrap=True)
         else:
             table = Table()
             for number, heading in enumerate(headings):
@@ -209,8 +217,3 @@ def summary(
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

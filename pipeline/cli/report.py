@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from models.machine.atomic_file import write_atomically
+
 from ..store.codecs import to_png
 from ..store.file_names import file_name
 from ..tables.fixed_point_plots import FixedPointPlot
@@ -188,7 +190,8 @@ def export_figures(folder: Path, restriction: Any = None) -> list[Path]:
     networks = Training.Network & Training.Term.proj()
     for key in (networks if restriction is None else networks & restriction).keys():
         path = folder / _figure_name(key, "loss_terms")
-        path.write_bytes(to_png((Training.Term & key).plot()))
+        content = to_png((Training.Term & key).plot())
+        write_atomically(path, lambda file, content=content: file.write(content))
         written.append(path)
     return written
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tasks_lib.errors import ParameterError
+from rnn_start import starting
+from tasks_lib.errors import MAX_COUNT, ParameterError
 
-from .base import app, console, errors, key_restriction, refusal, session
+from .base import app, console, errors, finite, key_restriction, refusal, session
 
 
 @app.command()
@@ -30,8 +31,9 @@ def roles(
     ] = None,
 ) -> None:
     """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
-    import pipeline
-    from pipeline.database.roles import roles_sql
+    with starting():
+        import pipeline
+        from pipeline.database.roles import roles_sql
 
     try:
         # Not through rich, which would take [...] for its markup.
@@ -51,7 +53,10 @@ def _size(n_bytes: float) -> str:
 @app.command()
 def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
-    older_than: Annotated[float, typer.Option(help="Only files as old as this, in hours.")] = 24.0,
+    older_than: Annotated[
+        float,
+        typer.Option(min=0, max=1e6, callback=finite, help="Only files as old as this, in hours."),
+    ] = 24.0,
     paths: Annotated[bool, typer.Option("--paths", help="Print the path of each.")] = False,
     empty: Annotated[
         bool, typer.Option("--empty", help="Even where no row refers to any file.")
@@ -64,7 +69,7 @@ def gc(
         done = collect(older_than, delete, empty)
         scan = done.scan
         for orphan in scan.orphans if paths else ():
-            print(orphan.path)
+            console.print(orphan.path, highlight=False, soft_wrap=True)
         about_workers = f"what is found may change: {done.note}" if done.note else ""
         for text in filter(None, (about_workers, scan.note)):
             errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
@@ -93,7 +98,7 @@ def verify(
     task: Annotated[str | None, typer.Option(help="Its task.")] = None,
     network: Annotated[str | None, typer.Option(help="Its parameters.")] = None,
     training: Annotated[str | None, typer.Option(help="Its training.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Its seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_COUNT, help="Its seed.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
     files: Annotated[
         bool, typer.Option("--files", help="Read stored files instead: of these, or all.")

@@ -14,6 +14,8 @@ import datajoint as dj
 from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
 
+from tasks_lib.errors import text_of
+
 from ..store import codecs as codecs  # registers <figure@...>
 from ..store.mounts import StoreAway, check_store, folder_of_store, remember_mark
 from ..store.pending_files import STORE
@@ -35,8 +37,20 @@ class DatabaseError(RuntimeError):
 
 
 def home() -> Path:
-    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn."""
-    return Path(os.environ.get("RNN_HOME") or Path.home() / ".rnn").expanduser()
+    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn.
+
+    Raises
+    ------
+    DatabaseError
+        Where ~ is nobody's folder.
+    """
+    named = os.environ.get("RNN_HOME") or "~/.rnn"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise DatabaseError(
+            f"RNN_HOME = {named!r}: {_one_line(error)}; set RNN_HOME to a folder that you can write"
+        ) from None
 
 
 def connection() -> dj.Connection:
@@ -199,7 +213,7 @@ def _close() -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = text_of(error)
     return text if len(text) <= 200 else text[:197] + "..."
 
 
@@ -245,8 +259,7 @@ def _configure_store(store: str | Path | None) -> None:
         elif store is not None and is_s3(store):
             settings = s3_store(str(store))
         else:
-            folder = _home_store() if store is None else Path(store).expanduser().resolve()
-            settings = folder_store(folder)
+            settings = folder_store(_home_store() if store is None else _named_folder(store))
         if settings["protocol"] == "s3":
             check_s3(settings)
         if store is not None or STORE not in dj.config.stores:
@@ -256,6 +269,16 @@ def _configure_store(store: str | Path | None) -> None:
     except DataJointError as error:
         raise DatabaseError(
             f"stores.{STORE}: {_one_line(error)}; mend datajoint.json or DJ_STORES"
+        ) from None
+
+
+def _named_folder(store: str | Path) -> Path:
+    try:
+        return Path(store).expanduser().resolve()
+    # Of links that lead to themselves, of ~ that is nobody's, of the character NUL.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DatabaseError(
+            f"store = {str(store)!r}: {_one_line(error)}; set RNN_STORE to a folder"
         ) from None
 
 

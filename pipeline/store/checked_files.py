@@ -19,6 +19,8 @@ from datajoint.utils import to_camel_case
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from tasks_lib.errors import text_of
+
 from .mounts import store_is_away
 
 # Of all bytes of the file, in hexadecimal: what `sha256sum FILE` prints. It tells more than a
@@ -184,7 +186,7 @@ def _header(
     except KeyError:
         raise damaged(stored, backend, "it has an unknown version of the npy format") from None
     except NO_ARRAY as error:
-        raise damaged(stored, backend, " ".join(f"no array: {error}".split())) from None
+        raise damaged(stored, backend, f"no array: {text_of(error)}") from None
     if dtype.hasobject:
         raise damaged(stored, backend, "it holds Python objects, which are never read")
     if list(shape) != stored.get("shape") or str(dtype) != stored.get("dtype"):

@@ -14,8 +14,12 @@ from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
 from numpy.typing import NDArray
 
+from models.machine.atomic_file import naming, write_atomically
+from tasks_lib.errors import text_of
+
 from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
 from .file_names import leads_out
+from .mounts import folder_of_store
 from .pending_files import STORE, note_file
 
 if TYPE_CHECKING:
@@ -104,8 +108,8 @@ class StoredFigure:
 
     def save(self, path: str | Path) -> Path:
         """Write the figure to a PNG file."""
-        target = Path(path)
-        target.write_bytes(self.png)
+        target, content = Path(path), self.png
+        write_atomically(target, lambda file: file.write(content))
         return target
 
     def _repr_png_(self) -> bytes:
@@ -124,7 +128,9 @@ def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 image.verify()  # the checksums that PNG has of its own
         except Exception as error:  # of whatever kind, says Pillow
-            raise damaged(stored, backend, f"it is not a whole PNG file: {error}") from None
+            raise damaged(
+                stored, backend, f"it is not a whole PNG file: {text_of(error)}"
+            ) from None
     elif not content.startswith(PNG_SIGNATURE):
         raise damaged(stored, backend, "it is not a PNG file")
     return content
@@ -191,7 +197,8 @@ class CheckedCodec(SchemaCodec, register=False):
         path, _ = self._build_path(
             schema, table, field, primary_key, ext=ending, store_name=store_name, config=config
         )
-        self._get_backend(store_name, config=config).put_buffer(content, path)
+        with naming(path if (folder := folder_of_store()) is None else Path(folder, path)):
+            self._get_backend(store_name, config=config).put_buffer(content, path)
         return {"path": path, "store": store_name, **described(content)}
 
     def _backend_of(

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from models.parameters import parameters_of
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, shown
 
-from .hashing import parameter_hash
+from .hashing import check_storable, parameter_hash
 
 Config = TypeVar("Config")
 MAX_NAME = 64
@@ -78,6 +78,19 @@ def stored(
     """Return what the columns of `columns` hold for a dataclass of `models.parameters`."""
     names = [name for name in parameters_of(config) if name not in left_out]
     return {(renamed or {}).get(name, name): getattr(config, name) for name in names}
+
+
+def check_name(field: str, name: Any) -> str:
+    """Return the name of a parameter set, or say why it is none."""
+    if isinstance(name, str) and re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
+        return name
+    remedy = f"use 1 to {MAX_NAME} letters, digits and . _ + -"
+    if name is not None and not isinstance(name, str):
+        problem = "is no text"
+        if isinstance(name, bool | int | float):
+            remedy = f'quote it: "{shown(name)}"'
+        raise ParameterError(field, name, problem, remedy)
+    raise ParameterError(field, name, "is not a name", remedy)
 
 
 def room_of(column_type: str) -> int | None:
@@ -185,13 +198,7 @@ class ParameterTable:
             )
         given = {k: v for k, v in row.items() if k != self.hash_field}
         name = given.pop(self.name_field, None)
-        if not isinstance(name, str) or not re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
-            raise ParameterError(
-                self.name_field,
-                name,
-                "is not a name",
-                f"use 1 to {MAX_NAME} letters, digits and . _ + -",
-            )
+        name = check_name(self.name_field, name)
         # The columns say what exists; `canonical` says what is right.
         known = {*self.heading.names, *self.extra_fields}  # type: ignore[attr-defined]
         known -= {self.name_field, self.hash_field}
@@ -200,6 +207,7 @@ class ParameterTable:
                 raise ParameterError(
                     field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
                 )
+        check_storable("", given)
         parameters = self.canonical(given)
         for field, attribute in self.heading.attributes.items():  # type: ignore[attr-defined]
             room, value = room_of(str(attribute.type)), parameters.get(field)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from tasks_lib.errors import check_float
+from tasks_lib.errors import check_float, text_of
 
 from ..database.connection import DatabaseError, check_writing, connection
 from ..database.server import seconds_since
@@ -187,7 +187,7 @@ def collect(
         refuse_while_working()
         n_folders = sum(store.remove_empty(folder) for folder in found.empty_folders)
     except Exception as error:  # of whatever store
-        text = " ".join(str(error).split())
+        text = text_of(error)
         raise DatabaseError(f"{text}; {n_removed} files were removed before") from None
     return Collection(found, n_removed, removed_bytes, n_folders)
 
@@ -295,7 +295,7 @@ def _uploads(store: StoreFiles, folders: list[str]) -> tuple[list[StoredFile], s
     try:
         return [upload for upload in store.uploads() if upload.path.startswith(ours)], ""
     except Exception as error:  # of whatever server
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = text_of(error)
         return [], f"unfinished uploads cannot be listed ({text})"
 
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from datajoint.hash_registry import get_store_backend
 
+from tasks_lib.errors import text_of
+
 from ..database import schemas
 from ..database.connection import STORE, DatabaseError
 from ..store.mounts import BEGUN, MARKS, remembered_mark
@@ -213,7 +215,7 @@ def _raise(error: OSError) -> None:
 
 
 def _unreadable(where: str, error: BaseException) -> DatabaseError:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = text_of(error)
     place = f", {where}" if where else ""
     return DatabaseError(
         f"store = {STORE!r}{place}: cannot be listed ({text}); nothing is removed; see that it can "

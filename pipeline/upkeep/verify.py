@@ -11,7 +11,7 @@ from datajoint.errors import MissingExternalFile
 
 from models.machine.devices import checked_device, default_device, kind_of
 from models.network.connectivity import WEIGHTS
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile
 from ..tables.hashing import parameter_hash
@@ -215,7 +215,7 @@ def _difference(what: str, stored: Any, again: Any, of: str = "") -> Difference 
     except MISSING_OR_DAMAGED as error:
         if is_transient(error):  # the store is away, and the file perhaps there
             raise
-        line = " ".join(str(error).split())
+        line = text_of(error)
         return Difference(what, f"cannot be read ({line})", f"an array {again.shape}")
     if kept.tobytes() == again.tobytes() and (kept.shape, kept.dtype) == (again.shape, again.dtype):
         return None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from datajoint.errors import DataJointError, MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile, has_hash, table_title
 from ..store.codecs import CheckedCodec, check_reference
@@ -196,4 +196,4 @@ def _stored(value: Any) -> Any:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return text_of(error)

@@ -14,6 +14,7 @@ from datajoint.hash_registry import get_store_backend
 
 from models.machine.atomic_file import write_atomically
 from models.training.checkpoints import CheckpointNotWritten
+from tasks_lib.errors import text_of
 
 from ..database.connection import STORE
 from ..store.mounts import check_store
@@ -77,8 +78,8 @@ class StoredCheckpoints:
         except Exception as error:
             if not is_transient(error):
                 raise
-            log.warning("checkpoint %s: %s; the training goes on", path, error)
-            raise CheckpointNotWritten(str(error)) from error
+            log.warning("checkpoint %s: %s; the training goes on", path, text_of(error))
+            raise CheckpointNotWritten(text_of(error)) from error
 
     def remove(self) -> None:
         """Remove them, because the results are in."""

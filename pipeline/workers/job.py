@@ -15,6 +15,7 @@ from deepdiff import DeepHash
 
 from models.machine.memory import is_short_of_memory
 from models.training.checkpoints import CHECKPOINT_SECONDS
+from tasks_lib.errors import kind_and_text, text_of
 
 from ..database.server import transaction
 from ..store.mounts import check_store, store_answers
@@ -174,7 +175,7 @@ def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
         except Exception as error:
             if is_short_of_memory(error):
                 n_short += 1
-                said = (str(error) or type(error).__name__).splitlines()[0]
+                said = text_of(error)[:300]
                 if n_short >= MOST_SHORT:
                     raise OutOfMemory(
                         f"{n_short} times {said}; run it where more memory is free, then "
@@ -185,7 +186,7 @@ def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
                     raise PermanentError(
-                        f"{n_failures} times {type(error).__name__}: {error}; the store answers"
+                        f"{n_failures} times {kind_and_text(error)}; the store answers"
                     ) from error
             raise
 

@@ -80,7 +80,7 @@ class Supervisor:
     say: Callable[[str], Any] = print
     max_losses: int = MAX_LOSSES
     # Not from the current directory first, as -m would have it: -P.
-    command: Sequence[str] = (sys.executable, "-P", "-m", "pipeline.cli", "worker")
+    command: Sequence[str] = (sys.executable, "-P", "-m", "rnn_start", "worker")
 
     def __post_init__(self) -> None:
         self._has_given_up = self._have_jobs_failed = False

@@ -15,6 +15,7 @@ import datajoint as dj
 
 from models.machine.devices import checked_device
 from models.training.checkpoints import CHECKPOINT_SECONDS, TrainingStopped
+from tasks_lib.errors import kind_and_text, text_of
 
 from ..database import connection as database
 from ..database import schemas
@@ -153,7 +154,7 @@ class WorkLoop:
                 if not isinstance(error, Exception):  # a reply may have been read by half
                     hang_up(self.connection)
                 if not (self.stop.is_set() and is_transient(error)):
-                    note = f"{type(error).__name__}: {error}"
+                    note = kind_and_text(error)
                     crashed = isinstance(error, Exception)
                     raise
                 note = "was asked to end"
@@ -227,7 +228,7 @@ class WorkLoop:
                 time.sleep(0.2)
 
     def _fail(self, job: Job, error: BaseException) -> None:
-        message = storable(f"{type(error).__name__}: {error}".rstrip(": "))
+        message = storable(kind_and_text(error))
         stack = storable("".join(traceback.format_exception(error)))
         fail = lambda: job.queue.fail(  # noqa: E731
             self.connection, job.key, self.heart.worker_id, message, stack
@@ -329,7 +330,7 @@ class WorkLoop:
             go_on(self.heart)
 
     def _wait(self, error: BaseException, seconds: float) -> None:
-        wait(self.heart, f"{type(error).__name__}: {error}, again in {seconds:.0f} s")
+        wait(self.heart, f"{kind_and_text(error)}, again in {seconds:.0f} s")
         if self.waiting is not None:
             self.waiting(error, seconds)
 
@@ -380,7 +381,7 @@ def is_device_broken(error: BaseException) -> bool:
         return False
     broken = getattr(torch, "AcceleratorError", ())
     return isinstance(error, broken) or (
-        isinstance(error, RuntimeError) and "CUDA error" in str(error)
+        isinstance(error, RuntimeError) and "CUDA error" in text_of(error)
     )
 
 

@@ -24,6 +24,11 @@ from tasks_lib import ParameterError
 from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files
 
 
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
 def failing(error):
     def train(*arguments, **options):
         raise error
@@ -35,7 +40,8 @@ def failing(error):
     ("error", "message"),
     [
         (SystemExit("enough"), "SystemExit: enough"),
-        (ValueError("a \0 and half a \udc80"), "ValueError: a \\0 and half a \\udc80"),
+        (Unprintable(), "Unprintable: its text cannot be had"),
+        (ValueError("a \0 and half a \udc80"), "ValueError: a \\x00 and half a \\udc80"),
     ],
 )
 def test_a_job_cannot_end_its_worker(database, submission, monkeypatch, error, message):
