@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -110,30 +111,38 @@ def sections(package: ModuleType, names: Iterable[str], level: int = 2) -> list[
             other = f"[`{thing.__name__}`][{place(package, public)}]"
             parts.append(f"{'#' * level} {public}\n\nAnother name of {other}.\n")
         elif inspect.isclass(thing) and hasattr(thing, "definition"):
-            parts.append(table_section(public, thing, level))
+            parts.append(described_section(public, thing, level, table_text(public, thing)))
+        elif declares_fields(thing):
+            text = "Its fields, with defaults and limits: [Parameters](../docs/parameters.md)."
+            parts.append(described_section(public, thing, level, text))
         else:
             options = f"      show_root_full_path: false\n      heading_level: {level}\n"
             parts.append(f"::: {place(package, public)}\n    options:\n{options}")
     return parts
 
 
-def table_section(name: str, table: Any, level: int) -> str:
-    """Return the section of a table: its definition is its text, which no docstring repeats."""
+def described_section(name: str, cls: type, level: int, text: str) -> str:
+    """Return the section of a class whose fields another page describes: a text and its methods."""
+    where = f"{cls.__module__}.{cls.__qualname__}"
+    options = (
+        "show_root_heading: false",
+        "show_root_toc_entry: false",
+        f"heading_level: {level + 1}",
+    )
+    lines = [f"{'#' * level} {name}", "", text, "", f"::: {where}", "    options:"]
+    return "\n".join([*lines, *(f"      {option}" for option in options), ""])
+
+
+def table_text(name: str, table: Any) -> str:
+    """Return what a table is: its definition says it, which no docstring repeats."""
     comment = table.definition.strip().partition("\n")[0].lstrip("# ")
-    where = f"{table.__module__}.{table.__qualname__}"
-    options = "\n".join(
-        f"      {option}"
-        for option in (
-            "show_root_heading: false",
-            "show_root_toc_entry: false",
-            f"heading_level: {level + 1}",
-        )
-    )
     columns = f"[columns](../docs/tables.md#{name.lower()})"
-    return (
-        f"{'#' * level} {name}\n\n{comment[:1].upper()}{comment[1:]} ({columns}).\n\n"
-        f"::: {where}\n    options:\n{options}\n"
-    )
+    return f"{comment[:1].upper()}{comment[1:]} ({columns})."
+
+
+def declares_fields(thing: Any) -> bool:
+    """Return whether a class declares its fields with `models.parameters`: docs/parameters.md."""
+    return is_dataclass(thing) and any(field.metadata for field in fields(thing))
 
 
 def place(package: ModuleType, name: str) -> str:

@@ -155,7 +155,7 @@ class MemoryAngle(RecallTask):
     def _thetas(self) -> Float:
         return 2 * np.pi * np.linspace(0.0, 1.0, self.batch_size, dtype=np.float64)[:-1]
 
-    def generate_input_target_stream(  # type: ignore[override]
+    def generate_input_target_stream(
         self,
         theta: float | None = None,
         stim_on: int | None = None,

@@ -90,7 +90,7 @@ def _seeded_batch(task: Task) -> Batch:
     if not isinstance(batch, tuple) or len(batch) != 3:
         wanted = "return (inputs, targets, conditions)"
         _fail(task, "get_batch", type(batch).__name__, "does not give a batch", wanted)
-    return batch  # type: ignore[return-value]
+    return batch
 
 
 def _finite(array: Any) -> bool:

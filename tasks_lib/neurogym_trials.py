@@ -80,7 +80,7 @@ def find_environment(name: Any) -> Factory:
         ) from error
     if not callable(factory):
         raise ParameterError("environment", name, "is not a class", "name a class")
-    return factory  # type: ignore[no-any-return]
+    return factory
 
 
 def registered_environments() -> dict[str, str]:

@@ -293,7 +293,7 @@ def write_network(
             texts = {n: json.dumps(v) for n, v in named.items() if isinstance(v, dict)}
             whole = {**named, **texts, "config": json.dumps(settings)}
             arrays = {n: v for n, v in whole.items() if v is not None}
-            write_atomically(target, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+            write_atomically(target, lambda file: np.savez(file, **arrays))
     except OSError as error:
         raise ParameterError(
             "PATH",

@@ -37,14 +37,14 @@ class _Loader(yaml.SafeLoader):
                     problem=f"is nested more than {MAX_DEPTH} deep",
                     problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
                 )
-            return super().compose_node(parent, index)  # type: ignore[no-any-return]
+            return super().compose_node(parent, index)
         finally:
             self._depth -= 1
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         """Make a value; whatever is wrong with its text is said of its place."""
         try:
-            value = super().construct_object(node, deep=deep)  # type: ignore[no-untyped-call]
+            value = super().construct_object(node, deep=deep)
             if type(value) is int:
                 str(value)  # which Python refuses for thousands of digits, also of hexadecimal ones
             return value
@@ -58,7 +58,7 @@ class _Loader(yaml.SafeLoader):
 
 
 # YAML 1.1, which PyYAML reads, takes 1e-3 for text: its numbers with an exponent need a point.
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+\Z"),
     list("-+.0123456789"),
@@ -90,16 +90,16 @@ def read_yaml(
     try:
         loader = _Loader(content)
         try:
-            node = loader.get_single_node()  # type: ignore[no-untyped-call]
+            node = loader.get_single_node()
             if node is None:
                 return None
             _count(node, {}, set())
             errors: list[ParameterError] = []
             _check_keys(node, "", text_keys, errors, set())
             raise_all(errors)
-            return loader.construct_document(node)  # type: ignore[no-untyped-call]
+            return loader.construct_document(node)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except yaml.YAMLError as error:
         problem, remedy = _said(error)
         raise ParameterError(field, str(path), f"is not YAML: {problem}", remedy) from None

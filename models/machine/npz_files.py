@@ -78,7 +78,7 @@ def open_zip(file: BinaryIO, max_members: int = MAX_MEMBERS) -> Iterator[zipfile
     bounded = _Bounded(
         file, max_members * MEMBER_BYTES + 2**17
     )  # and what is searched for the directory's end
-    with zipfile.ZipFile(bounded) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(bounded) as archive:
         bounded.unbind()
         members = archive.infolist()
         if len(members) > max_members:
@@ -134,12 +134,12 @@ def read_header(archive: zipfile.ZipFile, name: str) -> Header:
 
 
 def _parsed(name: str, content: IO[bytes]) -> tuple[Header, int]:
-    version = np.lib.format.read_magic(content)  # type: ignore[no-untyped-call]
+    version = np.lib.format.read_magic(content)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(content)  # type: ignore[no-untyped-call]
+        shape, _, dtype = np.lib.format.read_array_header_1_0(content)
     elif version in ((2, 0), (3, 0)):
         # The third has names of fields in UTF-8, which arrays of numbers do not have.
-        shape, _, dtype = np.lib.format.read_array_header_2_0(content)  # type: ignore[no-untyped-call]
+        shape, _, dtype = np.lib.format.read_array_header_2_0(content)
     else:
         raise ValueError(f"{name} has version {version} of NumPy's format")
     return Header(name, tuple(shape), dtype), content.tell()
@@ -148,9 +148,7 @@ def _parsed(name: str, content: IO[bytes]) -> tuple[Header, int]:
 def read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """Return an array whose header was found sound; never a pickle."""
     with archive.open(f"{name}.npy") as content:
-        array: NDArray[Any] = np.lib.format.read_array(  # type: ignore[no-untyped-call]
-            content, allow_pickle=False
-        )
+        array: NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
         if content.read(1):
             raise ValueError(f"{name} is longer than its header says")
     return array

@@ -144,7 +144,7 @@ def _short(value: Any) -> str:
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
     """Return the state of a NumPy generator as plain values."""
-    return plain(rng.bit_generator.state)  # type: ignore[no-any-return]
+    return plain(rng.bit_generator.state)
 
 
 def set_generator_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:

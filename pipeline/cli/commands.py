@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
 from . import upkeep, work  # noqa: F401  (their commands)
@@ -27,6 +28,11 @@ from .base import (
     refusal,
     session,
 )
+
+if TYPE_CHECKING:
+    from .report import NetworkReport
+
+__all__ = ["app"]
 
 
 @app.callback()
@@ -56,7 +62,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def print_reports(reports: list[Any]) -> None:
+def print_reports(reports: list[NetworkReport]) -> None:
     """Print the table of networks."""
     table = Table(title=None)
     table.add_column("network", overflow="fold")
@@ -175,7 +181,8 @@ def check_task(
     params: Annotated[str, typer.Option(help="Arguments of the class, as JSON.")] = "{}",
 ) -> None:
     """Say what is wrong with a task of your own, or what it is; needs no database."""
-    from tasks_lib.summary import check_and_summarise
+    with starting():
+        from tasks_lib.summary import check_and_summarise
 
     try:
         summary = check_and_summarise(name, params)
@@ -210,8 +217,9 @@ def summary(
         else:
             table = Table()
             for number, heading in enumerate(headings):
-                justify = "left" if number < 3 else "right"
-                table.add_column(heading, justify=justify, overflow="fold")
+                table.add_column(
+                    heading, justify="left" if number < 3 else "right", overflow="fold"
+                )
             for row in rows:
                 table.add_row(*row)
             console.print(table)

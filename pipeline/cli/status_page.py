@@ -85,8 +85,8 @@ def _failures(tables: list[TableStatus], n_failures: int) -> Table | None:
         return None
     page = Table("failed", "key", "reason", title="rnn failures says more", title_justify="left")
     rows.sort(key=lambda row: str(row[0]), reverse=True)
-    for _, table, key, message in rows[:n_failures]:
-        page.add_row(table, Text(printable(_values(key))), Text(printable(message), style="red"))
+    for _, name, key, message in rows[:n_failures]:
+        page.add_row(name, Text(printable(_values(key))), Text(printable(message), style="red"))
     return page
 
 

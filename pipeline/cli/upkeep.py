@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rnn_start import starting
 from tasks_lib.errors import MAX_COUNT, ParameterError
 
 from .base import app, console, errors, finite, key_restriction, refusal, session
@@ -30,8 +31,9 @@ def roles(
     ] = None,
 ) -> None:
     """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
-    import pipeline
-    from pipeline.database.roles import roles_sql
+    with starting():
+        import pipeline
+        from pipeline.database.roles import roles_sql
 
     try:
         # Not through rich, which would take [...] for its markup.
@@ -154,12 +156,12 @@ def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
     from tqdm import tqdm
 
     from pipeline.progress import file_bar
-    from pipeline.upkeep.verify_files import verify_files
+    from pipeline.upkeep.verify_files import Fault, verify_files
 
     if device is not None:
         raise ParameterError("--device", device, "trains nothing with --files", "leave it out")
 
-    def say(fault: Any) -> None:
+    def say(fault: Fault) -> None:
         with tqdm.external_write_mode():
             console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
 

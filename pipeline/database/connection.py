@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import datajoint as dj
+from datajoint import instance
 from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
 
@@ -134,7 +135,7 @@ def connect(
     settings = (kind, address, int(port), user, password)
     opened = _open(*settings)
     _state["connection"], _state["settings"] = opened, settings
-    dj.conn.connection = opened  # so that dj.conn() gives this one too
+    instance._singleton_connection = opened  # so that dj.conn() gives this one too
     try:
         activate(name, opened, declare)
     except TablesMissing as error:
@@ -208,8 +209,8 @@ def _close() -> None:
     if opened is not None:
         with suppress(Exception):  # it is closed, or the server has closed it
             opened.close()
-        if getattr(dj.conn, "connection", None) is opened:
-            del dj.conn.connection
+        if instance._singleton_connection is opened:
+            instance._singleton_connection = None
 
 
 def _one_line(error: BaseException) -> str:
@@ -301,7 +302,8 @@ def _start_embedded() -> tuple[str, str, int, str, str]:
         raise DatabaseError(
             "the embedded database runs on Linux and macOS; set DJ_HOST to a server"
         )
-    from .embedded import EmbeddedError, EmbeddedServer
+    from .embedded import EmbeddedServer
+    from .embedded_files import EmbeddedError
 
     server = _state["server"]
     if server is None or server.home != Path(os.path.abspath(home())):
@@ -332,7 +334,7 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
         if server is not None:
             from .embedded_connection import EmbeddedConnection
 
-            opened = EmbeddedConnection(
+            opened: dj.Connection = EmbeddedConnection(
                 server, host, user, password, port, use_tls=use_tls, backend=kind
             )
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import Any
+
+import datajoint as dj
 
 from .dialects import dialect_of
 
@@ -13,7 +14,7 @@ SILENT_SECONDS = 30  # after which a server that does not answer is given up
 IDLE_SECONDS = 86_400  # that a session may be idle, whatever the server's own limit: a day
 
 
-def prepare_session(connection: Any) -> None:
+def prepare_session(connection: dj.Connection) -> None:
     """Let a session be idle as long as a job may need, and end when the server is gone."""
     notice_silence(connection)
     # Some jobs compute within their transaction. Were it ended for its silence, they would be
@@ -22,7 +23,7 @@ def prepare_session(connection: Any) -> None:
     connection.query(limit, reconnect=False)
 
 
-def notice_silence(connection: Any) -> None:
+def notice_silence(connection: dj.Connection) -> None:
     """Set TCP keepalive, so that a connection to a dead server fails within half a minute.
 
     Without it, a query to a machine that is gone waits for a quarter of an hour.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from contextlib import suppress
-from typing import Any
 
 import datajoint as dj
 from datajoint.errors import AccessError
@@ -70,7 +69,7 @@ def mark_store(
     if database_id is None:
         return None
     path = mark_path(prefix, database_id)
-    backend: Any = get_store_backend(STORE)
+    backend = get_store_backend(STORE)
     if backend.exists(path):
         return path
     if backend.exists(path + BEGUN):
@@ -88,7 +87,7 @@ def _completed(path: str, prefix: str, connection: dj.Connection) -> str | None:
 
     So it is before anything else is written for that database.
     """
-    backend: Any = get_store_backend(STORE)
+    backend = get_store_backend(STORE)
     try:
         _write(path, prefix, connection)
     except (StoreError, PermissionError) as error:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+import datajoint as dj
 import numpy as np
-from datajoint.builtin_codecs import npy
+from datajoint.builtin_codecs.npy import NpyCodec
 from datajoint.builtin_codecs.schema import SchemaCodec
 from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
-from matplotlib.figure import Figure
+from datajoint.storage import StorageBackend
 from numpy.typing import NDArray
-from PIL import Image
 
 from models.machine.atomic_file import naming, write_atomically
 from tasks_lib.errors import text_of
@@ -22,6 +23,9 @@ from .checked_files import damaged, described, has_hash, map_array, read_checked
 from .file_names import leads_out
 from .mounts import folder_of_store
 from .pending_files import STORE, note_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DPI = 300
@@ -52,9 +56,16 @@ def check_reference(stored: Any) -> dict[str, Any]:
     return stored
 
 
+def is_figure(value: Any) -> TypeGuard[Figure]:
+    """Return whether a value is a matplotlib Figure."""
+    # Who has one has imported matplotlib; who has none is not to wait for it.
+    matplotlib = sys.modules.get("matplotlib.figure")
+    return matplotlib is not None and isinstance(value, getattr(matplotlib, "Figure", ()))
+
+
 def to_png(figure: Figure | bytes) -> bytes:
     """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
-    if isinstance(figure, Figure):
+    if is_figure(figure):
         buffer = io.BytesIO()
         # No creation date and no software tag: the same figure gives the same bytes.
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
@@ -77,7 +88,7 @@ class StoredFigure:
     n_bytes : int
     """
 
-    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+    def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         self.path = str(stored["path"])
         self.n_bytes = int(stored["n_bytes"])
         self._stored = stored
@@ -110,9 +121,11 @@ class StoredFigure:
         return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
 
 
-def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
+def _read_png(stored: dict[str, Any], backend: StorageBackend) -> bytes:
     content = read_checked(stored, backend)
     if not has_hash(stored):
+        from PIL import Image
+
         try:
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 image.verify()  # the checksums that PNG has of its own
@@ -125,7 +138,7 @@ def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
     return content
 
 
-class StoredArray(npy.NpyRef):
+class StoredArray(dj.NpyRef):
     """An array in the store, read and checked when it is first used; slices read the whole file."""
 
     # All that DeepHash looks at when a job asks whether what it was computed from has changed: a
@@ -133,7 +146,7 @@ class StoredArray(npy.NpyRef):
     # change when it is loaded.
     __slots__ = ("stored",)
 
-    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+    def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         super().__init__(stored, backend)
         self.stored = stored
 
@@ -163,7 +176,7 @@ class StoredArray(npy.NpyRef):
 class CheckedCodec(SchemaCodec, register=False):
     """Base of our codecs: a row keeps the hash of its file."""
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a file, refuse it where it does not hold what was stored; return its size."""
         raise NotImplementedError
 
@@ -192,7 +205,7 @@ class CheckedCodec(SchemaCodec, register=False):
 
     def _backend_of(
         self, stored: dict[str, Any], key: dict[str, Any] | None, context: dict[str, Any] | None
-    ) -> Any:
+    ) -> StorageBackend:
         config = self._codec_config(key, context)
         return self._get_backend(stored.get("store"), config=config)
 
@@ -204,7 +217,7 @@ class FigureCodec(CheckedCodec):
 
     def validate(self, value: Any) -> None:
         """Refuse what is not a figure, before anything is written."""
-        if not isinstance(value, Figure):
+        if not is_figure(value):
             to_png(value)
 
     def encode(
@@ -229,7 +242,7 @@ class FigureCodec(CheckedCodec):
         stored = check_reference(stored)
         return StoredFigure(stored, self._backend_of(stored, key, context))
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a figure, refuse it where it is not what was stored; return its size."""
         return len(_read_png(stored, backend))
 
@@ -237,7 +250,7 @@ class FigureCodec(CheckedCodec):
 unregister_codec("npy")
 
 
-class ArrayCodec(CheckedCodec, npy.NpyCodec):
+class ArrayCodec(CheckedCodec, NpyCodec):
     """``<npy@store>`` of DataJoint, for files of our store alone, with their hash in the row."""
 
     name = "npy"
@@ -270,7 +283,7 @@ class ArrayCodec(CheckedCodec, npy.NpyCodec):
         stored = check_reference(stored)
         return StoredArray(stored, self._backend_of(stored, key, context))
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read an array, refuse it where it is not what was stored; return its size."""
         content = read_checked(stored, backend)
         to_array(stored, content, backend)

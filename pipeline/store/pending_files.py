@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from datajoint.hash_registry import get_store_backend
 
@@ -36,7 +35,7 @@ class WrittenFiles:
         """Have the system write them to disk: a row that survives a power loss has its files."""
         if not self._paths:
             return
-        backend: Any = get_store_backend(STORE)
+        backend = get_store_backend(STORE)
         if backend.protocol != "file" or os.name != "posix":
             return
         root = Path(backend._full_path(""))

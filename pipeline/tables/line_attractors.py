@@ -6,10 +6,12 @@ from typing import Any
 
 import datajoint as dj
 import numpy as np
+from numpy.typing import NDArray
 
-from models import ContextLineAttractor, get_line_attractor, plot_line_attractors
+import models
 
 from ..database import schemas
+from ..database.types import Query
 from .fixed_points import finite_or_null
 from .performance import decision_networks, fetch_network
 from .training import Training  # noqa: F401  (the definition names it)
@@ -58,22 +60,24 @@ class LineAttractor(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks of context-dependent decision making."""
         return decision_networks().proj()
 
     def make(self, key: dict[str, Any]) -> None:
         """Find both lines of one network."""
         rnn, task = fetch_network(key)
-        motion, color = (get_line_attractor(rnn, task, c) for c in ("motion", "color"))
-        self.insert1({**key, "figure": plot_line_attractors([motion, color])})
+        motion, color = (models.get_line_attractor(rnn, task, c) for c in ("motion", "color"))
+        self.insert1({**key, "figure": models.plot_line_attractors([motion, color])})
         self.Context.insert(
             {**key, **_context_row(line, other)}
             for line, other in ((motion, color), (color, motion))
         )
 
 
-def _context_row(line: ContextLineAttractor, other: ContextLineAttractor) -> dict[str, Any]:
+def _context_row(
+    line: models.ContextLineAttractor, other: models.ContextLineAttractor
+) -> dict[str, Any]:
     own = line.relevant
     angles, gains = line.stimulus_angles, line.stimulus_gains
     to_other = line.angles_to(other)
@@ -107,7 +111,7 @@ def _context_row(line: ContextLineAttractor, other: ContextLineAttractor) -> dic
     }
 
 
-def _median(values: np.ndarray) -> float | None:
+def _median(values: NDArray[np.float64]) -> float | None:
     """Return the median of what is a number, None where nothing is or where it is infinite."""
     known = values[~np.isnan(values)]
     return finite_or_null(np.median(known) if known.size else np.nan)

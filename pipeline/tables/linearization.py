@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
 
-from models.dynamics.point_analytics import PointAnalytics, iterate_analytics
-from models.fixed_points import certify_index
-
 from ..database import schemas
 from .fixed_points import FixedPoints, finite_or_null
 from .performance import fetch_network
+
+if TYPE_CHECKING:
+    from models.dynamics.point_analytics import PointAnalytics
 
 
 @schemas.dynamics
@@ -52,6 +52,9 @@ class Linearization(dj.Computed):
 
     def make(self, key: dict[str, Any]) -> None:
         """Linearise the points of one set, a few at a time: eigenvectors take memory."""
+        from models.dynamics.point_analytics import iterate_analytics
+        from models.fixed_points import certify_index
+
         found = (FixedPoints & key).load()
         self.insert1({**key, "n_points": len(found)})
         if not len(found):
@@ -72,17 +75,17 @@ class Linearization(dj.Computed):
     def _row(piece: PointAnalytics, i: int) -> dict[str, Any]:
         leading = piece.eigenvalues[i, 0]
         condition = piece.condition[i]
-        arrays = ("jacobian", "right_vectors", "left_vectors", "condition")
-        arrays += ("input_participation", "output_participation")
+        arrays = ["jacobian", "right_vectors", "left_vectors", "condition"]
+        arrays += ["input_participation", "output_participation"]
         return {
-            "speed": float(piece.fun_val[i]),
-            "henrici": finite_or_null(piece.henrici[i]),
+            "speed": float(np.asarray(piece.fun_val)[i]),
+            "henrici": finite_or_null(np.asarray(piece.henrici)[i]),
             "leading_real": float(leading.real),
             "leading_imag": float(leading.imag),
             "leading_frequency": float(leading.imag / (2 * np.pi)),
             "leading_condition": finite_or_null(condition[0]),
             "max_condition": finite_or_null(condition.max()),
-            "defective": bool(piece.defective[i]),
+            "defective": bool(np.asarray(piece.defective)[i]),
             "modes": piece.eigenvalues[i],
             "right_vector": piece.right[i],
             "left_vector": piece.left[i],

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
+import datajoint as dj
+
 from models.parameters import parameters_of
 from tasks_lib.errors import ParameterError, shown
 
@@ -99,8 +101,8 @@ def column_length(column_type: str) -> int | None:
     return int(found[1]) if found else None
 
 
-class CheckedSettings:
-    """Mixin of the Lookup tables whose rows are settings; a subclass names their dataclass.
+class CheckedSettings(dj.Lookup):
+    """Base of the Lookup tables whose rows are settings; a subclass names their dataclass.
 
     Attributes
     ----------
@@ -129,7 +131,7 @@ class CheckedSettings:
             for name in parameters_of(cls.config)
             if name not in cls.left_out
         }
-        own = {k: v for k, v in row.items() if k not in cls().primary_key}  # type: ignore[attr-defined]
+        own = {k: v for k, v in row.items() if k not in cls().primary_key}
         for column, value in own.items():
             if column not in known:
                 raise ParameterError(column, value, "does not exist", f"use {', '.join(known)}")
@@ -138,7 +140,7 @@ class CheckedSettings:
 
     def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
         """Insert settings; their values are checked first, and defaults filled in."""
-        key = self.primary_key  # type: ignore[attr-defined]
+        key = self.primary_key
         whole = [
             {
                 **{name: row[name] for name in key if name in row},
@@ -146,11 +148,11 @@ class CheckedSettings:
             }
             for row in map(dict, rows)
         ]
-        super().insert(whole, **kwargs)  # type: ignore[misc]
+        super().insert(whole, **kwargs)
 
 
-class ParameterTable:
-    """Mixin of the Manual tables that hold parameters.
+class ParameterTable(dj.Manual):
+    """Base of the Manual tables that hold parameters.
 
     A subclass names its ``hash_field``, gives `canonical` and, where it has parts, `part_rows`.
     The table's own primary key is the name of the parameter set. Inserting the same set under the
@@ -180,7 +182,7 @@ class ParameterTable:
             under the same name.
         """
         prepared = [self._prepare(row) for row in rows]
-        connection = self.connection  # type: ignore[attr-defined]
+        connection = self.connection
         guard = nullcontext() if connection.in_transaction else connection.transaction
         with guard:
             for name, parameters in prepared:
@@ -189,7 +191,7 @@ class ParameterTable:
     @property
     def name_field(self) -> str:
         """The primary key."""
-        return self.primary_key[0]  # type: ignore[attr-defined,no-any-return]
+        return self.primary_key[0]
 
     def _prepare(self, row: Any) -> tuple[str, dict[str, Any]]:
         if not isinstance(row, Mapping):
@@ -200,7 +202,7 @@ class ParameterTable:
         name = given.pop(self.name_field, None)
         name = check_name(self.name_field, name)
         # The columns say what exists; `canonical` says what is right.
-        known = {*self.heading.names, *self.extra_fields}  # type: ignore[attr-defined]
+        known = {*self.heading.names, *self.extra_fields}
         known -= {self.name_field, self.hash_field}
         for field in given:
             if field not in known:
@@ -209,7 +211,7 @@ class ParameterTable:
                 )
         check_storable("", given)
         parameters = self.canonical(given)
-        for field, attribute in self.heading.attributes.items():  # type: ignore[attr-defined]
+        for field, attribute in self.heading.attributes.items():
             length, value = column_length(str(attribute.type)), parameters.get(field)
             # A database that an earlier version declared may hold less than the definition says.
             if length is not None and isinstance(value, str) and len(value) > length:
@@ -224,7 +226,7 @@ class ParameterTable:
     def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
         # Text, not uuid: PostgreSQL cannot compare a uuid with the literal DataJoint 2.3 writes.
         digest = str(parameter_hash(parameters))
-        equal = (self & {self.hash_field: digest}).to_dicts()  # type: ignore[operator]
+        equal = (self & {self.hash_field: digest}).to_dicts()
         for other in equal:
             if other[self.name_field] != name:
                 raise ParameterError(
@@ -235,7 +237,7 @@ class ParameterTable:
                 )
         if equal:
             return
-        if self & {self.name_field: name}:  # type: ignore[operator]
+        if self & {self.name_field: name}:
             raise ParameterError(
                 self.name_field,
                 name,
@@ -244,6 +246,6 @@ class ParameterTable:
             )
         columns = {k: v for k, v in parameters.items() if k not in self.extra_fields}
         key = {self.name_field: name}
-        super().insert([{**key, **columns, self.hash_field: digest}], **kwargs)  # type: ignore[misc]
+        super().insert([{**key, **columns, self.hash_field: digest}], **kwargs)
         for part, rows in self.part_rows(parameters).items():
             part.insert({**key, **row} for row in rows)

@@ -7,10 +7,11 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import PerformanceAnalyzer, get_psychometrics, plot_psychometrics
+import models
 from models.performance.settings import ValidationSettings
 
 from ..database import schemas
+from ..database.types import Query
 from .network import NetworkParams
 from .parameters import CheckedSettings, columns, stored
 from .task import Task
@@ -27,23 +28,23 @@ def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
     return rnn, Task.build((Task & key).fetch1(), seed=VALIDATION_SEED)
 
 
-def validations() -> Any:
+def validations() -> Query:
     """Return the keys of finished networks with every way of validating."""
     return finished_networks().proj() * ValidationParams.proj()
 
 
-def decision_networks() -> Any:
+def decision_networks() -> Query:
     """Return the finished networks of context-dependent decision making."""
     return finished_networks() & (Task & {"task_class": "CDDM"}).proj()
 
 
-def finished_networks() -> Any:
+def finished_networks() -> Query:
     """Return the networks to analyse: trained or imported, but not the diverged ones."""
     return Training.Network & "status <> 'diverged'"
 
 
 @schemas.performance
-class ValidationParams(CheckedSettings, dj.Lookup):
+class ValidationParams(CheckedSettings):
     config = ValidationSettings
 
     definition = f"""
@@ -90,7 +91,7 @@ class Validation(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks, with every way of validating."""
         return validations()
 
@@ -98,7 +99,9 @@ class Validation(dj.Computed):
         """Score one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        scores = PerformanceAnalyzer(rnn, task).validate(**vars(ValidationParams.build(params)))
+        scores = models.PerformanceAnalyzer(rnn, task).validate(
+            **vars(ValidationParams.build(params))
+        )
         totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
         self.insert1({**key, **totals})
         # Names of their own: a query of Validation is to restrict this table.
@@ -128,7 +131,7 @@ class TrialPlot(dj.Computed):
     """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks, with every way of validating."""
         return validations()
 
@@ -136,7 +139,9 @@ class TrialPlot(dj.Computed):
         """Plot trials of one network."""
         rnn, task = fetch_network(key)
         noise = ValidationParams.build((ValidationParams & key).fetch1()).noise
-        figure = PerformanceAnalyzer(rnn, task).plot_trials(noise=noise, seed=int(key["seed"]))
+        figure = models.PerformanceAnalyzer(rnn, task).plot_trials(
+            noise=noise, seed=int(key["seed"])
+        )
         self.insert1({**key, "figure": figure})
 
 
@@ -168,7 +173,7 @@ class Psychometric(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks of context-dependent decision making."""
         return validations() & decision_networks().proj()
 
@@ -176,14 +181,14 @@ class Psychometric(dj.Computed):
         """Measure and fit the choices of one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        result = get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
+        result = models.get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
         self.insert1(
             {
                 **key,
                 "coherences": np.asarray(result.coherences),
                 "fraction_right": result.fraction_right,
                 "mse": result.mse,
-                "figure": plot_psychometrics(result),
+                "figure": models.plot_psychometrics(result),
             }
         )
         self.Fit.insert(

@@ -16,7 +16,7 @@ from .parameters import ParameterTable
 
 
 @schemas.task
-class Task(ParameterTable, dj.Manual):
+class Task(ParameterTable):
     definition = """
     # behavioural task: what a trial is
     task_name   : varchar(64)   # readable name of this parameter set

@@ -6,7 +6,7 @@ from typing import Any
 
 import datajoint as dj
 
-from models import TrainingConfig
+from models.training.config import TrainingConfig
 from tasks_lib.errors import ParameterError
 
 from ..database import schemas
@@ -19,7 +19,7 @@ IMPORTED = "imported"
 
 
 @schemas.training
-class TrainingParams(ParameterTable, dj.Manual):
+class TrainingParams(ParameterTable):
     definition = f"""
     # parameters of a training
     training_name : varchar(64)  # readable name of this parameter set

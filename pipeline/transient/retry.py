@@ -43,8 +43,9 @@ def retry_transient(
     """
 
     def report_wait(state: RetryCallState) -> None:
-        if waiting is not None and state.outcome is not None and state.next_action is not None:
-            waiting(state.outcome.exception(), state.next_action.sleep)  # type: ignore[arg-type]
+        error = None if state.outcome is None else state.outcome.exception()
+        if waiting is not None and error is not None and state.next_action is not None:
+            waiting(error, state.next_action.sleep)
 
     def again() -> Result:
         if before is not None and retrying.statistics.get("attempt_number", 1) > 1:

@@ -15,9 +15,9 @@ from datajoint.hash_registry import get_store_backend
 from tasks_lib.errors import text_of
 
 from ..database import schemas
-from ..database.connection import STORE, DatabaseError
+from ..database.connection import DatabaseError
 from ..store.mounts import BEGUN, MARKS, remembered_mark
-from ..store.pending_files import SAVING
+from ..store.pending_files import SAVING, STORE
 
 # What object stores call the time of a file's last writing.
 TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
@@ -43,7 +43,7 @@ class StoreFiles:
 
     def __init__(self) -> None:
         try:
-            self._backend: Any = get_store_backend(STORE)
+            self._backend = get_store_backend(STORE)
             self._fs: Any = self._backend.fs
         except Exception as error:
             raise _unreadable("", error) from None

@@ -13,6 +13,7 @@ from models.machine.devices import checked_device, default_device, kind_of
 from models.network.connectivity import WEIGHTS
 from tasks_lib.errors import ParameterError, text_of
 
+from ..database.types import Restriction
 from ..store.checked_files import DamagedFile
 from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
@@ -108,7 +109,7 @@ class Verification:
 
 
 def verify(
-    key: Any,
+    key: Restriction,
     device: str | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Verification:

@@ -7,8 +7,8 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import datajoint as dj
 from datajoint.errors import MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 
@@ -16,9 +16,8 @@ from models.machine.atomic_file import write_atomically
 from models.training.checkpoints import CheckpointNotWritten
 from tasks_lib.errors import text_of
 
-from ..database.connection import STORE
 from ..store.mounts import check_store
-from ..store.pending_files import sync_folders
+from ..store.pending_files import STORE, sync_folders
 from ..transient.errors import is_transient
 
 FOLDER = "checkpoints"
@@ -41,7 +40,7 @@ class StoredCheckpoints:
     ) -> None:
         self.folder = f"{FOLDER}/{table}/{job_hash}"
         self._is_ours = is_ours or (lambda: True)
-        self._backend: Any = get_store_backend(STORE)
+        self._backend = get_store_backend(STORE)
 
     def read(self, name: str) -> bytes | None:
         """Return what was last written under a name; None where nothing was."""
@@ -92,6 +91,6 @@ class StoredCheckpoints:
             log.warning("checkpoints %s cannot be removed: %s", self.folder, error)
 
 
-def checkpoint_folder(table: Any) -> str:
+def checkpoint_folder(table: type[dj.Computed]) -> str:
     """Return the name of the folder that holds the checkpoints of a computed table."""
     return str(table().full_table_name).replace("`", "").replace('"', "")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import datajoint as dj
 
-from .queue import Key, Queue, with_pending_jobs
+from ..database.types import Restriction
+from .job_table import Key
+from .queue import Queue, with_pending_jobs
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Dispatcher:
     """
 
     queues: Sequence[Queue]
-    restriction: Sequence[Any]
+    restriction: Sequence[Restriction]
     version: str
     pid: int
 

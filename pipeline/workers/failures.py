@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+import datajoint as dj
 from datajoint.condition import Not
 
 from tasks_lib.errors import ParameterError
 
 from ..database import connection as database
+from ..database.types import Job, Restriction
 from ..tables.computed import COMPUTED
-from .queue import Key, Queue
+from .job_table import Key
+from .queue import Queue
 from .registry import Worker
 
 
@@ -50,7 +52,9 @@ class Failure:
     when: datetime | None
 
 
-def failures(restriction: Any = None, tables: Sequence[Any] = COMPUTED) -> list[Failure]:
+def failures(
+    restriction: Restriction = None, tables: Sequence[type[dj.Computed]] = COMPUTED
+) -> list[Failure]:
     """Return the jobs that failed, the tables in their order and the latest failure last.
 
     Parameters
@@ -81,8 +85,8 @@ def failures(restriction: Any = None, tables: Sequence[Any] = COMPUTED) -> list[
 
 
 def retry(
-    restriction: Any = None,
-    tables: Sequence[Any] | None = None,
+    restriction: Restriction = None,
+    tables: Sequence[type[dj.Computed]] | None = None,
     error: str | None = None,
     everything: bool = False,
     stuck: bool = False,
@@ -130,7 +134,7 @@ def retry(
     return given
 
 
-def _failed(queue: Queue, restriction: Any) -> Any:
+def _failed(queue: Queue, restriction: Restriction) -> Job:
     """Return the query of jobs that failed and whose row has not come in meanwhile."""
     failed = queue.jobs & {"status": "error"}
     return _restricted(
@@ -138,14 +142,14 @@ def _failed(queue: Queue, restriction: Any) -> Any:
     )
 
 
-def _stuck(queue: Queue, restriction: Any) -> Any:
+def _stuck(queue: Queue, restriction: Restriction) -> Job:
     """Return the query of reserved jobs whose number is no worker's."""
     workers = Worker.proj(connection_id="worker_id")
     reserved = (queue.jobs & {"status": "reserved"}).restrict(Not(workers), semantic_check=False)
     return _restricted(queue, reserved, restriction)
 
 
-def _restricted(queue: Queue, jobs: Any, restriction: Any) -> Any:
+def _restricted(queue: Queue, jobs: Job, restriction: Restriction) -> Job:
     if restriction is None:
         return jobs
     if isinstance(restriction, Mapping) and not set(restriction) <= set(queue.primary_key):

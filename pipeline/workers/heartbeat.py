@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import datajoint as dj
 
@@ -22,10 +22,12 @@ from ..database.server import (
 )
 from ..transient.errors import is_transient
 from . import worker_sql
-from .queue import Key, Queue
+from .job_table import Key
+from .queue import Queue
 from .reaper import reap
 from .registry import LIVE_STATES, MISSED_HEARTBEATS
 
+Result = TypeVar("Result")
 HEARTBEAT_SECONDS = 10.0
 MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that was asked for
 log = logging.getLogger(__name__)
@@ -141,7 +143,7 @@ class Heartbeat:
         """Send the next heartbeat soon, because the report has changed."""
         self._wake.set()
 
-    def on_connection(self, action: Callable[[dj.Connection], Any]) -> Any:
+    def on_connection(self, action: Callable[[dj.Connection], Result]) -> Result:
         """Run an action on the heartbeat's connection; for any thread."""
         with self._using:
             return action(self._open())

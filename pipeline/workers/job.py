@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import datajoint as dj
 from deepdiff import DeepHash
@@ -24,11 +24,25 @@ from ..tables.current_job import working_on
 from ..transient.errors import PermanentError, ShortOfMemory, is_transient
 from .checkpoints import StoredCheckpoints, checkpoint_folder
 from .heartbeat import Heartbeat
-from .queue import Key, Queue, job_hash
+from .job_table import Key
+from .queue import Queue, job_hash
 
 MOST_FAILURES = 5  # errors of a computation itself that look transient
 MOST_SHORT = 3  # times that a computation may lack memory
-TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
+
+
+@runtime_checkable
+class Tripartite(Protocol):
+    """A computed table whose computation is apart from its reading and its inserting."""
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch what the computation needs."""
+
+    def make_compute(self, key: Key, *fetched: Any) -> tuple[Any, ...]:
+        """Compute, without the database."""
+
+    def make_insert(self, key: Key, *computed: Any) -> None:
+        """Insert what was computed."""
 
 
 class OutOfMemory(PermanentError):
@@ -142,7 +156,7 @@ def run_job(
             retry(lambda: job.queue.finish(connection, job.key, job.heartbeat.worker_id))
             job.checkpoints.remove()  # of a worker that was killed between the two
             return False
-        if all(hasattr(table, name) for name in TRIPARTITE):
+        if isinstance(table, Tripartite):
             fetched = retry(lambda: table.make_fetch(dict(job.key)))
             before = _hash(fetched)  # now: references remember what they have loaded
             job.phase = "computing"
@@ -200,7 +214,7 @@ def remove_left_checkpoints(job: Job) -> None:
 
 
 @contextmanager
-def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool]:
+def _inserting(job: Job, connection: dj.Connection, table: dj.Computed) -> Iterator[bool]:
     """Open a transaction that inserts and ends the job; yield False if the rows are there."""
     files = WrittenFiles()
     is_committing = False
@@ -231,7 +245,10 @@ def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool
         raise
 
 
-def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, before: str) -> None:
+def _insert(
+    job: Job, connection: dj.Connection, table: dj.Computed, computed: Any, before: str
+) -> None:
+    assert isinstance(table, Tripartite)
     with _inserting(job, connection, table) as is_new:
         if is_new:
             if _hash(table.make_fetch(dict(job.key))) != before:
@@ -241,7 +258,7 @@ def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, befo
             table.make_insert(dict(job.key), *computed)
 
 
-def _make(job: Job, connection: dj.Connection, table: Any, make: Callable[[], Any]) -> None:
+def _make(job: Job, connection: dj.Connection, table: dj.Computed, make: Callable[[], Any]) -> None:
     """Compute and insert a row in one transaction, for tables with a single ``make``."""
     with _inserting(job, connection, table) as is_new:
         if is_new:

@@ -18,6 +18,7 @@ from datajoint.condition import AndList, Not
 
 from ..database.dialects import Dialect, dialect_of
 from ..database.server import transaction
+from ..database.types import Job, Query, Restriction
 from ..transient.errors import is_transient
 
 Key = dict[str, Any]
@@ -34,7 +35,7 @@ class JobTable:
     table : Computed table
     """
 
-    table: Any
+    table: type[dj.Computed]
 
     @property
     def name(self) -> str:
@@ -42,7 +43,7 @@ class JobTable:
         return str(self.table.__name__)
 
     @cached_property
-    def jobs(self) -> Any:
+    def jobs(self) -> Job:
         """DataJoint's jobs table, declared where it is missing."""
         return self.table().jobs
 
@@ -77,7 +78,7 @@ class JobTable:
                     raise
                 time.sleep(random.uniform(0.05, 0.5))
 
-    def enter(self, connection: dj.Connection, restriction: Sequence[Any] = ()) -> int:
+    def enter(self, connection: dj.Connection, restriction: Sequence[Restriction] = ()) -> int:
         """Enter a job for each key that has neither a row nor a job; return how many are new.
 
         A job that was kept when it was done, and whose row was deleted since, is pending again.
@@ -108,7 +109,7 @@ class JobTable:
         self._remove_gone(connection)
         return max(int(entered), 0) + self._do_again(connection, undone.proj())
 
-    def _do_again(self, connection: dj.Connection, undone: Any) -> int:
+    def _do_again(self, connection: dj.Connection, undone: Query) -> int:
         """Make jobs pending whose row was deleted after they were done; return how many.
 
         Whoever has DataJoint's ``jobs.keep_completed`` keeps the jobs that are done; others, who
@@ -155,7 +156,7 @@ class JobTable:
 
     # Conditions ----------------------------------------------------------------------------------
 
-    def is_pending(self, restriction: Sequence[Any] = ()) -> str:
+    def is_pending(self, restriction: Sequence[Restriction] = ()) -> str:
         """Return the SQL condition of jobs that may be taken."""
         scheduled, created = self.quoted("scheduled_time"), self.quoted("created_time")
         # One that is not to wait may be taken also where the server's clock was set back since.
@@ -171,7 +172,7 @@ class JobTable:
             for name in ("scheduled_time", "created_time")
         )
 
-    def is_wanted(self, restriction: Sequence[Any]) -> str:
+    def is_wanted(self, restriction: Sequence[Restriction]) -> str:
         """Return the SQL condition, after others, of jobs whose key satisfies a restriction."""
         if not restriction:
             return ""

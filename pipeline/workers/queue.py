@@ -17,6 +17,7 @@ import datajoint as dj
 from datajoint.jobs import ERROR_MESSAGE_LENGTH
 
 from ..database.server import transaction
+from ..database.types import Job, Restriction
 from ..tables.hashing import parameter_hash
 from .job_table import JobTable, Key
 from .registry import Worker
@@ -47,13 +48,13 @@ class Queue(JobTable):
 
     # Which jobs there are ------------------------------------------------------------------------
 
-    def n_pending(self, connection: dj.Connection, restriction: Sequence[Any] = ()) -> int:
+    def n_pending(self, connection: dj.Connection, restriction: Sequence[Restriction] = ()) -> int:
         """Return the number of jobs that may be taken."""
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {self.is_pending(restriction)}"
         return int(connection.query(query).fetchone()[0])
 
     def n_running(
-        self, connection: dj.Connection, condition: str, restriction: Sequence[Any] = ()
+        self, connection: dj.Connection, condition: str, restriction: Sequence[Restriction] = ()
     ) -> int:
         """Return the number of jobs whose worker, ``w``, satisfies a condition in SQL."""
         return int(
@@ -190,7 +191,7 @@ class Queue(JobTable):
         )
         return connection.query(query).fetchone() is not None
 
-    def put_back(self, connection: dj.Connection, jobs: Any, error: str | None = None) -> int:
+    def put_back(self, connection: dj.Connection, jobs: Job, error: str | None = None) -> int:
         """Make jobs pending again, as if they had never failed; return how many.
 
         Parameters
@@ -200,7 +201,8 @@ class Queue(JobTable):
         error : str, optional
             Only jobs whose error contains this, in capitals or not.
         """
-        where, arguments = jobs.where_clause(), ()
+        where = jobs.where_clause()
+        arguments: tuple[str, ...] = ()
         if error is not None:
             where += f" AND LOWER({self.quoted('error_message')}) LIKE %s ESCAPE '!'"
             arguments = (f"%{_literally(error.lower())}%",)
@@ -257,7 +259,7 @@ class Queue(JobTable):
 
 
 def with_pending_jobs(
-    connection: dj.Connection, queues: Sequence[Queue], restriction: Sequence[Any] = ()
+    connection: dj.Connection, queues: Sequence[Queue], restriction: Sequence[Restriction] = ()
 ) -> list[Queue]:
     """Return those queues that have a job that may be taken, found with one query."""
     exist = " UNION ALL ".join(

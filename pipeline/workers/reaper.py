@@ -9,8 +9,9 @@ import datajoint as dj
 
 from ..database.server import end_session, transaction
 from ..transient.errors import is_transient
+from .job_table import Key
 from .leases import end_lease, take_lease
-from .queue import Key, Queue, job_hash, key_of
+from .queue import Queue, job_hash, key_of
 from .worker_sql import earlier_losses, mark_silent_workers_dead, record_loss
 
 REAP_SECONDS = 5.0  # from one search for dead workers to the next

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from typing import Any
+from types import FrameType
 
 import datajoint as dj
 
@@ -41,7 +41,7 @@ class Stopper:
         self.loop: WorkLoop | None = None
         self._is_signalled = False
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Interrupt a computation that does not check ``stop`` itself; once."""
         if self._is_signalled:
             return
@@ -75,7 +75,7 @@ class Interrupter:
         self.grace = grace
         self._is_signalled = False
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Raise KeyboardInterrupt, once."""
         if not self._is_signalled:
             self._is_signalled = True

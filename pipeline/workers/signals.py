@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from types import FrameType
+from typing import Protocol
 
 # From the terminal, from whoever ends processes, from SLURM before it preempts.
 SIGNALS = tuple(
@@ -41,7 +42,7 @@ class Ending(Protocol):
 
     grace: float  # seconds from the first signal to the deadline
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal as Python does: in the main thread, as soon as that is possible."""
 
     def at_first(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import datajoint as dj
+
 from ..database.connection import connection
 from ..tables.computed import COMPUTED
 from .queue import Queue, key_of
@@ -75,7 +77,7 @@ class WorkerStatus:
     n_done: int
 
 
-def table_status(tables: Sequence[Any] = COMPUTED) -> list[TableStatus]:
+def table_status(tables: Sequence[type[dj.Computed]] = COMPUTED) -> list[TableStatus]:
     """Count the keys of each computed table."""
     result = []
     for table in tables:

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
-import torch
+from models.machine.devices import n_gpus
 
 from ..database import connection as database
 from ..database.server import reconnect
@@ -249,7 +250,7 @@ class _EndingOfAll:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Go on: the loop sees that it is to end."""
 
     def at_first(self) -> None:
@@ -273,7 +274,7 @@ def _visible_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:
         return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(i) for i in range(torch.cuda.device_count())]
+    return [str(i) for i in range(n_gpus())]
 
 
 def end_with_supervisor() -> None:

@@ -32,8 +32,9 @@ def watch(
     """Kill the parent where it outlives its time."""
     first = second = None
     n_unread = 0
+    watched: list[int | socket.socket] = [0, wakeups]
     while os.getppid() == process:
-        ready, _, _ = select.select([0, wakeups], [], [], IDLE if first is None else LOOK)
+        ready, _, _ = select.select(watched, [], [], IDLE if first is None else LOOK)
         heard = False
         if 0 in ready:
             if not os.read(0, 64):

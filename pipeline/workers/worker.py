@@ -9,21 +9,20 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import datajoint as dj
-import torch
 
-from models import TrainingStopped
 from models.machine.devices import checked_device
-from models.training.checkpoints import CHECKPOINT_SECONDS
+from models.training.checkpoints import CHECKPOINT_SECONDS, TrainingStopped
 from tasks_lib.errors import kind_and_text, text_of
 
 from ..database import connection as database
 from ..database import schemas
 from ..database.server import close_connection, reconnect, server_time
+from ..database.types import Restriction
 from ..progress import TableBar
-from ..tables.computed import COMPUTED
+from ..tables.computed import COMPUTED, load_code
 from ..tables.provenance import code_version
 from ..transient.errors import is_transient
 from ..transient.retry import retry_transient
@@ -40,12 +39,14 @@ from .job import (
     report_waiting,
     run_job,
 )
+from .job_table import Key
 from .leases import end_lease, take_lease, was_done_since
-from .queue import Key, Queue
+from .queue import Queue
 from .worker_sql import is_another, was_not_heard
 
 Until = Literal["nothing pending", "nothing running", "forever"]
 
+Result = TypeVar("Result")
 ENTER_SECONDS = 1.0  # from the end of one entering of new jobs to the next, of all workers
 IDLE_ENTER_SECONDS = 5.0  # the same where all wait for more
 # A worker without a job looks again after about so many seconds: the longer it has had none, the
@@ -98,8 +99,8 @@ class WorkLoop:
         Set to have it end: at the next iteration of a training, or after the present job.
     """
 
-    tables: Sequence[Any] = COMPUTED
-    restriction: Any = None
+    tables: Sequence[type[dj.Computed]] = COMPUTED
+    restriction: Restriction = None
     until: Until = "nothing pending"
     announce: Callable[[str, int], None] | None = None
     waiting: Callable[[BaseException, float], Any] | None = None
@@ -124,6 +125,9 @@ class WorkLoop:
         # Dead workers may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
         everywhere |= {queue.name: queue for queue in self._queues}
+        load_code()
+        import torch
+
         code, _ = code_version()
         device = checked_device(self.device)
         host = Host(
@@ -175,10 +179,14 @@ class WorkLoop:
                 self._bring_back_connection()
         return Filled(self.made, self.errors)
 
+    def _prepare(self) -> None:
+        for queue in self.heartbeat.queues:
+            queue.prepare()
+
     def _work(self) -> None:
         self._retry_transient(database.check_writing)
         self._retry_transient(schemas.load_headings)
-        self._retry_transient(lambda: [queue.prepare() for queue in self.heartbeat.queues])
+        self._retry_transient(self._prepare)
         self._retry_transient(self.heartbeat.start)
         self._retry_transient(self._renew_session)
         self._retry_transient(
@@ -331,7 +339,7 @@ class WorkLoop:
 
     # Failing servers -----------------------------------------------------------------------------
 
-    def _retry_transient(self, attempt: Callable[[], Any]) -> Any:
+    def _retry_transient(self, attempt: Callable[[], Result]) -> Result:
         try:
             return retry_transient(attempt, self.stop, self._wait, self._renew_session)
         finally:
@@ -363,8 +371,8 @@ def running_loop() -> WorkLoop | None:
 
 
 def fill(
-    tables: Sequence[Any] = COMPUTED,
-    restriction: Any = None,
+    tables: Sequence[type[dj.Computed]] = COMPUTED,
+    restriction: Restriction = None,
     announce: Callable[[str, int], None] | None = None,
 ) -> Filled:
     """Fill tables until nothing is left, sharing the work with whoever else fills them.
@@ -383,6 +391,8 @@ def fill(
 
 def is_device_broken(error: BaseException) -> bool:
     """Return whether an error left the GPU unusable for this process; out of memory does not."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError):
         return False
     broken = getattr(torch, "AcceleratorError", ())
