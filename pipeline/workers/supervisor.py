@@ -122,14 +122,19 @@ class Supervisor:
             self._tell(place, again=True)
 
     def wait_and_kill(self) -> None:
-        """Wait until all workers have ended, and kill those that do not."""
-        for place in self._places:
-            while place.process is not None and place.process.poll() is None:
-                if time.monotonic() >= self._kill_at:
+        """Wait until all workers have ended, and kill those that do not.
+
+        One that waits for its file system ends when that answers: it is not waited for.
+        """
+        while left := [p for p in self._places if p.process and p.process.poll() is None]:
+            late = time.monotonic() - self._kill_at
+            if late >= LAST_SECONDS / 2:
+                return
+            for place in left:
+                if late >= 0 and not place.is_killed and place.process is not None:
                     place.process.kill()
-                    place.process.wait()
                     place.is_killed = True
-                time.sleep(0.02)
+            time.sleep(0.02)
 
     def _tell(self, place: _Place, again: bool = False) -> None:
         """Tell a worker to end, once: a second signal would have it leave its job as it is."""
