@@ -14,6 +14,7 @@ from models.files.exchange import ImportedNetwork, in_fewest_bits, read_network,
 from tasks_lib.errors import ParameterError
 
 from .database.connection import check_writing, connection
+from .database.server import transaction
 from .tables.allowed_imports import allowed_packages
 from .tables.hashing import parameter_hash
 from .tables.network import NetworkParams
@@ -79,7 +80,7 @@ def _enter(
     network: ImportedNetwork, r2: float | None, file: str, task_name: str, name: str | None
 ) -> dict[str, Any]:
     """Enter a network that has been checked, whole or not at all; return its key."""
-    with connection().transaction:
+    with transaction(connection()):
         _refuse_second_import(network, task_name, file)
         key = {
             "task_name": task_name,

@@ -11,6 +11,7 @@ import yaml
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 
 from .database.connection import connection
+from .database.server import reconnect, transaction
 from .tables.network import NetworkParams
 from .tables.task import Task
 from .tables.training import MOST_NETWORKS, Cohort
@@ -73,7 +74,8 @@ def submit(content: Mapping[str, Any]) -> dict[str, int]:
         ("networks", NetworkParams, "network_name"),
         ("trainings", TrainingParams, "training_name"),
     )
-    with connection().transaction:
+    reconnect(connection())
+    with transaction(connection()):
         for section, table, name_field in sections:
             before = len(table())
             for name, fields in content.get(section, {}).items():

@@ -36,7 +36,16 @@ def jobs_now(connection: dj.Connection) -> str:
 
 @contextmanager
 def transaction(connection: dj.Connection) -> Iterator[None]:
-    """Commit what is done inside, or nothing; each statement sees what others have committed."""
+    """Commit what is done inside, or nothing; each statement sees what others have committed.
+
+    A connection that is lost inside is not opened anew: what came after would be outside of it, and
+    commit by itself.
+    """
+    with dj.config.override(database__reconnect=False):
+        yield from _transaction(connection)
+
+
+def _transaction(connection: dj.Connection) -> Iterator[None]:
     if connection.adapter.backend == "mysql":
         # Without locks on the gaps between rows, so that workers do not wait for each other.
         connection.query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")

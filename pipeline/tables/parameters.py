@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from models.parameters import parameters_of
 from tasks_lib.errors import ParameterError
 
+from ..database.server import transaction
 from .hashing import parameter_hash
 
 Config = TypeVar("Config")
@@ -168,7 +169,7 @@ class ParameterTable:
         """
         prepared = [self._prepare(row) for row in rows]
         connection = self.connection  # type: ignore[attr-defined]
-        guard = nullcontext() if connection.in_transaction else connection.transaction
+        guard = nullcontext() if connection.in_transaction else transaction(connection)
         with guard:
             for name, parameters in prepared:
                 self._insert_one(name, parameters, kwargs)
