@@ -159,16 +159,17 @@ def test_workers_clock_while_they_work(database, lab: Laboratory, store, tmp_pat
         time.sleep(1.2)
         reached, written = lab.iteration(training), checkpoints(store)
         name = f"short{number}"
-        pipeline.submit(submission(100, training=name))
+        pipeline.submit(submission(100 + number, training=name))
         began = time.monotonic()
         wait_until(lambda n=name: len(Training & {"training_name": n}))
         ahead = (Training & {"training_name": name}).fetch1("trained_at") - utc_now()
         assert abs(ahead - timedelta(hours=hours)) < timedelta(minutes=5)
         wait_until(lambda before=reached: lab.iteration(training) > before + 1)
         wait_until(lambda before=written: checkpoints(store) - before)
-        time.sleep(max(began + 1.5 * DEATH_SECONDS - time.monotonic(), 0.0))
+        time.sleep(max(began + DEATH_SECONDS - time.monotonic(), 0.0))
+        assert_nobody_was_lost()
+        wait_until(lambda: {w.state for w in worker_status()} == {"working", "idle"})
         assert {w.pid for w in worker_status()} == {w.pid for w in (watching, training, other)}
-        assert {w.state for w in worker_status()} <= {"working", "idle"}
         assert lab.row(training)["n_iterations"] == 1_000_000
     wait_until(lambda: len(Validation()) == 2 * len(HOURS))
     lab.end()

@@ -61,8 +61,9 @@ def test_training_is_divided_for_the_limit(database, lab: Laboratory, group: Mem
     # Over the networks that are trained one after the other.
     wait_until(lambda: (lab.row(worker).get("n_iterations") or 0) > 15)
     wait_until(lambda: len(Training()) == 2)
-    lab.end()
     assert size.bytes_needed(8) > 100 * MIB and not group.n_kills()
+    group.limit(2**40)
+    lab.end(60)
     assert len(Training.Network()) == 9 and not len(LostJob())
     assert_identical()
 
