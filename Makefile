@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast test-slurm coverage lint types format notebooks docs clean
+.PHONY: setup demo test test-fast test-slurm coverage lint types format notebooks docs site clean
 
 setup: $(STAMP)
 
@@ -47,10 +47,20 @@ format: $(STAMP)
 notebooks: $(STAMP)
 	$(BIN)/python scripts/run_notebooks.py
 
+# The pages that are made from the sources, and then the site, in build/site.
 docs: $(STAMP)
 	$(BIN)/python scripts/make_task_page.py
 	$(BIN)/python scripts/make_penalty_page.py
 	$(BIN)/python scripts/make_parameter_page.py
+	$(BIN)/python scripts/make_table_page.py
+	$(BIN)/python scripts/make_architecture_page.py
+	$(MAKE) site
+
+# The site alone; a link or an anchor that leads nowhere is an error.
+site: $(STAMP)
+	$(BIN)/python scripts/gather_site.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "the site is in build/site: $(BIN)/python -m http.server --directory build/site"
 
 clean:
 	rm -rf $(VENV) build dist

@@ -4,8 +4,9 @@
 
 Uses the server that DJ_HOST and its kin name, the embedded database otherwise, and schemas of its
 own, which it drops. The workers are simulated: threads in a few processes, each with connections
-of its own, that take jobs with the pipeline's own queue, beat with its statement and end jobs in
-the pipeline's transaction; they compute nothing. The clients share the cores with the server.
+of its own, that take jobs with the pipeline's own queue, send heartbeats with its statement and end
+jobs in the pipeline's transaction; they compute nothing. The clients share the cores with the
+server.
 
 Measured:
 
@@ -34,10 +35,11 @@ from typing import Any
 import pipeline
 from pipeline.database import connection as database
 from pipeline.database import schemas
-from pipeline.database.server import jobs_now, transaction
+from pipeline.database.dialects import dialect_of
+from pipeline.database.server import transaction
 from pipeline.tables.computed import COMPUTED
-from pipeline.workers.dispatch import Finder
-from pipeline.workers.heartbeat import Heart, Host
+from pipeline.workers.dispatch import Dispatcher
+from pipeline.workers.heartbeat import Heartbeat, Host
 from pipeline.workers.queue import Key, Queue
 from pipeline.workers.worker import LONGEST_POLL, WorkLoop
 
@@ -82,16 +84,16 @@ class SimulatedWorker(threading.Thread):
         self.asked = 0
         self.connection = database.second_connection()
         host = Host("simulated", os.getpid(), "cpu", 1, "0")
-        self.heart = Heart(database.second_connection, host, [], beat_seconds=10.0)
-        self.heart._enter(None)
+        self.heartbeat = Heartbeat(database.second_connection, host, [], beat_seconds=10.0)
+        self.heartbeat._register(None)
 
     def run(self) -> None:
         """Work until the time is over."""
-        finder = Finder(self.queues, (), "0", 1)
+        dispatcher = Dispatcher(self.queues, (), "0", 1)
         self._rest()  # they have not all begun at once
         while time.time() < self.until:
             began = time.perf_counter()
-            taken = finder.take(self.connection, self.heart.worker_id)
+            taken = dispatcher.take(self.connection, self.heartbeat.worker_id)
             if taken is None:
                 return
             self.taking.append(time.perf_counter() - began)
@@ -105,7 +107,7 @@ class SimulatedWorker(threading.Thread):
 
     def _end(self, key: Key) -> None:
         with transaction(self.connection):
-            assert self.queues[0].finish(self.connection, key, self.heart.worker_id)
+            assert self.queues[0].finish(self.connection, key, self.heartbeat.worker_id)
             row = {**key, "device": "cpu", "iterations": 1, "seconds": 1.0, "code_version": "0",
                    "code_dirty": 0, "python_version": "0", "torch_version": "0",
                    "numpy_version": "0"}  # fmt: skip
@@ -113,7 +115,7 @@ class SimulatedWorker(threading.Thread):
             values = tuple(bool(v) if n == "code_dirty" else v for n, v in row.items())
             self.connection.query(
                 f"INSERT INTO {pipeline.Training.full_table_name} ({names}) "
-                f"VALUES ({marks}, {jobs_now(self.connection)})",
+                f"VALUES ({marks}, {dialect_of(self.connection).jobs_now})",
                 args=values,
             )
 
@@ -123,7 +125,7 @@ class SimulatedWorker(threading.Thread):
         while time.time() < min(end, self.until):
             time.sleep(max(min(10.0, end - time.time(), self.until - time.time()), 0.0))
             began = time.perf_counter()
-            self.heart._beat()
+            self.heartbeat._send()
             self.beating.append(time.perf_counter() - began)
 
 
@@ -161,9 +163,9 @@ class IdleWorker(SimulatedWorker):
     def __init__(self, queues: list[Queue], job_seconds: float, until: float) -> None:
         super().__init__(queues, job_seconds, until)
         self.loop = IdleLoop([queue.table for queue in queues], until="forever", shares=True)
-        self.loop.heart.worker_id = self.heart.worker_id
+        self.loop.heartbeat.worker_id = self.heartbeat.worker_id
         self.loop._found_nothing, self.loop._idle_since = "", time.monotonic() - 600.0
-        for queue in self.loop.heart.queues:
+        for queue in self.loop.heartbeat.queues:
             _ = queue.sql_name, queue.primary_key, queue.is_pending()
 
     def run(self) -> None:
@@ -178,14 +180,14 @@ class IdleWorker(SimulatedWorker):
             self.asked += loop.n_queries - before
 
 
-class BeatingHeart(SimulatedWorker):
-    """Beats without pause."""
+class EndlessHeartbeats(SimulatedWorker):
+    """Sends heartbeats without pause."""
 
     def run(self) -> None:
-        """Beat until the time is over."""
+        """Send heartbeats until the time is over."""
         while time.time() < self.until:
             began = time.perf_counter()
-            self.heart._beat()
+            self.heartbeat._send()
             self.beating.append(time.perf_counter() - began)
 
 
@@ -285,7 +287,10 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
     queue = Queue(pipeline.Training)
     entering = _timed(lambda: queue.enter(connection))
     again = statistics.median(_timed(lambda: queue.enter(connection)) for _ in range(3))
-    alone = statistics.median(_timed(lambda: queue.candidates(connection)) for _ in range(20))
+    alone = statistics.median(
+        _timed(lambda: queue.take_next(connection, 1, "0", 1)) for _ in range(20)
+    )
+    queue.give_back_all(connection, 1)
     result: dict[str, Any] = {
         "server": connection.adapter.backend,
         "jobs": options.jobs,
@@ -293,7 +298,7 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
         "connections": 2 * options.workers,
         "entering all jobs (s)": round(entering, 2),
         "entering again, nothing new (s)": round(again, 2),
-        "looking for jobs, one worker alone (ms)": round(1e3 * alone, 2),
+        "taking a job, one worker alone (ms)": round(1e3 * alone, 2),
     }
     if options.refresh:
         queue.jobs.delete()
@@ -303,7 +308,7 @@ def _measure(options: argparse.Namespace, arguments: dict[str, Any]) -> dict[str
     for name, kind, job_seconds in (
         (f"jobs of {options.job_seconds:.0f} s", SimulatedWorker, options.job_seconds),
         ("jobs of no length", SimulatedWorker, 0.0),
-        ("heartbeats without pause", BeatingHeart, 0.0),
+        ("heartbeats without pause", EndlessHeartbeats, 0.0),
         ("no jobs", IdleWorker, 0.0),
     ):
         if kind is IdleWorker:

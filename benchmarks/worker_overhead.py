@@ -28,7 +28,7 @@ from models import NetworkConfig, TrainingConfig, train_cohort
 from models.training.checkpoints import Schedule
 from pipeline.database import schemas
 from pipeline.workers.checkpoints import StoredCheckpoints
-from pipeline.workers.job import Job, begin
+from pipeline.workers.job import Job, report_job
 from pipeline.workers.queue import Queue
 from pipeline.workers.worker import WorkLoop
 from tasks_lib import CDDM, NBitFlipFlop
@@ -69,19 +69,21 @@ def overhead(name: str, rounds: int, seconds: float) -> dict[str, Any]:
     train(name, 3)
     iterations = max(int(seconds / (train(name, 10) / 10)), 10)
     loop = WorkLoop()
-    loop.heart.start()
+    loop.heartbeat.start()
     ratios = []
     try:
         for number in range(rounds):
-            job = Job(Queue(pipeline.Training), {"round": number}, loop.heart, threading.Event())
-            begin(loop.heart, job.queue, job.key)
+            job = Job(
+                Queue(pipeline.Training), {"round": number}, loop.heartbeat, threading.Event()
+            )
+            report_job(loop.heartbeat, job.queue, job.key)
             times = {}
             for kind in ("alone", "job") if number % 2 else ("job", "alone"):
                 reporting = {"progress": job.report, "stop": job.must_stop}
                 times[kind] = train(name, iterations, **(reporting if kind == "job" else {}))
             ratios.append(times["job"] / times["alone"])
     finally:
-        loop.heart.stop()
+        loop.heartbeat.stop()
     kept = Timed("benchmark", "state")
     kept.seconds, kept.n_bytes = [], 0
     train(name, 20, checkpoints=kept, checkpoint_every=1)

@@ -34,7 +34,7 @@ _TYPES = {"whole": "int", "number": "float", "flag": "bool", "name": "str", "map
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is known of a field beside its name, type and default.
+    """Declaration of a field: range, unit, text and column.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ def _field(default: Any, parameter: Parameter) -> Any:
 
 
 def parameters_of(settings: type[Any] | Any) -> dict[str, Parameter]:
-    """Return what is known of the fields of a dataclass that were declared here, by name."""
+    """Return the declarations of a dataclass's fields by name."""
     return {f.name: f.metadata[_KEY] for f in fields(settings) if _KEY in f.metadata}
 
 
@@ -221,7 +221,7 @@ def _default(settings: type[Any], name: str) -> str:
 
 
 def sentence(parameter: Parameter) -> str:
-    """Return all that is said of a field: its text, range and details."""
+    """Return the documentation of a field: its text, range and details."""
     said = parameter.summary
     if parameter.kind != "name":
         said = said[0].upper() + said[1:]

@@ -1,4 +1,4 @@
-"""Networks that were trained elsewhere, as rows; and rows as files for elsewhere."""
+"""Importing networks that were trained elsewhere as rows, and exporting rows as files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tasks_lib.errors import ParameterError
 
 from .database.connection import check_writing, connection
 from .database.server import transaction
+from .database.types import Restriction
 from .tables.allowed_imports import allowed_packages
 from .tables.hashing import parameter_hash
 from .tables.network import NetworkParams
@@ -82,7 +83,7 @@ def _enter(
     """Enter a network that has been checked, whole or not at all; return its key."""
     with transaction(connection()):
         _refuse_second_import(network, task_name, file)
-        key = {
+        key: dict[str, Any] = {
             "task_name": task_name,
             "network_name": _enter_parameters(network, name, file),
             "training_name": IMPORTED,
@@ -116,7 +117,7 @@ def _enter(
     return key
 
 
-def export_network(key: Any, path: str | Path, format: str = "npz") -> Path:
+def export_network(key: Restriction, path: str | Path, format: str = "npz") -> Path:
     """Write a stored network to a file.
 
     Parameters

@@ -1,22 +1,27 @@
-"""Progress of long computations, on standard error."""
+"""Progress bars of long computations, on standard error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, NoReturn
 
 from tqdm.auto import tqdm
 
 quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
+def _bar(title: str, unit: str) -> tqdm[NoReturn]:
+    # Not disable=False: that would override tqdm's own TQDM_DISABLE.
+    silent: dict[str, Any] = {"disable": True} if quiet.get() else {}
+    return tqdm(desc=title, unit=unit, leave=False, mininterval=0.2, dynamic_ncols=True, **silent)
+
+
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
     """Show a bar; yields a function ``report(step, n_steps, loss)`` that moves it."""
-    # Not disable=False: that would override tqdm's own TQDM_DISABLE.
-    silent = {"disable": True} if quiet.get() else {}
-    bar = tqdm(desc=title, unit="it", leave=False, mininterval=0.2, dynamic_ncols=True, **silent)
+    bar = _bar(title, "it")
 
     def report(step: int, n_steps: int, loss: float) -> None:
         bar.total = n_steps
@@ -33,8 +38,7 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
 @contextmanager
 def file_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar of files; yields a function ``report(n_done, n_files)`` that moves it."""
-    silent = {"disable": True} if quiet.get() else {}
-    bar = tqdm(desc=title, unit="file", leave=False, mininterval=0.2, dynamic_ncols=True, **silent)
+    bar = _bar(title, "file")
 
     def report(n_done: int, n_files: int) -> None:
         bar.total = n_files
@@ -58,7 +62,7 @@ class TableBar:
     def __init__(self, shown: bool) -> None:
         self.title = ""
         self._shown = shown and not quiet.get()
-        self._bar: tqdm | None = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def begin(self, title: str, n_jobs: int) -> None:
         """Show a bar for a table."""
@@ -73,7 +77,7 @@ class TableBar:
             self._bar.update()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -33,6 +33,6 @@ pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c co
 "${pip[@]}" --no-compile "$(pinned torch)"
 # The rest by uv: seconds instead of minutes. It has settings of its own for indexes and proxies;
 # where it reaches none, pip does it.
-wanted='.[dev,notebook,neurogym]'
+wanted='.[dev,docs,notebook,neurogym]'
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -c constraints.txt -e "$wanted" ||
   "${pip[@]}" -e "$wanted"

@@ -1,4 +1,4 @@
-"""Behavioural tasks: what a trial is."""
+"""Behavioural tasks: inputs and targets of trials."""
 
 from .angles import MemoryAngle, MemoryAntiAngle
 from .base import Task

@@ -1,4 +1,4 @@
-"""The code of an angle over channels, and the tasks that remember an angle."""
+"""Tuning-curve code of an angle over channels, and tasks that remember an angle."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class MemoryAngle(RecallTask):
     def _thetas(self) -> Float:
         return 2 * np.pi * np.linspace(0.0, 1.0, self.batch_size, dtype=np.float64)[:-1]
 
-    def generate_input_target_stream(  # type: ignore[override]
+    def generate_input_target_stream(
         self,
         theta: float | None = None,
         stim_on: int | None = None,

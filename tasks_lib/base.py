@@ -1,4 +1,4 @@
-"""What a trial is: the base class of every task, and the template for a new one."""
+"""The base class of every task: conditions, trials and batches."""
 
 from __future__ import annotations
 

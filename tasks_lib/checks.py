@@ -1,4 +1,4 @@
-"""A test kit for tasks: what is wrong with a class, in words."""
+"""A test kit for task classes: it returns a list of what is wrong."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .base import Batch, Condition, Task, plain
-from .errors import ParameterError
+from .errors import ParameterError, kind_and_text, text_of
 
 N_CHECKED = 16  # trials of a batch whose conditions are looked at one by one
 TOLERANCE = 1e-9  # of a trial that is made again
 
 
 def check_task(task: Task) -> None:
-    """Check that a task is one, and say what is wrong.
+    """Check that a task class keeps the contract of `Task`, and return what is wrong.
 
     Batches, mask, analysis inputs, names and choices have the right shapes and hold numbers; the
     same seed gives the same batch; conditions are plain values, in the order of the trials, and
@@ -59,20 +59,20 @@ def _fail(task: Task, what: str, value: Any, problem: str, remedy: str) -> NoRet
 
 
 def _call(task: Task, what: str, function: Callable[[], Any]) -> Any:
-    """Return what a member of the task gives; an error of any kind names the member."""
+    """Call a member of the task; an error of any kind names the member."""
     try:
         return function()
     except ParameterError:
         raise
     except Exception as error:
-        problem = f"fails ({type(error).__name__}: {error})"
+        problem = f"fails ({kind_and_text(error)})"
         raise ParameterError(
             f"{type(task).__name__}.{what}", None, problem, "mend the class"
         ) from error
 
 
 def _check_first_trial(task: Task) -> None:
-    """Check what one trial is, so that what is wrong with it is not blamed on the batch."""
+    """Check a single trial first, so that its errors are not reported as errors of the batch."""
     task.reset(0)
     conditions = _call(task, "conditions", task.conditions)
     if not isinstance(conditions, list) or not conditions or not isinstance(conditions[0], dict):
@@ -90,7 +90,7 @@ def _seeded_batch(task: Task) -> Batch:
     if not isinstance(batch, tuple) or len(batch) != 3:
         wanted = "return (inputs, targets, conditions)"
         _fail(task, "get_batch", type(batch).__name__, "does not give a batch", wanted)
-    return batch  # type: ignore[return-value]
+    return batch
 
 
 def _finite(array: Any) -> bool:
@@ -183,7 +183,7 @@ def _check_conditions(task: Task, conditions: list[Condition]) -> None:
             json.dumps(condition, allow_nan=False)
         except (TypeError, ValueError) as error:
             remedy = "use float(...), int(...), bool(...) or array.tolist()"
-            _fail(task, what, condition, f"cannot be stored ({error})", remedy)
+            _fail(task, what, condition, f"cannot be stored ({text_of(error)})", remedy)
 
 
 def _check_condition_fields(task: Task, conditions: list[Condition]) -> None:
@@ -255,7 +255,7 @@ def _check_trials(task: Task, batch: Batch) -> None:
         try:
             again: Any = task.generate_input_target_stream(**stored)
         except Exception as error:
-            problem = f"is refused by generate_input_target_stream ({error})"
+            problem = f"is refused by generate_input_target_stream ({text_of(error)})"
             remedy = "let it take every field that it returns, those that it computes as **rest"
             _fail(task, what, condition, problem, remedy)
         if not isinstance(again, tuple) or len(again) != 3:
@@ -277,7 +277,13 @@ def _check_params(task: Task, batch: Batch) -> None:
     try:
         stored = json.loads(json.dumps(params, allow_nan=False))
     except (TypeError, ValueError) as error:
-        _fail(task, "params", params, f"cannot be stored ({error})", "keep plain numbers and lists")
+        _fail(
+            task,
+            "params",
+            params,
+            f"cannot be stored ({text_of(error)})",
+            "keep plain numbers and lists",
+        )
     seeded = _call(task, "__init__", lambda: type(task)(**stored, seed=1)).seed
     if seeded != 1:
         remedy = "pass it to super().__init__"

@@ -1,4 +1,4 @@
-"""Fields of many conditions as arrays over trials, and arrays over trials as conditions."""
+"""Conversion between lists of conditions and arrays over trials."""
 
 from __future__ import annotations
 

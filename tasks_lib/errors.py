@@ -5,11 +5,99 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
+
+SHOWN = 120  # characters of a value
+_SHOWN_ITEMS, _SHOWN_TEXT = 200, 1000  # of a value that is shown: the rest is not even looked at
+
+
+def printable(text: str) -> str:
+    """Return a text as one line that any terminal may get.
+
+    White space becomes single spaces. Control characters, such as those with which a terminal is
+    told what to do, characters that turn the direction of writing, and halves of surrogate pairs
+    become backslash escapes.
+    """
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line
+    )
+
+
+def shown(value: Any) -> str:
+    """Return a value in at most about 120 characters, whatever it is and however large."""
+    try:
+        text = printable(repr(_abridged(value, [_SHOWN_ITEMS])))
+    except Exception:  # of whatever kind: the value is of a class that is not ours
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+class _Verbatim:
+    """Words that stand for a value."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def __repr__(self) -> str:
+        return self._words
+
+
+def _abridged(value: Any, left: list[int], depth: int = 0) -> Any:
+    """Return a plain value without what nobody will read, so that `repr` is quick and can be had.
+
+    ``left`` counts down the items that may still come.
+    """
+    kind = type(value)
+    if kind in (str, bytes):
+        return value[:_SHOWN_TEXT]
+    if kind is int and value.bit_length() > 1000:
+        digits = int(value.bit_length() * math.log10(2)) + 1
+        return _Verbatim(f"a whole number of about {digits} digits")
+    if kind not in (list, tuple, dict):
+        return value
+    if depth > 20:
+        return _Verbatim("...")
+    items: list[Any] = []
+    for item in islice(value.items() if kind is dict else value, left[0] + 1):
+        if left[0] <= 0:
+            break
+        left[0] -= 1
+        if kind is dict:
+            items.append(tuple(_abridged(part, left, depth + 1) for part in item))
+        else:
+            items.append(_abridged(item, left, depth + 1))
+    if kind is dict:
+        return {_Verbatim(repr(key)): item for key, item in items}
+    return kind(items)
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says as one printable line; its kind where it says nothing.
+
+    The class may be anybody's: one whose text cannot be had is named by its kind.
+    """
+    try:
+        return printable(str(error)) or printable(type(error).__name__)
+    except Exception:
+        return kind_and_text(error)
+
+
+def kind_and_text(error: BaseException) -> str:
+    """Return an exception's kind and what it says as one printable line: "ValueError: x"."""
+    kind = printable(type(error).__name__)
+    try:
+        text = printable(str(error))
+    except Exception:
+        text = "its text cannot be had"
+    return f"{kind}: {text}" if text else kind
 
 
 class ParameterError(ValueError):
-    """A parameter that cannot be used: which one, its value, what is wrong and the remedy.
+    """Invalid parameter: its name, its value, what is wrong and the remedy.
 
     Parameters
     ----------
@@ -32,10 +120,34 @@ class ParameterError(ValueError):
 
     def __str__(self) -> str:
         """Return one line."""
-        shown = " ".join(repr(self.value).split())
-        if len(shown) > 120:
-            shown = shown[:117] + "..."
-        return f"{self.field} = {shown}: {self.problem}; {self.remedy}"
+        return printable(f"{self.field} = {shown(self.value)}: {self.problem}; {self.remedy}")
+
+
+class ParameterErrors(ParameterError):
+    """Everything that is wrong with one file, found at once.
+
+    Parameters
+    ----------
+    errors : sequence of ParameterError
+        At least one. The first one's field, value, problem and remedy are those of the whole.
+    """
+
+    def __init__(self, errors: Sequence[ParameterError]) -> None:
+        first = errors[0]
+        super().__init__(first.field, first.value, first.problem, first.remedy)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        """Return a line for each."""
+        return "\n".join(map(str, self.errors))
+
+
+def raise_all(errors: Sequence[ParameterError]) -> None:
+    """Raise errors that were collected: one as it is, several together; none: return."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ParameterErrors(errors)
 
 
 MAX_COUNT = 2**31 - 1  # what a column of whole numbers holds

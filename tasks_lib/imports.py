@@ -1,9 +1,8 @@
-"""Importing what a name says, "package.module:attribute", from anywhere or from few packages."""
+"""Importing an object by its name "package.module:attribute"."""
 
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +18,7 @@ _allowed: ContextVar[frozenset[str] | None] = ContextVar("allowed packages", def
 
 @contextmanager
 def imports_only_from(packages: Iterable[str]) -> Iterator[None]:
-    """Let `import_attribute` import from these packages and their submodules alone, in here.
+    """Restrict `import_attribute` to these packages and their submodules inside.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ def imports_only_from(packages: Iterable[str]) -> Iterator[None]:
 def check_package(package: str) -> str:
     """Return the name of a package that may be allowed, or say why it may not."""
     field = "RNN_ALLOWED_PACKAGES"
-    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", package):
+    if not _is_dotted(package):
         raise ParameterError(
             field, package, "is not the name of a package", "write lab_tasks or lab_tasks.memory"
         )
@@ -54,6 +53,10 @@ def check_package(package: str) -> str:
             "leave it out",
         )
     return package
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def import_attribute(field: str, name: str, own: bool = False) -> Any:
@@ -70,11 +73,16 @@ def import_attribute(field: str, name: str, own: bool = False) -> Any:
     Raises
     ------
     ParameterError
-        Where imports are restricted and the package is not allowed: nothing is imported then.
+        Where it is no such name, and where imports are restricted and the package is not allowed:
+        nothing is imported then.
     Exception
         Whatever the import raises.
     """
     module, _, attribute = name.partition(":")
+    if not (_is_dotted(module) and attribute.isidentifier()):
+        raise ParameterError(
+            field, name, "is not a name to import", 'use "package.module:name", which is no path'
+        )
     if not own and not _is_allowed(module):
         _refuse(field, name, module, "is not in an allowed package")
     return getattr(importlib.import_module(module), attribute)

@@ -65,7 +65,7 @@ class TwoBitTask(Task):
         """Return every (repeat, bit 1, bit 2)."""
         return [{"v1": a, "v2": b} for _ in range(self.n_repeats) for a, b in BITS]
 
-    def generate_input_target_stream(  # type: ignore[override]
+    def generate_input_target_stream(
         self,
         logical_values: Sequence[int] | None = None,
         v1: int | None = None,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Condition, Float, Task, Trial
-from .errors import ParameterError, check_float, check_int
+from .errors import ParameterError, check_float, check_int, text_of
 from .neurogym_trials import Factory, NeuroGymTrial, TrialSource, find_environment
 from .windows import check_channels
 
@@ -163,7 +163,7 @@ class NeuroGym(Task):
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """What a fixed sample of trials tells of an environment."""
+    """Properties of an environment, measured on a fixed sample of trials."""
 
     n_steps: int
     n_inputs: int
@@ -278,5 +278,8 @@ def _plain_arguments(arguments: Any) -> dict[str, Any]:
         return dict(json.loads(json.dumps(arguments, allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise ParameterError(
-            "arguments", arguments, f"cannot be stored ({error})", "use numbers, texts and lists"
+            "arguments",
+            arguments,
+            f"cannot be stored ({text_of(error)})",
+            "use numbers, texts and lists",
         ) from error

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Float
-from .errors import ParameterError
+from .errors import ParameterError, kind_and_text, text_of
 from .imports import check_origin, import_attribute
 
 MAX_REDRAWS = 1000
@@ -75,12 +75,12 @@ def find_environment(name: Any) -> Factory:
         raise ParameterError(
             "environment",
             name,
-            f"cannot be imported ({type(error).__name__}: {error})",
+            f"cannot be imported ({kind_and_text(error)})",
             "install its package where this runs, and check the spelling",
         ) from error
     if not callable(factory):
         raise ParameterError("environment", name, "is not a class", "name a class")
-    return factory  # type: ignore[no-any-return]
+    return factory
 
 
 def registered_environments() -> dict[str, str]:
@@ -94,7 +94,7 @@ def registered_environments() -> dict[str, str]:
             "task_class",
             "NeuroGym",
             "needs the package neurogym, which "
-            + ("is not installed" if missing else f"fails when imported ({error})"),
+            + ("is not installed" if missing else f"fails when imported ({text_of(error)})"),
             'pip install "rnn-pipeline[neurogym]"',
         ) from error
     return dict(registration.ALL_EXTENDED_ENVS)
@@ -142,7 +142,7 @@ class TrialSource:
             raise ParameterError(
                 "arguments",
                 self.arguments,
-                f"{self.name} refuses them ({type(error).__name__}: {error})",
+                f"{self.name} refuses them ({kind_and_text(error)})",
                 f"use {self._accepted()}",
             ) from error
         if not hasattr(getattr(environment, "unwrapped", None), "_new_trial"):
@@ -174,7 +174,7 @@ class TrialSource:
             raise ParameterError(
                 "environment",
                 self.name,
-                f"fails to make a trial ({type(error).__name__}: {error})",
+                f"fails to make a trial ({kind_and_text(error)})",
                 "mend its arguments, or n_steps and dt",
             ) from error
         inner = environment.unwrapped

@@ -1,4 +1,4 @@
-"""From the name of a task's class to a task."""
+"""Finding a task class by name, and making a task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .angles import MemoryAngle, MemoryAntiAngle
 from .base import Task
 from .cddm import CDDM
 from .dmts import DMTS
-from .errors import ParameterError
+from .errors import ParameterError, kind_and_text, text_of
 from .flip_flop import NBitFlipFlop
 from .go_no_go import GoNoGo
 from .imports import import_attribute
@@ -73,14 +73,14 @@ def task_class(name: str) -> type[Task]:
         raise ParameterError(
             "task_class",
             name,
-            f"cannot be imported ({error})",
+            f"cannot be imported ({text_of(error)})",
             "install its package where this runs, or run where its file is; check the spelling",
         ) from None
     except Exception as error:  # anything that a foreign module raises while it is imported
         raise ParameterError(
             "task_class",
             name,
-            f"fails when imported ({type(error).__name__}: {error})",
+            f"fails when imported ({kind_and_text(error)})",
             "mend the module",
         ) from error
     if not (inspect.isclass(cls) and issubclass(cls, Task)):
@@ -96,7 +96,7 @@ def create_task(
     params: dict[str, Any] | None = None,
     seed: int | None = None,
 ) -> Task:
-    """Make a task; what is None takes the default of its class."""
+    """Make a task; arguments that are None take the default of its class."""
     cls = task_class(class_name)
     accepted = [n for n in inspect.signature(cls).parameters if n != "seed"]
     if params is not None and not isinstance(params, dict):
@@ -120,6 +120,6 @@ def create_task(
         raise ParameterError(
             "params",
             arguments,
-            f"{class_name} refuses them ({error})",
+            f"{class_name} refuses them ({text_of(error)})",
             f"use {', '.join(accepted)}",
         ) from error

@@ -1,4 +1,4 @@
-"""Memory that parameters ask for: refused before it is taken."""
+"""Refusing parameters that need too much memory, before it is allocated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bytes_in_words(n_bytes: float) -> str:
 
 
 def check_bytes(field: str, value: Any, n_bytes: int, what: str, remedy: str) -> None:
-    """Refuse a value that asks for more memory than any machine has.
+    """Raise an error for a value that needs more memory than any machine has.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def check_bytes(field: str, value: Any, n_bytes: int, what: str, remedy: str) ->
 
 
 def physical_bytes() -> int:
-    """Return the memory of this machine; `MOST_BYTES` where it does not say."""
+    """Return the memory of this machine; `MOST_BYTES` if it is unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a task is, in a few words."""
+"""A short description of a task."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .base import Task
 from .checks import check_task
+from .documents import parse_json
 from .errors import ParameterError
 from .registry import create_task
 
@@ -20,7 +21,7 @@ def check_and_summarise(name: str, params: str = "{}") -> dict[str, str]:
         Naming what is wrong, as `check_task` does.
     """
     try:
-        given = json.loads(params)
+        given = parse_json(params)
     except ValueError as error:
         remedy = 'give an object, such as {"n_steps": 50}'
         raise ParameterError("params", params, f"is not JSON ({error})", remedy) from None
@@ -34,7 +35,7 @@ def check_and_summarise(name: str, params: str = "{}") -> dict[str, str]:
 
 
 def summarise(task: Task) -> dict[str, str]:
-    """Return what a sound task is: its size, batch, mask, analysis inputs and kinds of trials."""
+    """Return a summary of a valid task: sizes, batch, mask, analysis inputs, kinds of trials."""
     _, _, conditions = task.get_batch()
     kinds = {json.dumps(task.condition_kind(c)) for c in conditions}
     grouped = task.condition_fields

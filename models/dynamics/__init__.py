@@ -1,1 +1,1 @@
-"""What a network's dynamics are at given states: linearisation, line attractors, connections."""
+"""Dynamics of a network at given states: linearisation, line attractors, connections."""

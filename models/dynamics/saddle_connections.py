@@ -1,4 +1,4 @@
-"""Where the flow goes from saddles: the skeleton that joins fixed points."""
+"""Trajectories that leave saddles along their unstable directions, and where they end."""
 
 from __future__ import annotations
 

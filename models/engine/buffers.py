@@ -1,4 +1,4 @@
-"""Memory that simulations of one shape use again."""
+"""Memory buffers that simulations of one shape reuse."""
 
 from __future__ import annotations
 

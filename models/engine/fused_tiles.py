@@ -55,7 +55,7 @@ class Layout:
 
 
 def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device) -> Tile:
-    """Return the tile with which all programs are soonest done.
+    """Return the fastest tile for networks of a size on a device.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Standard normal draws that are a function of where they are used.
+"""Standard normal random numbers as a function of their position: seed, step, trial and unit.
 
 A draw is named by the network's key, the number of the simulation, what it disturbs, the step, the
 trial and the unit. So it is the same whatever the companions of a network, the threads, the device

@@ -1,4 +1,4 @@
-"""Running K networks, and pulling gradients back through what they did.
+"""Running K networks forward, and backpropagating gradients through that run.
 
 The same two functions on every back end (`models.engine.backends`); which one runs is chosen in
 `models.engine.backends.registry`.
@@ -25,7 +25,7 @@ from .weights import Weights
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation(Trajectory):
-    """What K networks did, and the way back through it; arrays as in `Trajectory`.
+    """Result of a simulation of K networks, with backpropagation through it; see `Trajectory`.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Simulation(Trajectory):
 
     @property
     def kind(self) -> NetworkKind:
-        """What decides which back ends can go back through it."""
+        """Properties by which a back end for backpropagation is chosen."""
         states = self.states
         return NetworkKind(self.equation, self.weights.n_units, states.dtype, states.device)
 
@@ -65,7 +65,7 @@ def simulate(
     back_end: str | None = None,
     buffers: Buffers | None = None,
 ) -> Simulation:
-    """Run K networks; nothing is linked to a graph.
+    """Simulate K networks, outside autograd's graph.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Simulations whose trajectories do not fit in memory: some trials at a time, run once more.
+"""Simulations whose trajectories do not fit in memory: a few trials at a time, computed twice.
 
 Nothing of a trajectory is kept. Gradients run every slice of trials a second time, with the same
 noise, which is a function of its place, and go back through it at once.
@@ -23,7 +23,7 @@ from .weights import Weights
 
 @dataclass(frozen=True)
 class SlicedSimulation:
-    """What K networks did, without the trajectories; otherwise as `Simulation`.
+    """Result of a simulation of K networks whose trajectories are not kept; see `Simulation`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What goes into a simulation of K networks, what comes out of it, and what a loss sends back.
+"""Inputs, outputs and gradients of a simulation of K networks.
 
 All arrays are (K, T, B, channels): network, step, trial, unit or channel. That is the orientation
 of everything between `models.network.RNNTorch` and the penalties; it changes at their faces alone.
@@ -50,7 +50,7 @@ class RecurrentNoise:
 
 @dataclass(frozen=True)
 class Cotangent:
-    """What arrives at a simulation from a loss L of K networks.
+    """Gradients of a loss L with respect to outputs, states and statistics of K networks.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Cotangent:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What K networks did, as a back end returns it.
+    """Trajectories of K networks, as a back end returns them.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Trajectory:
 
 
 def stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Return tensors as one, 0 for those that are None; None where all are."""
+    """Stack tensors, with 0 for those that are None; None if all are."""
     like = next((part for part in parts if part is not None), None)
     if like is None:
         return None

@@ -1,4 +1,4 @@
-"""The weights that K networks run with, and gradients by them."""
+"""Weights of K networks, and the gradients with respect to them."""
 
 from __future__ import annotations
 

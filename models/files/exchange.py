@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks_lib.documents import open_file, reason
 from tasks_lib.errors import ParameterError, check_choice
 from tasks_lib.imports import imports_only_from
 
@@ -46,7 +47,7 @@ from .trainrnnbrain import (
     required,
     seed_fields,
 )
-from .weight_files import read_bytes, read_fields, read_run, with_hash
+from .weight_files import MAX_FILE, missing, read_fields, read_run, with_hash
 
 FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
 
@@ -125,9 +126,12 @@ def read_network(
         Where the file cannot be read, is a pickle, lacks weights, or holds weights or parameters
         that are not those of a network; where the configuration is that of another network.
     """
-    content = read_bytes("FILE", path)
     notes: list[str] = []
-    kind, found = read_fields(content, str(path), notes)
+    with open_file("FILE", path, MAX_FILE) as file:
+        kind, found = read_fields(file, str(path), notes)
+        file.seek(0)
+        hashed = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        digest = hashed.hexdigest()
     ours = found.pop("config", None)
     if ours is not None and config_path is not None:
         raise ParameterError(
@@ -145,11 +149,11 @@ def read_network(
                 "give the configuration of the same run",
             )
     with imports_only_from(allow):
-        return _network(kind, found, ours, content, notes)
+        return _network(kind, found, ours, digest, notes)
 
 
 def _network(
-    kind: str, found: dict[str, Any], ours: Any, content: bytes, notes: list[str]
+    kind: str, found: dict[str, Any], ours: Any, digest: str, notes: list[str]
 ) -> ImportedNetwork:
     weights = _weights(found)
     if ours is not None:
@@ -167,7 +171,6 @@ def _network(
     if kind == "npz" and "x_init" not in found:
         kind = "seed-npz"
     config = keep_what_holds(config, weights, notes)
-    digest = hashlib.sha256(content).hexdigest()
     return ImportedNetwork(config, weights, kind, digest, tuple(notes))
 
 
@@ -181,11 +184,11 @@ def _same(one: Any, other: Any) -> bool:
 def _weights(found: dict[str, Any]) -> dict[str, Float]:
     for name in ("W_rec", "W_inp", "W_out"):
         if found.get(name) is None:
-            raise ParameterError(
-                name, None, "is not in the file", "give a file with W_rec, W_inp and W_out"
-            )
+            raise missing(name)
     w_rec = _array("W_rec", found["W_rec"])
     n = w_rec.shape[0] if w_rec.ndim else 0
+    if not n:
+        raise ParameterError("W_rec.shape", w_rec.shape, "has no units", "give W_rec (N, N)")
     given = bias_range(found) or (0.0, 0.0)
     # Where the file leaves the bias out, it is the middle of its range, as for the seed.
     bias = _first(found, BIAS_FIELDS, np.full(n, sum(given) / 2))
@@ -290,12 +293,12 @@ def write_network(
             texts = {n: json.dumps(v) for n, v in named.items() if isinstance(v, dict)}
             whole = {**named, **texts, "config": json.dumps(settings)}
             arrays = {n: v for n, v in whole.items() if v is not None}
-            write_atomically(target, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+            write_atomically(target, lambda file: np.savez(file, **arrays))
     except OSError as error:
         raise ParameterError(
             "PATH",
             str(path),
-            error.strerror or str(error),
+            reason(error),
             "name a file in a folder that you can write",
         ) from None
     return target

@@ -1,4 +1,4 @@
-"""Parameters of a network as trainRNNbrain writes them, in terms of ours and back.
+"""Parameters of a network in trainRNNbrain's format: converted to ours and back.
 
 Its files hold one flat set of fields. In use since 2022: ``W_rec W_inp W_out y_init N dt tau``;
 ``bias_rec`` and ``bias_out`` at first, later ``bias``, ``bias_range`` and ``bias_trainable``;
@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    printable,
+)
 
 from ..network.config import NetworkConfig
 from ..network.connectivity import ZERO, Float, block_masks, dale_signs
@@ -62,7 +69,10 @@ def config_from_seed(
             "our networks have no bias of the readout",
             "import a network without one",
         )
-    notes += [f"{key}: is not known and was left out" for key in sorted(set(fields) - KNOWN)]
+    notes += [
+        f"{printable(key)[:80]}: is not known and was left out"
+        for key in sorted(set(fields) - KNOWN)
+    ]
     notes += [f"{name}: is not in the file; 0 was taken" for name in NOISE if name not in fields]
     name, args = _activation(fields)
     self_connections = _flag(fields, "self_connections", False)
@@ -130,7 +140,7 @@ def seed_fields(config: NetworkConfig, weights: Mapping[str, Any]) -> dict[str, 
 def keep_what_holds(
     config: NetworkConfig, weights: Mapping[str, Float], notes: list[str]
 ) -> NetworkConfig:
-    """Return the configuration without the constraints that the weights do not keep.
+    """Return the configuration without the constraints that the weights violate.
 
     The weights are never changed: a constraint that they break is not declared, and noted.
     """

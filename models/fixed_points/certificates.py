@@ -79,7 +79,7 @@ def certify(rnn: RNNNumpy, u: ArrayLike, points: Float) -> tuple[Float, Float]:
 
 @dataclass(frozen=True)
 class _Bounds:
-    """What a proof needs to know of P points: upper bounds, all arrays (P,) or (P, N).
+    """Upper bounds that a proof needs at P points; all arrays (P,) or (P, N).
 
     "wide" quantities are lengths in the space of arguments z: of P R F and P R B e_i.
     """
@@ -127,7 +127,7 @@ class _Bounds:
         return result[0], result[1]
 
     def _contracts(self, radius: Float, near: Float, wide_near: Float) -> NDArray[np.bool_]:
-        """Say whether a second root within ``radius`` would contradict itself."""
+        """Return whether the map contracts within ``radius``, so that there is no second root."""
         wide = self.norm * radius
         curved, cubic = self._curvature(radius, wide)
         # two roots are no farther apart than |f'| times their arguments (gamma only pulls closer)

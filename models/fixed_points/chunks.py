@@ -1,4 +1,4 @@
-"""Stacks of matrices in pieces."""
+"""Stacks of matrices, processed in chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The distinct points of a search: their hits, spectra and what leads to them."""
+"""The distinct points of a search: how often each was hit, and its spectrum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index sum of a complete set: what the dynamics at infinity say about fixed points."""
+"""The index sum of a complete set of fixed points, from the dynamics at infinity."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def activation_at_infinity(activation: Activation) -> Activation | None:
 
 
 def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy | None:
-    """Return what an unbounded network looks like from far away: f by its slopes at +-infinity.
+    """Return the network at infinity: f replaced by its slopes at -infinity and +infinity.
 
     It has one input for each unit, which drives that unit alone. None where the slopes of f are
     not known.

@@ -105,7 +105,7 @@ def solve_pattern(
 
 
 def states_of(rnn: RNNNumpy, arguments: Float, bounds: Float, gain: Float) -> tuple[Float, Float]:
-    """Return the states (P, N) whose arguments are given, and what they may be off by (P,)."""
+    """Return the states (P, N) whose arguments are given, and a bound on their error (P,)."""
     if rnn.equation_type == "h":
         return arguments, SAFE * np.linalg.norm(bounds, axis=1)
     states = gain * arguments

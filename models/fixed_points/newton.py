@@ -18,13 +18,16 @@ MEMORY = 4  # values of |F| that a step is compared with
 HALVINGS = 5
 # Steps without a lower |F| that end a start: it circles. Among kinks some circle long and arrive.
 PATIENCE, PATIENCE_AMONG_KINKS = 15, 30
+# A step so many times longer than F comes from a Jacobian that is singular but for rounding: how
+# far it goes along the degenerate directions is chance, and differs between processors.
+SINGULAR_GROWTH = 1e12
 # Where the states x (P, N) with field F (P, N) are known to lead: a number of a root, -1: nowhere.
 Recognise = Callable[[Float, Float], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Roots:
-    """Where P starts ended.
+    """End points of P runs of Newton's method.
 
     Attributes
     ----------
@@ -60,15 +63,16 @@ def _ridge_steps(field: ConstantInputs, J: Array, F: Array) -> Array:
 def newton_steps(field: ConstantInputs, J: Array, F: Array, max_step: Array) -> Array:
     """Return the Newton steps (P, N) for Jacobians (P, N, N) and fields (P, N).
 
-    A step longer than ``max_step`` (P,) comes from a nearly singular Jacobian: there the ridge
-    solution, which leaves the degenerate directions alone, takes its place.
+    A step longer than ``max_step`` (P,), or than `SINGULAR_GROWTH` times F, comes from a nearly
+    singular Jacobian: there the ridge solution, which leaves the degenerate directions alone, takes
+    its place.
     """
     try:
         steps = field.solve(J, -F)
     except SINGULAR:  # one singular matrix stops a whole batch
         steps = _ridge_steps(field, J, F)
     length = _length(steps)
-    wild = ~(length <= max_step)
+    wild = ~((length <= max_step) & (length <= SINGULAR_GROWTH * _length(F)))
     if wild.any():
         steps[wild] = _ridge_steps(field, J[wild], F[wild])
         length = _length(steps).clip(1e-300)

@@ -141,7 +141,7 @@ def _distinct(z: Float, bounds: Float, unsure: Bool, signs: Float) -> NDArray[np
 def _continua(
     W: Float, drive: Float, slopes: tuple[float, float], singular: Bool
 ) -> tuple[Float, Float, Bool]:
-    """Return what singular regions (S, N) hold: two ends (C, 2, N) in arguments, and the regions.
+    """Return the line segments of fixed points in singular regions: ends (C, 2, N), and regions.
 
     Between the two: how far apart ends (C,) must be to differ. Where they are not, a region's
     solutions only touch it, in one point.

@@ -28,7 +28,7 @@ MAX_POINTS = 4096  # no search goes on beyond this number
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What to search.
+    """A network and a constant input whose fixed points are searched.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ def is_bounded(rnn: RNNNumpy) -> bool:
 
 
 class Search:
-    """One search: rounds of starts, until nothing speaks for further points.
+    """One search: rounds of starting states, until no further points are expected.
 
-    ``starts`` says where from, ``take`` is told where these led, while not ``finished``;
+    ``starts`` says where from, ``take`` is given the results, while not ``finished``;
     ``result`` is the set. Starts made from points found are not independent draws, which is why
     coverage alone does not end a search.
     """
@@ -98,7 +98,7 @@ class Search:
         return next_starts(self.found, states, self._spread, count, self._level, self._rng)
 
     def take(self, ends: Roots) -> None:
-        """Note where the starts of a round led, and decide whether to go on."""
+        """Add the results of a round, and decide whether another round is needed."""
         opts, found = self.problem.settings, self.found
         self._used += len(ends.points)
         self._level += 1

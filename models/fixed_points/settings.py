@@ -1,4 +1,4 @@
-"""What a search is asked for."""
+"""Settings of a search for fixed points."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MAX_CHUNK_BYTES = 8_000_000  # of one stack of Jacobians; a few such stacks live
 
 @dataclass(frozen=True)
 class SlowPoints:
-    """Where P starts ended.
+    """End points of P minimisations of the speed.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where a search starts from: what is known already says where more may be."""
+"""Starting states of a search: trial states, and states near the points found so far."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks_lib.errors import ParameterError, check_float
+from tasks_lib.errors import ParameterError, check_float, kind_and_text
 from tasks_lib.imports import import_attribute
 
 from .declaration import ActivationFunction, Array, array_module
@@ -66,7 +66,7 @@ def _find(name: Any) -> ActivationFunction:
         raise ParameterError(
             "activation",
             name,
-            f"cannot be imported ({type(error).__name__}: {error})",
+            f"cannot be imported ({kind_and_text(error)})",
             "install its package where this runs; check the spelling",
         ) from error
     if not isinstance(function, ActivationFunction):

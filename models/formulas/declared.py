@@ -1,4 +1,4 @@
-"""Whether an activation function of a user's own is what it declares to be."""
+"""Checks that a user's own activation function has the properties that it declares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, kind_and_text
 
 from .declaration import ActivationFunction
 
@@ -123,7 +123,7 @@ def _check_pieces(
 def _values(
     name: str, function: ActivationFunction, part: str, x: Float, args: Mapping[str, float]
 ) -> Float:
-    """Return what a formula makes of NumPy values, once torch makes the same of them."""
+    """Return a formula's values for NumPy input, after checking that torch gives the same."""
     formula = getattr(function, part)
     try:
         values: Any = formula(x.copy(), **args)
@@ -133,7 +133,7 @@ def _values(
         raise ParameterError(
             "activation",
             name,
-            f"{part} fails ({type(error).__name__}: {error})",
+            f"{part} fails ({kind_and_text(error)})",
             "write it for NumPy arrays and torch tensors, with models.array_module",
         ) from error
     right = (

@@ -19,7 +19,7 @@ NOISE = "The noise of one step is sqrt(2 / alpha) times this times a standard no
 @documented
 @dataclass(frozen=True)
 class Equation:
-    """What kind of network it is: everything but its weights.
+    """The equation of a network: all of its dynamics but the weights.
 
     Attributes
     ----------

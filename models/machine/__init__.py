@@ -1,1 +1,1 @@
-"""What the machine gives: devices, threads, and files that are written whole."""
+"""What depends on the machine: devices, threads, memory, and atomic writing of files."""

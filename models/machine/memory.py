@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
 # Of the memory that is free, what a training may be planned for: estimates are not exact, and
 # allocators keep more than is asked of them.
@@ -58,7 +58,7 @@ def _allowed_by_control_group(
 
 
 def _reclaimable(group: Path) -> int:
-    """Return what counts as used and is given up when it is needed: cached files."""
+    """Return the memory of cached files, which counts as used and is freed when needed."""
     found = {}
     for line in (group / "memory.stat").read_text().splitlines():
         name, number = line.split()
@@ -84,14 +84,14 @@ def _allowed_by_resource_limits() -> list[int]:
 
 
 def is_short_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory could not be had: of Python, NumPy or torch."""
+    """Return whether an error of Python, NumPy or torch means that memory ran out."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in text_of(error)
     )
 
 
 def more_memory(needed: float) -> str:
-    """Return the remedy where so many bytes cannot be planned for."""
+    """Return the advice of a message where so many bytes do not fit."""
     return f"use fewer units, or a machine with {gib(needed / SHARE)} free"
 
 

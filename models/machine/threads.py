@@ -1,4 +1,4 @@
-"""How many threads the loops run on, and how many torch's own operations."""
+"""Number of threads of the compiled loops and of torch's own operations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 
 class Lowered:
-    """A setting of the whole process, lowered while anyone is inside; of any number of threads.
+    """Lowers a setting of the whole process while any thread is inside.
 
     Parameters
     ----------

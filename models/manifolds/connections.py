@@ -24,7 +24,7 @@ LONGEST = 2000.0  # tau that one branch is followed for
 
 @dataclass(frozen=True)
 class _Branch:
-    """What flows from a saddle to one side: states (M, N), and the point where it ends."""
+    """One unstable branch of a saddle: states (M, N), and the stable point where it ends."""
 
     states: Float
     end: int

@@ -1,4 +1,4 @@
-"""Onto a slow manifold: the corrector of the continuation, and the tangent that belongs to it."""
+"""The corrector of a continuation: a state moved onto a slow manifold, with the tangent there."""
 
 from __future__ import annotations
 

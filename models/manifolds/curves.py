@@ -1,4 +1,4 @@
-"""Lines and rings: followed by predictor and corrector."""
+"""Lines and rings, followed by predictor and corrector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Even samples of a traced curve, on the manifold that the flow keeps."""
+"""Evenly spaced samples of a traced curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as slow, and how finely and how far a manifold is followed."""
+"""Settings of the search for slow manifolds: what counts as slow, spacing and extent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that make one batch: what may differ between their configurations."""
+"""Which fields may differ between the configurations of networks that form one batch."""
 
 from __future__ import annotations
 
@@ -82,6 +82,6 @@ def distinct(values: Sequence[Any]) -> list[Any]:
     return found
 
 
-def told(values: Sequence[Any]) -> Any:
+def common_or_listed(values: Sequence[Any]) -> Any:
     """Return the value that all networks share, or the list of each network's."""
     return values[0] if len(distinct(values)) == 1 else list(values)

@@ -1,4 +1,4 @@
-"""What a network is before its training: a frozen parameter set that checks itself."""
+"""Settings of a network before training: a frozen, validated parameter set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initial weights and the constraints that hold on them ever after."""
+"""Initial weights, and the constraints on weights: sparsity, Dale's law, self-connections."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from ..engine import Weights
 
 @dataclass(frozen=True, eq=False)
 class DropoutMask:
-    """What the units of K networks send in a run with dropout.
+    """Factors on the outputs of the units of K networks in a run with dropout.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Frozen noise: the draws of one simulation, so that networks can be compared on the same ones."""
+"""Frozen noise: the draws of one simulation, kept so that networks can be compared on them."""
 
 from __future__ import annotations
 

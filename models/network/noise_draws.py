@@ -1,4 +1,4 @@
-"""The noise of one run of K networks: what is drawn, and from where."""
+"""The noise of one run of K networks: how it is drawn, and from which random streams."""
 
 from __future__ import annotations
 

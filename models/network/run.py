@@ -47,7 +47,7 @@ class RunMemory:
 
 @dataclass(frozen=True)
 class Run:
-    """What K networks did, and how gradients go back to their weights.
+    """A simulated run of K networks: trajectories, and gradients with respect to the weights.
 
     Attributes
     ----------

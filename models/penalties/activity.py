@@ -48,7 +48,7 @@ def metabolic(context: PenaltyContext) -> Tensor:
 
 @register("output_var", needs=no_statistics, eps=POSITIVE)
 def output_var(context: PenaltyContext, eps: float = 1e-12) -> Tensor:
-    """Penalise outputs that differ between trials: E[(y - <y>_trials)^2] / E[y^2].
+    """Penalise outputs that differ between trials: ``E[(y - <y>_trials)^2] / E[y^2]``.
 
     trainRNNbrain's definition. The denominator is part of the gradient, and at least ``eps``.
     """
@@ -96,7 +96,7 @@ def fr_magnitude(
     aggregation: str = "mean",
     tau_n: float = 1.0,
 ) -> Tensor:
-    """Draw each unit's soft-maximal rate to a cap.
+    """Penalise the difference of each unit's soft-maximal rate from a cap.
 
     a_i = tau (logsumexp(r_i / tau) - ln TB), cap = cap_fr ln 101 / ln(N + 1);
     mean[alpha (max(0, cap - a)/cap)^g_bot + beta (max(0, a - cap)/cap)^g_top] over units.
@@ -133,7 +133,7 @@ def h_magnitude(
     aggregation: str = "mean",
     tau_n: float = 1.0,
 ) -> Tensor:
-    """Draw each unit's soft-maximal |x| to a threshold.
+    """Penalise the difference of each unit's soft-maximal |x| from a threshold.
 
     a_i = tau (logsumexp(|x_i| / tau) - ln TB), c = h_thr ln 101 / ln(N + 1);
     mean[alpha max(0, c - a)^g_bot + beta max(0, a - c)^g_top] over units, pooled as in
@@ -261,7 +261,7 @@ def clustering(
     beta: float = 20.0,
     eps: float = 1e-8,
 ) -> Tensor:
-    """Gather units of like activity: pairs at middling distances cost, near and far ones do not.
+    """Cluster units of similar activity: penalise pairs at intermediate distances.
 
     For excitatory and inhibitory units by themselves, over the distances d between units' rates:
     mean S(S(d/a) - S((d - a)/a) - S((d - a)/(rho - a))), S(z) = ln(1 + exp(beta z)) / beta,

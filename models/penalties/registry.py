@@ -1,4 +1,4 @@
-"""What a penalty is given, and how penalties are found by name."""
+"""The arguments of a penalty function, and the registry of penalties by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from tasks_lib.errors import ParameterError, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    kind_and_text,
+)
 from tasks_lib.imports import check_origin, import_attribute
 
 from ..engine import Statistic
@@ -24,7 +31,7 @@ F = TypeVar("F", bound=Penalty)
 
 
 def no_statistics(args: Mapping[str, Any]) -> Sequence[Statistic]:
-    """Say that a penalty looks at weights or outputs alone."""
+    """Declare that a penalty needs weights or outputs only."""
     return ()
 
 
@@ -181,7 +188,7 @@ def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:
 
 
 def needs_trajectories(name: str) -> bool:
-    """Tell whether a penalty may look at states and rates, and not only at what it names."""
+    """Return whether a penalty may need states and rates, beyond its declared statistics."""
     return _entry(name).needs is None
 
 
@@ -286,7 +293,7 @@ def _entry(name: str) -> _Entry:
         raise ParameterError(
             "penalties",
             name,
-            f"cannot be imported ({type(error).__name__}: {error})",
+            f"cannot be imported ({kind_and_text(error)})",
             'write "package.module:function", and install the package in this environment',
         ) from error
     for entry in _ENTRIES.values():  # registered under a short name too: the same limits hold

@@ -1,4 +1,4 @@
-"""A penalty as networks of one batch have it: its name, arguments, and weight for each of them."""
+"""One penalty term of a batch of networks: its name, arguments, and weight for each network."""
 
 from __future__ import annotations
 

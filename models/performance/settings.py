@@ -1,4 +1,4 @@
-"""How a network is validated."""
+"""Settings of the validation of a network."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How networks look: figures of trials, tasks, trainings and dynamics."""
+"""Figures of trials, tasks, trainings and dynamics."""

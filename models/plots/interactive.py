@@ -1,4 +1,4 @@
-"""Fixed points to turn round in a notebook, through plotly where it is installed."""
+"""Interactive 3D plots of fixed points, through plotly where it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figure of line attractors: in 3D, how still they are, and what they select."""
+"""The figure of line attractors: their points in 3D, speeds along them, and selection vectors."""
 
 from __future__ import annotations
 

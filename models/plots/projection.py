@@ -1,4 +1,4 @@
-"""From states to the two or three axes of a picture, the same for whatever is drawn."""
+"""Projection of states to the two or three axes of a plot."""
 
 from __future__ import annotations
 

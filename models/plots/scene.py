@@ -1,4 +1,4 @@
-"""What pictures of fixed points show, whoever draws them."""
+"""The content of a plot of fixed points, shared by matplotlib and plotly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figure of a training: what became of each term of the loss."""
+"""The figure of a training: each term of the loss against iterations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of trials, at the size of a journal's column."""
+"""Figures of trials: inputs, targets and outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of K networks: drawn, kept or drawn anew, and drawn again after an interruption."""
+"""Batches of K networks: drawn once or anew for each iteration, reproducibly."""
 
 from __future__ import annotations
 

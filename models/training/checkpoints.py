@@ -1,15 +1,19 @@
-"""Where the states of trainings are kept, how often they are written, and trainings that stop."""
+"""Where and how often the state of a training is written, and how a training is stopped."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from tasks_lib.documents import read_file
 from tasks_lib.errors import ParameterError, check_float, check_int
 
 from ..machine.atomic_file import write_atomically
+
+MAX_BYTES = 2**40  # of a state; larger than any that memory holds
 
 # So many times as long as the last writing took pass before the next: 1 % of the time is spent.
 TIMES_THE_WRITING = 100
@@ -71,11 +75,17 @@ class CheckpointFolder:
             raise ParameterError("checkpoints", str(folder), "is not a folder", "create it")
 
     def read(self, name: str) -> bytes | None:
-        """Return the file's content, None where there is no such file."""
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
+        """Return the file's content, None where there is no such file.
+
+        Raises
+        ------
+        ParameterError
+            Where it is there and cannot be read, or is no file.
+        """
+        path = self.folder / name
+        if not os.path.lexists(path):
             return None
+        return read_file("checkpoint", path, MAX_BYTES, "give a folder of checkpoints")
 
     def write(self, name: str, content: bytes) -> None:
         """Write the file: it is the old one or the new one, whole."""

@@ -1,4 +1,4 @@
-"""Training a cohort: networks alike but for their seed, and whatever a sweep varies."""
+"""Training a cohort: networks that differ in their seed, and in whatever a sweep varies."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def train_cohort(
 ) -> CohortResult:
     """Train networks that are alike but for their seed, or a sweep over what may differ too.
 
-    On a GPU all networks are one batched computation, on a CPU as many as pay (`groups`). There
-    each is bit-identical whatever its companions.
+    On a GPU all networks are one batched computation, on a CPU batches of `groups`. There each is
+    bit-identical whatever its companions.
 
     Parameters
     ----------
@@ -124,13 +124,13 @@ def train_cohort(
     trials_at_once = None
     # What is to be written before any other state: how the networks are divided, and the last
     # states of finished batches, as long as the store does not take them.
-    owed: dict[str, bytes] = {}
+    unwritten: dict[str, bytes] = {}
 
-    def pay() -> None:
+    def write_pending() -> None:
         if store is not None:
-            for name in [*owed]:
-                store.write(name, owed[name])
-                del owed[name]
+            for name in [*unwritten]:
+                store.write(name, unwritten[name])
+                del unwritten[name]
 
     kind = kind_of(chosen)
     if seeds:
@@ -140,15 +140,15 @@ def train_cohort(
             _task_of(task, seeds[0]), nets, trainings, torch.device(chosen), dtype
         )
         if store is not None and division is None:
-            owed[division_name] = _division_as_bytes(parts, trials_at_once)
+            unwritten[division_name] = _division_as_bytes(parts, trials_at_once)
     networks: list[TrainedNetwork] = []
     seconds = 0.0
-    got_on = False
+    has_advanced = False
     for number, part in enumerate(parts):
         done = number * trainings[0].max_iter
-        if got_on and stop is not None and stop():
+        if has_advanced and stop is not None and stop():
             with suppress(CheckpointNotWritten):
-                pay()
+                write_pending()
             raise TrainingStopped(done)
         own = [int(seeds[i]) for i in part]
         tasks = [_task_of(task, seed) for seed in own]
@@ -158,20 +158,20 @@ def train_cohort(
         trainer = Trainer(rnn, tasks, [trainings[i] for i in part], trials_at_once)
 
         def report(step: int, n_steps: int, loss: float, done: int = done) -> None:
-            nonlocal got_on
-            got_on = True
+            nonlocal has_advanced
+            has_advanced = True
             if progress is not None:
                 progress(done + step, len(parts) * n_steps, loss)
 
         # Seeds may come twice in a sweep, so that the place of the networks is in the name too.
         name = f"networks_{part[0]}_{part[-1]}_seeds_{own[0]}_{own[-1]}_{kind}.npz"
-        state = None if store is None else KeptState(store, name, schedule, pay)
+        state = None if store is None else KeptState(store, name, schedule, write_pending)
         try:
             networks += trainer.run_training(report, state, stop=stop)
         except TrainingStopped as stopped:
             raise TrainingStopped(done + stopped.iteration) from None
         if state is not None and state.iteration != trainer.iteration:
-            owed[name] = trainer.state_bytes()
+            unwritten[name] = trainer.state_bytes()
         seconds += trainer.seconds
     return CohortResult(networks, chosen, seconds)
 

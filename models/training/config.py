@@ -1,4 +1,4 @@
-"""What a training is: a frozen parameter set that checks itself."""
+"""Settings of a training: a frozen, validated parameter set."""
 
 from __future__ import annotations
 

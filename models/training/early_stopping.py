@@ -1,4 +1,4 @@
-"""The best weights of a training by a validation score, and when to stop looking for more."""
+"""Early stopping: the best weights by a validation score, and when a training ends."""
 
 from __future__ import annotations
 

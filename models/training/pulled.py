@@ -1,4 +1,4 @@
-"""Gradients of losses on their way back: collected over networks, added up over losses."""
+"""Gradients of losses with respect to trajectories: collected over networks and losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pulled = Sequence[Tensor | None]
 def collected(
     received: Sequence[Pulled], outputs: Tensor, weights: Weights
 ) -> tuple[Cotangent | None, Weights]:
-    """Return what K networks received at outputs, states, statistics, and their weights."""
+    """Return gradients with respect to outputs, states, statistics and weights of K networks."""
     on_outputs, on_states, on_statistics, *by_weights = map(stacked, zip(*received, strict=True))
     cotangent = None
     if not (on_outputs is None and on_states is None and on_statistics is None):
@@ -31,7 +31,7 @@ def collected(
 
 
 def added(first: Cotangent, *others: Cotangent) -> Cotangent:
-    """Return what arrives from a sum of losses."""
+    """Return the gradients of a sum of losses."""
     outputs, states, statistics = first.outputs, first.states, first.statistics
     for other in others:
         outputs = outputs + other.outputs

@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """One network after its training.
+    """A trained network: its weights, status and curves.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class TrainedNetwork:
 
 
 class TrainingRecord:
-    """Which of K networks still train, what their weights have seen, and their losses.
+    """Progress of K networks: which still train, the steps of their weights, and their losses.
 
     Attributes
     ----------
@@ -94,14 +94,14 @@ class TrainingRecord:
         values = {"loss": loss, **curves}
         self._rows.append(torch.stack([values[name] for name in self.names]))
 
-    def lose(self, which: NDArray[np.bool_]) -> None:
+    def mark_diverged(self, which: NDArray[np.bool_]) -> None:
         """Count networks (K,) as diverged in their last step, which is taken back."""
         self.diverged |= which
         self.active &= ~which
         self.weights_seen[which] -= 1
 
-    def rest(self, which: NDArray[np.bool_], weights_seen: NDArray[np.int64]) -> None:
-        """Let networks (K,) rest with weights that have seen so many steps (K,)."""
+    def stop_networks(self, which: NDArray[np.bool_], weights_seen: NDArray[np.int64]) -> None:
+        """Stop training networks (K,), with weights that have seen so many steps (K,)."""
         self.active &= ~which
         self.weights_seen = np.where(which, weights_seen, self.weights_seen)
 
@@ -127,7 +127,7 @@ class TrainingRecord:
         return torch.stack(self._rows, dim=2).cpu().numpy()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all of it by name."""
+        """Return the record as arrays by name."""
         return {
             "iteration": np.array(self.iteration),
             "active": self.active,
@@ -138,7 +138,7 @@ class TrainingRecord:
         }
 
     def load(self, arrays: dict[str, NDArray[Any]], device: torch.device) -> None:
-        """Go back to what `arrays` gave."""
+        """Restore the record from `arrays`."""
         self.iteration = int(arrays["iteration"])
         self.active, self.diverged = arrays["active"], arrays["diverged"]
         self.weights_seen, self._n_losses = arrays["weights_seen"], arrays["n_losses"]

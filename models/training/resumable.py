@@ -1,4 +1,4 @@
-"""The state of a training: written, and gone on from elsewhere."""
+"""Saving the state of a training, and resuming from it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.documents import read_file
 
 from ..machine.atomic_file import write_atomically
 from ..network.rnn_torch import RNNTorch
 from .batches import Batches
+from .checkpoints import MAX_BYTES
 from .early_stopping import BestWeights
 from .record import TrainingRecord
 from .state import TrainingState
@@ -20,7 +21,7 @@ from .stepper import Stepper
 
 
 class ResumableTraining:
-    """A training that can be cut at any iteration; `models.training.trainer.Trainer` trains it.
+    """A training whose state can be saved and loaded at any iteration; base of `Trainer`.
 
     Attributes
     ----------
@@ -49,7 +50,7 @@ class ResumableTraining:
         return self.record.iteration
 
     def save_state(self, path: str | Path) -> None:
-        """Write all that the training needs to go on elsewhere, on a CPU the same to the bit.
+        """Save the state of the training; on a CPU it resumes bit-identically.
 
         What a task draws must come from its own ``rng``. A file of that name is replaced only by a
         whole one.
@@ -72,7 +73,7 @@ class ResumableTraining:
         return TrainingState(self.identity, values, arrays)
 
     def load_state(self, path: str | Path) -> None:
-        """Go on from a file of `save_state`.
+        """Resume from a file of `save_state`.
 
         Raises
         ------
@@ -80,20 +81,14 @@ class ResumableTraining:
             Where the file cannot be read, is damaged, foreign, or the state of another training;
             the trainer is then left as it was.
         """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise ParameterError(
-                "checkpoint",
-                str(path),
-                f"cannot be read ({error.strerror or error})",
-                "give a file of `save_state` that can",
-            ) from None
+        content = read_file(
+            "checkpoint", path, MAX_BYTES, "give a file of `save_state` that can be read"
+        )
         self.load_state_bytes(content, str(path))
 
     @torch.no_grad()
     def load_state_bytes(self, content: bytes, source: str = "bytes") -> None:
-        """Go on from what `state_bytes` gave; see `load_state`.
+        """Resume from the bytes of `state_bytes`; see `load_state`.
 
         Parameters
         ----------
@@ -108,7 +103,7 @@ class ResumableTraining:
         )
         self.record.load(state.arrays, self.rnn.device)
         self.best.load(state.arrays)
-        self.steps.optimizer.n_steps = self.iteration
+        self.steps.optimiser.n_steps = self.iteration
         self.rnn.n_simulations = int(state.values["n_simulations"])
         # Copied into place: where an array lies in memory can change how its sums are rounded.
         for name, tensor in self._tensors().items():

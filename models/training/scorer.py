@@ -1,4 +1,4 @@
-"""Scores of K networks without their noise, while they are trained."""
+"""Noise-free scores of K networks during their training."""
 
 from __future__ import annotations
 

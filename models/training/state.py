@@ -19,22 +19,24 @@ from numpy.typing import NDArray
 
 from tasks_lib import Task
 from tasks_lib.base import plain
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, shown, text_of
 
 from ..machine.devices import kind_of
-from ..network.batch import told
+from ..machine.npz_files import open_zip
+from ..network.batch import common_or_listed
 from ..network.connectivity import BLOCKS, WEIGHTS
 from ..network.rnn_torch import RNNTorch
 from .config import TrainingConfig
 
 FORMAT = "rnn-training-state"
 VERSION = 2
+MAX_ARRAYS = 10**6
 START_OVER = "remove it to start this training over"
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """What a training needs to go on as if it had never been interrupted.
+    """The complete state of a training, from which it resumes without a difference.
 
     Attributes
     ----------
@@ -114,7 +116,10 @@ class TrainingState:
 
 def _contents(content: bytes, source: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as container:
+        with open_zip(io.BytesIO(content), MAX_ARRAYS) as container:
+            for member in container.infolist():  # so that nothing unfolds
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise zipfile.BadZipFile(f"{shown(member.filename)} is compressed")
             damaged = container.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -122,7 +127,7 @@ def _contents(content: bytes, source: str) -> tuple[dict[str, Any], dict[str, ND
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
     except Exception as error:  # damaged containers fail in many ways; none is the user's fault
-        raise _refusal(source, f"is damaged or foreign ({error})") from None
+        raise _refusal(source, f"is damaged or foreign ({text_of(error)})") from None
     if not isinstance(header, dict):
         raise _refusal(source, "is not the state of a training")
     return header, arrays
@@ -139,7 +144,7 @@ def _short(value: Any) -> str:
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
     """Return the state of a NumPy generator as plain values."""
-    return plain(rng.bit_generator.state)  # type: ignore[no-any-return]
+    return plain(rng.bit_generator.state)
 
 
 def set_generator_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
@@ -182,12 +187,12 @@ def training_identity(
         "dale": None if rnn.dale is None else rnn.dale.tolist(),
         "exc_to_inh_ratio": rnn.exc_to_inh_ratio,
         "trials_at_once": trials_at_once,
-        **_told_by_name([asdict(equation) for equation in rnn.equations]),
-        **_told_by_name([config.to_dict() for config in configs]),
+        **_by_name([asdict(equation) for equation in rnn.equations]),
+        **_by_name([config.to_dict() for config in configs]),
         "tasks": drawn,
         "initial_weights": digest.hexdigest(),
     }
 
 
-def _told_by_name(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {name: told([values[name] for values in each]) for name in each[0]}
+def _by_name(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: common_or_listed([values[name] for values in each]) for name in each[0]}

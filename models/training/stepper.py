@@ -1,4 +1,4 @@
-"""The optimiser steps of K networks, and the way back from those that were not finite."""
+"""Optimiser steps of K networks, and undoing those that made a network non-finite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .losses import LossFunction
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """What is known of one step of K networks.
+    """Losses of one optimiser step of K networks, and which networks diverged.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Stepper:
         self.rnn, self.losses, self.memory = rnn, losses, memory
         self.config = configs[0]
         self.params = dict(rnn.named_parameters())
-        self.optimizer = Adam(
+        self.optimiser = Adam(
             list(self.params.values()),
             [c.learning_rate(rnn.n_units) for c in configs],
             [c.weight_decay for c in configs],
@@ -113,8 +113,8 @@ class Stepper:
                 step[frozen] = 0.0
             steps.append(step)
             previous.copy_(p.detach())
-        self.optimizer.step(steps)
-        self.rnn.enforce_constraints(self.optimizer)
+        self.optimiser.step(steps)
+        self.rnn.enforce_constraints(self.optimiser)
         if rests:
             self.take_back(frozen)
         curves = {f"loss.{name}": v for name, v in descent.terms.items()}
@@ -123,13 +123,13 @@ class Stepper:
 
     @torch.no_grad()
     def take_back(self, which: Tensor) -> None:
-        """Put networks (K,) back to the weights of before the step."""
+        """Restore the weights that networks (K,) had before the step."""
         for p, previous in zip(self.params.values(), self.previous, strict=True):
             p[which] = previous[which]
 
     @torch.no_grad()
     def keep(self, which: Tensor) -> None:
-        """Take the weights of networks (K,) as they are now for those of before the step."""
+        """Make the present weights of networks (K,) those that `take_back` restores."""
         for p, previous in zip(self.params.values(), self.previous, strict=True):
             previous[which] = p[which]
 
@@ -138,7 +138,7 @@ class Stepper:
         tensors: dict[str, Tensor] = {}
         for (name, p), previous in zip(self.params.items(), self.previous, strict=True):
             tensors |= {f"weights{name}": p, f"previous{name}": previous}
-            for moment, tensor in self.optimizer.state[p].items():
+            for moment, tensor in self.optimiser.state[p].items():
                 tensors[f"adam{name}.{moment}"] = tensor
         if self.dropout is not None:
             tensors["participation"] = self.dropout.participation

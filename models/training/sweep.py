@@ -1,4 +1,4 @@
-"""Trainings of networks that train as one batch: what may differ between them."""
+"""Sweeps: which training settings may differ between the networks of one batch."""
 
 from __future__ import annotations
 

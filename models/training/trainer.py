@@ -229,17 +229,17 @@ class Trainer(ResumableTraining):
             if self.iteration == self.config.max_iter:
                 # Those that never had a score stay as they are, and are looked at in the end.
                 stopped = active & np.isfinite(self.best.score)
-            self._rest(stopped)
+            self._stop_at_best(stopped)
         return done.loss
 
     @torch.no_grad()
-    def _rest(self, which: NDArray[np.bool_]) -> None:
-        """Let networks (K,) rest at their best weights."""
+    def _stop_at_best(self, which: NDArray[np.bool_]) -> None:
+        """Stop training networks (K,) and give them back their best weights."""
         if not which.any():
             return
         self.best.restore(which)
         seen = np.where(np.isfinite(self.best.score), self.best.iteration, self.record.weights_seen)
-        self.record.rest(which, seen)
+        self.record.stop_networks(which, seen)
         self.steps.keep(torch.as_tensor(which))
 
     def _networks(self) -> list[TrainedNetwork]:
@@ -248,10 +248,11 @@ class Trainer(ResumableTraining):
         with torch.no_grad():
             outputs = self.scorer.outputs(inputs)
             # No loss has been taken of the weights that the last step made.
-            lost = self.record.active & ~torch.isfinite(outputs).flatten(1).all(dim=1).cpu().numpy()
-            if lost.any():
-                self.steps.take_back(torch.as_tensor(lost, device=self.rnn.device))
-                self.record.lose(lost)
+            is_finite = torch.isfinite(outputs).flatten(1).all(dim=1).cpu().numpy()
+            diverged = self.record.active & ~is_finite
+            if diverged.any():
+                self.steps.take_back(torch.as_tensor(diverged, device=self.rnn.device))
+                self.record.mark_diverged(diverged)
                 outputs = self.scorer.outputs(inputs)
         scores = self.scorer.scores(inputs, targets, outputs)
         networks = []

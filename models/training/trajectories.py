@@ -1,4 +1,4 @@
-"""What stands in place of trajectories that were too many to keep."""
+"""Placeholder for trajectories that were too large to keep in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks_lib.errors import ParameterError
 
 
 class NotKept:
-    """Trajectories that were too many to keep: whoever looks at them is told so."""
+    """Stands in for trajectories that were not kept; any use of it raises an error."""
 
     def __getattr__(self, name: str) -> Any:
         """Refuse."""

@@ -1,8 +1,5 @@
-"""The command line: ``rnn``."""
+"""The command line: ``rnn``, which `rnn_start` begins."""
 
+from rnn_start import main
 
-def main() -> None:
-    """Run ``rnn`` with the arguments of this process."""
-    from .commands import main as run
-
-    run()
+__all__ = ["main"]

@@ -1,7 +1,8 @@
-"""What all commands of ``rnn`` share: the application, its output, a connection."""
+"""Shared by all commands of ``rnn``: the application, its output, a connection."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,33 +10,87 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from tasks_lib.errors import ParameterError
+from rnn_start import OutputError
+from tasks_lib.documents import reason
+from tasks_lib.errors import (
+    MAX_COUNT,
+    ParameterError,
+    ParameterErrors,
+    printable,
+    text_of,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,  # they show the values of variables: passwords too
     help="Train recurrent networks on behavioural tasks and analyse how they solve them.",
 )
-console = Console()
-errors = Console(stderr=True)
+
+
+class SafeConsole(Console):
+    """A console that prints texts as they are: no markup, no codes of emoji, no control characters.
+
+    Names and messages come from files and from the database. What they hold must not tell the
+    terminal what to do.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text for printing; its lines and tabs stay."""
+        lines = (
+            "\t".join(_visible(part) for part in line.split("\t")) for line in text.split("\n")
+        )
+        return super().render_str("\n".join(lines), **options)
+
+
+def _visible(text: str) -> str:
+    return text if text.isprintable() else printable(text.replace(" ", "\0")).replace("\\x00", " ")
+
+
+console = SafeConsole()
+errors = SafeConsole(stderr=True)
 STORE_SECONDS = 3.0  # that a store may take to answer where it is not needed
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse nan as an option's value: it is neither below nor above any bound."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
 
 # Which network.
 ItsTask = Annotated[str, typer.Option(help="Its task.")]
 ItsNetwork = Annotated[str, typer.Option(help="Its parameters.")]
 ItsTraining = Annotated[str, typer.Option(help="Its training.")]
-ItsSeed = Annotated[int, typer.Option(help="Its seed.")]
+ItsSeed = Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Its seed.")]
 
 
 def refusal(error: BaseException, named: bool = False) -> typer.Exit:
     """Print an error that the user can mend in one line; return the exit with status 1.
 
-    One that was not foreseen is named by its kind too.
+    One that was not foreseen is named by its kind too. Several that were found at once are a line
+    each.
     """
-    line = " ".join((f"{type(error).__name__}: {error}" if named else str(error)).split())
-    errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    several = error.errors if isinstance(error, ParameterErrors) else (error,)
+    for each in several:
+        text = message(each)
+        line = f"{type(each).__name__}: {text}" if named else text
+        errors.print(f"error: {line}", style="red", highlight=False, soft_wrap=True)
     return typer.Exit(1)
+
+
+def message(error: BaseException) -> str:
+    """Return what an error says, in one line; of one of the system, the path and what is wrong."""
+    is_plain = type(error).__str__ is OSError.__str__  # it has no words of its own
+    if isinstance(error, OSError) and is_plain and error.filename is not None and error.strerror:
+        return f"{error.filename!r}: {reason(error)}"
+    return text_of(error)
 
 
 @contextmanager
@@ -53,6 +108,8 @@ def session(
     that themselves. One that needs no store does not wait for a folder that does not answer.
     """
     # Imported here, so that `rnn --help` does not wait for torch.
+    import psycopg2
+    import pymysql
     from datajoint.errors import DataJointError
 
     import pipeline
@@ -73,8 +130,12 @@ def session(
             else:
                 connect()
             yield pipeline
+        except (BrokenPipeError, OutputError):
+            raise  # what is printed cannot be: nothing that a message here would mend
         except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
             raise refusal(error) from None
+        except (psycopg2.Error, pymysql.Error) as error:  # which DataJoint has not translated
+            raise refusal(error, named=True) from None
         finally:
             pipeline.disconnect()
 
@@ -102,8 +163,8 @@ def announce(table: str, n_keys: int) -> None:
 
 def say_waiting(error: BaseException, seconds: float) -> None:
     """Print what is waited for."""
-    line = " ".join(f"{type(error).__name__}: {error}".split())
-    errors.print(f"waiting {seconds:.0f} s: {line}", markup=False, soft_wrap=True)
+    line = f"{type(error).__name__}: {message(error)}"
+    errors.print(f"waiting {seconds:.0f} s: {line}", soft_wrap=True)
 
 
 def key_restriction(
@@ -111,7 +172,11 @@ def key_restriction(
 ) -> dict[str, str]:
     """Return the restriction that names make; an empty one selects everything."""
     names = {"task_name": task, "network_name": network, "training_name": training}
-    return {name: value for name, value in names.items() if value is not None}
+    given = {name: value for name, value in names.items() if value is not None}
+    for name, value in given.items():
+        if not value.isprintable():  # also bytes that are no text, which no driver can send
+            raise ParameterError(name, value, "is not a name", "mend the option")
+    return given
 
 
 def key_text(key: dict[str, Any]) -> str:

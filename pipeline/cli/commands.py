@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -22,10 +22,16 @@ from .base import (
     app,
     console,
     errors,
+    finite,
     key_restriction,
     refusal,
     session,
 )
+
+if TYPE_CHECKING:
+    from .report import NetworkReport
+
+__all__ = ["app"]
 
 
 @app.callback()
@@ -55,7 +61,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def print_reports(reports: list[Any]) -> None:
+def print_reports(reports: list[NetworkReport]) -> None:
     """Print the table of networks."""
     table = Table(title=None)
     table.add_column("network", overflow="fold")
@@ -187,8 +193,13 @@ def check_task(
 @app.command()
 def summary(
     task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
-    r2: Annotated[float, typer.Option(help="A network solves its task with this R²,")] = 0.9,
-    accuracy: Annotated[float, typer.Option(help="and this accuracy, if it has choices.")] = 0.95,
+    r2: Annotated[
+        float, typer.Option(max=1, callback=finite, help="A network solves its task with this R²,")
+    ] = 0.9,
+    accuracy: Annotated[
+        float,
+        typer.Option(min=0, max=1, callback=finite, help="and this accuracy, if it has choices."),
+    ] = 0.95,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
@@ -200,17 +211,13 @@ def summary(
         if not rows:
             console.print("No trained networks." if task is None else f"No networks of {task}.")
         elif markdown:
-            print(markdown_table(headings, rows))
+            console.print(markdown_table(headings, rows), highlight=False, soft_wrap=True)
         else:
             table = Table()
             for number, heading in enumerate(headings):
-                justify = "left" if number < 3 else "right"
-                table.add_column(heading, justify=justify, overflow="fold")
+                table.add_column(
+                    heading, justify="left" if number < 3 else "right", overflow="fold"
+                )
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

@@ -1,4 +1,4 @@
-"""The demonstration: one submission file, from its parameters to figures."""
+"""The demonstration ``rnn demo``: from one submission file to figures."""
 
 from __future__ import annotations
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from models.machine.atomic_file import write_atomically
+
+from ..database.types import Restriction
 from ..store.codecs import to_png
 from ..store.file_names import file_name
 from ..tables.fixed_point_plots import FixedPointPlot
@@ -31,7 +34,7 @@ class NetworkReport:
     seconds: float
 
 
-def network_reports(restriction: Any = None) -> list[NetworkReport]:
+def network_reports(restriction: Restriction = None) -> list[NetworkReport]:
     """Return a line for each trained network that satisfies a restriction."""
     networks = Training.Network * Training.proj("seconds")
     if restriction is not None:
@@ -98,7 +101,7 @@ class CohortReport:
 
 
 def cohort_reports(
-    restriction: Any = None, r2: float = 0.9, accuracy: float = 0.95
+    restriction: Restriction = None, r2: float = 0.9, accuracy: float = 0.95
 ) -> list[CohortReport]:
     """Return a line for each trained cohort, by task.
 
@@ -172,7 +175,7 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def export_figures(folder: Path, restriction: Any = None) -> list[Path]:
+def export_figures(folder: Path, restriction: Restriction = None) -> list[Path]:
     """Write the figures of the networks as PNG files; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -188,9 +191,13 @@ def export_figures(folder: Path, restriction: Any = None) -> list[Path]:
     networks = Training.Network & Training.Term.proj()
     for key in (networks if restriction is None else networks & restriction).keys():
         path = folder / _figure_name(key, "loss_terms")
-        path.write_bytes(to_png((Training.Term & key).plot()))
+        _write(path, to_png((Training.Term & key).plot()))
         written.append(path)
     return written
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.write(content))
 
 
 def _figure_name(key: Mapping[str, Any], *what: object) -> str:

@@ -1,4 +1,4 @@
-"""What `rnn status` prints."""
+"""The output of `rnn status`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from tasks_lib.errors import printable
 
 from ..workers.queue import Queue
 from ..workers.status import Pace, TableStatus, WorkerStatus, table_status, worker_status
@@ -55,8 +57,8 @@ def _workers(workers: list[WorkerStatus]) -> Table:
             state += f": {w.note}"
         page.add_row(
             f"{w.host} {w.pid} {w.device}",
-            Text(state, style=STYLES.get(w.state, "")),
-            Text(f"{w.table} {_values(w.key)}" if w.table else ""),
+            Text(printable(state), style=STYLES.get(w.state, "")),
+            Text(printable(f"{w.table} {_values(w.key)}") if w.table else ""),
             "" if w.iteration is None else f"{w.iteration}/{w.n_iterations}",
             "" if w.speed is None else f"{w.speed:.1f}",
             "" if w.loss is None else f"{w.loss:.4g}",
@@ -83,8 +85,8 @@ def _failures(tables: list[TableStatus], n_failures: int) -> Table | None:
         return None
     page = Table("failed", "key", "reason", title="rnn failures says more", title_justify="left")
     rows.sort(key=lambda row: str(row[0]), reverse=True)
-    for _, table, key, message in rows[:n_failures]:
-        page.add_row(table, Text(_values(key)), Text(" ".join(message.split()), style="red"))
+    for _, name, key, message in rows[:n_failures]:
+        page.add_row(name, Text(printable(_values(key))), Text(printable(message), style="red"))
     return page
 
 

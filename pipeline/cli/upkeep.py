@@ -1,4 +1,4 @@
-"""Commands of ``rnn`` for administrators and keepers: tables, roles, the store, verification."""
+"""Commands of ``rnn`` for administrators: tables, roles, the store, verification."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import MAX_COUNT, ParameterError
 
-from .base import app, console, errors, key_restriction, refusal, session
+from .base import app, console, errors, finite, key_restriction, refusal, session
 
 
 @app.command()
@@ -51,7 +51,10 @@ def _size(n_bytes: float) -> str:
 @app.command()
 def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
-    older_than: Annotated[float, typer.Option(help="Only files as old as this, in hours.")] = 24.0,
+    older_than: Annotated[
+        float,
+        typer.Option(min=0, max=1e6, callback=finite, help="Only files as old as this, in hours."),
+    ] = 24.0,
     paths: Annotated[bool, typer.Option("--paths", help="Print the path of each.")] = False,
     empty: Annotated[
         bool, typer.Option("--empty", help="Even where no row refers to any file.")
@@ -64,7 +67,7 @@ def gc(
         done = collect(older_than, delete, empty)
         scan = done.scan
         for orphan in scan.orphans if paths else ():
-            print(orphan.path)
+            console.print(orphan.path, highlight=False, soft_wrap=True)
         about_workers = f"what is found may change: {done.note}" if done.note else ""
         for text in filter(None, (about_workers, scan.note)):
             errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
@@ -93,7 +96,7 @@ def verify(
     task: Annotated[str | None, typer.Option(help="Its task.")] = None,
     network: Annotated[str | None, typer.Option(help="Its parameters.")] = None,
     training: Annotated[str | None, typer.Option(help="Its training.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Its seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_COUNT, help="Its seed.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
     files: Annotated[
         bool, typer.Option("--files", help="Read stored files instead: of these, or all.")
@@ -151,12 +154,12 @@ def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
     from tqdm import tqdm
 
     from pipeline.progress import file_bar
-    from pipeline.upkeep.verify_files import verify_files
+    from pipeline.upkeep.verify_files import Fault, verify_files
 
     if device is not None:
         raise ParameterError("--device", device, "trains nothing with --files", "leave it out")
 
-    def say(fault: Any) -> None:
+    def say(fault: Fault) -> None:
         with tqdm.external_write_mode():
             console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""Commands of ``rnn`` about work: workers, how far they are, what failed."""
+"""Commands of ``rnn`` for workers: start them, show their progress, show and retry failed jobs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from typing import Annotated
 
 import typer
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import MAX_COUNT, ParameterError, kind_and_text
 
-from .base import announce, app, console, errors, key_restriction, key_text, say_waiting, session
+from .base import (
+    announce,
+    app,
+    console,
+    errors,
+    finite,
+    key_restriction,
+    key_text,
+    say_waiting,
+    session,
+)
+
+MOST_AT_ONCE = 1024  # workers of one supervisor, threads of one worker
 
 
 @app.command()
@@ -21,16 +33,30 @@ def worker(
         bool, typer.Option("--patient", help="Wait for a server or store that is away at first.")
     ] = False,
     forever: Annotated[bool, typer.Option("--forever", help="Wait for more jobs.")] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Workers, each a process.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, max=MOST_AT_ONCE, help="Workers, each a process.")
+    ] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=MOST_AT_ONCE, help="Threads of each worker.")
+    ] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
     table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
-    heartbeat: Annotated[float, typer.Option(min=0.1, help="Seconds between heartbeats.")] = 10.0,
+    heartbeat: Annotated[
+        float,
+        typer.Option(min=0.1, max=3600, callback=finite, help="Seconds between heartbeats."),
+    ] = 10.0,
     checkpoint_seconds: Annotated[
-        float, typer.Option(min=0.01, help="Seconds between checkpoints of a training.")
+        float,
+        typer.Option(
+            min=0.01,
+            max=1e6,
+            callback=finite,
+            help="Seconds between checkpoints of a training.",
+        ),
     ] = 60.0,
     max_losses: Annotated[
-        int, typer.Option(min=1, help="Workers that may die with a job until it fails.")
+        int,
+        typer.Option(min=1, max=MAX_COUNT, help="Workers that may die with a job until it fails."),
     ] = 5,
 ) -> None:
     """Fill all tables until there is nothing left: any number of workers, on any machines.
@@ -97,8 +123,12 @@ def worker(
 @app.command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 3.0,
-    n_failures: Annotated[int, typer.Option("--failures", min=0, help="Failures shown.")] = 5,
+    every: Annotated[
+        float, typer.Option(min=0.2, max=1e6, callback=finite, help="Seconds between looks.")
+    ] = 3.0,
+    n_failures: Annotated[
+        int, typer.Option("--failures", min=0, max=MAX_COUNT, help="Failures shown.")
+    ] = 5,
 ) -> None:
     """Say how far each table is, what each worker does, and what failed."""
     with session(needs_store=False) as pipeline:
@@ -123,7 +153,7 @@ def status(
                 except Exception as error:  # of a server that is away for a while
                     if not is_transient(error):
                         raise
-                    live.update(f"waiting: {type(error).__name__}: {error}", refresh=True)
+                    live.update(f"waiting: {kind_and_text(error)}", refresh=True)
                     time.sleep(every)
                     with suppress(Exception):
                         reconnect(pipeline.database.connection.connection())

@@ -1,4 +1,4 @@
-"""Where rows and arrays live: a server or the embedded PostgreSQL, and the store."""
+"""Connecting to a database server, or the embedded PostgreSQL, and to the store."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import datajoint as dj
+from datajoint import instance
 from datajoint.errors import DataJointError
 from datajoint.settings import find_config_file
+
+from tasks_lib.errors import text_of
 
 from ..store import codecs as codecs  # registers <figure@...>
 from ..store.mounts import StoreAway, check_store, folder_of_store, remember_mark
@@ -35,8 +38,20 @@ class DatabaseError(RuntimeError):
 
 
 def home() -> Path:
-    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn."""
-    return Path(os.environ.get("RNN_HOME") or Path.home() / ".rnn").expanduser()
+    """Return the folder of the embedded database: RNN_HOME, or ~/.rnn.
+
+    Raises
+    ------
+    DatabaseError
+        Where ~ is nobody's folder.
+    """
+    named = os.environ.get("RNN_HOME") or "~/.rnn"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise DatabaseError(
+            f"RNN_HOME = {named!r}: {_one_line(error)}; set RNN_HOME to a folder that you can write"
+        ) from None
 
 
 def connection() -> dj.Connection:
@@ -130,7 +145,7 @@ def connect(
     settings = (kind, address, int(port), user, password)
     opened = _open(*settings)
     _state["connection"], _state["settings"] = opened, settings
-    dj.conn.connection = opened  # so that dj.conn() gives this one too
+    instance._singleton_connection = opened  # so that dj.conn() gives this one too
     try:
         activate(name, opened, declare)
     except TablesMissing as error:
@@ -164,7 +179,7 @@ def connect(
 
 
 def check_writing() -> None:
-    """Refuse who may only read the store, before anything is computed for it.
+    """Raise an error where this user may only read the store, before anything is computed.
 
     Raises
     ------
@@ -206,12 +221,12 @@ def _close() -> None:
     if opened is not None:
         with suppress(Exception):  # it is closed, or the server has closed it
             opened.close()
-        if getattr(dj.conn, "connection", None) is opened:
-            del dj.conn.connection
+        if instance._singleton_connection is opened:
+            instance._singleton_connection = None
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = text_of(error)
     return text if len(text) <= 200 else text[:197] + "..."
 
 
@@ -268,8 +283,7 @@ def _configure_store(store: str | Path | None) -> None:
         elif store is not None and is_s3(store):
             settings = s3_store(str(store))
         else:
-            folder = _home_store() if store is None else Path(store).expanduser().resolve()
-            settings = folder_store(folder)
+            settings = folder_store(_home_store() if store is None else _named_folder(store))
         if settings["protocol"] == "s3":
             check_s3(settings)
         if store is not None or STORE not in dj.config.stores:
@@ -279,6 +293,16 @@ def _configure_store(store: str | Path | None) -> None:
     except DataJointError as error:
         raise DatabaseError(
             f"stores.{STORE}: {_one_line(error)}; mend datajoint.json or DJ_STORES"
+        ) from None
+
+
+def _named_folder(store: str | Path) -> Path:
+    try:
+        return Path(store).expanduser().resolve()
+    # Of links that lead to themselves, of ~ that is nobody's, of the character NUL.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DatabaseError(
+            f"store = {str(store)!r}: {_one_line(error)}; set RNN_STORE to a folder"
         ) from None
 
 
@@ -301,7 +325,8 @@ def _start_embedded() -> tuple[str, str, int, str, str]:
         raise DatabaseError(
             "the embedded database runs on Linux and macOS; set DJ_HOST to a server"
         )
-    from .embedded import EmbeddedError, EmbeddedServer
+    from .embedded import EmbeddedServer
+    from .embedded_files import EmbeddedError
 
     server = _state["server"]
     if server is None or server.home != Path(os.path.abspath(home())):
@@ -332,7 +357,7 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
         if server is not None:
             from .embedded_connection import EmbeddedConnection
 
-            opened = EmbeddedConnection(
+            opened: dj.Connection = EmbeddedConnection(
                 server, host, user, password, port, use_tls=use_tls, backend=kind
             )
         else:

@@ -1,15 +1,14 @@
-"""Making the tables: by one process at a time, and only what is missing."""
+"""Declaring the tables: by one process at a time, and only those that are missing."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import datajoint as dj
 import tenacity
 
+from .dialects import dialect_of
 from .schemas import SCHEMAS, deactivate, jobs_table_name
 
 MAX_WAIT = 300.0  # seconds for another process that makes the tables
@@ -99,7 +98,7 @@ def missing_tables(prefix: str, connection: dj.Connection) -> set[Table]:
 
 
 def declare_tables(prefix: str, connection: dj.Connection) -> None:
-    """Make the tables that are missing, while no other process does."""
+    """Declare the tables that are missing, under a lock against other processes."""
     with _alone(f"{prefix} declares its tables", connection):
         missing = missing_tables(prefix, connection)
         if not missing:
@@ -130,18 +129,12 @@ def fill_lookups(connection: dj.Connection) -> None:
 
 @contextmanager
 def _alone(purpose: str, connection: dj.Connection) -> Iterator[None]:
-    """Wait until no other process is in here for the same purpose.
+    """Hold a lock of the server while inside, so that one process at a time declares.
 
     Creating a table "if it does not exist" fails on both back ends where two do it at once; and a
     table can be seen before DataJoint has written down its columns' types.
     """
-    name: Any
-    if connection.adapter.backend == "mysql":
-        take, release = "SELECT GET_LOCK(%s, 0)", "SELECT RELEASE_LOCK(%s)"
-        name = hashlib.sha256(purpose.encode()).hexdigest()  # at most 64 characters
-    else:
-        take, release = "SELECT pg_try_advisory_lock(%s)", "SELECT pg_advisory_unlock(%s)"
-        name = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:7], "big")
+    take, release, name = dialect_of(connection).named_lock(purpose)
     wait = tenacity.Retrying(
         retry=tenacity.retry_if_result(lambda taken: not taken),
         wait=tenacity.wait_random(0.02, 0.2),

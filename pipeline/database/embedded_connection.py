@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Sequence
 from typing import Any
 
 import datajoint as dj
@@ -12,6 +13,7 @@ from .connection import DatabaseError
 from .embedded import EmbeddedServer
 from .embedded_files import EmbeddedError
 from .sessions import prepare_session
+from .types import Cursor
 
 
 class EmbeddedConnection(dj.Connection):
@@ -43,8 +45,8 @@ class EmbeddedConnection(dj.Connection):
         super().connect()
 
     def query(
-        self, query: str, args: Any = (), *, reconnect: bool | None = None, **more: Any
-    ) -> Any:
+        self, query: str, args: Sequence[Any] = (), *, reconnect: bool | None = None, **more: Any
+    ) -> Cursor:
         """Send a query, as DataJoint's connection does."""
         if reconnect is None:
             reconnect = self._config["database.reconnect"]

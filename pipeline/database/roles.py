@@ -1,4 +1,4 @@
-"""What each kind of user may do in the database: SQL for its administrator."""
+"""Roles of database users and their rights, as SQL for the administrator."""
 
 from __future__ import annotations
 

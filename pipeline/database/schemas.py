@@ -12,7 +12,7 @@ from datajoint.heading import Heading
 
 
 class Schema(dj.Schema):
-    """A schema whose tables can be bound to a database without asking it anything."""
+    """A schema whose tables can be bound to a database without any query."""
 
     def bind(self, name: str, connection: dj.Connection) -> None:
         """Bind the tables to a database in which all of them exist: no query, no change."""

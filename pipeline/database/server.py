@@ -1,4 +1,4 @@
-"""What the two kinds of server say differently, and which of their failures pass by themselves."""
+"""Transactions and sessions of a database server: begun, ended, opened again."""
 
 from __future__ import annotations
 
@@ -8,30 +8,8 @@ from contextlib import contextmanager, suppress
 
 import datajoint as dj
 
+from .dialects import dialect_of
 from .sessions import prepare_session
-
-
-def now(connection: dj.Connection) -> str:
-    """Return the SQL of the present time by the server's clock, UTC, wherever its sessions are."""
-    if connection.adapter.backend == "mysql":
-        return "UTC_TIMESTAMP(3)"
-    return "(clock_timestamp() AT TIME ZONE 'UTC')"
-
-
-def seconds_since(connection: dj.Connection, column: str) -> str:
-    """Return the SQL of the seconds since the time in a column, UTC.
-
-    A time ahead, because the server's clock was set back, counts as so long ago: nobody waits until
-    the clock is there again.
-    """
-    if connection.adapter.backend == "mysql":
-        return f"ABS(TIMESTAMPDIFF(MICROSECOND, {column}, UTC_TIMESTAMP(3)) / 1e6)"
-    return f"ABS(EXTRACT(EPOCH FROM ({now(connection)} - {column})))"
-
-
-def jobs_now(connection: dj.Connection) -> str:
-    """Return the SQL of the present time as the jobs tables of DataJoint have it."""
-    return "CURRENT_TIMESTAMP(3)"
 
 
 @contextmanager
@@ -46,9 +24,8 @@ def transaction(connection: dj.Connection) -> Iterator[None]:
 
 
 def _transaction(connection: dj.Connection) -> Iterator[None]:
-    if connection.adapter.backend == "mysql":
-        # Without locks on the gaps between rows, so that workers do not wait for each other.
-        connection.query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    for statement in dialect_of(connection).isolation:
+        connection.query(statement)
     connection.query("BEGIN")
     connection._in_transaction = True
     try:
@@ -58,13 +35,19 @@ def _transaction(connection: dj.Connection) -> Iterator[None]:
         try:
             connection.query("ROLLBACK", reconnect=False)
         except Exception:
-            hang_up(connection)  # then the server rolls back
+            close_connection(connection)  # then the server rolls back
         finally:
             connection._in_transaction = False
         raise
     except BaseException:  # a signal: a reply may have been read by half
-        hang_up(connection)
+        close_connection(connection)
         raise
+
+
+def server_time(connection: dj.Connection) -> str:
+    """Return the present time by the server's clock, UTC, as text that sorts as the times do."""
+    now = dialect_of(connection).now
+    return str(connection.query(f"SELECT CAST({now} AS CHAR(23))").fetchone()[0])
 
 
 def session_number(connection: dj.Connection) -> int:
@@ -74,14 +57,11 @@ def session_number(connection: dj.Connection) -> int:
 
 def end_session(connection: dj.Connection, number: int) -> None:
     """End another session of the server, where this user may; its transaction is rolled back."""
-    if connection.adapter.backend == "mysql":
-        connection.query(f"KILL CONNECTION {int(number)}")
-    else:
-        connection.query(f"SELECT pg_terminate_backend({int(number)})")
+    connection.query(dialect_of(connection).end_session(number))
 
 
 def end_earlier_session(connection: dj.Connection, number: int, age: float) -> None:
-    """End a session of ours that broke: the server may not know, and keep what it had locked.
+    """End an earlier session of ours whose connection broke, so that the server frees its locks.
 
     Parameters
     ----------
@@ -89,19 +69,12 @@ def end_earlier_session(connection: dj.Connection, number: int, age: float) -> N
     age : float
         Seconds since it was opened. A server that was started since gives its numbers anew.
     """
-    if connection.adapter.backend == "mysql":
-        query = (
-            "SELECT VARIABLE_VALUE FROM performance_schema.global_status "
-            "WHERE VARIABLE_NAME='Uptime'"
-        )
-    else:
-        query = "SELECT EXTRACT(EPOCH FROM (clock_timestamp() - pg_postmaster_start_time()))"
     with suppress(Exception):  # it is gone, or not ours to end
-        if float(connection.query(query).fetchone()[0]) > age + 1:
+        if float(connection.query(dialect_of(connection).uptime).fetchone()[0]) > age + 1:
             end_session(connection, number)
 
 
-def hang_up(connection: dj.Connection) -> None:
+def close_connection(connection: dj.Connection) -> None:
     """Close the connection whatever state it is in."""
     with suppress(Exception):
         connection.close()
@@ -115,10 +88,10 @@ def answers(connection: dj.Connection) -> bool:
 
 
 def reconnect(connection: dj.Connection) -> None:
-    """Open the connection anew where it does not answer."""
+    """Open the connection again if it does not answer."""
     if answers(connection):
         return
-    hang_up(connection)
+    close_connection(connection)
     level = (logger := logging.getLogger("datajoint")).level
     logger.setLevel(logging.ERROR)  # a fall-back without TLS was said at the first connection
     try:

@@ -1,30 +1,30 @@
-"""What server and system are told of a connection once it is open."""
+"""Time limits of an open connection: how long it may be idle, and when a dead server is noticed."""
 
 from __future__ import annotations
 
 import os
 import socket
 from contextlib import suppress
-from typing import Any
+
+import datajoint as dj
+
+from .dialects import dialect_of
 
 SILENT_SECONDS = 30  # after which a server that does not answer is given up
-IDLE_SECONDS = 86_400  # that a session may rest, whatever the server's own limit: a day
+IDLE_SECONDS = 86_400  # that a session may be idle, whatever the server's own limit: a day
 
 
-def prepare_session(connection: Any) -> None:
-    """Let a session rest as long as a job may need, and have it end when the server is gone."""
+def prepare_session(connection: dj.Connection) -> None:
+    """Let a session be idle as long as a job may need, and end when the server is gone."""
     notice_silence(connection)
     # Some jobs compute within their transaction. Were it ended for its silence, they would be
     # computed again, and again.
-    if connection.adapter.backend == "mysql":
-        limit = f"SET SESSION wait_timeout={IDLE_SECONDS}"
-    else:
-        limit = f"SET idle_in_transaction_session_timeout='{IDLE_SECONDS}s'"
+    limit = dialect_of(connection).limit_idle_time(IDLE_SECONDS)
     connection.query(limit, reconnect=False)
 
 
-def notice_silence(connection: Any) -> None:
-    """Have the system give a connection up whose server does not answer any more, as in an outage.
+def notice_silence(connection: dj.Connection) -> None:
+    """Set TCP keepalive, so that a connection to a dead server fails within half a minute.
 
     Without it, a query to a machine that is gone waits for a quarter of an hour.
     """

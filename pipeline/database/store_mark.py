@@ -1,11 +1,10 @@
-"""Which store a database uses: an id in one row, and a file of that name in the store."""
+"""Checks that a database and a store belong together: an id in a row and in a file of the store."""
 
 from __future__ import annotations
 
 import json
 import secrets
 from contextlib import suppress
-from typing import Any
 
 import datajoint as dj
 from datajoint.errors import AccessError
@@ -17,6 +16,7 @@ from ..store.pending_files import STORE, WrittenFiles, note_file
 from ..store.settings import StoreError, check_writable
 from ..transient.errors import is_transient
 from . import schemas
+from .dialects import dialect_of
 from .server import transaction
 
 
@@ -38,7 +38,7 @@ def mark_path(prefix: str, database_id: str) -> str:
 def mark_store(
     prefix: str, connection: dj.Connection, make: bool = True, anew: bool = False
 ) -> str | None:
-    """See that the store is the one of this database; where neither is marked yet, mark both.
+    """Check that the store belongs to this database; mark both if neither is marked yet.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def mark_store(
     if database_id is None:
         return None
     path = mark_path(prefix, database_id)
-    backend: Any = get_store_backend(STORE)
+    backend = get_store_backend(STORE)
     if backend.exists(path):
         return path
     if backend.exists(path + BEGUN):
@@ -87,7 +87,7 @@ def _completed(path: str, prefix: str, connection: dj.Connection) -> str | None:
 
     So it is before anything else is written for that database.
     """
-    backend: Any = get_store_backend(STORE)
+    backend = get_store_backend(STORE)
     try:
         _write(path, prefix, connection)
     except (StoreError, PermissionError) as error:
@@ -117,14 +117,12 @@ def _mark_both(prefix: str, connection: dj.Connection) -> str | None:
     after all, nobody may take it for another database's.
     """
     drawn = secrets.token_hex(8)
-    ignore, on_conflict = (
-        ("IGNORE", "") if connection.adapter.backend == "mysql" else ("", "ON CONFLICT DO NOTHING")
-    )
     try:
         with transaction(connection):
             connection.query(
-                f"INSERT {ignore} INTO {StoreMark.full_table_name} (store_name, database_id) "
-                f"VALUES (%s, %s) {on_conflict}",
+                dialect_of(connection).insert_new(
+                    f"{StoreMark.full_table_name} (store_name, database_id)", "VALUES (%s, %s)"
+                ),
                 args=(STORE, drawn),
             )
             found = _read(connection)

@@ -10,17 +10,22 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import PurePosixPath
 from tokenize import TokenError
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, TypeAlias
 from urllib.parse import unquote
 
 import numpy as np
 from datajoint.errors import DataJointError, MissingExternalFile
+from datajoint.storage import StorageBackend
 from datajoint.utils import to_camel_case
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from tasks_lib.errors import text_of
+
 from .mounts import store_is_away
 
+# Shape, whether the first index runs fastest, type.
+Header: TypeAlias = tuple[tuple[int, ...], bool, np.dtype[Any]]
 # Of all bytes of the file, in hexadecimal: what `sha256sum FILE` prints. It tells more than a
 # checksum would: whoever can write to the store but not to the database cannot change a number
 # unnoticed. It needs no package, and processors compute it faster than disks read.
@@ -29,7 +34,7 @@ REMEDY = (
     "restore it from a backup, or delete the row and have it computed or imported again; "
     "`rnn verify --files` lists all such files"
 )
-HEADERS = {
+HEADERS: dict[tuple[int, int], Callable[[BinaryIO], Header]] = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
 }
@@ -47,7 +52,7 @@ class DamagedFile(DataJointError):
 
 
 def described(content: bytes) -> dict[str, Any]:
-    """Return what a row keeps of the content of a file: its size in bytes and its hash."""
+    """Return size in bytes and hash of a file's content, as a row stores them."""
     return {"n_bytes": len(content), HASH: hashlib.sha256(content).hexdigest()}
 
 
@@ -56,7 +61,7 @@ def has_hash(stored: Mapping[str, Any]) -> bool:
     return HASH in stored
 
 
-def read_checked(stored: Mapping[str, Any], backend: Any) -> bytes:
+def read_checked(stored: Mapping[str, Any], backend: StorageBackend) -> bytes:
     """Return the content of a file, which is what was written.
 
     Parameters
@@ -79,7 +84,7 @@ def read_checked(stored: Mapping[str, Any], backend: Any) -> bytes:
     return content
 
 
-def to_array(stored: Mapping[str, Any], content: bytes, backend: Any) -> NDArray[Any]:
+def to_array(stored: Mapping[str, Any], content: bytes, backend: StorageBackend) -> NDArray[Any]:
     """Return the array in the content of a file, of the shape and the type that the row names."""
     file = BytesIO(content)
     shape, _, dtype = _header(stored, file, backend)
@@ -89,7 +94,7 @@ def to_array(stored: Mapping[str, Any], content: bytes, backend: Any) -> NDArray
     return npy_format.read_array(file, allow_pickle=False)
 
 
-def map_array(stored: Mapping[str, Any], backend: Any, mode: str) -> NDArray[Any]:
+def map_array(stored: Mapping[str, Any], backend: StorageBackend, mode: str) -> NDArray[Any]:
     """Return an array that lies in a file and is read as it is used.
 
     The whole file is checked now; what the disk gives later is not checked again. A file of a
@@ -125,7 +130,7 @@ def map_array(stored: Mapping[str, Any], backend: Any, mode: str) -> NDArray[Any
         return _mapped(stored, file, backend, mode)
 
 
-def damaged(stored: Mapping[str, Any], backend: Any, problem: str) -> DamagedFile:
+def damaged(stored: Mapping[str, Any], backend: StorageBackend, problem: str) -> DamagedFile:
     """Return the error of a file that does not hold what was written."""
     return DamagedFile(_text(stored, backend, f"is damaged ({problem})"))
 
@@ -155,7 +160,7 @@ def table_title(table_name: str) -> str:
 
 
 @contextmanager
-def _reading(stored: Mapping[str, Any], backend: Any) -> Iterator[None]:
+def _reading(stored: Mapping[str, Any], backend: StorageBackend) -> Iterator[None]:
     """Name the row of a file that is missing in a store that is there."""
     try:
         yield
@@ -166,7 +171,7 @@ def _reading(stored: Mapping[str, Any], backend: Any) -> Iterator[None]:
 
 
 def _check(
-    stored: Mapping[str, Any], backend: Any, n_bytes: int, digest: Callable[[], str]
+    stored: Mapping[str, Any], backend: StorageBackend, n_bytes: int, digest: Callable[[], str]
 ) -> None:
     """Refuse a content whose size or hash is not what the row says, if it says so."""
     if stored.get("n_bytes", n_bytes) != n_bytes:
@@ -175,16 +180,14 @@ def _check(
         raise damaged(stored, backend, f"its {HASH} is {found}, and was {stored[HASH]}")
 
 
-def _header(
-    stored: Mapping[str, Any], file: BinaryIO, backend: Any
-) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(stored: Mapping[str, Any], file: BinaryIO, backend: StorageBackend) -> Header:
     """Read the header of an array; leave the file where its numbers begin."""
     try:
         shape, is_fortran, dtype = HEADERS[npy_format.read_magic(file)](file)
     except KeyError:
         raise damaged(stored, backend, "it has an unknown version of the npy format") from None
     except NO_ARRAY as error:
-        raise damaged(stored, backend, " ".join(f"no array: {error}".split())) from None
+        raise damaged(stored, backend, f"no array: {text_of(error)}") from None
     if dtype.hasobject:
         raise damaged(stored, backend, "it holds Python objects, which are never read")
     if list(shape) != stored.get("shape") or str(dtype) != stored.get("dtype"):
@@ -193,19 +196,22 @@ def _header(
     return shape, is_fortran, dtype
 
 
-def _mapped(stored: Mapping[str, Any], file: BinaryIO, backend: Any, mode: str) -> NDArray[Any]:
+def _mapped(
+    stored: Mapping[str, Any], file: BinaryIO, backend: StorageBackend, mode: str
+) -> NDArray[Any]:
     shape, is_fortran, dtype = _header(stored, file, backend)
-    order = "F" if is_fortran else "C"
+    order: Literal["F", "C"] = "F" if is_fortran else "C"
     if 0 in shape:  # nothing to map
         return np.empty(shape, dtype, order)
     start = file.tell()
     n_bytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     if file.seek(0, 2) != start + n_bytes:
         raise damaged(stored, backend, f"its bytes are not those of {shape} {dtype}")
+    # What `mode` is, `map_array` has looked at.
     return np.memmap(file, dtype, mode, start, shape, order)  # type: ignore[call-overload]
 
 
-def _text(stored: Mapping[str, Any], backend: Any, problem: str) -> str:
+def _text(stored: Mapping[str, Any], backend: StorageBackend, problem: str) -> str:
     path = str(stored["path"])
     row = row_of(path, str(backend.spec.get("schema_prefix", "")))
     return f"file = {backend._full_path(path)!r}: {problem}; it is {row}; {REMEDY}"

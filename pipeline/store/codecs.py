@@ -1,4 +1,4 @@
-"""How arrays and figures are stored, and that what a row says of them stays in the store."""
+"""DataJoint codecs: how arrays and figures are stored, inside the store only."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import io
 from pathlib import Path
 from typing import Any
 
+import datajoint as dj
 import numpy as np
-from datajoint.builtin_codecs import npy
+from datajoint.builtin_codecs.npy import NpyCodec
 from datajoint.builtin_codecs.schema import SchemaCodec
 from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
+from datajoint.storage import StorageBackend
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.machine.atomic_file import naming, write_atomically
+from tasks_lib.errors import text_of
+
 from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
 from .file_names import leads_out
+from .mounts import folder_of_store
 from .pending_files import STORE, note_file
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -24,7 +30,7 @@ DPI = 300
 
 
 def check_reference(stored: Any) -> dict[str, Any]:
-    """Return what a column says of a file, or refuse it where the file is not in our store.
+    """Return a column's reference to a file; raise an error if the file is not in our store.
 
     DataJoint joins the path to the store's folder as it is: "../../x" and "/x" lead out of it.
 
@@ -73,7 +79,7 @@ class StoredFigure:
     n_bytes : int
     """
 
-    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+    def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         self.path = str(stored["path"])
         self.n_bytes = int(stored["n_bytes"])
         self._stored = stored
@@ -95,8 +101,8 @@ class StoredFigure:
 
     def save(self, path: str | Path) -> Path:
         """Write the figure to a PNG file."""
-        target = Path(path)
-        target.write_bytes(self.png)
+        target, content = Path(path), self.png
+        write_atomically(target, lambda file: file.write(content))
         return target
 
     def _repr_png_(self) -> bytes:
@@ -106,20 +112,22 @@ class StoredFigure:
         return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
 
 
-def _read_png(stored: dict[str, Any], backend: Any) -> bytes:
+def _read_png(stored: dict[str, Any], backend: StorageBackend) -> bytes:
     content = read_checked(stored, backend)
     if not has_hash(stored):
         try:
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 image.verify()  # the checksums that PNG has of its own
         except Exception as error:  # of whatever kind, says Pillow
-            raise damaged(stored, backend, f"it is not a whole PNG file: {error}") from None
+            raise damaged(
+                stored, backend, f"it is not a whole PNG file: {text_of(error)}"
+            ) from None
     elif not content.startswith(PNG_SIGNATURE):
         raise damaged(stored, backend, "it is not a PNG file")
     return content
 
 
-class StoredArray(npy.NpyRef):
+class StoredArray(dj.NpyRef):
     """An array in the store, read and checked when it is first used; slices read the whole file."""
 
     # All that DeepHash looks at when a job asks whether what it was computed from has changed: a
@@ -127,7 +135,7 @@ class StoredArray(npy.NpyRef):
     # change when it is loaded.
     __slots__ = ("stored",)
 
-    def __init__(self, stored: dict[str, Any], backend: Any) -> None:
+    def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         super().__init__(stored, backend)
         self.stored = stored
 
@@ -157,7 +165,7 @@ class StoredArray(npy.NpyRef):
 class CheckedCodec(SchemaCodec, register=False):
     """Base of our codecs: a row keeps the hash of its file."""
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a file, refuse it where it does not hold what was stored; return its size."""
         raise NotImplementedError
 
@@ -180,12 +188,13 @@ class CheckedCodec(SchemaCodec, register=False):
         path, _ = self._build_path(
             schema, table, field, primary_key, ext=ending, store_name=store_name, config=config
         )
-        self._get_backend(store_name, config=config).put_buffer(content, path)
+        with naming(path if (folder := folder_of_store()) is None else Path(folder, path)):
+            self._get_backend(store_name, config=config).put_buffer(content, path)
         return {"path": path, "store": store_name, **described(content)}
 
     def _backend_of(
         self, stored: dict[str, Any], key: dict[str, Any] | None, context: dict[str, Any] | None
-    ) -> Any:
+    ) -> StorageBackend:
         config = self._codec_config(key, context)
         return self._get_backend(stored.get("store"), config=config)
 
@@ -222,7 +231,7 @@ class FigureCodec(CheckedCodec):
         stored = check_reference(stored)
         return StoredFigure(stored, self._backend_of(stored, key, context))
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a figure, refuse it where it is not what was stored; return its size."""
         return len(_read_png(stored, backend))
 
@@ -230,7 +239,7 @@ class FigureCodec(CheckedCodec):
 unregister_codec("npy")
 
 
-class ArrayCodec(CheckedCodec, npy.NpyCodec):
+class ArrayCodec(CheckedCodec, NpyCodec):
     """``<npy@store>`` of DataJoint, for files of our store alone, with their hash in the row."""
 
     name = "npy"
@@ -263,7 +272,7 @@ class ArrayCodec(CheckedCodec, npy.NpyCodec):
         stored = check_reference(stored)
         return StoredArray(stored, self._backend_of(stored, key, context))
 
-    def check(self, stored: dict[str, Any], backend: Any) -> int:
+    def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read an array, refuse it where it is not what was stored; return its size."""
         content = read_checked(stored, backend)
         to_array(stored, content, backend)

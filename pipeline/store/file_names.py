@@ -1,4 +1,4 @@
-"""Names and paths of files that are made of texts of the database: whoever wrote them."""
+"""Safe names of files, made from texts of the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store while workers run: a folder may go away, and come back."""
+"""Detecting that the store is not mounted, and waiting until it is."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def remembered_mark() -> str | None:
 
 
 def check_store() -> None:
-    """Refuse to write where the store is a folder that is away.
+    """Raise an error if the store is a folder that is not mounted now.
 
     Whoever writes makes the folders that are missing. Where a file system is not mounted, that
     would be folders that nobody sees any more once it is.

@@ -1,4 +1,4 @@
-"""The files of rows that are being inserted: on disk before the commit, gone after a rollback."""
+"""Files of rows that are being inserted: on disk before the commit, removed after a rollback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from datajoint.hash_registry import get_store_backend
 
@@ -18,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class WrittenFiles:
-    """Notes the files of the store that the codecs write inside `noting`."""
+    """Records the files of the store that the codecs write inside `noting`."""
 
     def __init__(self) -> None:
         self._paths: list[str] = []
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Note the files that are written inside."""
+        """Record the files that are written inside."""
         token = _noting.set(self)
         try:
             yield
@@ -36,7 +35,7 @@ class WrittenFiles:
         """Have the system write them to disk: a row that survives a power loss has its files."""
         if not self._paths:
             return
-        backend: Any = get_store_backend(STORE)
+        backend = get_store_backend(STORE)
         if backend.protocol != "file" or os.name != "posix":
             return
         root = Path(backend._full_path(""))

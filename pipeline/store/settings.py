@@ -1,4 +1,4 @@
-"""Where arrays and figures lie: a folder, or a bucket of an object store that speaks S3."""
+"""Settings of the store: a folder, or a bucket of an S3 object store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def is_s3(store: str | Path) -> bool:
     return str(store).lower().startswith(S3)
 
 
-def folder_store(folder: Path, field: str = "store", remedy: str = "set RNN_STORE") -> dict:
+def folder_store(
+    folder: Path, field: str = "store", remedy: str = "set RNN_STORE"
+) -> dict[str, Any]:
     """Return DataJoint's settings of a store in a folder, which must exist and be readable."""
     if not folder.is_dir():
         # A share that is not mounted yet looks like this; whoever waits for a server waits for it.

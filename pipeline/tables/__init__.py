@@ -1,1 +1,1 @@
-"""What is stored: parameters, trained networks and all that is computed of them."""
+"""The tables: parameters, trained networks and everything that is computed from them."""

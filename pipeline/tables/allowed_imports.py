@@ -1,4 +1,4 @@
-"""Whose code a row may name: what the operator of this process allows."""
+"""Which packages a row may import task and penalty classes from, as the operator allows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def allow(packages: Iterable[str]) -> None:
 
 @contextmanager
 def only_allowed_imports() -> Iterator[None]:
-    """Import what rows name from allowed packages alone, in here; a decorator too.
+    """Restrict imports by rows to allowed packages; a context manager and a decorator.
 
     Who may insert a row must not be able to run any function that is installed where a worker is.
     """

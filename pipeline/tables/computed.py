@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+import datajoint as dj
 
 from tasks_lib.errors import ParameterError
 
@@ -15,7 +16,7 @@ from .linearization import Linearization
 from .performance import Psychometric, TrialPlot, Validation
 from .training import Training
 
-COMPUTED: tuple[Any, ...] = (
+COMPUTED: tuple[type[dj.Computed], ...] = (
     Training,
     Validation,
     TrialPlot,
@@ -29,7 +30,7 @@ COMPUTED: tuple[Any, ...] = (
 )
 
 
-def tables_named(names: Iterable[str]) -> tuple[Any, ...]:
+def tables_named(names: Iterable[str]) -> tuple[type[dj.Computed], ...]:
     """Return the computed tables of these names, in their order; all where there are none.
 
     Raises

@@ -6,6 +6,7 @@ from typing import Any
 
 import datajoint as dj
 import numpy as np
+from numpy.typing import NDArray
 
 from models import (
     DynamicSystemAnalyzer,
@@ -17,6 +18,7 @@ from models import (
 )
 
 from ..database import schemas
+from ..database.types import Query
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
 from .parameters import CheckedSettings, columns, stored
@@ -26,7 +28,7 @@ from .training import Training, load_network
 
 
 @schemas.dynamics
-class ManifoldParams(CheckedSettings, dj.Lookup):
+class ManifoldParams(CheckedSettings):
     config = ManifoldSettings
     left_out = ("step", "max_length", "min_length", "max_points", "n_relaxed", "seed")
 
@@ -177,11 +179,14 @@ def _row(manifold: SlowManifold) -> dict[str, Any]:
     }
 
 
-def _manifold(row: dict[str, Any], vector: np.ndarray) -> SlowManifold:
-    return SlowManifold(
+def _manifold(row: dict[str, Any], vector: NDArray[np.float64]) -> SlowManifold:
+    fields: dict[str, Any] = {
         **{name: row[column] for name, column in _NUMBERS.items()},
         **{name: np.nan if row[name] is None else row[name] for name in _FRACTIONS},
         **{name: np.asarray(row[column]) for name, column in _ARRAYS.items()},
+    }
+    return SlowManifold(
+        **fields,
         ends=tuple(filter(None, row["ends"].split(","))),  # a closed surface has none
         input=vector,
     )
@@ -199,8 +204,8 @@ class ContinuousAttractorPlot(dj.Computed):
     """
 
     @property
-    def key_source(self) -> Any:
-        """Networks looked at at every input of their task, with a manifold at one of them."""
+    def key_source(self) -> Query:
+        """Networks analysed at every input of their task, with a manifold at one or more."""
         wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
         keys = Training.Network.proj() * FixedPointParams.proj() * ManifoldParams.proj()
         sets = keys.aggr(ContinuousAttractor.proj(), n_done="count(*)")

@@ -1,4 +1,4 @@
-"""What a computation may ask of its worker: all that tables know of workers."""
+"""The interface between a computation and the worker that runs it: progress, checkpoints, stop."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class CurrentJob(Protocol):
     """The job that a computation belongs to."""
 
     def report(self, step: int, n_steps: int, loss: float) -> None:
-        """Say how far a training is."""
+        """Report the progress of a training."""
 
-    def yielding(self) -> AbstractContextManager[dict[str, Any]]:
-        """Inside, the computation itself looks whether it is to stop.
+    def checking_stop(self) -> AbstractContextManager[dict[str, Any]]:
+        """Mark that the computation inside checks itself whether it must stop.
 
-        Yields what `models.train_cohort` is given: ``device``, ``checkpoints``,
+        Yields options of `models.train_cohort`: ``device``, ``checkpoints``,
         ``checkpoint_seconds`` and ``stop``.
         """
 
@@ -32,7 +32,7 @@ def current_job() -> CurrentJob | None:
 
 @contextmanager
 def working_on(job: CurrentJob) -> Iterator[None]:
-    """Inside, `current_job` is this one."""
+    """Make `current_job` return this job inside."""
     token = _current.set(job)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Pictures of the fixed points of trained networks."""
+"""Figures of the fixed points of trained networks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from models import Projection, plot_fixed_points, saddle_connections
 
 from ..database import schemas
+from ..database.types import Query
 from .fixed_points import FixedPointParams, FixedPoints
 from .performance import fetch_network
 from .task import Task
@@ -30,7 +31,7 @@ class FixedPointPlot(dj.Computed):
     """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Networks searched at every input of their task, with a point at one of them at least."""
         wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
         sets = (Training.Network.proj() * FixedPointParams.proj()).aggr(

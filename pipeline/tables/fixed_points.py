@@ -7,11 +7,13 @@ from typing import Any
 
 import datajoint as dj
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from models import DynamicSystemAnalyzer, FixedPointSet
 from models.fixed_points import SearchSettings
 
 from ..database import schemas
+from ..database.types import Query
 from .network import NetworkParams
 from .parameters import CheckedSettings, columns, stored
 from .performance import VALIDATION_SEED, finished_networks
@@ -20,7 +22,7 @@ from .training import Training, load_network
 
 
 @schemas.dynamics
-class FixedPointParams(CheckedSettings, dj.Lookup):
+class FixedPointParams(CheckedSettings):
     config = SearchSettings
     left_out = ("seed",)  # it is the network's
     # The table must join with the tables of sets and of validations.
@@ -81,7 +83,7 @@ class FixedPoints(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks, at each input of their task, with every search."""
         return finished_networks().proj() * Task.Input.proj() * FixedPointParams.proj()
 
@@ -164,10 +166,10 @@ class FixedPoints(dj.Computed):
         search = (FixedPointParams & key).fetch1()
         n_units = (NetworkParams & key).fetch1("n_units")
 
-        def column(name: str, dtype: Any = np.float64) -> np.ndarray:
+        def column(name: str, dtype: DTypeLike = np.float64) -> NDArray[Any]:
             return np.array([np.nan if p[name] is None else p[name] for p in points], dtype=dtype)
 
-        def rows(name: str, dtype: Any = np.float64) -> np.ndarray:
+        def rows(name: str, dtype: DTypeLike = np.float64) -> NDArray[Any]:
             arrays = [np.asarray(p[name]) for p in points]
             return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
 

@@ -1,4 +1,4 @@
-"""The hash of a parameter set: equal parameters, equal hash, on every machine and for ever."""
+"""The hash of a parameter set: equal for equal parameters on every machine, in every release."""
 
 from __future__ import annotations
 
@@ -15,16 +15,44 @@ import numpy as np
 from tasks_lib.errors import ParameterError
 
 RECIPE = 1
+MAX_DEPTH = 50
+MAX_BITS = 1024  # of a whole number: a float holds no larger one
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one text of a value.
+    """Return the canonical JSON text of a value: equal values, equal text.
 
     Recipe 1: objects with sorted keys; every number as the shortest decimal that gives the same
     float64 back, whole numbers without a point, so that 1 and 1.0 are one number; text in quotes,
     so that "1" is another; true, false and null by their names; sequences as lists.
     """
     return _text("params", value)
+
+
+def check_storable(field: str, value: Any, depth: int = 0) -> None:
+    """Refuse parameters that no database keeps: nested too deep, or with characters of no text.
+
+    Raises
+    ------
+    ParameterError
+        Naming the place.
+    """
+    if depth > MAX_DEPTH:
+        problem = f"is nested more than {MAX_DEPTH} deep"
+        raise ParameterError(field[:100], type(value).__name__, problem, "make it flatter")
+    if isinstance(value, str):
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+            problem = "holds a character that databases do not keep (NUL, or half of a pair)"
+            raise ParameterError(field, value, problem, "leave it out")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            check_storable(f"{field}, a key" if depth else "field", key, depth)
+            check_storable(f"{field}.{key}" if depth else str(key), inner, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            check_storable(f"{field}[{number}]", inner, depth + 1)
+    elif isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise ParameterError(field, value, "is too large", f"give less than 2^{MAX_BITS}")
 
 
 def _text(field: str, value: Any) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 
 import datajoint as dj
 import numpy as np
+from numpy.typing import NDArray
 
 from models import ContextLineAttractor, get_line_attractor, plot_line_attractors
 
 from ..database import schemas
+from ..database.types import Query
 from .fixed_points import finite_or_null
 from .performance import decision_networks, fetch_network
 from .training import Training  # noqa: F401  (the definition names it)
@@ -58,7 +60,7 @@ class LineAttractor(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks of context-dependent decision making."""
         return decision_networks().proj()
 
@@ -107,7 +109,7 @@ def _context_row(line: ContextLineAttractor, other: ContextLineAttractor) -> dic
     }
 
 
-def _median(values: np.ndarray) -> float | None:
+def _median(values: NDArray[np.float64]) -> float | None:
     """Return the median of what is a number, None where nothing is or where it is infinite."""
     known = values[~np.isnan(values)]
     return finite_or_null(np.median(known) if known.size else np.nan)

@@ -72,17 +72,17 @@ class Linearization(dj.Computed):
     def _row(piece: PointAnalytics, i: int) -> dict[str, Any]:
         leading = piece.eigenvalues[i, 0]
         condition = piece.condition[i]
-        arrays = ("jacobian", "right_vectors", "left_vectors", "condition")
-        arrays += ("input_participation", "output_participation")
+        arrays = ["jacobian", "right_vectors", "left_vectors", "condition"]
+        arrays += ["input_participation", "output_participation"]
         return {
-            "speed": float(piece.fun_val[i]),
-            "henrici": finite_or_null(piece.henrici[i]),
+            "speed": float(np.asarray(piece.fun_val)[i]),
+            "henrici": finite_or_null(np.asarray(piece.henrici)[i]),
             "leading_real": float(leading.real),
             "leading_imag": float(leading.imag),
             "leading_frequency": float(leading.imag / (2 * np.pi)),
             "leading_condition": finite_or_null(condition[0]),
             "max_condition": finite_or_null(condition.max()),
-            "defective": bool(piece.defective[i]),
+            "defective": bool(np.asarray(piece.defective)[i]),
             "modes": piece.eigenvalues[i],
             "right_vector": piece.right[i],
             "left_vector": piece.left[i],

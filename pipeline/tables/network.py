@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import datajoint as dj
-
 from models import NetworkConfig
 
 from ..database import schemas
@@ -14,7 +12,7 @@ from .parameters import ParameterTable, columns, config_from_columns, make_confi
 
 
 @schemas.network
-class NetworkParams(ParameterTable, dj.Manual):
+class NetworkParams(ParameterTable):
     definition = f"""
     # parameters of a network before training
     network_name : varchar(64)   # readable name of this parameter set

@@ -1,4 +1,4 @@
-"""Parameter tables: rows checked whole, defaults filled in, no parameter set under two names."""
+"""Parameter tables: rows are validated, completed with defaults, and unique by content."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
+import datajoint as dj
+
 from models.parameters import parameters_of
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, shown
 
 from ..database.server import transaction
-from .hashing import parameter_hash
+from .hashing import check_storable, parameter_hash
 
 Config = TypeVar("Config")
 MAX_NAME = 64
@@ -81,14 +83,27 @@ def stored(
     return {(renamed or {}).get(name, name): getattr(config, name) for name in names}
 
 
-def room_of(column_type: str) -> int | None:
+def check_name(field: str, name: Any) -> str:
+    """Return the name of a parameter set, or say why it is none."""
+    if isinstance(name, str) and re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
+        return name
+    remedy = f"use 1 to {MAX_NAME} letters, digits and . _ + -"
+    if name is not None and not isinstance(name, str):
+        problem = "is no text"
+        if isinstance(name, bool | int | float):
+            remedy = f'quote it: "{shown(name)}"'
+        raise ParameterError(field, name, problem, remedy)
+    raise ParameterError(field, name, "is not a name", remedy)
+
+
+def column_length(column_type: str) -> int | None:
     """Return how many characters a column holds; None where it is no text of limited length."""
     found = re.search(r"char\D*\((\d+)\)", column_type)
     return int(found[1]) if found else None
 
 
-class CheckedSettings:
-    """Mixin of the Lookup tables whose rows are settings; a subclass names their dataclass.
+class CheckedSettings(dj.Lookup):
+    """Base of the Lookup tables whose rows are settings; a subclass names their dataclass.
 
     Attributes
     ----------
@@ -117,7 +132,7 @@ class CheckedSettings:
             for name in parameters_of(cls.config)
             if name not in cls.left_out
         }
-        own = {k: v for k, v in row.items() if k not in cls().primary_key}  # type: ignore[attr-defined]
+        own = {k: v for k, v in row.items() if k not in cls().primary_key}
         for column, value in own.items():
             if column not in known:
                 raise ParameterError(column, value, "does not exist", f"use {', '.join(known)}")
@@ -126,7 +141,7 @@ class CheckedSettings:
 
     def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
         """Insert settings; their values are checked first, and defaults filled in."""
-        key = self.primary_key  # type: ignore[attr-defined]
+        key = self.primary_key
         whole = [
             {
                 **{name: row[name] for name in key if name in row},
@@ -134,11 +149,11 @@ class CheckedSettings:
             }
             for row in map(dict, rows)
         ]
-        super().insert(whole, **kwargs)  # type: ignore[misc]
+        super().insert(whole, **kwargs)
 
 
-class ParameterTable:
-    """Mixin of the Manual tables that hold parameters.
+class ParameterTable(dj.Manual):
+    """Base of the Manual tables that hold parameters.
 
     A subclass names its ``hash_field``, gives `canonical` and, where it has parts, `part_rows`.
     The table's own primary key is the name of the parameter set. Inserting the same set under the
@@ -168,7 +183,7 @@ class ParameterTable:
             under the same name.
         """
         prepared = [self._prepare(row) for row in rows]
-        connection = self.connection  # type: ignore[attr-defined]
+        connection = self.connection
         guard = nullcontext() if connection.in_transaction else transaction(connection)
         with guard:
             for name, parameters in prepared:
@@ -177,7 +192,7 @@ class ParameterTable:
     @property
     def name_field(self) -> str:
         """The primary key."""
-        return self.primary_key[0]  # type: ignore[attr-defined,no-any-return]
+        return self.primary_key[0]
 
     def _prepare(self, row: Any) -> tuple[str, dict[str, Any]]:
         if not isinstance(row, Mapping):
@@ -186,30 +201,25 @@ class ParameterTable:
             )
         given = {k: v for k, v in row.items() if k != self.hash_field}
         name = given.pop(self.name_field, None)
-        if not isinstance(name, str) or not re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
-            raise ParameterError(
-                self.name_field,
-                name,
-                "is not a name",
-                f"use 1 to {MAX_NAME} letters, digits and . _ + -",
-            )
+        name = check_name(self.name_field, name)
         # The columns say what exists; `canonical` says what is right.
-        known = {*self.heading.names, *self.extra_fields}  # type: ignore[attr-defined]
+        known = {*self.heading.names, *self.extra_fields}
         known -= {self.name_field, self.hash_field}
         for field in given:
             if field not in known:
                 raise ParameterError(
                     field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
                 )
+        check_storable("", given)
         parameters = self.canonical(given)
-        for field, attribute in self.heading.attributes.items():  # type: ignore[attr-defined]
-            room, value = room_of(str(attribute.type)), parameters.get(field)
+        for field, attribute in self.heading.attributes.items():
+            length, value = column_length(str(attribute.type)), parameters.get(field)
             # A database that an earlier version declared may hold less than the definition says.
-            if room is not None and isinstance(value, str) and len(value) > room:
+            if length is not None and isinstance(value, str) and len(value) > length:
                 raise ParameterError(
                     field,
                     value,
-                    f"is longer than the {room} characters that this database's column holds",
+                    f"is longer than the {length} characters that this database's column holds",
                     "use a shorter name, or have the administrator widen the column",
                 )
         return name, parameters
@@ -217,7 +227,7 @@ class ParameterTable:
     def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
         # Text, not uuid: PostgreSQL cannot compare a uuid with the literal DataJoint 2.3 writes.
         digest = str(parameter_hash(parameters))
-        equal = (self & {self.hash_field: digest}).to_dicts()  # type: ignore[operator]
+        equal = (self & {self.hash_field: digest}).to_dicts()
         for other in equal:
             if other[self.name_field] != name:
                 raise ParameterError(
@@ -228,7 +238,7 @@ class ParameterTable:
                 )
         if equal:
             return
-        if self & {self.name_field: name}:  # type: ignore[operator]
+        if self & {self.name_field: name}:
             raise ParameterError(
                 self.name_field,
                 name,
@@ -237,6 +247,6 @@ class ParameterTable:
             )
         columns = {k: v for k, v in parameters.items() if k not in self.extra_fields}
         key = {self.name_field: name}
-        super().insert([{**key, **columns, self.hash_field: digest}], **kwargs)  # type: ignore[misc]
+        super().insert([{**key, **columns, self.hash_field: digest}], **kwargs)
         for part, rows in self.part_rows(parameters).items():
             part.insert({**key, **row} for row in rows)

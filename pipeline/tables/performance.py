@@ -1,4 +1,4 @@
-"""How well trained networks do their task."""
+"""Performance of trained networks: scores and psychometric curves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from models import PerformanceAnalyzer, get_psychometrics, plot_psychometrics
 from models.performance.settings import ValidationSettings
 
 from ..database import schemas
+from ..database.types import Query
 from .network import NetworkParams
 from .parameters import CheckedSettings, columns, stored
 from .task import Task
@@ -27,23 +28,23 @@ def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
     return rnn, Task.build((Task & key).fetch1(), seed=VALIDATION_SEED)
 
 
-def validations() -> Any:
+def validations() -> Query:
     """Return the keys of finished networks with every way of validating."""
     return finished_networks().proj() * ValidationParams.proj()
 
 
-def decision_networks() -> Any:
+def decision_networks() -> Query:
     """Return the finished networks of context-dependent decision making."""
     return finished_networks() & (Task & {"task_class": "CDDM"}).proj()
 
 
-def finished_networks() -> Any:
+def finished_networks() -> Query:
     """Return the networks to analyse: trained or imported, but not the diverged ones."""
     return Training.Network & "status <> 'diverged'"
 
 
 @schemas.performance
-class ValidationParams(CheckedSettings, dj.Lookup):
+class ValidationParams(CheckedSettings):
     config = ValidationSettings
 
     definition = f"""
@@ -90,7 +91,7 @@ class Validation(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks, with every way of validating."""
         return validations()
 
@@ -128,7 +129,7 @@ class TrialPlot(dj.Computed):
     """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks, with every way of validating."""
         return validations()
 
@@ -168,7 +169,7 @@ class Psychometric(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """Finished networks of context-dependent decision making."""
         return validations() & decision_networks().proj()
 

@@ -1,4 +1,4 @@
-"""Which code and libraries made a row."""
+"""Provenance of a row: versions of the code and of its libraries."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """Return the columns that say what made a row."""
+    """Return the columns that record code and library versions."""
     code, dirty = code_version()
     return {
         "code_version": code,

@@ -1,4 +1,4 @@
-"""Tasks: what is to be learnt, and the constant inputs at which its dynamics are analysed."""
+"""Tasks that networks are trained on, and the constant inputs at which dynamics are analysed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .parameters import ParameterTable
 
 
 @schemas.task
-class Task(ParameterTable, dj.Manual):
+class Task(ParameterTable):
     definition = """
     # behavioural task: what a trial is
     task_name   : varchar(64)   # readable name of this parameter set

@@ -18,6 +18,7 @@ from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 from tasks_lib.sizes import check_bytes
 
 from ..database import schemas
+from ..database.types import Query
 from ..progress import progress_bar
 from .current_job import current_job
 from .network import NetworkParams
@@ -194,18 +195,18 @@ class Training(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Any:
+    def key_source(self) -> Query:
         """The cohorts to be trained here: imported ones are not."""
         return (Cohort & {"origin": "trained"}).proj()
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch the parameters: no arrays."""
+        """Fetch the parameters; no arrays."""
         return (TrainingRows.fetch(key), (Cohort & key).fetch1("n_networks"))
 
     def make_compute(
         self, key: dict[str, Any], rows: TrainingRows, n_networks: int
     ) -> tuple[Any, ...]:
-        """Train; a worker's job goes on from its checkpoint, and stops when it is told to."""
+        """Train the cohort; a worker's job resumes from its checkpoint and can be stopped."""
         first = int(key["first_seed"])
         job = current_job()
         with progress_bar(f"{key['task_name']}/{key['network_name']}") as show:
@@ -215,7 +216,7 @@ class Training(dj.Computed):
                 if job is not None:
                     job.report(step, n_steps, loss)
 
-            with nullcontext({}) if job is None else job.yielding() as options:
+            with nullcontext({}) if job is None else job.checking_stop() as options:
                 result = train_from_rows(
                     rows,
                     seeds=range(first, first + int(n_networks)),

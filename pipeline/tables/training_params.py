@@ -19,7 +19,7 @@ IMPORTED = "imported"
 
 
 @schemas.training
-class TrainingParams(ParameterTable, dj.Manual):
+class TrainingParams(ParameterTable):
     definition = f"""
     # parameters of a training
     training_name : varchar(64)  # readable name of this parameter set

@@ -1,4 +1,4 @@
-"""What a cohort is trained from: the rows of its parameters."""
+"""Reading the parameter rows of a cohort as settings of its training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from models import train_cohort
 from models.training.cohort import CohortResult
 
+from ..database.types import Restriction
 from .network import NetworkParams
 from .task import Task
 from .training_params import TrainingParams
 
 
 class TrainingRows(NamedTuple):
-    """The rows that say what the networks of a cohort are, and how they are trained.
+    """The parameter rows of a cohort: task, network and training.
 
     Attributes
     ----------
@@ -30,7 +31,7 @@ class TrainingRows(NamedTuple):
     penalties: list[dict[str, Any]]
 
     @classmethod
-    def fetch(cls, key: Any) -> TrainingRows:
+    def fetch(cls, key: Restriction) -> TrainingRows:
         """Return the rows of one cohort."""
         return cls(
             (Task & key).fetch1(),

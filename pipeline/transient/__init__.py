@@ -1,1 +1,1 @@
-"""Failures of a server or a store that end by themselves, and trying again until they have."""
+"""Transient errors of a server or a store, and retrying until they are over."""

@@ -1,4 +1,4 @@
-"""Trying again while a server or a store fails for a while."""
+"""Retrying while a server or a store is unavailable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def retry_transient(
     waiting: Callable[[BaseException, float], Any] | None = None,
     before: Callable[[], Any] | None = None,
 ) -> Result:
-    """Do something again and again until server and store let it, with longer and longer waits.
+    """Repeat an attempt until it raises no transient error, with exponentially growing waits.
 
     Parameters
     ----------
@@ -37,14 +37,15 @@ def retry_transient(
     stop : Event
         Ends the waiting: the last error is then raised.
     waiting : callable, optional
-        Told the error and the seconds before each wait.
+        Called with the error and the seconds before each wait.
     before : callable, optional
         Called before each attempt but the first; what it raises counts as the attempt's.
     """
 
-    def told(state: RetryCallState) -> None:
-        if waiting is not None and state.outcome is not None and state.next_action is not None:
-            waiting(state.outcome.exception(), state.next_action.sleep)  # type: ignore[arg-type]
+    def report_wait(state: RetryCallState) -> None:
+        error = None if state.outcome is None else state.outcome.exception()
+        if waiting is not None and error is not None and state.next_action is not None:
+            waiting(error, state.next_action.sleep)
 
     def again() -> Result:
         if before is not None and retrying.statistics.get("attempt_number", 1) > 1:
@@ -56,7 +57,7 @@ def retry_transient(
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT, min=FIRST_WAIT / 2),
         sleep=sleep_using_event(stop),
         stop=stop_when_event_set(stop),
-        before_sleep=told,
+        before_sleep=report_wait,
         reraise=True,
     )
     return retrying(again)

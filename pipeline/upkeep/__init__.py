@@ -1,1 +1,1 @@
-"""Care of a database and its store: what may be removed, and whether rows are still true."""
+"""Maintenance of a database and its store: garbage collection and verification."""

@@ -1,4 +1,4 @@
-"""Removing from the store what no row refers to, and nothing else."""
+"""Garbage collection: removing files of the store that no row refers to."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from tasks_lib.errors import check_float
+from tasks_lib.errors import check_float, text_of
 
 from ..database.connection import DatabaseError, check_writing, connection
-from ..database.server import seconds_since
 from ..store.file_names import leads_out
 from ..store.pending_files import SAVING
 from ..tables.computed import COMPUTED
 from ..workers.checkpoints import FOLDER as CHECKPOINTS
 from ..workers.checkpoints import checkpoint_folder
-from ..workers.queue import Queue
-from ..workers.reaper import MISSED_BEATS
-from ..workers.registry import LIVING, Worker
+from ..workers.queue import Queue, n_reserved
+from ..workers.worker_sql import live_workers
 from .store_files import StoredFile, StoreFiles, check_marks
 from .stored_paths import (
     names_in_database,
@@ -38,7 +36,7 @@ UNFINISHED = re.compile(rf".*{re.escape(SAVING)}|\..*\.[0-9a-f]{{8}}")
 
 
 class Orphan(NamedTuple):
-    """A file that no row refers to, and no job will go on from."""
+    """A file that no row refers to, and that no job will resume from."""
 
     path: str  # from the store's root
     n_bytes: int
@@ -94,7 +92,7 @@ class StoreScan:
 
 @dataclass(frozen=True)
 class Collection:
-    """What was found, and what of it was removed: nothing in a dry run."""
+    """Result of `collect`: what was found, and what was removed (nothing in a dry run)."""
 
     scan: StoreScan
     n_removed: int = 0
@@ -104,7 +102,7 @@ class Collection:
 
 
 def scan(older_than: float = OLDER_THAN) -> StoreScan:
-    """Look through the store and all rows; nothing is changed.
+    """Compare the files of the store with all rows; nothing is changed.
 
     The store must be writable nevertheless: its clock is read off a file that is written for that.
 
@@ -187,13 +185,13 @@ def collect(
         refuse_while_working()
         n_folders = sum(store.remove_empty(folder) for folder in found.empty_folders)
     except Exception as error:  # of whatever store
-        text = " ".join(str(error).split())
+        text = text_of(error)
         raise DatabaseError(f"{text}; {n_removed} files were removed before") from None
     return Collection(found, n_removed, removed_bytes, n_folders)
 
 
 def refuse_while_working() -> None:
-    """Refuse while anybody may be writing.
+    """Raise an error while a worker or a job may be writing files.
 
     Raises
     ------
@@ -201,15 +199,12 @@ def refuse_while_working() -> None:
         While a job is reserved or a worker lives.
     """
     here = connection()
-    quoted = here.adapter.quote_identifier
     queues = {queue.sql_name for queue in map(Queue, COMPUTED)}
     for schema_name in schema_names():  # of a user's own tables too
         names = (name for name in names_in_database(schema_name) if name.startswith("~~"))
         queues |= {here.adapter.make_full_table_name(schema_name, name) for name in names}
     for sql_name in sorted(queues):
-        reserved = here.query(
-            f"SELECT COUNT(*) FROM {sql_name} WHERE {quoted('status')}='reserved'"
-        ).fetchone()[0]
+        reserved = n_reserved(here, sql_name)
         if reserved:
             table = sql_name.replace("`", "").replace('"', "").replace("~~", "")
             raise DatabaseError(
@@ -217,14 +212,11 @@ def refuse_while_working() -> None:
                 "wait until they are done; those of dead workers are given back when a worker "
                 "runs, others with `rnn retry --stuck`"
             )
-    silent = f"{seconds_since(here, 'beat_at')} > {MISSED_BEATS} * beat_seconds"
-    living = here.query(
-        f"SELECT host, pid FROM {Worker.full_table_name} WHERE state IN {LIVING} AND NOT {silent}"
-    ).fetchall()
-    if living:
-        host, pid = living[0]
+    alive = live_workers(here)
+    if alive:
+        host, pid = alive[0]
         raise DatabaseError(
-            f"workers = {len(living)}: live, one on {host} as process {pid}, and may be writing "
+            f"workers = {len(alive)}: live, one on {host} as process {pid}, and may be writing "
             "files; wait until they end, or end them"
         )
 
@@ -295,7 +287,7 @@ def _uploads(store: StoreFiles, folders: list[str]) -> tuple[list[StoredFile], s
     try:
         return [upload for upload in store.uploads() if upload.path.startswith(ours)], ""
     except Exception as error:  # of whatever server
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = text_of(error)
         return [], f"unfinished uploads cannot be listed ({text})"
 
 

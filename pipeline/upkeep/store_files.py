@@ -1,4 +1,4 @@
-"""The files of the store, with their sizes and ages: a folder, or an object store."""
+"""Listing the files of the store with sizes and ages: a folder, or an object store."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from datajoint.hash_registry import get_store_backend
 
+from tasks_lib.errors import text_of
+
 from ..database import schemas
-from ..database.connection import STORE, DatabaseError
+from ..database.connection import DatabaseError
 from ..store.mounts import BEGUN, MARKS, remembered_mark
-from ..store.pending_files import SAVING
+from ..store.pending_files import SAVING, STORE
 
 # What object stores call the time of a file's last writing.
 TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
@@ -31,7 +33,7 @@ class StoredFile(NamedTuple):
 
 
 class StoreFiles:
-    """Lists and removes files of the store; what cannot be listed is an error, and no empty folder.
+    """Lists and removes files of the store; a folder that cannot be listed is an error.
 
     Raises
     ------
@@ -41,7 +43,7 @@ class StoreFiles:
 
     def __init__(self) -> None:
         try:
-            self._backend: Any = get_store_backend(STORE)
+            self._backend = get_store_backend(STORE)
             self._fs: Any = self._backend.fs
         except Exception as error:
             raise _unreadable("", error) from None
@@ -213,7 +215,7 @@ def _raise(error: OSError) -> None:
 
 
 def _unreadable(where: str, error: BaseException) -> DatabaseError:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = text_of(error)
     place = f", {where}" if where else ""
     return DatabaseError(
         f"store = {STORE!r}{place}: cannot be listed ({text}); nothing is removed; see that it can "

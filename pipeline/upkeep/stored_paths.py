@@ -1,4 +1,4 @@
-"""What the rows of all tables refer to in the store, read without ever passing over a table."""
+"""Reading which files of the store the rows of all tables refer to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import datajoint as dj
 
 from ..database import schemas
 from ..database.connection import DatabaseError, connection
+from ..database.dialects import dialect_of
 from ..tables.computed import COMPUTED
 from ..workers.checkpoints import checkpoint_folder
 from ..workers.queue import job_hash
@@ -22,7 +23,7 @@ def schema_names() -> list[str]:
     return [str(schema.database) for schema in schemas.SCHEMAS.values()]
 
 
-def tables_with_files() -> dict[tuple[str, str], tuple[Any, list[str]]]:
+def tables_with_files() -> dict[tuple[str, str], tuple[dj.Table, list[str]]]:
     """Return every table of our schemas, by schema and name, with its columns that keep files.
 
     Raises
@@ -54,20 +55,11 @@ def tables_with_files() -> dict[tuple[str, str], tuple[Any, list[str]]]:
 def names_in_database(schema_name: str) -> list[str]:
     """Return the names of all tables of a schema in the database, hidden ones too."""
     here = connection()
-    if here.adapter.backend == "mysql":
-        query = (
-            "SELECT table_name FROM information_schema.tables "
-            "WHERE table_schema=%s AND table_type='BASE TABLE'"
-        )
-    else:  # of information_schema a table that one may not read is left out
-        query = (
-            "SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n "
-            "ON n.oid = c.relnamespace WHERE n.nspname=%s AND c.relkind IN ('r', 'p')"
-        )
-    return [str(name) for (name,) in here.query(query, args=(schema_name,)).fetchall()]
+    found = here.query(dialect_of(here).base_tables, args=(schema_name,)).fetchall()
+    return [str(name) for (name,) in found]
 
 
-def referenced_paths(table: Any, columns: list[str]) -> Iterator[str]:
+def referenced_paths(table: dj.Table, columns: list[str]) -> Iterator[str]:
     """Yield the paths that the rows of a table keep, reading some rows at a time.
 
     Raises
@@ -85,16 +77,16 @@ def referenced_paths(table: Any, columns: list[str]) -> Iterator[str]:
 
 
 class KeptValue(NamedTuple):
-    """What a column of a row keeps of its file."""
+    """The reference to a file in one column of a row."""
 
     key: dict[str, Any]
     column: str
-    codec: Any
+    codec: dj.Codec
     value: Any  # as the database has it: on MySQL a text
 
 
 def kept_values(
-    table: Any, columns: list[str], restriction: Mapping[str, Any] | None = None
+    table: dj.Table, columns: list[str], restriction: Mapping[str, Any] | None = None
 ) -> Iterator[KeptValue]:
     """Yield what the rows of a table keep of their files, reading some rows at a time.
 
@@ -122,7 +114,7 @@ def kept_values(
 
 
 def count_values(
-    table: Any, columns: list[str], restriction: Mapping[str, Any] | None = None
+    table: dj.Table, columns: list[str], restriction: Mapping[str, Any] | None = None
 ) -> int:
     """Return how many files the rows of a table keep.
 
@@ -143,14 +135,16 @@ def count_values(
         raise unscanned(table.database, table.table_name, error) from None
 
 
-def _where(table: Any, values: dict[str, Any], *more: str) -> tuple[str, tuple[Any, ...]]:
+def _where(table: dj.Table, values: dict[str, Any], *more: str) -> tuple[str, tuple[Any, ...]]:
     """Return the condition that columns have some values, and its arguments."""
     quoted = table.adapter.quote_identifier
     conditions = [f"{quoted(name)} = %s" for name in values] + list(more)
     return f"WHERE {' AND '.join(conditions)}" if conditions else "", tuple(values.values())
 
 
-def _values(table: Any, columns: list[str], restriction: dict[str, Any]) -> Iterator[KeptValue]:
+def _values(
+    table: dj.Table, columns: list[str], restriction: dict[str, Any]
+) -> Iterator[KeptValue]:
     quoted = table.adapter.quote_identifier
     key = list(table.heading.primary_key)
     codecs = [table.heading.attributes[name].codec for name in columns]
@@ -170,6 +164,7 @@ def _values(table: Any, columns: list[str], restriction: dict[str, Any]) -> Iter
             its_key = dict(zip(key, row, strict=False))
             for column, codec, value in zip(columns, codecs, row[len(key) :], strict=True):
                 if value is not None:
+                    assert codec is not None  # as of every column that keeps files
                     yield KeptValue(its_key, column, codec, value)
         if len(rows) < ROWS_AT_ONCE:
             return
@@ -194,7 +189,7 @@ def unfinished_jobs() -> dict[str, set[str]]:
     return found
 
 
-def unscanned(schema_name: str, name: str, problem: Any) -> DatabaseError:
+def unscanned(schema_name: str | None, name: str, problem: object) -> DatabaseError:
     """Return the error of a table that cannot be read."""
     text = " ".join(str(problem).split())
     return DatabaseError(
@@ -204,5 +199,5 @@ def unscanned(schema_name: str, name: str, problem: Any) -> DatabaseError:
     )
 
 
-def _is_part(member: Any) -> bool:
+def _is_part(member: object) -> bool:
     return inspect.isclass(member) and issubclass(member, dj.Part)

@@ -1,4 +1,4 @@
-"""Training a stored network again from its rows, and saying whether it is the same to the bit."""
+"""Verification: training a stored network again and comparing it bit by bit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from datajoint.errors import MissingExternalFile
 
 from models.machine.devices import checked_device, default_device, kind_of
 from models.network.connectivity import WEIGHTS
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
+from ..database.types import Restriction
 from ..store.checked_files import DamagedFile
 from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
@@ -35,7 +36,7 @@ MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between the stored network and the one that was trained again.
+    """A difference between the stored network and the one that was trained again.
 
     Attributes
     ----------
@@ -67,7 +68,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
-    """What is not as it was when the network was trained."""
+    """A change of software or hardware since the network was trained."""
 
     what: str
     then: Any
@@ -80,7 +81,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Verification:
-    """What came out when a network was trained again.
+    """Result of training a network again: identical or not, and what differs.
 
     Attributes
     ----------
@@ -108,7 +109,7 @@ class Verification:
 
 
 def verify(
-    key: Any,
+    key: Restriction,
     device: str | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Verification:
@@ -215,7 +216,7 @@ def _difference(what: str, stored: Any, again: Any, of: str = "") -> Difference 
     except MISSING_OR_DAMAGED as error:
         if is_transient(error):  # the store is away, and the file perhaps there
             raise
-        line = " ".join(str(error).split())
+        line = text_of(error)
         return Difference(what, f"cannot be read ({line})", f"an array {again.shape}")
     if kept.tobytes() == again.tobytes() and (kept.shape, kept.dtype) == (again.shape, again.dtype):
         return None

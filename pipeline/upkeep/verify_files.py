@@ -1,4 +1,4 @@
-"""Reading every stored array and figure, and saying which are not what was stored."""
+"""Verification of files: reading every stored array and figure and comparing its hash."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
+import datajoint as dj
 from datajoint.errors import DataJointError, MissingExternalFile
 from datajoint.hash_registry import get_store_backend
+from datajoint.storage import StorageBackend
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile, has_hash, table_title
 from ..store.codecs import CheckedCodec, check_reference
@@ -61,7 +63,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class FilesVerification:
-    """What came out when stored files were read.
+    """Result of reading stored files: how many, and which are damaged.
 
     Attributes
     ----------
@@ -136,7 +138,7 @@ def verify_files(
         raise ParameterError(
             "selection", chosen, "selects no stored file", "mend the names, or leave one out"
         )
-    backend: Any = get_store_backend(STORE)
+    backend = get_store_backend(STORE)
     n_done = n_bytes = n_without_hash = 0
     faults = []
     with ThreadPoolExecutor(READERS) as readers:
@@ -159,7 +161,7 @@ def verify_files(
     return FilesVerification(n_done, n_bytes, n_without_hash, faults)
 
 
-def _checked(kept: KeptValue, backend: Any) -> _Checked:
+def _checked(kept: KeptValue, backend: StorageBackend) -> _Checked:
     """Read the file of one column of a row."""
     stored = _stored(kept.value)
     path = str(stored.get("path")) if isinstance(stored, dict) else ""
@@ -167,11 +169,11 @@ def _checked(kept: KeptValue, backend: Any) -> _Checked:
         check_reference(stored)
     except DataJointError as error:
         return _Checked(0, True, path, REFUSED, _line(error))
-    ours = isinstance(kept.codec, CheckedCodec)
-    known, n_bytes = ours and has_hash(stored), 0
+    ours = kept.codec if isinstance(kept.codec, CheckedCodec) else None
+    known, n_bytes = ours is not None and has_hash(stored), 0
     try:
-        if ours:
-            n_bytes = kept.codec.check(stored, backend)
+        if ours is not None:
+            n_bytes = ours.check(stored, backend)
         elif not backend.exists(path):  # of another codec, in a table of a user's own
             raise MissingExternalFile(f"file = {path!r}: is missing")
     except DamagedFile as error:
@@ -184,7 +186,7 @@ def _checked(kept: KeptValue, backend: Any) -> _Checked:
     return _Checked(n_bytes, known, path)
 
 
-def _is_kept(table: Any, kept: KeptValue) -> bool:
+def _is_kept(table: dj.Table, kept: KeptValue) -> bool:
     """Return whether a row still refers to a file: it may have been deleted, and the file too."""
     now: Iterator[KeptValue] = kept_values(table, [kept.column], kept.key)
     return any(_stored(one.value) == _stored(kept.value) for one in now)
@@ -196,4 +198,4 @@ def _stored(value: Any) -> Any:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return text_of(error)

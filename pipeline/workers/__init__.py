@@ -1,1 +1,1 @@
-"""Who fills the tables: workers, their jobs and heartbeats, and what becomes of failures."""
+"""Workers that fill the tables: their jobs, heartbeats, failures and supervision."""

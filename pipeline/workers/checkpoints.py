@@ -1,4 +1,4 @@
-"""Checkpoints of trainings: in the store, so that any machine can go on with them."""
+"""Checkpoints of trainings in the store, from which any machine can resume."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import datajoint as dj
 from datajoint.errors import MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 
 from models.machine.atomic_file import write_atomically
 from models.training.checkpoints import CheckpointNotWritten
+from tasks_lib.errors import text_of
 
-from ..database.connection import STORE
 from ..store.mounts import check_store
-from ..store.pending_files import sync_folders
+from ..store.pending_files import STORE, sync_folders
 from ..transient.errors import is_transient
 
 FOLDER = "checkpoints"
@@ -40,7 +40,7 @@ class StoredCheckpoints:
     ) -> None:
         self.folder = f"{FOLDER}/{table}/{job_hash}"
         self._is_ours = is_ours or (lambda: True)
-        self._backend: Any = get_store_backend(STORE)
+        self._backend = get_store_backend(STORE)
 
     def read(self, name: str) -> bytes | None:
         """Return what was last written under a name; None where nothing was."""
@@ -52,7 +52,7 @@ class StoredCheckpoints:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write the whole of it, or leave what was there.
+        """Write a file atomically: as a whole, or not at all.
 
         Raises
         ------
@@ -77,11 +77,11 @@ class StoredCheckpoints:
         except Exception as error:
             if not is_transient(error):
                 raise
-            log.warning("checkpoint %s: %s; the training goes on", path, error)
-            raise CheckpointNotWritten(str(error)) from error
+            log.warning("checkpoint %s: %s; the training goes on", path, text_of(error))
+            raise CheckpointNotWritten(text_of(error)) from error
 
     def remove(self) -> None:
-        """Remove them, because the results are in."""
+        """Remove the checkpoints, because the results are stored."""
         try:
             if self._backend.protocol == "file":
                 shutil.rmtree(self._backend._full_path(self.folder), ignore_errors=True)
@@ -91,6 +91,6 @@ class StoredCheckpoints:
             log.warning("checkpoints %s cannot be removed: %s", self.folder, error)
 
 
-def checkpoint_folder(table: Any) -> str:
+def checkpoint_folder(table: type[dj.Computed]) -> str:
     """Return the name of the folder that holds the checkpoints of a computed table."""
     return str(table().full_table_name).replace("`", "").replace('"', "")

@@ -1,11 +1,10 @@
-"""Jobs that failed: what they say, and trying them again."""
+"""Failed jobs: listing their errors, and retrying them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import datajoint as dj
 from datajoint.condition import Not
@@ -13,10 +12,11 @@ from datajoint.condition import Not
 from tasks_lib.errors import ParameterError
 
 from ..database import connection as database
-from ..database.server import transaction
+from ..database.types import Job, Restriction
 from ..tables.computed import COMPUTED
-from .queue import Key, Queue, job_hash
-from .registry import LostJob, Worker
+from .job_table import Key
+from .queue import Queue
+from .registry import Worker
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class Failure:
     when: datetime | None
 
 
-def failures(restriction: Any = None, tables: Sequence[Any] = COMPUTED) -> list[Failure]:
+def failures(
+    restriction: Restriction = None, tables: Sequence[type[dj.Computed]] = COMPUTED
+) -> list[Failure]:
     """Return the jobs that failed, the tables in their order and the latest failure last.
 
     Parameters
@@ -83,13 +85,13 @@ def failures(restriction: Any = None, tables: Sequence[Any] = COMPUTED) -> list[
 
 
 def retry(
-    restriction: Any = None,
-    tables: Sequence[Any] | None = None,
+    restriction: Restriction = None,
+    tables: Sequence[type[dj.Computed]] | None = None,
     error: str | None = None,
     everything: bool = False,
     stuck: bool = False,
 ) -> dict[str, int]:
-    """Have jobs that failed done again by whoever works next; return how many of each table.
+    """Make failed jobs pending again, for any worker; return how many of each table.
 
     Workers that died with one of these jobs before do not count against it any more.
 
@@ -102,7 +104,7 @@ def retry(
     error : str, optional
         Only jobs whose error, its class's name included, contains this, in capitals or not.
     everything : bool
-        Must be said where nothing else selects.
+        Required where nothing else selects jobs.
     stuck : bool
         Not the failed jobs, but those reserved by nobody: a plain ``populate(reserve_jobs=True)``
         was killed. Where such a populate still runs, its job is then done twice, and the second
@@ -126,13 +128,13 @@ def retry(
     for table in COMPUTED if tables is None else tables:
         queue = Queue(table)
         selected = _stuck(queue, restriction) if stuck else _failed(queue, restriction)
-        number = _put_back(queue, selected, error)
+        number = queue.put_back(database.connection(), selected, error)
         if number:
             given[queue.name] = number
     return given
 
 
-def _failed(queue: Queue, restriction: Any) -> Any:
+def _failed(queue: Queue, restriction: Restriction) -> Job:
     """Return the query of jobs that failed and whose row has not come in meanwhile."""
     failed = queue.jobs & {"status": "error"}
     return _restricted(
@@ -140,65 +142,17 @@ def _failed(queue: Queue, restriction: Any) -> Any:
     )
 
 
-def _stuck(queue: Queue, restriction: Any) -> Any:
+def _stuck(queue: Queue, restriction: Restriction) -> Job:
     """Return the query of reserved jobs whose number is no worker's."""
     workers = Worker.proj(connection_id="worker_id")
     reserved = (queue.jobs & {"status": "reserved"}).restrict(Not(workers), semantic_check=False)
     return _restricted(queue, reserved, restriction)
 
 
-def _restricted(queue: Queue, jobs: Any, restriction: Any) -> Any:
+def _restricted(queue: Queue, jobs: Job, restriction: Restriction) -> Job:
     if restriction is None:
         return jobs
     if isinstance(restriction, Mapping) and not set(restriction) <= set(queue.primary_key):
         return jobs & "FALSE"  # DataJoint would pass over the field, and select all
     # The lineage of a jobs table is not that of its target: its attributes are matched by name.
     return jobs.restrict(restriction, semantic_check=False)
-
-
-def _put_back(queue: Queue, jobs: Any, error: str | None) -> int:
-    """Make jobs pending again; return how many."""
-    connection: dj.Connection = database.connection()
-    quoted = connection.adapter.quote_identifier
-    where, arguments = jobs.where_clause(), ()
-    if error is not None:
-        where += f" AND LOWER({quoted('error_message')}) LIKE %s ESCAPE '!'"
-        arguments = (f"%{_literally(error.lower())}%",)
-    columns = ", ".join(quoted(name) for name in queue.primary_key)
-    empty = {"reserved_time": "NULL", "completed_time": "NULL", "error_message": "''",
-             "error_stack": "NULL"}  # fmt: skip
-    assignments = ", ".join(f"{quoted(name)}={value}" for name, value in empty.items())
-    with transaction(connection):
-        rows = connection.query(f"SELECT {columns} FROM {queue.sql_name}{where}", args=arguments)
-        keys = [dict(zip(queue.primary_key, row, strict=True)) for row in rows.fetchall()]
-        if not keys:
-            return 0
-        _forgive(connection, queue, keys)
-        return int(
-            connection.query(
-                f"UPDATE {queue.sql_name} SET {quoted('status')}='pending', {assignments}, "
-                f"{queue.entered_now(connection)}{where}",
-                args=arguments,
-            ).rowcount
-        )
-
-
-def _forgive(connection: dj.Connection, queue: Queue, keys: list[Key]) -> None:
-    """Let earlier losses of jobs not count against them."""
-    lost = LostJob.full_table_name
-    rows = connection.query(
-        f"SELECT DISTINCT job_hash FROM {lost} WHERE job_table=%s AND counts", args=(queue.name,)
-    ).fetchall()
-    counting = {str(digest) for (digest,) in rows}
-    for digest in counting & {job_hash(key) for key in keys} if counting else ():
-        connection.query(
-            f"UPDATE {lost} SET counts=FALSE WHERE job_table=%s AND job_hash=%s",
-            args=(queue.name, digest),
-        )
-
-
-def _literally(text: str) -> str:
-    """Return the pattern of SQL that matches a text and nothing else."""
-    for sign in "!%_":
-        text = text.replace(sign, f"!{sign}")
-    return text

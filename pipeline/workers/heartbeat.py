@@ -1,4 +1,4 @@
-"""The heart of a worker: a thread with a connection of its own that says it is alive."""
+"""The heartbeat of a worker: a thread with its own connection that reports the worker as alive."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import datajoint as dj
-from datajoint.errors import DuplicateError
 
 from ..database.server import (
+    close_connection,
     end_earlier_session,
-    hang_up,
-    now,
     reconnect,
-    seconds_since,
     session_number,
 )
 from ..transient.errors import is_transient
-from .queue import Key, Queue
-from .reaper import REAP_SECONDS, declare_dead, reap
-from .registry import LIVING, MISSED_BEATS, Worker
+from . import worker_sql
+from .job_table import Key
+from .queue import Queue
+from .reaper import reap
+from .registry import LIVE_STATES, MISSED_HEARTBEATS
 
-BEAT_SECONDS = 10.0
-SOONEST = 1.0  # seconds from one heartbeat to one that has news
+Result = TypeVar("Result")
+HEARTBEAT_SECONDS = 10.0
+MIN_HEARTBEAT_SECONDS = 1.0  # seconds from one heartbeat to one that was asked for
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Report:
-    """What a worker says of itself with its next heartbeat."""
+    """What the next heartbeat of a worker reports."""
 
     state: str = "idle"
     note: str = ""
@@ -53,7 +53,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Host:
-    """Where a worker runs."""
+    """The process of a worker: machine, device and code version."""
 
     host: str
     pid: int
@@ -63,8 +63,8 @@ class Host:
 
 
 @dataclass
-class Heart:
-    """Beats while a worker lives, and gives back the jobs of workers whose heart has stopped.
+class Heartbeat:
+    """Sends a worker's heartbeats, and gives back the jobs of workers whose heartbeat has stopped.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ class Heart:
         Opens a connection that nobody else uses.
     host : Host
     queues : sequence of Queue
-        Where the jobs of the dead are looked for.
+        Where jobs of dead workers are looked for.
     beat_seconds : float
-        Time between heartbeats (s); a worker is dead after `MISSED_BEATS` of its own.
+        Time between heartbeats (s); a worker is dead after `MISSED_HEARTBEATS` of its own.
     max_losses : int
         A job that was lost so often without getting any further fails.
     first_id : int, optional
@@ -84,14 +84,14 @@ class Heart:
     open_connection: Callable[[], dj.Connection]
     host: Host
     queues: Sequence[Queue]
-    beat_seconds: float = BEAT_SECONDS
+    beat_seconds: float = HEARTBEAT_SECONDS
     max_losses: int = 5
     first_id: int | None = None
     report: Report = field(default_factory=Report)
 
     def __post_init__(self) -> None:
         self.worker_id = 0
-        self.lost = threading.Event()  # our jobs may be another worker's by now
+        self.declared_dead = threading.Event()  # our jobs may be another worker's by now
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._using = threading.RLock()  # the connection: one at a time
@@ -99,58 +99,52 @@ class Heart:
         self._thread: threading.Thread | None = None
         self._contact_since: float | None = None
 
-    # Life ----------------------------------------------------------------------------------------
+    # Start and end -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Enter the worker's row and begin to beat."""
-        self._enter(self.first_id)
-        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        """Insert the worker's row and start sending heartbeats."""
+        self._register(self.first_id)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
-    def start_anew(self) -> None:
-        """Go on as another worker: this one counts as dead."""
-        self._enter(None)
+    def register_again(self) -> None:
+        """Continue under a new worker number: the old one counts as dead."""
+        self._register(None)
 
     def stop(self, note: str = "", crashed: bool = False) -> None:
-        """Stop beating; say that the worker has ended, or that it is lost: its job counts that."""
+        """Stop; write that the worker has ended or, if it crashed, is lost with its job."""
         self._ending.set()
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
         if crashed:
-            self._say_lost(note)
+            self._report_crash(note)
         else:
-            self.say_ended(note)
+            self.report_end(note)
         if self._connection is not None:
-            hang_up(self._connection)
+            close_connection(self._connection)
 
-    def say_ended(self, note: str) -> None:
-        """Write that the worker has ended; whoever finds a job of it then gives it back."""
+    def report_end(self, note: str) -> None:
+        """Write that the worker has ended; other workers then give back a job that it left."""
         if not self.worker_id:
             return  # it has not begun
-        with self._using, _if_it_can_be_said():
-            self._open().query(
-                f"UPDATE {Worker.full_table_name} SET state='ended', note=%s, n_done=%s, beat_at="
-                f"{now(self._open())}, job_table='', job_key=NULL, job_began_at=NULL, "
-                "first_iteration=NULL, iteration=NULL, n_iterations=NULL, loss=NULL "
-                "WHERE worker_id=%s AND state <> 'lost'",
-                args=(note[:255], self.report.n_done, self.worker_id),
-            )
+        with self._using, _transient_errors_ignored():
+            worker_sql.write_end(self._open(), self.worker_id, note, self.report.n_done)
 
-    def _say_lost(self, note: str) -> None:
-        """Write that the worker crashed, and how far its job was: that counts a loss."""
+    def _report_crash(self, note: str) -> None:
+        """Write that the worker crashed, and the iteration of its job: its job counts one loss."""
         if not self.worker_id:
             return
-        with self._using, _if_it_can_be_said():
-            self._beat()
-            declare_dead(self._open(), self.worker_id, note)
+        with self._using, _transient_errors_ignored():
+            self._send()
+            worker_sql.mark_dead(self._open(), self.worker_id, note)
 
-    def beat_now(self) -> None:
-        """Beat soon, because there is something to say."""
+    def send_soon(self) -> None:
+        """Send the next heartbeat soon, because the report has changed."""
         self._wake.set()
 
-    def on_connection(self, action: Callable[[dj.Connection], Any]) -> Any:
-        """Do something on the heart's connection, from whatever thread."""
+    def on_connection(self, action: Callable[[dj.Connection], Result]) -> Result:
+        """Run an action on the heartbeat's connection; for any thread."""
         with self._using:
             return action(self._open())
 
@@ -167,36 +161,27 @@ class Heart:
             reconnect(self._connection)
         return self._connection
 
-    def _enter(self, worker_id: int | None) -> None:
+    def _register(self, worker_id: int | None) -> None:
         number = secrets.randbits(62) + 1 if worker_id is None else worker_id
         with self._using:
-            connection = self._open()
-            time_now = now(connection)
             row = {**vars(self.host), "state": "idle", "beat_seconds": self.beat_seconds}
-            names = ", ".join(["worker_id", *row, "started_at", "beat_at"])
-            marks = ", ".join(["%s"] * (1 + len(row)))
-            with suppress(DuplicateError):  # nobody else has our number: an answer was lost
-                connection.query(
-                    f"INSERT INTO {Worker.full_table_name} ({names}) "
-                    f"VALUES ({marks}, {time_now}, {time_now})",
-                    args=(number, *row.values()),
-                )
+            worker_sql.enter_worker(self._open(), number, row)
             self.worker_id = number
-            self.lost.clear()
+            self.declared_dead.clear()
             self._contact_since = time.monotonic()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         wait, last = self.beat_seconds, 0.0
         while not self._ending.is_set():
             self._wake.wait(wait)
-            self._ending.wait(max(last + min(SOONEST, wait) - time.monotonic(), 0.0))
+            self._ending.wait(max(last + min(MIN_HEARTBEAT_SECONDS, wait) - time.monotonic(), 0.0))
             self._wake.clear()
             if self._ending.is_set():
                 return
             last = time.monotonic()
             try:
                 with self._using:
-                    self._beat()
+                    self._send()
                     self._reap()
                 wait = self.beat_seconds
             except Exception as error:
@@ -205,56 +190,48 @@ class Heart:
                 self._contact_since = None
                 wait = min(2.0, self.beat_seconds)
 
-    def _beat(self) -> None:
-        connection, said = self._open(), self.report
-        before = connection.query(
-            f"SELECT state, {seconds_since(connection, 'beat_at')} FROM {Worker.full_table_name} "
-            "WHERE worker_id=%s",
-            args=(self.worker_id,),
-        ).fetchone()
-        # Whoever missed beats himself, because he or the server stood still, judges nobody yet.
-        if before is None or float(before[1]) > MISSED_BEATS / 2 * self.beat_seconds:
+    def _send(self) -> None:
+        connection, report = self._open(), self.report
+        before = worker_sql.last_heartbeat(connection, self.worker_id)
+        # A worker that missed heartbeats itself, because it or the server stood still, marks nobody
+        # as dead yet.
+        if before is None or before[1] > MISSED_HEARTBEATS / 2 * self.beat_seconds:
             self._contact_since = None
         values: dict[str, Any] = {
-            "state": said.state,
-            "note": said.note[:255],
-            "session_id": said.session_id,
-            "n_done": said.n_done,
-            "job_table": said.job_table,
-            "job_key": None if said.job_key is None else json.dumps(said.job_key),
-            "first_iteration": said.first_iteration,
-            "iteration": said.iteration,
-            "n_iterations": said.n_iterations,
+            "state": report.state,
+            "note": report.note[:255],
+            "session_id": report.session_id,
+            "n_done": report.n_done,
+            "job_table": report.job_table,
+            "job_key": None if report.job_key is None else json.dumps(report.job_key),
+            "first_iteration": report.first_iteration,
+            "iteration": report.iteration,
+            "n_iterations": report.n_iterations,
             # NaN is no number to MySQL.
-            "loss": said.loss if said.loss is not None and abs(said.loss) < 1e300 else None,
+            "loss": report.loss if report.loss is not None and abs(report.loss) < 1e300 else None,
         }
-        began = "NULL"
-        if said.job_began is not None:
-            seconds = max(time.monotonic() - said.job_began, 0.0)
-            began = f"{now(connection)} - INTERVAL '{seconds:.3f}' SECOND"
-        beaten = connection.query(
-            f"UPDATE {Worker.full_table_name} SET {', '.join(f'{n}=%s' for n in values)}, "
-            f"beat_at={now(connection)}, job_began_at={began} "
-            f"WHERE worker_id=%s AND state IN {LIVING}",
-            args=(*values.values(), self.worker_id),
-        ).rowcount
-        if before is None or before[0] not in LIVING or beaten == 0:
-            self.lost.set()
+        job_seconds = None
+        if report.job_began is not None:
+            job_seconds = max(time.monotonic() - report.job_began, 0.0)
+        is_alive = worker_sql.write_heartbeat(connection, self.worker_id, values, job_seconds)
+        if before is None or before[0] not in LIVE_STATES or not is_alive:
+            self.declared_dead.set()
         if self._contact_since is None:
             self._contact_since = time.monotonic()
 
     def _reap(self) -> None:
         since = self._contact_since
-        if since is None or self.lost.is_set():
+        if since is None or self.declared_dead.is_set():
             return
-        in_contact, pause = time.monotonic() - since, min(REAP_SECONDS, self.beat_seconds)
-        connection = self._open()
-        reap(connection, self.queues, self.worker_id, self.max_losses, in_contact, pause)
+        in_contact, connection = time.monotonic() - since, self._open()
+        reap(
+            connection, self.queues, self.worker_id, self.max_losses, in_contact, self.beat_seconds
+        )
 
 
 @contextmanager
-def _if_it_can_be_said() -> Iterator[None]:
-    """Inside, server errors that pass are ignored: missing heartbeats will say it later."""
+def _transient_errors_ignored() -> Iterator[None]:
+    """Ignore transient errors inside: missing heartbeats will show it later."""
     try:
         yield
     except Exception as error:
@@ -262,13 +239,13 @@ def _if_it_can_be_said() -> Iterator[None]:
             raise
 
 
-def renew_session(heart: Heart, connection: dj.Connection) -> None:
-    """Open a worker's connection anew where it is broken, and have the heart tell its number."""
-    said = heart.report
+def renew_session(heartbeat: Heartbeat, connection: dj.Connection) -> None:
+    """Open a worker's broken connection again; the next heartbeat reports its session's number."""
+    report = heartbeat.report
     reconnect(connection)
     number = session_number(connection)
-    if number == said.session_id:
+    if number == report.session_id:
         return
-    if said.session_id:
-        end_earlier_session(connection, said.session_id, heart.session_age())
-    said.session_id, said.session_since = number, time.monotonic()
+    if report.session_id:
+        end_earlier_session(connection, report.session_id, heartbeat.session_age())
+    report.session_id, report.session_since = number, time.monotonic()

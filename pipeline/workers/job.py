@@ -1,4 +1,4 @@
-"""One job: fetch, compute, and insert what no other worker has inserted."""
+"""Running one job: fetch, compute, and insert, unless another worker has inserted it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import datajoint as dj
 from deepdiff import DeepHash
 
 from models.machine.memory import is_short_of_memory
 from models.training.checkpoints import CHECKPOINT_SECONDS
+from tasks_lib.errors import kind_and_text, text_of
 
 from ..database.server import transaction
 from ..store.mounts import check_store, store_answers
@@ -22,36 +23,50 @@ from ..store.pending_files import WrittenFiles
 from ..tables.current_job import working_on
 from ..transient.errors import PermanentError, ShortOfMemory, is_transient
 from .checkpoints import StoredCheckpoints, checkpoint_folder
-from .heartbeat import Heart
-from .queue import Key, Queue, job_hash
+from .heartbeat import Heartbeat
+from .job_table import Key
+from .queue import Queue, job_hash
 
-MOST_FAILURES = 5  # of a computation that look as if they passed by themselves
+MOST_FAILURES = 5  # errors of a computation itself that look transient
 MOST_SHORT = 3  # times that a computation may lack memory
-TRIPARTITE = ("make_fetch", "make_compute", "make_insert")
+
+
+@runtime_checkable
+class Tripartite(Protocol):
+    """A computed table whose computation is apart from its reading and its inserting."""
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch what the computation needs."""
+
+    def make_compute(self, key: Key, *fetched: Any) -> tuple[Any, ...]:
+        """Compute, without the database."""
+
+    def make_insert(self, key: Key, *computed: Any) -> None:
+        """Insert what was computed."""
 
 
 class OutOfMemory(PermanentError):
-    """A computation that could not have its memory, again and again."""
+    """A computation ran out of memory several times."""
 
 
-class JobLost(Exception):
-    """The job is another worker's by now."""
+class JobTakenOver(Exception):
+    """Another worker has taken over the job."""
 
 
 class JobStopped(BaseException):
-    """The computation is to end at once, because its process is."""
+    """The computation must end at once, because its process ends."""
 
 
 @dataclass
 class Job:
-    """The job that a worker works on.
+    """The job that a worker is running.
 
     Attributes
     ----------
     queue : Queue
     key : dict
-    heart : Heart
-        What it reports is said with the next heartbeat.
+    heartbeat : Heartbeat
+        Its report is sent with the next heartbeat.
     stop : Event
         Set when the process is to end.
     device : str, optional
@@ -60,45 +75,45 @@ class Job:
         Time from one state of a training to the next in the store (s).
     phase : str
         "fetching", "computing" or "inserting".
-    yields : bool
-        Whether the computation itself looks at `must_stop`, and keeps what it has done.
-    doubtful : WrittenFiles
-        Files of an insert of which nobody knows yet whether its commit was done.
+    checks_stop : bool
+        Whether the computation checks `must_stop` itself, and saves its state before it ends.
+    uncertain_files : WrittenFiles
+        Files of an insert whose commit may or may not have been done.
     """
 
     queue: Queue
     key: Key
-    heart: Heart
+    heartbeat: Heartbeat
     stop: threading.Event
     device: str | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     phase: str = "fetching"
-    yields: bool = False
-    doubtful: WrittenFiles = field(default_factory=WrittenFiles, init=False)
+    checks_stop: bool = False
+    uncertain_files: WrittenFiles = field(default_factory=WrittenFiles, init=False)
 
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:
-        """Where the states of its training are."""
+        """The checkpoints of its training."""
         folder = checkpoint_folder(self.queue.table)
-        is_ours = lambda: not self.heart.lost.is_set()  # noqa: E731
+        is_ours = lambda: not self.heartbeat.declared_dead.is_set()  # noqa: E731
         return StoredCheckpoints(folder, job_hash(self.key), is_ours)
 
     def report(self, step: int, n_steps: int, loss: float) -> None:
-        """Say how far a training is."""
-        said = self.heart.report
-        if said.first_iteration is None:
-            said.first_iteration = step - 1
-            self.heart.beat_now()
-        said.n_iterations, said.loss, said.iteration = n_steps, loss, step
+        """Report the progress of a training."""
+        report = self.heartbeat.report
+        if report.first_iteration is None:
+            report.first_iteration = step - 1
+            self.heartbeat.send_soon()
+        report.n_iterations, report.loss, report.iteration = n_steps, loss, step
 
     def must_stop(self) -> bool:
-        """Return whether the computation is to end: the process ends, or the job is lost."""
-        return self.stop.is_set() or self.heart.lost.is_set()
+        """Return whether the computation must end: the process ends, or counts as dead."""
+        return self.stop.is_set() or self.heartbeat.declared_dead.is_set()
 
     @contextmanager
-    def yielding(self) -> Iterator[dict[str, Any]]:
-        """Inside, the computation itself looks at `must_stop`; yields what a training is given."""
-        self.yields = True
+    def checking_stop(self) -> Iterator[dict[str, Any]]:
+        """Mark that the computation inside checks `must_stop`; yield the options of a training."""
+        self.checks_stop = True
         try:
             yield {
                 "device": self.device,
@@ -107,60 +122,60 @@ class Job:
                 "stop": self.must_stop,
             }
         finally:
-            self.yields = False
+            self.checks_stop = False
 
 
 def run_job(
     job: Job,
     connection: dj.Connection,
-    patient: Callable[[Callable[[], Any]], Any],
+    retry: Callable[[Callable[[], Any]], Any],
 ) -> bool:
-    """Do a job; return whether its row was made, and not there already.
+    """Run a job; return whether its row was inserted, and was not there already.
 
-    Where the server or the store fails for a while, it waits and goes on: with the computation
-    where that failed, with the insert alone where the computation was done.
+    After a transient error it waits and continues: with the computation if that failed, with the
+    insert alone if the computation was done.
 
     Parameters
     ----------
     job : Job
     connection : Connection
-        The worker's own; the heart has another.
-    patient : callable
-        Does an action, again and again where server or store fail; `server.retry_transient` is one.
+        The worker's own; the heartbeat has another.
+    retry : callable
+        Runs an action, and repeats it after transient errors, as `retry_transient` does.
 
     Raises
     ------
-    JobLost
+    JobTakenOver
         Where another worker has the job.
     Exception
         Whatever the table's ``make`` raises.
     """
     table = job.queue.table()
     with working_on(job):
-        if patient(lambda: len(table & job.key)):
-            patient(lambda: job.queue.finish(connection, job.key, job.heart.worker_id))
+        if retry(lambda: len(table & job.key)):
+            retry(lambda: job.queue.finish(connection, job.key, job.heartbeat.worker_id))
             job.checkpoints.remove()  # of a worker that was killed between the two
             return False
-        if all(hasattr(table, name) for name in TRIPARTITE):
-            fetched = patient(lambda: table.make_fetch(dict(job.key)))
+        if isinstance(table, Tripartite):
+            fetched = retry(lambda: table.make_fetch(dict(job.key)))
             before = _hash(fetched)  # now: references remember what they have loaded
             job.phase = "computing"
             if job.stop.is_set():  # a signal that came before is not raised any more
                 raise JobStopped
-            compute = _not_for_ever(lambda: table.make_compute(dict(job.key), *fetched))
-            computed = patient(compute)
+            compute = _with_limited_retries(lambda: table.make_compute(dict(job.key), *fetched))
+            computed = retry(compute)
             job.phase = "inserting"
-            patient(lambda: _insert(job, connection, table, computed, before))
+            retry(lambda: _insert(job, connection, table, computed, before))
         else:
-            make = _not_for_ever(lambda: table.make(dict(job.key)))
-            patient(lambda: _make(job, connection, table, make))
+            make = _with_limited_retries(lambda: table.make(dict(job.key)))
+            retry(lambda: _make(job, connection, table, make))
         if "checkpoints" in vars(job):
             job.checkpoints.remove()
         return True
 
 
-def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a computation whose own failures are waited for a few times only.
+def _with_limited_retries(compute: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a computation that is retried only a few times after errors of its own.
 
     A task or a penalty of a user's own may open files and connections too. Memory that others on
     the machine have taken may come back; the next attempt is planned for what is free then.
@@ -174,44 +189,44 @@ def _not_for_ever(compute: Callable[[], Any]) -> Callable[[], Any]:
         except Exception as error:
             if is_short_of_memory(error):
                 n_short += 1
-                said = (str(error) or type(error).__name__).splitlines()[0]
+                message = text_of(error)[:300]
                 if n_short >= MOST_SHORT:
                     raise OutOfMemory(
-                        f"{n_short} times {said}; run it where more memory is free, then "
+                        f"{n_short} times {message}; run it where more memory is free, then "
                         "`rnn retry --error OutOfMemory`"
                     ) from error
-                raise ShortOfMemory(said) from error
+                raise ShortOfMemory(message) from error
             if isinstance(error, OSError) and is_transient(error) and store_answers():
                 n_failures += 1
                 if n_failures >= MOST_FAILURES:
                     raise PermanentError(
-                        f"{n_failures} times {type(error).__name__}: {error}; the store answers"
+                        f"{n_failures} times {kind_and_text(error)}; the store answers"
                     ) from error
             raise
 
     return attempt
 
 
-def leave_nothing_behind(job: Job) -> None:
-    """Remove what we wrote of a job that another worker has taken over, if that one is done."""
+def remove_left_checkpoints(job: Job) -> None:
+    """Remove our checkpoints of a job that another worker has taken over and finished."""
     if "checkpoints" in vars(job) and len(job.queue.table() & job.key):
         job.checkpoints.remove()
 
 
 @contextmanager
-def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool]:
-    """Inside, rows can be inserted, together with the end of the job; False: they are there."""
+def _inserting(job: Job, connection: dj.Connection, table: dj.Computed) -> Iterator[bool]:
+    """Open a transaction that inserts and ends the job; yield False if the rows are there."""
     files = WrittenFiles()
     is_committing = False
     try:
         with transaction(connection):
-            if not job.queue.finish(connection, job.key, job.heart.worker_id):
+            if not job.queue.finish(connection, job.key, job.heartbeat.worker_id):
                 if len(table & job.key):  # the answer to an earlier commit was lost
                     yield False
                     return
-                job.doubtful.remove()
-                raise JobLost
-            job.doubtful.remove()  # the job is still there: that commit was not done
+                job.uncertain_files.remove()
+                raise JobTakenOver
+            job.uncertain_files.remove()  # the job is still there: that commit was not done
             check_store()
             type(table)._allow_insert = True
             try:
@@ -224,13 +239,16 @@ def _inserting(job: Job, connection: dj.Connection, table: Any) -> Iterator[bool
             is_committing = True
     except BaseException:
         if is_committing:  # the next attempt shows whether the rows are in
-            job.doubtful.add(files)
+            job.uncertain_files.add(files)
         else:
             files.remove()
         raise
 
 
-def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, before: str) -> None:
+def _insert(
+    job: Job, connection: dj.Connection, table: dj.Computed, computed: Any, before: str
+) -> None:
+    assert isinstance(table, Tripartite)
     with _inserting(job, connection, table) as is_new:
         if is_new:
             if _hash(table.make_fetch(dict(job.key))) != before:
@@ -240,8 +258,8 @@ def _insert(job: Job, connection: dj.Connection, table: Any, computed: Any, befo
             table.make_insert(dict(job.key), *computed)
 
 
-def _make(job: Job, connection: dj.Connection, table: Any, make: Callable[[], Any]) -> None:
-    """Make a row in one transaction, as tables without a computation of their own do."""
+def _make(job: Job, connection: dj.Connection, table: dj.Computed, make: Callable[[], Any]) -> None:
+    """Compute and insert a row in one transaction, for tables with a single ``make``."""
     with _inserting(job, connection, table) as is_new:
         if is_new:
             job.phase = "computing"
@@ -253,34 +271,34 @@ def _hash(fetched: Any) -> str:
     return str(DeepHash(fetched, ignore_iterable_order=False)[fetched])
 
 
-def begin(heart: Heart, queue: Queue, key: Key) -> None:
-    """Say with the next heartbeats that a job is worked on; soon, where it is of another table."""
-    said = heart.report
-    is_news = said.job_table != queue.name
+def report_job(heartbeat: Heartbeat, queue: Queue, key: Key) -> None:
+    """Report the job in the next heartbeats; soon, if it is of another table than the last one."""
+    report = heartbeat.report
+    is_other_table = report.job_table != queue.name
     # How far the job before was goes first: a heartbeat may come in between.
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
-    said.state, said.note = "working", ""
-    said.job_table, said.job_key, said.job_began = queue.name, key, time.monotonic()
-    if is_news:
-        heart.beat_now()
+    report.first_iteration = report.iteration = report.n_iterations = report.loss = None
+    report.state, report.note = "working", ""
+    report.job_table, report.job_key, report.job_began = queue.name, key, time.monotonic()
+    if is_other_table:
+        heartbeat.send_soon()
 
 
-def wait(heart: Heart, note: str) -> None:
-    """Say, if it can be said, that the worker waits for the server or the store."""
-    said = heart.report
-    said.state, said.note = "waiting", note[:255]
+def report_waiting(heartbeat: Heartbeat, note: str) -> None:
+    """Report that the worker waits for the server or the store."""
+    report = heartbeat.report
+    report.state, report.note = "waiting", note[:255]
 
 
-def go_on(heart: Heart) -> None:
-    """Say that the waiting is over, where there was any."""
-    said = heart.report
-    if said.state == "waiting":
-        said.state, said.note = "working" if said.job_table else "idle", ""
+def report_resumed(heartbeat: Heartbeat) -> None:
+    """Report that the worker waits no longer, if it did."""
+    report = heartbeat.report
+    if report.state == "waiting":
+        report.state, report.note = "working" if report.job_table else "idle", ""
 
 
-def rest(heart: Heart) -> None:
-    """Say that no job is worked on."""
-    said = heart.report
-    said.state, said.note = "idle", ""
-    said.job_table, said.job_key, said.job_began = "", None, None
-    said.first_iteration = said.iteration = said.n_iterations = said.loss = None
+def report_idle(heartbeat: Heartbeat) -> None:
+    """Report that the worker has no job."""
+    report = heartbeat.report
+    report.state, report.note = "idle", ""
+    report.job_table, report.job_key, report.job_began = "", None, None
+    report.first_iteration = report.iteration = report.n_iterations = report.loss = None

@@ -1,62 +1,68 @@
-"""What one worker does for all: entering new jobs, looking for the dead."""
+"""Leases: tasks that one worker does for all, now and then, such as entering new jobs."""
 
 from __future__ import annotations
 
 import datajoint as dj
 
-from ..database.server import now, seconds_since
-from .registry import LIVING, MISSED_BEATS, Errand, Worker
+from ..database.dialects import dialect_of
+from .registry import Errand, Worker
+from .worker_sql import is_alive
 
-# Seconds after which whoever took an errand and has not done it is taken for dead.
-GIVEN_UP_AFTER = 120.0
+# Seconds after which a lease that was taken and not ended is free again.
+LEASE_SECONDS = 120.0
 
 
-def take_errand(connection: dj.Connection, errand: str, worker_id: int, pause: float) -> bool:
-    """Return whether this worker is to do it now, because it was not done for some seconds.
+def take_lease(connection: dj.Connection, name: str, worker_id: int, pause: float) -> bool:
+    """Return whether this worker is to do a task now, because it was not done for some seconds.
 
-    An errand that was begun and not done is due again where whoever took it took long, is dead, or
-    is this worker itself, which asks because it failed.
+    A lease that was taken and not ended is free where it was taken long ago, where its worker is
+    dead, or where that is this worker, which asks because it failed.
+
+    Parameters
+    ----------
+    name : str
+        "enter_jobs" or "reap", as in the table.
+    pause : float
+        Seconds from the end of one to the next.
     """
-    rested = f"{seconds_since(connection, 'finished_at')} >= {float(pause)}"
-    given_up = f"{seconds_since(connection, 'began_at')} >= {GIVEN_UP_AFTER}"
-    lives = (
-        f"SELECT 1 FROM {Worker.full_table_name} AS w WHERE w.worker_id = "
-        f"{Errand.full_table_name}.worker_id AND w.state IN {LIVING} "
-        f"AND {seconds_since(connection, 'w.beat_at')} <= {MISSED_BEATS} * w.beat_seconds"
+    since, table = dialect_of(connection).seconds_since, Errand.full_table_name
+    alive = (
+        f"SELECT 1 FROM {Worker.full_table_name} AS w "
+        f"WHERE w.worker_id = {table}.worker_id AND {is_alive(connection)}"
     )
-    given_up += f" OR worker_id = {int(worker_id)} OR NOT EXISTS ({lives})"
-    due = f"(began_at IS NULL OR {rested} OR (finished_at IS NULL AND ({given_up})))"
-    where = f"WHERE errand=%s AND {due}"
-    table = Errand.full_table_name
+    is_free = (
+        f"({since('began_at')} >= {LEASE_SECONDS} OR worker_id = {int(worker_id)} "
+        f"OR NOT EXISTS ({alive}))"
+    )
+    where = (
+        f"WHERE errand=%s AND (began_at IS NULL OR {since('finished_at')} >= {float(pause)} "
+        f"OR (finished_at IS NULL AND {is_free}))"
+    )
     # Looked at first: hundreds of workers are not to lock the row to find that nothing is due.
-    if connection.query(f"SELECT 1 FROM {table} {where}", args=(errand,)).fetchone() is None:
+    if connection.query(f"SELECT 1 FROM {table} {where}", args=(name,)).fetchone() is None:
         return False
     taken = connection.query(
-        f"UPDATE {table} SET began_at={now(connection)}, finished_at=NULL, worker_id=%s {where}",
-        args=(worker_id, errand),
+        f"UPDATE {table} SET began_at={dialect_of(connection).now}, finished_at=NULL, "
+        f"worker_id=%s {where}",
+        args=(worker_id, name),
     ).rowcount
     return bool(taken == 1)
 
 
-def end_errand(connection: dj.Connection, errand: str, worker_id: int) -> None:
-    """Say that an errand which this worker took is done."""
+def end_lease(connection: dj.Connection, name: str, worker_id: int) -> None:
+    """Record that a task is done whose lease this worker has."""
     connection.query(
-        f"UPDATE {Errand.full_table_name} SET finished_at={now(connection)} "
+        f"UPDATE {Errand.full_table_name} SET finished_at={dialect_of(connection).now} "
         "WHERE errand=%s AND worker_id=%s",
-        args=(errand, worker_id),
+        args=(name, worker_id),
     )
 
 
-def server_time(connection: dj.Connection) -> str:
-    """Return the present time by the server's clock, as text that sorts as the times do."""
-    return str(connection.query(f"SELECT CAST({now(connection)} AS CHAR(23))").fetchone()[0])
-
-
-def was_done_since(connection: dj.Connection, errand: str, moment: str) -> bool:
-    """Return whether an errand was begun after a moment, and is done."""
+def was_done_since(connection: dj.Connection, name: str, moment: str) -> bool:
+    """Return whether a task was begun after a server time, and is done."""
     done = connection.query(
         f"SELECT 1 FROM {Errand.full_table_name} WHERE errand=%s AND began_at >= %s "
-        f"AND began_at <= {now(connection)} AND finished_at IS NOT NULL",
-        args=(errand, moment),
+        f"AND began_at <= {dialect_of(connection).now} AND finished_at IS NOT NULL",
+        args=(name, moment),
     ).fetchone()
     return done is not None

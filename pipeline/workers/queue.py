@@ -1,37 +1,32 @@
-"""The jobs of a computed table: entered by one statement, taken, given back, failed, finished.
+"""The jobs of a computed table: taken, given back, failed, finished.
 
 The queue is DataJoint's own jobs table of each computed table. A reserved job carries the number of
-its worker in the column ``connection_id``. That number fences the job: whoever finishes it takes
-its row away first, in the transaction that inserts the results, and only under his own number.
+its worker in the column ``connection_id``. That number fences the job: the worker that finishes it
+removes its row first, in the transaction that inserts the results, and only under its own number.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-import random
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import datajoint as dj
-from datajoint.condition import AndList, Not
 from datajoint.jobs import ERROR_MESSAGE_LENGTH
 
-from ..database.server import jobs_now, transaction
+from ..database.server import transaction
+from ..database.types import Job, Restriction
 from ..tables.hashing import parameter_hash
-from ..transient.errors import is_transient
+from .job_table import JobTable, Key
 from .registry import Worker
+from .worker_sql import reset_losses
 
-Key = dict[str, Any]
-
-# Jobs that are looked at together: workers choose among them at random.
-CANDIDATES = 64
 VERSION_LENGTH = 64
-DECLARE_ATTEMPTS = 5
-AGAIN_AT_ONCE = 500  # jobs that become pending again with one commit
+# What is asked of a dead worker's row before its job is given back.
+WORKER_COLUMNS = ("worker_id", "state", "note", "host", "pid", "session_id", "job_table",
+                  "job_key", "first_iteration")  # fmt: skip
 
 
 def job_hash(key: Mapping[str, Any]) -> str:
@@ -45,175 +40,65 @@ def key_of(value: Any) -> Key:
 
 
 @dataclass(frozen=True)
-class Queue:
-    """The jobs of one computed table.
+class Queue(JobTable):
+    """The jobs of one computed table: counted, taken, given back, failed and finished.
 
-    All methods that change jobs take the connection to do it on: the worker's own, or the one of
-    its heart.
+    All methods take the connection to do it on: the worker's own, or the one of its heartbeat.
     """
-
-    table: Any
-
-    @property
-    def name(self) -> str:
-        """The table's name."""
-        return str(self.table.__name__)
-
-    @cached_property
-    def jobs(self) -> Any:
-        """DataJoint's jobs table, declared where it is missing."""
-        return self.table().jobs
-
-    @cached_property
-    def sql_name(self) -> str:
-        """Quoted name of the jobs table."""
-        return str(self.jobs.full_table_name)
-
-    @cached_property
-    def primary_key(self) -> tuple[str, ...]:
-        """Names of the columns of a key."""
-        return tuple(self.jobs.primary_key)
 
     # Which jobs there are ------------------------------------------------------------------------
 
-    def enter(self, connection: dj.Connection, restriction: Sequence[Any] = ()) -> int:
-        """Enter a job for each key that has neither a row nor a job; return how many are new.
-
-        A job that was kept when it was done, and whose row was deleted since, is pending again.
-        Jobs that wait for a key that has gone are removed.
-        """
-        table = self.table()
-        source = table.key_source
-        if restriction:
-            source &= AndList(restriction)
-        # The lineage of a jobs table is not that of its target: its attributes are matched by name.
-        undone = source - table.proj()
-        new = undone.restrict(Not(self.jobs), semantic_check=False).proj()
-        columns = self._columns
-        others = ", ".join(
-            self._quoted(n) for n in ("status", "priority", "scheduled_time", "created_time")
-        )
-        priority = int(dj.config.jobs.default_priority)
-        mysql = connection.adapter.backend == "mysql"
-        # MySQL would wait for, and lock, the rows that it reads, were it not for the isolation that
-        # `transaction` sets: those of jobs that are being inserted, for as long as that takes.
-        with transaction(connection):
-            entered = connection.query(
-                f"INSERT {'IGNORE ' if mysql else ''}INTO {self.sql_name} ({columns}, {others}) "
-                f"SELECT {columns}, 'pending', {priority}, {jobs_now(connection)}, "
-                f"{jobs_now(connection)} "
-                f"FROM ({new.make_sql()}) AS new_keys"
-                f"{'' if mysql else ' ON CONFLICT DO NOTHING'}"
-            ).rowcount
-        self._remove_gone(connection)
-        return max(int(entered), 0) + self._do_again(connection, undone.proj())
-
-    def _do_again(self, connection: dj.Connection, undone: Any) -> int:
-        """Make jobs pending that were done, and are among the keys without a row; return how many.
-
-        Whoever has DataJoint's ``jobs.keep_completed`` keeps the jobs that are done; others, who
-        may not have it, are to do them again too.
-        """
-        is_done = f"{self._quoted('status')}='success'"
-        any_done = f"SELECT 1 FROM {self.sql_name} WHERE {is_done} LIMIT 1"
-        if connection.query(any_done).fetchone() is None:
-            return 0
-        # Read in one statement: from one commit on a job is done and its row is there. Then key by
-        # key, which waits for nobody's insert. Whoever takes a job that others have done again in
-        # between finds its row, and lets it be.
-        columns = self._columns
-        rows = connection.query(
-            f"SELECT {columns} FROM {self.sql_name} WHERE {is_done} "
-            f"AND ({columns}) IN (SELECT {columns} FROM ({undone.make_sql()}) AS undone)"
-        ).fetchall()
-        times = ("reserved_time", "completed_time", "duration")
-        emptied = ", ".join(f"{self._quoted(name)}=NULL" for name in times)
-        update = (
-            f"UPDATE {self.sql_name} SET {self._quoted('status')}='pending', {emptied}, "
-            f"{self.entered_now(connection)} WHERE {is_done} AND "
-        )
-        number = 0
-        for first in range(0, len(rows), AGAIN_AT_ONCE):
-            with transaction(connection):
-                for row in rows[first : first + AGAIN_AT_ONCE]:
-                    where, arguments = self._where(dict(zip(self.primary_key, row, strict=True)))
-                    number += connection.query(update + where, args=arguments).rowcount
-        return int(number)
-
-    def _remove_gone(self, connection: dj.Connection) -> None:
-        gone = self.jobs.restrict(Not(self.table().key_source.proj()), semantic_check=False)
-        gone &= "status in ('pending', 'error')"
-        # Read first, which waits for nothing; then key by key, which locks nothing else.
-        found = connection.query(f"SELECT {self._columns} FROM ({gone.make_sql()}) AS gone")
-        for row in found.fetchall():
-            where, arguments = self._where(dict(zip(self.primary_key, row, strict=True)))
-            connection.query(
-                f"DELETE FROM {self.sql_name} WHERE {where} "
-                f"AND {self._quoted('status')} IN ('pending', 'error')",
-                args=arguments,
-            )
-
-    def candidates(
-        self, connection: dj.Connection, restriction: Sequence[Any] = (), first: int = 0
-    ) -> list[Key]:
-        """Return keys of jobs that may be taken, some in the order of their priority, shuffled."""
-        rows = connection.query(
-            f"SELECT {self._columns} FROM {self.sql_name} WHERE {self.is_pending(restriction)} "
-            f"ORDER BY {self._quoted('priority')}, {self._quoted('scheduled_time')} "
-            f"LIMIT {CANDIDATES} OFFSET {int(first)}"
-        ).fetchall()
-        keys = [dict(zip(self.primary_key, row, strict=True)) for row in rows]
-        random.shuffle(keys)
-        return keys
-
-    def n_pending(self, connection: dj.Connection, restriction: Sequence[Any] = ()) -> int:
+    def n_pending(self, connection: dj.Connection, restriction: Sequence[Restriction] = ()) -> int:
         """Return the number of jobs that may be taken."""
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {self.is_pending(restriction)}"
         return int(connection.query(query).fetchone()[0])
 
     def n_running(
-        self, connection: dj.Connection, condition: str, restriction: Sequence[Any] = ()
+        self, connection: dj.Connection, condition: str, restriction: Sequence[Restriction] = ()
     ) -> int:
         """Return the number of jobs whose worker, ``w``, satisfies a condition in SQL."""
         return int(
             connection.query(
-                f"SELECT COUNT(*) FROM {self.sql_name} AS j JOIN {Worker.full_table_name} AS w "
-                f"ON w.worker_id = j.{self._quoted('connection_id')} "
-                f"WHERE j.{self._quoted('status')}='reserved' AND {condition}"
-                f"{self._is_wanted(restriction)}"
+                f"SELECT COUNT(*) FROM {self._jobs_with_workers} AND {condition}"
+                f"{self.is_wanted(restriction)}"
             ).fetchone()[0]
         )
 
-    def is_pending(self, restriction: Sequence[Any] = ()) -> str:
-        """Return the SQL condition of jobs that may be taken."""
-        scheduled, created = self._quoted("scheduled_time"), self._quoted("created_time")
-        # One that is not to wait may be taken also where the server's clock was set back since.
-        return (
-            f"{self._quoted('status')}='pending' AND ({scheduled} <= "
-            f"{jobs_now(self.jobs.connection)} OR {scheduled} <= {created})"
-            f"{self._is_wanted(restriction)}"
-        )
-
-    def entered_now(self, connection: dj.Connection) -> str:
-        """Return the SQL assignments of a job that is pending from now on, without a delay."""
-        return ", ".join(
-            f"{self._quoted(name)}={jobs_now(connection)}"
-            for name in ("scheduled_time", "created_time")
-        )
-
-    def _is_wanted(self, restriction: Sequence[Any]) -> str:
-        if not restriction:
-            return ""
-        columns = self._columns
-        wanted = (self.table().key_source & AndList(restriction)).proj()
-        return f" AND ({columns}) IN (SELECT {columns} FROM ({wanted.make_sql()}) AS wanted)"
-
     # One job -------------------------------------------------------------------------------------
+
+    def take_next(
+        self, connection: dj.Connection, worker_id: int, version: str, pid: int,
+        restriction: Sequence[Any] = (),
+    ) -> Key | None:  # fmt: skip
+        """Reserve the first pending job that no other worker is taking; return its key, or None.
+
+        In the order of priority, then of the time for which it was scheduled. Jobs that others are
+        taking at this moment are passed over, not waited for: None may be returned although such a
+        job stays pending.
+        """
+        with transaction(connection):
+            row = connection.query(self.next_pending(restriction)).fetchone()
+            if row is None:
+                return None
+            key = dict(zip(self.primary_key, row, strict=True))
+            return key if self.take(connection, key, worker_id, version, pid) else None
+
+    def next_pending(self, restriction: Sequence[Any] = ()) -> str:
+        """Return the query that finds the next pending job, and locks its row."""
+        # The hint has the jobs read first, in the order of their index. Otherwise MySQL may read
+        # the tables of a restriction first, sort, and lock every job that it has read.
+        hint = f"/*+ JOIN_PREFIX({self.sql_name.rpartition('.')[2]}) */ " if restriction else ""
+        return (
+            f"SELECT {hint}{self.columns} FROM {self.sql_name} "
+            f"WHERE {self.is_pending(restriction)} "
+            f"ORDER BY {self.quoted('priority')}, {self.quoted('scheduled_time')} "
+            "LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
 
     def take(
         self, connection: dj.Connection, key: Key, worker_id: int, version: str, pid: int
     ) -> bool:
-        """Reserve a pending job; return whether it is ours."""
+        """Reserve a pending job by its key; return whether this worker has it now."""
         values = {
             "status": "reserved",
             "host": platform.node()[:255],
@@ -222,11 +107,11 @@ class Queue:
             "user": str(connection.conn_info["user"])[:255],
             "version": version[:VERSION_LENGTH],
         }
-        assignments = ", ".join(f"{self._quoted(name)}=%s" for name in values)
-        where, arguments = self._where(key)
+        assignments = ", ".join(f"{self.quoted(name)}=%s" for name in values)
+        where, arguments = self.where_key(key)
         taken = connection.query(
-            f"UPDATE {self.sql_name} SET {assignments}, {self._quoted('reserved_time')}="
-            f"{jobs_now(connection)} WHERE {where} AND {self._quoted('status')}='pending'",
+            f"UPDATE {self.sql_name} SET {assignments}, {self.quoted('reserved_time')}="
+            f"{self.dialect.jobs_now} WHERE {where} AND {self.quoted('status')}='pending'",
             args=(*values.values(), *arguments),
         ).rowcount
         # After a reconnection the statement may have been done twice: then the first one took it.
@@ -234,20 +119,20 @@ class Queue:
 
     def is_held(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Return whether a worker has reserved a job."""
-        where, arguments = self._held(key, worker_id)
+        where, arguments = self.where_held(key, worker_id)
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {where}"
         return bool(connection.query(query, args=arguments).fetchone()[0])
 
     def finish(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
-        """Take a worker's job away because it is done; return whether it was still that worker's.
+        """Remove a worker's job because it is done; return whether it was still that worker's.
 
         Inside a transaction nobody else can have the job from here until its end.
         """
-        where, arguments = self._held(key, worker_id)
+        where, arguments = self.where_held(key, worker_id)
         if dj.config.jobs.keep_completed:
             query = (
-                f"UPDATE {self.sql_name} SET {self._quoted('status')}='success', "
-                f"{self._quoted('completed_time')}={jobs_now(connection)} WHERE {where}"
+                f"UPDATE {self.sql_name} SET {self.quoted('status')}='success', "
+                f"{self.quoted('completed_time')}={self.dialect.jobs_now} WHERE {where}"
             )
         else:
             query = f"DELETE FROM {self.sql_name} WHERE {where}"
@@ -255,11 +140,11 @@ class Queue:
 
     def give_back(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Make a worker's job pending again; return whether it was that worker's."""
-        where, arguments = self._held(key, worker_id)
+        where, arguments = self.where_held(key, worker_id)
         return bool(
             connection.query(
-                f"UPDATE {self.sql_name} SET {self._quoted('status')}='pending', "
-                f"{self._quoted('reserved_time')}=NULL WHERE {where}",
+                f"UPDATE {self.sql_name} SET {self.quoted('status')}='pending', "
+                f"{self.quoted('reserved_time')}=NULL WHERE {where}",
                 args=arguments,
             ).rowcount
             == 1
@@ -275,12 +160,12 @@ class Queue:
             "error_message": message[:ERROR_MESSAGE_LENGTH],
             "error_stack": packed,
         }
-        assignments = ", ".join(f"{self._quoted(name)}=%s" for name in values)
-        where, arguments = self._held(key, worker_id)
+        assignments = ", ".join(f"{self.quoted(name)}=%s" for name in values)
+        where, arguments = self.where_held(key, worker_id)
         return bool(
             connection.query(
-                f"UPDATE {self.sql_name} SET {assignments}, {self._quoted('completed_time')}="
-                f"{jobs_now(connection)} WHERE {where}",
+                f"UPDATE {self.sql_name} SET {assignments}, {self.quoted('completed_time')}="
+                f"{self.dialect.jobs_now} WHERE {where}",
                 args=(*values.values(), *arguments),
             ).rowcount
             == 1
@@ -290,66 +175,91 @@ class Queue:
         """Make all jobs of a worker pending again; return how many."""
         return int(
             connection.query(
-                f"UPDATE {self.sql_name} SET {self._quoted('status')}='pending', "
-                f"{self._quoted('reserved_time')}=NULL WHERE {self._quoted('status')}='reserved' "
-                f"AND {self._quoted('connection_id')}=%s",
+                f"UPDATE {self.sql_name} SET {self.quoted('status')}='pending', "
+                f"{self.quoted('reserved_time')}=NULL WHERE {self.quoted('status')}='reserved' "
+                f"AND {self.quoted('connection_id')}=%s",
                 args=(worker_id,),
             ).rowcount
         )
 
-    def prepare(self) -> None:
-        """Declare and look up all that is asked of the jobs table, on the table's connection.
-
-        Later another thread asks, and the connection is not for two at a time.
-        """
-        for attempt in range(1, DECLARE_ATTEMPTS + 1):
-            try:
-                assert self.sql_name and self.primary_key
-                return
-            except Exception as error:
-                # Where others declare it at this moment, PostgreSQL says of this and that, the
-                # table, its type, its index, that it exists already.
-                if is_transient(error) or attempt == DECLARE_ATTEMPTS:
-                    raise
-                time.sleep(random.uniform(0.05, 0.5))
-
     def has_failed(self, connection: dj.Connection, worker_ids: Collection[int]) -> bool:
-        """Return whether a job failed that one of these workers had last."""
+        """Return whether a job failed whose last worker was one of these."""
         numbers = ", ".join(str(int(number)) for number in worker_ids) or "0"
         query = (
-            f"SELECT 1 FROM {self.sql_name} WHERE {self._quoted('status')}='error' "
-            f"AND {self._quoted('connection_id')} IN ({numbers}) LIMIT 1"
+            f"SELECT 1 FROM {self.sql_name} WHERE {self.quoted('status')}='error' "
+            f"AND {self.quoted('connection_id')} IN ({numbers}) LIMIT 1"
         )
         return connection.query(query).fetchone() is not None
 
+    def put_back(self, connection: dj.Connection, jobs: Job, error: str | None = None) -> int:
+        """Make jobs pending again, as if they had never failed; return how many.
+
+        Parameters
+        ----------
+        jobs : query
+            Of the jobs table.
+        error : str, optional
+            Only jobs whose error contains this, in capitals or not.
+        """
+        where = jobs.where_clause()
+        arguments: tuple[str, ...] = ()
+        if error is not None:
+            where += f" AND LOWER({self.quoted('error_message')}) LIKE %s ESCAPE '!'"
+            arguments = (f"%{_literally(error.lower())}%",)
+        empty = {"reserved_time": "NULL", "completed_time": "NULL", "error_message": "''",
+                 "error_stack": "NULL"}  # fmt: skip
+        assignments = ", ".join(f"{self.quoted(name)}={value}" for name, value in empty.items())
+        with transaction(connection):
+            rows = connection.query(
+                f"SELECT {self.columns} FROM {self.sql_name}{where}", args=arguments
+            ).fetchall()
+            keys = [dict(zip(self.primary_key, row, strict=True)) for row in rows]
+            if not keys:
+                return 0
+            reset_losses(connection, self.name, {job_hash(key) for key in keys})
+            return int(
+                connection.query(
+                    f"UPDATE {self.sql_name} SET {self.quoted('status')}='pending', {assignments}, "
+                    f"{self.entered_now()}{where}",
+                    args=arguments,
+                ).rowcount
+            )
+
+    def jobs_of_dead_workers(self, connection: dj.Connection) -> list[dict[str, Any]]:
+        """Return each job whose worker is lost or has ended, with ``worker``, the row of that."""
+        columns = [f"w.{self.quoted(name)}" for name in WORKER_COLUMNS]
+        columns += [f"j.{self.quoted(name)}" for name in self.primary_key]
+        rows = connection.query(
+            f"SELECT {', '.join(columns)} FROM {self._jobs_with_workers} "
+            f"AND w.{self.quoted('state')} IN ('lost', 'ended')"
+        ).fetchall()
+        n_columns = len(WORKER_COLUMNS)
+        return [
+            {
+                "worker": dict(zip(WORKER_COLUMNS, row[:n_columns], strict=True)),
+                "key": dict(zip(self.primary_key, row[n_columns:], strict=True)),
+            }
+            for row in rows
+        ]
+
+    @property
+    def _jobs_with_workers(self) -> str:
+        """Reserved jobs ``j``, each with the worker ``w`` that has it."""
+        return (
+            f"{self.sql_name} AS j JOIN {Worker.full_table_name} AS w "
+            f"ON w.worker_id = j.{self.quoted('connection_id')} "
+            f"WHERE j.{self.quoted('status')}='reserved'"
+        )
+
     def lock(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Lock a worker's job inside a transaction; return False where it is locked already."""
-        where, arguments = self._held(key, worker_id)
+        where, arguments = self.where_held(key, worker_id)
         query = f"SELECT 1 FROM {self.sql_name} WHERE {where} FOR UPDATE SKIP LOCKED"
         return connection.query(query, args=arguments).fetchone() is not None
 
-    # Inside --------------------------------------------------------------------------------------
-
-    def _quoted(self, name: str) -> str:
-        return str(self.jobs.adapter.quote_identifier(name))
-
-    @property
-    def _columns(self) -> str:
-        return ", ".join(self._quoted(name) for name in self.primary_key)
-
-    def _where(self, key: Key) -> tuple[str, tuple[Any, ...]]:
-        return " AND ".join(f"{self._quoted(n)}=%s" for n in self.primary_key), tuple(
-            key[n] for n in self.primary_key
-        )
-
-    def _held(self, key: Key, worker_id: int) -> tuple[str, tuple[Any, ...]]:
-        where, arguments = self._where(key)
-        where += f" AND {self._quoted('status')}='reserved' AND {self._quoted('connection_id')}=%s"
-        return where, (*arguments, worker_id)
-
 
 def with_pending_jobs(
-    connection: dj.Connection, queues: Sequence[Queue], restriction: Sequence[Any] = ()
+    connection: dj.Connection, queues: Sequence[Queue], restriction: Sequence[Restriction] = ()
 ) -> list[Queue]:
     """Return those queues that have a job that may be taken, found with one query."""
     exist = " UNION ALL ".join(
@@ -359,3 +269,17 @@ def with_pending_jobs(
     if not exist:
         return []
     return [queues[int(i)] for (i,) in sorted(connection.query(exist).fetchall())]
+
+
+def n_reserved(connection: dj.Connection, sql_name: str) -> int:
+    """Return the number of jobs that are reserved in any jobs table, by its quoted name."""
+    status = connection.adapter.quote_identifier("status")
+    query = f"SELECT COUNT(*) FROM {sql_name} WHERE {status}='reserved'"
+    return int(connection.query(query).fetchone()[0])
+
+
+def _literally(text: str) -> str:
+    """Return the pattern of SQL that matches a text and nothing else."""
+    for sign in "!%_":
+        text = text.replace(sign, f"!{sign}")
+    return text

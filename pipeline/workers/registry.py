@@ -1,4 +1,4 @@
-"""Who works on what: workers with their heartbeats, jobs lost with a worker, shared errands."""
+"""The tables of workers: their heartbeats, jobs that were lost with a worker, and leases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import datajoint as dj
 from ..database import schemas
 
 # Heartbeats that a worker must miss until it counts as dead.
-MISSED_BEATS = 4
+MISSED_HEARTBEATS = 4
 # States of workers that live, as far as is known; also as SQL has a list.
-LIVING = ("idle", "working", "waiting")
+LIVE_STATES = ("idle", "working", "waiting")
 
 
 @schemas.work
@@ -59,6 +59,7 @@ class LostJob(dj.Manual):
 
 @schemas.work
 class Errand(dj.Lookup):
+    # The table of leases (`pipeline.workers.leases`): its name is that of the released version.
     definition = """
     # what one worker does for all, now and then
     errand : varchar(32)

@@ -1,4 +1,4 @@
-"""Ending a worker when it is told to: nothing lost, and soon."""
+"""Ending a worker at a signal: soon, and without losing its job."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from typing import Any
+from types import FrameType
 
 import datajoint as dj
 
+from ..database.dialects import dialect_of
 from ..database.server import end_earlier_session
 from .job import JobStopped
 from .worker import WorkLoop, running_loop
@@ -38,33 +39,33 @@ class Stopper:
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self.grace = grace
         self.loop: WorkLoop | None = None
-        self._is_told = False
+        self._is_signalled = False
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
-        """Break off what does not look at ``stop`` itself; once."""
-        if self._is_told:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
+        """Interrupt a computation that does not check ``stop`` itself; once."""
+        if self._is_signalled:
             return
         loop = self.loop
         if loop is None:
-            self._is_told = True
+            self._is_signalled = True
             raise SystemExit(0)
         job = loop.job
-        if job is not None and job.phase == "computing" and not job.yields:
-            self._is_told = True
+        if job is not None and job.phase == "computing" and not job.checks_stop:
+            self._is_signalled = True
             raise JobStopped
 
     def at_first(self) -> None:
-        """Have the loop end."""
+        """Make the loop end."""
         if self.loop is not None:
             self.loop.stop.set()
 
     def at_second(self) -> None:
         """Leave at once."""
-        leave(self.loop, 0, AT_ONCE_SECONDS)
+        exit_process(self.loop, 0, AT_ONCE_SECONDS)
 
     def at_deadline(self) -> None:
         """Leave: the time is over."""
-        leave(self.loop, 0, GIVE_UP_SECONDS)
+        exit_process(self.loop, 0, GIVE_UP_SECONDS)
 
 
 class Interrupter:
@@ -72,12 +73,12 @@ class Interrupter:
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self.grace = grace
-        self._is_told = False
+        self._is_signalled = False
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Raise KeyboardInterrupt, once."""
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_signalled:
+            self._is_signalled = True
             raise KeyboardInterrupt
 
     def at_first(self) -> None:
@@ -85,26 +86,26 @@ class Interrupter:
 
     def at_second(self) -> None:
         """Leave at once."""
-        leave(running_loop(), INTERRUPTED, AT_ONCE_SECONDS)
+        exit_process(running_loop(), INTERRUPTED, AT_ONCE_SECONDS)
 
     def at_deadline(self) -> None:
         """Leave: the time is over."""
-        leave(running_loop(), INTERRUPTED, GIVE_UP_SECONDS)
+        exit_process(running_loop(), INTERRUPTED, GIVE_UP_SECONDS)
 
 
-def leave(loop: WorkLoop | None, status: int, seconds: float) -> None:
-    """Give a loop's job back, as far as that is possible in so many seconds, and end the process.
+def exit_process(loop: WorkLoop | None, status: int, seconds: float) -> None:
+    """Give a loop's job back, within so many seconds at most, and end the process.
 
     From any thread, whatever the main thread is doing.
     """
     # In a thread: the server may not answer, nor whoever reads what we print.
-    last = threading.Thread(target=_last_words, args=(loop,), daemon=True)
+    last = threading.Thread(target=_give_back_and_flush, args=(loop,), daemon=True)
     last.start()
     last.join(seconds)
     os._exit(status)
 
 
-def _last_words(loop: WorkLoop | None) -> None:
+def _give_back_and_flush(loop: WorkLoop | None) -> None:
     if loop is not None:
         with suppress(Exception):  # then others find the job
             _give_back(loop)
@@ -114,20 +115,19 @@ def _last_words(loop: WorkLoop | None) -> None:
 
 
 def _give_back(loop: WorkLoop) -> None:
-    """Give the job back on the heart's connection, and say that the worker has ended."""
-    heart, job = loop.heart, loop.job
+    """Give the job back on the heartbeat's connection, and say that the worker has ended."""
+    heartbeat, job = loop.heartbeat, loop.job
 
     def give(connection: dj.Connection) -> None:
-        said = heart.report
+        report = heartbeat.report
         if job is None:
             return
-        if said.session_id:  # an insert that is still going on holds the row: it is rolled back
-            end_earlier_session(connection, said.session_id, heart.session_age())
-        mysql = connection.adapter.backend == "mysql"
-        connection.query("SET innodb_lock_wait_timeout=1" if mysql else "SET lock_timeout='1s'")
-        job.queue.give_back(connection, job.key, heart.worker_id)
+        if report.session_id:  # an insert that is still going on holds the row: it is rolled back
+            end_earlier_session(connection, report.session_id, heartbeat.session_age())
+        connection.query(dialect_of(connection).limit_lock_wait(1))
+        job.queue.give_back(connection, job.key, heartbeat.worker_id)
 
     try:
-        heart.on_connection(give)
+        heartbeat.on_connection(give)
     finally:
-        heart.say_ended("was asked to end, and left at once")
+        heartbeat.report_end("was asked to end, and left at once")

@@ -1,4 +1,4 @@
-"""Hearing signals at once, whatever the main thread is doing.
+"""Handling signals at once, whatever the main thread is doing.
 
 Python runs handlers of signals in the main thread, between two of its own instructions: during one
 long native call (the eigenvalues of a large matrix, a connection to a host that does not answer)
@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from types import FrameType
+from typing import Protocol
 
 # From the terminal, from whoever ends processes, from SLURM before it preempts.
 SIGNALS = tuple(
@@ -43,7 +44,7 @@ class Ending(Protocol):
 
     grace: float  # seconds from the first signal to the deadline
 
-    def in_main_thread(self, number: int, frame: Any) -> None:
+    def in_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal as Python does: in the main thread, as soon as that is possible."""
 
     def at_first(self) -> None:
@@ -81,7 +82,7 @@ class _Watch:
         self._reading.close()
 
     def hand_on(self, outer: _Watch) -> None:
-        """Have the time go on that was given with a signal, while the rest of the process ends."""
+        """Pass the time of the first signal on to the outer watch, which keeps its deadline."""
         if self._first is not None and outer._first is None:
             outer._first = self._first
             with suppress(OSError):
@@ -168,7 +169,7 @@ _watching: list[_Watch] = []
 
 @contextmanager
 def ending_at_signals(ending: Ending, guarded: bool = True) -> Iterator[None]:
-    """Inside, signals that are to end this process do so; not SIGHUP under `nohup`.
+    """Handle signals inside as ``ending`` says; not SIGHUP under `nohup`.
 
     In another thread than the main one, where Python sets no handlers, nothing is changed.
 
@@ -199,7 +200,7 @@ def ending_at_signals(ending: Ending, guarded: bool = True) -> Iterator[None]:
 
 
 def _forget_in_child() -> None:
-    """Have a process that was forked end as others do, and not speak for its parent."""
+    """Reset the signal handlers in a forked child."""
     if _watching:
         _watching.clear()
         signal.set_wakeup_fd(-1)

@@ -1,4 +1,4 @@
-"""How far the pipeline is, who works on it, and what failed."""
+"""Progress of the pipeline: finished and pending jobs, and the workers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import datajoint as dj
+
 from ..database.connection import connection
-from ..database.server import seconds_since
 from ..tables.computed import COMPUTED
 from .queue import Queue, key_of
-from .registry import LIVING, MISSED_BEATS, Worker
+from .registry import MISSED_HEARTBEATS
+from .worker_sql import workers_to_show
 
 # How long workers that were lost are shown.
 LOST_SHOWN_SECONDS = 3600.0
@@ -19,7 +21,7 @@ LOST_SHOWN_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class TableStatus:
-    """Rows of one table: done, to be done, being done, failed."""
+    """Number of rows of one table that are done, pending, running and failed."""
 
     table: str
     done: int
@@ -30,7 +32,7 @@ class TableStatus:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """One worker, as its last heartbeat left it.
+    """One worker, as its last heartbeat reported it.
 
     Attributes
     ----------
@@ -75,7 +77,7 @@ class WorkerStatus:
     n_done: int
 
 
-def table_status(tables: Sequence[Any] = COMPUTED) -> list[TableStatus]:
+def table_status(tables: Sequence[type[dj.Computed]] = COMPUTED) -> list[TableStatus]:
     """Count the keys of each computed table."""
     result = []
     for table in tables:
@@ -91,36 +93,22 @@ def table_status(tables: Sequence[Any] = COMPUTED) -> list[TableStatus]:
 
 
 def worker_status() -> list[WorkerStatus]:
-    """Return the workers that live, and those lost within the last hour."""
-    silent, working = (
-        seconds_since(connection(), column) for column in ("beat_at", "job_began_at")
-    )
-    names = ["worker_id", "host", "pid", "device", "state", "note", "job_table", "job_key",
-             "first_iteration", "iteration", "n_iterations", "loss", "n_done",
-             "beat_seconds"]  # fmt: skip
-    rows = connection().query(
-        f"SELECT {', '.join(names)}, {silent}, {working} FROM {Worker.full_table_name} "
-        f"WHERE state IN {LIVING} "
-        f"OR (state = 'lost' AND {silent} < {LOST_SHOWN_SECONDS}) "
-        "ORDER BY host, pid"
-    )
-    return [
-        _worker_status(dict(zip(names, row, strict=False)), row[-2], row[-1])
-        for row in rows.fetchall()
-    ]
+    """Return the workers that are alive, and those lost within the last hour."""
+    return [_worker_status(row) for row in workers_to_show(connection(), LOST_SHOWN_SECONDS)]
 
 
-def _worker_status(row: dict[str, Any], silent: Any, working: Any) -> WorkerStatus:
+def _worker_status(row: dict[str, Any]) -> WorkerStatus:
+    silent, working = float(row["silent"]), row["working"]
     state = str(row["state"])
-    if state != "lost" and float(silent) > MISSED_BEATS * row["beat_seconds"] / 2:
+    if state != "lost" and silent > MISSED_HEARTBEATS * row["beat_seconds"] / 2:
         state = "silent"
     speed = left = None
     if row["iteration"] is not None and working is not None and state != "lost":
         done = row["iteration"] - (row["first_iteration"] or 0)
-        seconds = float(working) - float(silent)  # at the last heartbeat
+        seconds = float(working) - silent  # at the last heartbeat
         if done > 0 and seconds > 0:
             speed = done / seconds
-            left = max((row["n_iterations"] - row["iteration"]) / speed - float(silent), 0.0)
+            left = max((row["n_iterations"] - row["iteration"]) / speed - silent, 0.0)
     return WorkerStatus(
         worker_id=int(row["worker_id"]),
         host=row["host"],
@@ -135,13 +123,13 @@ def _worker_status(row: dict[str, Any], silent: Any, working: Any) -> WorkerStat
         loss=row["loss"],
         speed=speed,
         seconds_left=left,
-        silent_seconds=float(silent),
+        silent_seconds=silent,
         n_done=int(row["n_done"]),
     )
 
 
 class Pace:
-    """How many jobs a minute each table gets done, while one looks."""
+    """Measures the jobs a minute of each table, from one call to the next."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[float, int]] = {}

@@ -1,4 +1,4 @@
-"""Ends a process that was told to end and cannot: a program of its own, beside that process.
+"""Killing a process that does not end after a signal: a program beside that process.
 
 A native call that holds Python's lock (the GIL) stops every thread of its process, so that none of
 them can keep the promise of an end. Python's own handler, in C, writes the number of each signal to
@@ -33,8 +33,9 @@ def watch(
     """Kill the parent where it outlives its time."""
     first = second = None
     n_unread, knows_all = 0, False
+    watched: list[int | socket.socket] = [0, wakeups]
     while os.getppid() == process:
-        ready, _, _ = select.select([0, wakeups], [], [], IDLE if first is None else LOOK)
+        ready, _, _ = select.select(watched, [], [], IDLE if first is None else LOOK)
         heard = False
         if 0 in ready:
             told = os.read(0, 64)

@@ -1,4 +1,4 @@
-"""Filling the tables: take a job, do it, take the next."""
+"""The loop of a worker: take a job, run it, take the next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import datajoint as dj
 import torch
@@ -17,27 +17,42 @@ import torch
 from models import TrainingStopped
 from models.machine.devices import checked_device
 from models.training.checkpoints import CHECKPOINT_SECONDS
+from tasks_lib.errors import kind_and_text, text_of
 
 from ..database import connection as database
 from ..database import schemas
-from ..database.server import hang_up, reconnect
+from ..database.server import close_connection, reconnect, server_time
+from ..database.types import Restriction
 from ..progress import TableBar
 from ..tables.computed import COMPUTED
 from ..tables.provenance import code_version
 from ..transient.errors import is_transient
 from ..transient.retry import retry_transient
-from .dispatch import Finder
-from .heartbeat import BEAT_SECONDS, Heart, Host, renew_session
-from .job import Job, JobLost, JobStopped, begin, go_on, leave_nothing_behind, rest, run_job, wait
-from .leases import end_errand, server_time, take_errand, was_done_since
-from .queue import Key, Queue
+from .dispatch import Dispatcher
+from .heartbeat import HEARTBEAT_SECONDS, Heartbeat, Host, renew_session
+from .job import (
+    Job,
+    JobStopped,
+    JobTakenOver,
+    remove_left_checkpoints,
+    report_idle,
+    report_job,
+    report_resumed,
+    report_waiting,
+    run_job,
+)
+from .job_table import Key
+from .leases import end_lease, take_lease, was_done_since
+from .queue import Queue
+from .worker_sql import is_another, was_not_heard
 
 Until = Literal["nothing pending", "nothing running", "forever"]
 
+Result = TypeVar("Result")
 ENTER_SECONDS = 1.0  # from the end of one entering of new jobs to the next, of all workers
 IDLE_ENTER_SECONDS = 5.0  # the same where all wait for more
 # A worker without a job looks again after about so many seconds: the longer it has had none, the
-# rarer. Hundreds of idle ones are not to keep the server busy.
+# rarer, so that hundreds of idle workers do not keep the server busy.
 FIRST_POLL, LONGEST_POLL = 0.4, 3.0
 MAX_LOSSES = 5
 ENTERING = "enter_jobs"
@@ -45,7 +60,7 @@ ENTERING = "enter_jobs"
 
 @dataclass(frozen=True)
 class Filled:
-    """What filling the tables did: rows made, and the errors of jobs that failed."""
+    """Result of `fill`: number of rows made, and the errors of jobs that failed."""
 
     made: int
     errors: list[tuple[str, dict[str, Any], str]]  # table, key, message
@@ -53,7 +68,7 @@ class Filled:
 
 @dataclass
 class WorkLoop:
-    """Takes jobs and does them until nothing is left.
+    """The loop of a worker: takes jobs and runs them until none is left.
 
     Parameters
     ----------
@@ -86,12 +101,12 @@ class WorkLoop:
         Set to have it end: at the next iteration of a training, or after the present job.
     """
 
-    tables: Sequence[Any] = COMPUTED
-    restriction: Any = None
+    tables: Sequence[type[dj.Computed]] = COMPUTED
+    restriction: Restriction = None
     until: Until = "nothing pending"
     announce: Callable[[str, int], None] | None = None
     waiting: Callable[[BaseException, float], Any] | None = None
-    beat_seconds: float = BEAT_SECONDS
+    beat_seconds: float = HEARTBEAT_SECONDS
     max_losses: int = MAX_LOSSES
     worker_id: int | None = None
     shares: bool = False
@@ -109,7 +124,7 @@ class WorkLoop:
         self._found_nothing: str | None = None  # the server's time
         self._idle_since = 0.0
         self._bar = TableBar(shown=self.announce is not None)
-        # The dead may have left a job in any table, not only in ours.
+        # Dead workers may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
         everywhere |= {queue.name: queue for queue in self._queues}
         code, _ = code_version()
@@ -121,8 +136,8 @@ class WorkLoop:
             n_threads=torch.get_num_threads(),
             code_version=code[:64],
         )
-        self._finder = Finder(self._queues, self._conditions, host.code_version, host.pid)
-        self.heart = Heart(
+        self._dispatcher = Dispatcher(self._queues, self._conditions, host.code_version, host.pid)
+        self.heartbeat = Heartbeat(
             database.second_connection,
             host,
             list(everywhere.values()),
@@ -133,7 +148,7 @@ class WorkLoop:
 
     @property
     def connection(self) -> dj.Connection:
-        """The worker's own connection; the heart has another."""
+        """The worker's own connection; the heartbeat has another."""
         return database.connection()
 
     # The loop ------------------------------------------------------------------------------------
@@ -150,31 +165,35 @@ class WorkLoop:
                     note = "was asked to end"
             except BaseException as error:
                 if not isinstance(error, Exception):  # a reply may have been read by half
-                    hang_up(self.connection)
+                    close_connection(self.connection)
                 if not (self.stop.is_set() and is_transient(error)):
-                    note = f"{type(error).__name__}: {error}"
+                    note = kind_and_text(error)
                     crashed = isinstance(error, Exception)
                     raise
                 note = "was asked to end"
             finally:
                 _running.remove(self)
                 self._bar.close()
-                self.heart.stop(note, crashed)
+                self.heartbeat.stop(note, crashed)
                 self._bring_back_connection()
         return Filled(self.made, self.errors)
+
+    def _prepare(self) -> None:
+        for queue in self.heartbeat.queues:
+            queue.prepare()
 
     def _work(self) -> None:
         self._retry_transient(database.check_writing)
         self._retry_transient(schemas.load_headings)
-        self._retry_transient(lambda: [queue.prepare() for queue in self.heart.queues])
-        self._retry_transient(self.heart.start)
+        self._retry_transient(self._prepare)
+        self._retry_transient(self.heartbeat.start)
         self._retry_transient(self._renew_session)
         self._retry_transient(
             lambda: self._enter_in_turn(ENTER_SECONDS) if self.shares else self._enter(self._queues)
         )
         while not self.stop.is_set():
-            if self.heart.lost.is_set():
-                self._retry_transient(self.heart.start_anew)
+            if self.heartbeat.declared_dead.is_set():
+                self._retry_transient(self.heartbeat.register_again)
             taken = self._retry_transient(self._take)
             if taken is not None:
                 self._found_nothing = None
@@ -183,18 +202,18 @@ class WorkLoop:
                 break
 
     def _do(self, queue: Queue, key: Key) -> None:
-        job = Job(queue, key, self.heart, self.stop, self.device, self.checkpoint_seconds)
-        begin(self.heart, queue, key)
+        job = Job(queue, key, self.heartbeat, self.stop, self.device, self.checkpoint_seconds)
+        report_job(self.heartbeat, queue, key)
         made = False
         self.job = job
         try:
             made = run_job(job, self.connection, self._retry_transient)
             self.made += made
-        except JobLost:
-            self.heart.lost.set()  # what the next heartbeat would find
-            self._retry_transient(lambda: leave_nothing_behind(job))
+        except JobTakenOver:
+            self.heartbeat.declared_dead.set()  # what the next heartbeat would find
+            self._retry_transient(lambda: remove_left_checkpoints(job))
         except (JobStopped, KeyboardInterrupt) as error:
-            hang_up(self.connection)  # a reply may have been read by half
+            close_connection(self.connection)  # a reply may have been read by half
             self._give_back(job)
             if not isinstance(error, JobStopped):
                 raise
@@ -204,21 +223,21 @@ class WorkLoop:
                 raise  # this process can compute nothing any more; its job is lost with it
             if isinstance(error, TrainingStopped) or (self.stop.is_set() and is_transient(error)):
                 self._give_back(job)
-                if self.heart.lost.is_set() and not self.stop.is_set():
-                    self._retry_transient(lambda: leave_nothing_behind(job))
+                if self.heartbeat.declared_dead.is_set() and not self.stop.is_set():
+                    self._retry_transient(lambda: remove_left_checkpoints(job))
             else:
                 self._fail(job, error)
         finally:
             self.job = None
             self._bar.advance()
-            self.heart.report.n_done += made
+            self.heartbeat.report.n_done += made
 
     def _give_back(self, job: Job) -> None:
         """Give a job back; where the server does not answer, others find it later."""
-        give = lambda c: job.queue.give_back(c, job.key, self.heart.worker_id)  # noqa: E731
+        give = lambda c: job.queue.give_back(c, job.key, self.heartbeat.worker_id)  # noqa: E731
         for _ in range(3):  # the row may be locked until the server has rolled back
             try:
-                self.heart.on_connection(give)
+                self.heartbeat.on_connection(give)
                 return
             except Exception as error:
                 if not is_transient(error):
@@ -226,10 +245,10 @@ class WorkLoop:
                 time.sleep(0.2)
 
     def _fail(self, job: Job, error: BaseException) -> None:
-        message = storable(f"{type(error).__name__}: {error}".rstrip(": "))
+        message = storable(kind_and_text(error))
         stack = storable("".join(traceback.format_exception(error)))
         fail = lambda: job.queue.fail(  # noqa: E731
-            self.connection, job.key, self.heart.worker_id, message, stack
+            self.connection, job.key, self.heartbeat.worker_id, message, stack
         )
         if self._retry_transient(fail):
             self.errors.append((job.queue.name, dict(job.key), message))
@@ -237,12 +256,12 @@ class WorkLoop:
     # Finding jobs --------------------------------------------------------------------------------
 
     def _take(self) -> tuple[Queue, Key] | None:
-        """Return a job that is now ours, of the first table that has one."""
+        """Take a job of the first table that has one; None if there is none."""
         if self._may_hold:  # the answer to an earlier attempt was lost
             for queue in self._queues:
-                queue.give_back_all(self.connection, self.heart.worker_id)
+                queue.give_back_all(self.connection, self.heartbeat.worker_id)
         self._may_hold = True
-        taken = self._finder.take(self.connection, self.heart.worker_id)
+        taken = self._dispatcher.take(self.connection, self.heartbeat.worker_id)
         if taken is not None:
             self._go_on_to(taken[0])
         self._may_hold = False
@@ -256,8 +275,7 @@ class WorkLoop:
 
     def _is_more_to_come(self) -> bool:
         """Have new jobs entered, by this worker or another; return whether to look again."""
-        self._finder.forget()
-        rest(self.heart)
+        report_idle(self.heartbeat)
         if self._found_nothing is None:
             self._found_nothing, self._idle_since = server_time(self.connection), time.monotonic()
         forever = self.until == "forever"
@@ -268,7 +286,7 @@ class WorkLoop:
         else:
             # Afterwards all jobs that there are were entered after this worker had found none.
             look_again = not self._have_entered()
-        if look_again or (not forever and self._finder.pending(self.connection)):
+        if look_again or (not forever and self._dispatcher.pending(self.connection)):
             return True
         if forever or self._is_anyone_to_wait_for():
             self._pause()
@@ -285,7 +303,7 @@ class WorkLoop:
             ):
                 return True
             self._pause()
-            if self._finder.pending(self.connection):
+            if self._dispatcher.pending(self.connection):
                 return False
         return True
 
@@ -296,10 +314,10 @@ class WorkLoop:
 
     def _enter_in_turn(self, pause: float) -> bool:
         """Enter the new jobs of all tables, if it is this worker's turn; return whether it was."""
-        if not take_errand(self.connection, ENTERING, self.heart.worker_id, pause):
+        if not take_lease(self.connection, ENTERING, self.heartbeat.worker_id, pause):
             return False
-        self._enter(self.heart.queues)
-        end_errand(self.connection, ENTERING, self.heart.worker_id)
+        self._enter(self.heartbeat.queues)
+        end_lease(self.connection, ENTERING, self.heartbeat.worker_id)
         return True
 
     def _enter(self, queues: Sequence[Queue]) -> int:
@@ -311,32 +329,31 @@ class WorkLoop:
         # may have been set back meanwhile: then what lies ahead was before.
         present = server_time(self.connection)
         self._found_nothing = min(str(self._found_nothing), present)
-        since = f"w.beat_at > '{self._found_nothing}' AND w.beat_at <= '{present}'"
-        condition = f"(w.state IN ('lost', 'ended') OR NOT ({since}))"
+        condition = was_not_heard(self._found_nothing, present)
         if self.until == "nothing running":
-            condition = f"w.worker_id <> {self.heart.worker_id}"
+            condition = is_another(self.heartbeat.worker_id)
         # Those of other tables may bring jobs of ours, but not where only some keys are wanted.
-        queues = self._queues if self._conditions else self.heart.queues
+        queues = self._queues if self._conditions else self.heartbeat.queues
         return any(q.n_running(self.connection, condition, self._conditions) for q in queues)
 
     # Failing servers -----------------------------------------------------------------------------
 
-    def _retry_transient(self, attempt: Callable[[], Any]) -> Any:
+    def _retry_transient(self, attempt: Callable[[], Result]) -> Result:
         try:
             return retry_transient(attempt, self.stop, self._wait, self._renew_session)
         finally:
-            go_on(self.heart)
+            report_resumed(self.heartbeat)
 
     def _wait(self, error: BaseException, seconds: float) -> None:
-        wait(self.heart, f"{type(error).__name__}: {error}, again in {seconds:.0f} s")
+        report_waiting(self.heartbeat, f"{kind_and_text(error)}, again in {seconds:.0f} s")
         if self.waiting is not None:
             self.waiting(error, seconds)
 
     def _renew_session(self) -> None:
-        renew_session(self.heart, self.connection)
+        renew_session(self.heartbeat, self.connection)
 
     def _bring_back_connection(self) -> None:
-        """Leave a connection that can be used, as in a notebook after an interruption."""
+        """Reconnect after an interruption, so that a notebook can go on using the connection."""
         try:
             reconnect(self.connection)
         except Exception as error:
@@ -353,8 +370,8 @@ def running_loop() -> WorkLoop | None:
 
 
 def fill(
-    tables: Sequence[Any] = COMPUTED,
-    restriction: Any = None,
+    tables: Sequence[type[dj.Computed]] = COMPUTED,
+    restriction: Restriction = None,
     announce: Callable[[str, int], None] | None = None,
 ) -> Filled:
     """Fill tables until nothing is left, sharing the work with whoever else fills them.
@@ -372,15 +389,15 @@ def fill(
 
 
 def is_device_broken(error: BaseException) -> bool:
-    """Return whether a GPU does nothing more for this process; not where memory was short."""
+    """Return whether an error left the GPU unusable for this process; out of memory does not."""
     if isinstance(error, torch.OutOfMemoryError):
         return False
     broken = getattr(torch, "AcceleratorError", ())
     return isinstance(error, broken) or (
-        isinstance(error, RuntimeError) and "CUDA error" in str(error)
+        isinstance(error, RuntimeError) and "CUDA error" in text_of(error)
     )
 
 
 def storable(text: str) -> str:
-    """Return a text as databases take it: PostgreSQL no NUL, none of them half a character."""
+    """Return a text that both back ends can store: no NUL, no unpaired surrogates."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

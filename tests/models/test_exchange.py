@@ -120,6 +120,15 @@ def test_a_part_that_its_container_lost_is_missed(tmp_path):
         read_network(path)
 
 
+def test_a_part_whose_name_changed_is_not_taken_for_an_unknown_one(tmp_path):
+    config = NetworkConfig(n_units=3, dale=False, bias_min=-1.0, bias_init="uniform")
+    path = write_network(tmp_path / "a.npz", RNNTorch.from_config(config, 1, 1, seed=0), config)
+    content = path.read_bytes()
+    path.write_bytes(flipped(content, content.rindex(b"b_rec.npy"), bit=0))
+    with pytest.raises(ParameterError, match="is damaged"):  # and not a network without its bias
+        read_network(path)
+
+
 def test_a_state_dict_whose_checksums_do_not_agree_is_refused(tmp_path):
     config = NetworkConfig(n_units=3, dale=False)
     rnn = RNNTorch.from_config(config, 1, 1, seed=0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import DynamicSystemAnalyzer, RNNNumpy
-from models.analysis.dynamic_system import point_analytics
+from models.dynamics import point_analytics
 from models.dynamics.point_analytics import PointAnalytics, analyse_points, iterate_analytics
 from models.fixed_points.spectrum import sorted_spectrum
 from models.machine.threads import blas_on_one

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import DynamicSystemAnalyzer, Projection, RNNNumpy, saddle_connections
-from models.analysis.dynamic_system import saddle_connections as connections
+from models.dynamics import saddle_connections as connections
 from models.plots.projection import principal_directions
 from tasks_lib.errors import ParameterError
 

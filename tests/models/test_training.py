@@ -83,7 +83,7 @@ def test_moments_of_masked_weights_stay_zero():
     trainer = Trainer(rnn, small_task(), TrainingConfig(max_iter=5))
     trainer.run_training()
     absent = rnn._mask_W_rec == 0
-    state = trainer.steps.optimizer.state[rnn._W_rec]
+    state = trainer.steps.optimiser.state[rnn._W_rec]
     assert absent.any()
     assert (state["exp_avg"][absent] == 0).all()
     assert (state["exp_avg_sq"][absent] == 0).all()

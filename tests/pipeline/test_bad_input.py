@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from pipeline.tables.parameters import ParameterTable, room_of
+from pipeline.tables.parameters import ParameterTable, column_length
 from tasks_lib import ParameterError
+from tasks_lib.errors import ParameterErrors
 
 
 def counts(p):
@@ -20,9 +21,9 @@ def counts(p):
 
 
 CASES = [
-    (("tasks", "cddm", "class"), "NoSuchTask", "task_class"),
-    (("tasks", "cddm", "class"), "no_such_package.module:Task", "task_class"),
-    (("tasks", "cddm", "class"), "tests.pipeline.own:NotATask", "task_class"),
+    (("tasks", "cddm", "class"), "NoSuchTask", "tasks.cddm.class = "),
+    (("tasks", "cddm", "class"), "no_such_package.module:Task", "tasks.cddm.class = "),
+    (("tasks", "cddm", "class"), "tests.pipeline.own:NotATask", "tasks.cddm.class = "),
     (("tasks", "cddm", "class"), "subprocess:Popen", "is not in an allowed package"),
     (("trainings", "short", "penalties"), {"os:system": {"weight": 1.0}}, "os:system"),
     (("tasks", "cddm"), {"class": "tests.pipeline.own:WrongShape", "n_steps": 9}, "targets"),
@@ -61,6 +62,12 @@ CASES = [
     (("tasks", "cddm", "n_steps"), 10**9, "TiB of memory"),
     (("cohorts", 0, "n_networks"), 10**9, "n_networks"),
     (("networkz",), {}, "networkz"),
+    (("networks", "small", "n_unit"), 12, "networks.small.n_unit = 12: does not exist"),
+    (("tasks", "cddm", "params", "stim_on"), 10**500, "tasks.cddm.params.stim_on"),
+    (("tasks", "cddm", "params", "stim_on"), "a\0", "tasks.cddm.params.stim_on"),
+    (("tasks", "cddm", "class"), "../../x:Y", "tasks.cddm.class = '../../x:Y'"),
+    (("networks", "n5"), None, "networks.n5 = None: is not a set of fields"),
+    (("cohorts", 0, "network"), 8, "cohorts[0].network = 8: is no text; quote it"),
 ]
 
 
@@ -90,9 +97,9 @@ def test_nothing_is_entered(
 def test_columns_say_how_much_they_hold(database):
     for table in (database.NetworkParams, database.TrainingParams):
         types = {name: a.type for name, a in table().heading.attributes.items()}
-        assert room_of(types[table().primary_key[0]]) == 64
-        assert room_of(types["max_iter" if "max_iter" in types else "n_units"]) is None
-    assert room_of(database.NetworkParams().heading.attributes["activation"].type) == 128
+        assert column_length(types[table().primary_key[0]]) == 64
+        assert column_length(types["max_iter" if "max_iter" in types else "n_units"]) is None
+    assert column_length(database.NetworkParams().heading.attributes["activation"].type) == 128
 
 
 def test_a_name_that_an_older_column_cannot_hold_is_refused():
@@ -120,7 +127,8 @@ def test_absurd_numbers_of_cohorts_and_settings(database, submission):
     p = database
     submission["networks"]["small"]["n_units"] = 100_000
     submission["cohorts"][0]["n_networks"] = 200
-    with pytest.raises(ParameterError, match=r"^n_networks = 200: the weights .* 7\.28 TiB"):
+    said = r"^cohorts\[0\]\.n_networks = 200: the weights .* 7\.28 TiB"
+    with pytest.raises(ParameterError, match=said):
         p.submit(submission)
     assert counts(p) == [0] * 6
     validation = {"validation_name": "often", "noise": True, "n_repeats": 2**31}
@@ -215,6 +223,25 @@ def test_a_cohort_is_not_resized(database, submission):
     with pytest.raises(ParameterError, match="another first_seed"):
         p.submit(submission)
     assert p.Cohort.fetch1("n_networks") == 2
+
+
+def test_all_that_is_wrong_is_said_at_once(database, submission):
+    p = database
+    submission["networks"]["small"]["n_unit"] = 10**5000
+    submission["networks"]["other"] = {"tau": -1.0}
+    submission["trainings"]["short"]["lr"] = 0
+    submission["tasks"]["more"] = {"class": "NoSuch"}
+    submission["cohorts"].append({"task": "nobody", "network": "x", "training": "y"})
+    with pytest.raises(ParameterErrors) as caught:
+        p.submit(submission)
+    assert [error.field for error in caught.value.errors] == [
+        "tasks.more.class",
+        "networks.small.n_unit",
+        "networks.other.tau",
+        "trainings.short.lr",
+        "cohorts[1].n_networks",  # of the first one: what it names is refused already
+    ]
+    assert counts(p) == [0] * 6
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_a_store_that_is_away_while_inserting_is_waited_for(database, submission
     rows_meanwhile = []
 
     def bring_back():
-        with contextlib.closing(p.database.second_connection()) as other:
+        with contextlib.closing(p.database.connection.second_connection()) as other:
             table = p.Training.full_table_name
             rows_meanwhile.append(other.query(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
         store.unlink()

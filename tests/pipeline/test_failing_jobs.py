@@ -15,13 +15,18 @@ from pipeline.database.connection import second_connection
 from pipeline.tables import training
 from pipeline.tables.current_job import current_job
 from pipeline.transient import retry
-from pipeline.workers import reaper
-from pipeline.workers.heartbeat import Heart, Host
-from pipeline.workers.job import begin
+from pipeline.workers import reaper, worker_sql
+from pipeline.workers.heartbeat import Heartbeat, Host
+from pipeline.workers.job import report_job
 from pipeline.workers.queue import Queue
 from pipeline.workers.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
 from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
 
 
 def failing(error):
@@ -35,7 +40,8 @@ def failing(error):
     ("error", "message"),
     [
         (SystemExit("enough"), "SystemExit: enough"),
-        (ValueError("a \0 and half a \udc80"), "ValueError: a \\0 and half a \\udc80"),
+        (Unprintable(), "Unprintable: its text cannot be had"),
+        (ValueError("a \0 and half a \udc80"), "ValueError: a \\x00 and half a \\udc80"),
     ],
 )
 def test_a_job_cannot_end_its_worker(database, submission, monkeypatch, error, message):
@@ -110,9 +116,9 @@ def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission
     queue = Queue(p.Training)
     connection = p.database.connection.connection()
     assert queue.enter(connection) == 1
-    dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
-    dead._enter(None)  # it beats once
-    (key,) = queue.candidates(connection)
+    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
+    dead._register(None)  # it beats once
+    (key,) = queue.jobs.pending.keys()
     assert queue.take(connection, key, dead.worker_id, "0", 1)
     assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
     lost = p.LostJob.fetch1()
@@ -127,9 +133,9 @@ def test_so_is_one_among_those_that_are_asked_for(database, submission):
     queue = Queue(p.Training)
     connection = p.database.connection.connection()
     queue.enter(connection)
-    dead = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
-    dead._enter(None)
-    (key,) = queue.candidates(connection)
+    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
+    dead._register(None)
+    (key,) = queue.jobs.pending.keys()
     queue.take(connection, key, dead.worker_id, "0", 1)
     assert WorkLoop((p.Training,), {"task_name": "no"}, beat_seconds=0.3).run().made == 0
     assert WorkLoop((p.Training,), {"task_name": "cddm"}, beat_seconds=0.3).run().made == 1
@@ -187,18 +193,18 @@ def test_a_job_fails_that_gets_no_further(database, submission, begun, fails):
     queue = Queue(p.Training)
     connection = p.database.connection.connection()
     queue.enter(connection)
-    (key,) = queue.candidates(connection)
+    (key,) = queue.jobs.pending.keys()
     for number, first in enumerate(begun):
-        heart = Heart(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue])
-        heart._enter(None)
-        assert queue.take(connection, key, heart.worker_id, "0", 1)
+        heartbeat = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue])
+        heartbeat._register(None)
+        assert queue.take(connection, key, heartbeat.worker_id, "0", 1)
         if first is not None:
-            begin(heart, queue, key)
-            heart.report.first_iteration = first
-            heart._beat()
-        assert reaper.declare_dead(connection, heart.worker_id, "killed") == 1
-        heart.stop()
-        reaper.give_back_jobs_of_the_dead(connection, [queue], max_losses=3)
+            report_job(heartbeat, queue, key)
+            heartbeat.report.first_iteration = first
+            heartbeat._send()
+        assert worker_sql.mark_dead(connection, heartbeat.worker_id, "killed") == 1
+        heartbeat.stop()
+        reaper.give_back_jobs_of_dead_workers(connection, [queue], max_losses=3)
         has_failed = bool(p.failures())
         assert has_failed == (fails and number == len(begun) - 1), number
 
@@ -211,7 +217,7 @@ def test_files_of_a_commit_that_was_not_done_go(database, submission, store, mon
     def lose_the_first(self):
         if current_job() is not None and not n_lost:
             n_lost.append(1)
-            server.hang_up(self)
+            server.close_connection(self)
             raise LostConnectionError("gone before the server heard of it")
         commit(self)
 

@@ -25,7 +25,7 @@ from pipeline.tables.training import Training
 from pipeline.transient.retry import retry_transient
 from pipeline.workers.checkpoints import StoredCheckpoints
 from pipeline.workers.heartbeat import renew_session
-from pipeline.workers.job import Job, JobLost, run_job
+from pipeline.workers.job import Job, JobTakenOver, run_job
 from pipeline.workers.queue import Queue
 from pipeline.workers.registry import LostJob, Worker
 from pipeline.workers.worker import WorkLoop, fill
@@ -121,32 +121,32 @@ def test_stopped_while_idle(database, lab: Laboratory, store):
 
 @contextmanager
 def taken(n_iterations: int = 20, database=None):
-    """Give a job that a worker with a beating heart has taken, and its connection."""
+    """Give a job that a worker that sends heartbeats has taken, and its connection."""
     database.submit(submission(n_iterations))
     loop = WorkLoop([Training], beat_seconds=0.5)
     queue, connection = Queue(Training), pipeline_database.connection()
     queue.enter(connection)
-    for everywhere in loop.heart.queues:
+    for everywhere in loop.heartbeat.queues:
         everywhere.prepare()
-    loop.heart.start()
-    (key,) = queue.candidates(connection)
-    assert queue.take(connection, key, loop.heart.worker_id, "", 0)
+    loop.heartbeat.start()
+    (key,) = queue.jobs.pending.keys()
+    assert queue.take(connection, key, loop.heartbeat.worker_id, "", 0)
     try:
-        yield Job(queue, key, loop.heart, threading.Event()), connection
+        yield Job(queue, key, loop.heartbeat, threading.Event()), connection
     finally:
-        loop.heart.stop()
+        loop.heartbeat.stop()
 
 
 def run(job: Job, connection, waiting=None) -> bool:
     """Do a job as a worker does."""
-    again = lambda: renew_session(job.heart, connection)  # noqa: E731
+    again = lambda: renew_session(job.heartbeat, connection)  # noqa: E731
     return run_job(job, connection, lambda act: retry_transient(act, job.stop, waiting, again))
 
 
 def taken_away(job: Job) -> None:
     """Give the job to another worker, as a reaper and that worker do."""
     other = pipeline_database.second_connection()
-    assert job.queue.give_back(other, job.key, job.heart.worker_id)
+    assert job.queue.give_back(other, job.key, job.heartbeat.worker_id)
     assert job.queue.take(other, job.key, 12345, "", 0)
     other.close()
 
@@ -161,16 +161,16 @@ def test_job_taken_away_while_computing(database, store, monkeypatch):
 
     monkeypatch.setattr(Training, "make_compute", computed_for_long)
     with taken(database=database) as (job, connection):
-        with pytest.raises(JobLost):
+        with pytest.raises(JobTakenOver):
             run(job, connection)
         assert not len(Training())
         assert not files_of_arrays(store)
         assert job.queue.is_held(connection, job.key, 12345)
         assert list(store.glob("checkpoints/*/*"))  # the other one goes on with them
         monkeypatch.setattr(Training, "make_compute", compute)
-        job.heart.worker_id, ours = 12345, job.heart.worker_id
+        job.heartbeat.worker_id, ours = 12345, job.heartbeat.worker_id
         assert run(job, connection)
-        job.heart.worker_id = ours
+        job.heartbeat.worker_id = ours
     assert_all_right(1, store)
     assert_identical()
 
@@ -180,15 +180,15 @@ def test_job_done_by_another_while_computing(database, store, monkeypatch):
     compute = Training.make_compute
     with taken(database=database) as (job, connection):
         loop = WorkLoop([Training], beat_seconds=0.5)
-        loop.heart = job.heart
+        loop.heartbeat = job.heartbeat
 
         def done_by_another(self, *args):
             result = compute(self, *args)
             monkeypatch.setattr(Training, "make_compute", compute)
             taken_away(job)
-            ours, job.heart.worker_id = job.heart.worker_id, 12345
-            assert run(Job(job.queue, job.key, job.heart, job.stop), connection)
-            job.heart.worker_id = ours
+            ours, job.heartbeat.worker_id = job.heartbeat.worker_id, 12345
+            assert run(Job(job.queue, job.key, job.heartbeat, job.stop), connection)
+            job.heartbeat.worker_id = ours
             # What a worker writes that was in the middle of it when it stood still.
             Path(job.checkpoints._backend._full_path(job.checkpoints.folder)).mkdir(parents=True)
             return result
@@ -237,7 +237,7 @@ def test_answer_to_the_reservation_is_lost(database, store, monkeypatch):
     assert_all_right(3, store)
 
 
-def test_errand_of_a_worker_that_failed_in_it(database, store, monkeypatch):
+def test_lease_of_a_worker_that_failed_in_its_task(database, store, monkeypatch):
     """Jobs are entered at once by whoever failed, not when it has been given up."""
 
     def fails(original, *args):
@@ -330,7 +330,13 @@ def test_a_job_that_another_kind_of_device_had(database, store, monkeypatch):
         with monkeypatch.context() as patch:
             for module in ("training.cohort", "training.state"):
                 patch.setattr(f"models.{module}.kind_of", lambda device: "cuda")
-            job.stop.set()
+            compute = Training.make_compute
+
+            def stopped(self, *args):
+                job.stop.set()
+                return compute(self, *args)
+
+            patch.setattr(Training, "make_compute", stopped)
             with pytest.raises(TrainingStopped):
                 run(job, connection)
         theirs = states()

@@ -27,7 +27,7 @@ from pipeline.upkeep import gc, store_files
 from pipeline.upkeep import stored_paths as references
 from pipeline.upkeep.stored_paths import checkpoint_folder
 from pipeline.workers.checkpoints import StoredCheckpoints
-from pipeline.workers.heartbeat import LIVING
+from pipeline.workers.heartbeat import LIVE_STATES
 from pipeline.workers.queue import Queue, job_hash
 from tasks_lib import ParameterError
 
@@ -200,7 +200,7 @@ def test_nothing_is_removed_while_a_job_is_reserved(filled, store, submission):
     p.submit(submission)
     queue = Queue(p.Training)
     queue.enter(connection())
-    (key,) = queue.candidates(connection())
+    (key,) = queue.jobs.pending.keys()
     rolled_back_insert(p)
     age(store, 30)
     before = files(store)
@@ -221,21 +221,21 @@ def test_nothing_is_removed_while_a_worker_lives(filled, store):
     before = files(store)
     (row,) = p.Worker.to_dicts()
     now = connection().query(f"SELECT {gc_now()}").fetchone()[0]
-    for state in LIVING:
+    for state in LIVE_STATES:
         p.Worker.update1({"worker_id": row["worker_id"], "state": state, "beat_at": now})
         with pytest.raises(DatabaseError, match=f"process {os.getpid()}, and may be writing"):
             gc.collect(delete=True)
     assert files(store) == before
-    # One whose heart has stopped is none.
+    # One whose heartbeat has stopped is none.
     p.Worker.update1({"worker_id": row["worker_id"], "beat_at": "2026-01-01 00:00:00"})
     assert gc.collect().note == ""
     assert gc.collect(delete=True).n_removed == 8
 
 
 def gc_now():
-    from pipeline.database.server import now
+    from pipeline.database.dialects import dialect_of
 
-    return now(connection())
+    return dialect_of(connection()).now
 
 
 def test_a_worker_that_starts_meanwhile_stops_it(filled, store, monkeypatch):

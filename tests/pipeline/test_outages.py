@@ -171,7 +171,7 @@ def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
 
 
 def test_slow_worker_is_left_alone(lab: Laboratory, own_server, store):
-    """It says nothing of its job for long, and its heart beats."""
+    """It reports nothing of its job for long, and its heartbeats go on."""
     import pipeline
 
     pipeline.submit(submission(5))

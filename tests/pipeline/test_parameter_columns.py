@@ -63,7 +63,7 @@ def test_booleans_come_back_as_such_and_nothing_else_becomes_one():
     assert as_flags(Settings, {"fast": 2}) == {"fast": 2}
 
 
-# As the tables have been since the first release: databases hold them.
+# As databases hold them: the first release had the same, but for a shorter `activation`.
 DECLARED = {
     NetworkParams: (
         "n_units int32, activation varchar(128), activation_args json, "

@@ -1,4 +1,4 @@
-"""Which failures of a server pass by themselves."""
+"""Which errors of a server are transient."""
 
 from __future__ import annotations
 

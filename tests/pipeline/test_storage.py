@@ -6,8 +6,10 @@ import subprocess
 import sys
 import uuid
 
+import datajoint as dj
 import numpy as np
 import pytest
+from datajoint import instance
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -123,6 +125,14 @@ def test_tables_follow_the_connection(arguments):
 
 
 @pytest.mark.slow
+def test_dj_conn_is_the_connection_of_the_pipeline(database, arguments):
+    opened = database.connect(**arguments)
+    assert dj.conn() is opened
+    assert len(dj.FreeTable(database.Task.full_table_name)) == len(database.Task())
+    database.disconnect()
+    assert instance._singleton_connection is None
+
+
 def test_importing_connects_to_nothing():
     """Not even to a server that does not exist."""
     code = (

@@ -91,14 +91,14 @@ def test_deaths_in_an_outage_do_not_count(database, monkeypatch):
     monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(supervisor, "LONGEST_PAUSE", 0.1)
     away = iter([True] * 2 * supervisor.MOST_DEATHS)
-    give_back = supervisor.give_back_jobs_of_the_dead
+    give_back = supervisor.give_back_jobs_of_dead_workers
 
     def answer(*args):
         if next(away, False):
             raise ConnectionError("the server is away")
         return give_back(*args)
 
-    monkeypatch.setattr(supervisor, "give_back_jobs_of_the_dead", answer)
+    monkeypatch.setattr(supervisor, "give_back_jobs_of_dead_workers", answer)
     said: list[str] = []
     watcher = supervisor.Supervisor(
         1, [], say=said.append, command=(sys.executable, "-c", "raise SystemExit(2)")
@@ -152,13 +152,13 @@ def test_who_dies_of_the_signal_is_not_started_again(database, monkeypatch):
     said: list[str] = []
     sleeping = (sys.executable, "-c", "import time; time.sleep(300)")
     watcher = supervisor.Supervisor(1, [], say=said.append, command=sleeping)
-    (place,) = watcher._places
+    (slot,) = watcher._slots
 
     sleep, first = time.sleep, iter([True])
 
     def signalled(seconds):
         if next(first, False):
-            process = place.process
+            process = slot.process
             os.kill(os.getpid(), signal.SIGTERM)
             process.wait()
         else:

@@ -82,7 +82,7 @@ def test_killed_while_training(database, lab: Laboratory, store):
     if not lab.iteration(killed):
         killed, other = other, killed
     wait_until(lab.has_checkpoint)
-    wait_until(lambda: lab.is_idle(other))  # it has a heart that can find the other dead
+    wait_until(lambda: lab.is_idle(other))  # it has a heartbeat that can find the other dead
     killed.kill()
     first = wait_until(lambda: lab.row(other).get("first_iteration"))
     assert 0 < first < 5000

@@ -1,4 +1,4 @@
-"""What a back end of the engine is: something that runs networks, and goes back through the run."""
+"""The protocol of an engine back end: run networks forward, then backpropagate through the run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..weights import Weights
 
 
 class BackEndUnavailableError(RuntimeError):
-    """A back end found, while at it, that it cannot run these networks on this device."""
+    """A back end failed to compile for, or does not fit, this device."""
 
 
 @dataclass(frozen=True)
 class NetworkKind:
-    """What decides which back end can run networks.
+    """Properties of networks by which a back end is chosen.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class NetworkKind:
 
 
 class BackEnd(ABC):
-    """One way to run K networks: all back ends compute the same, to rounding.
+    """One implementation of the engine; all back ends compute the same, up to rounding.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class BackEnd(ABC):
 
     @abstractmethod
     def is_for(self, device: torch.device) -> bool:
-        """Return whether it is meant for a device: if it lacks something there, users are told."""
+        """Return whether it is meant for a device; users are warned if it lacks something."""
 
     @abstractmethod
     def supports(self, kind: NetworkKind) -> str | None:
@@ -124,7 +124,7 @@ def statistics_of(
 
 
 def onto_states(run: Trajectory, cotangents: Sequence[Cotangent]) -> Tensor | None:
-    """Return what arrives at the states, beside outputs, from A losses: (A, K, T, B, N) or None.
+    """Return gradients of A losses with respect to the states, (A, K, T, B, N), or None.
 
     For back ends that take statistics from the trajectories: autograd goes back through them.
     """

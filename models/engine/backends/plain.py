@@ -1,4 +1,4 @@
-"""The time loops in torch: the reference of all others, and what runs where no other can."""
+"""The time loops in torch: the reference for all other back ends, and the fallback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .base import BackEnd, NetworkKind, onto_states, statistics_of
 
 
 class Plain(BackEnd):
-    """One torch operation after the other: runs every equation on every device."""
+    """The reference back end in torch operations: every equation on every device."""
 
     name = "plain"
 

@@ -1,4 +1,4 @@
-"""Which back ends there are, and which of them runs given networks; chosen here alone."""
+"""The list of engine back ends, and the choice of the one that runs given networks."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def choose(kind: NetworkKind, name: str | None = None) -> BackEnd:
 
 
 def remember_unfit(back_end: BackEnd, kind: NetworkKind, error: Exception) -> None:
-    """Note that a back end does not fit networks of this size on this device, and say so once."""
+    """Remember that a back end does not fit networks of this size on this device; warn once."""
     if _unfit(back_end, kind) not in _UNFIT:
         _UNFIT.add(_unfit(back_end, kind))
         _tell(str(error))

@@ -1,0 +1,202 @@
+"""The jobs table of a computed table: its names, and the SQL conditions that select jobs in it.
+
+It is DataJoint's own. A reserved job carries the number of its worker in the column
+``connection_id``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import datajoint as dj
+from datajoint.condition import AndList, Not
+
+from ..database.dialects import Dialect, dialect_of
+from ..database.server import transaction
+from ..database.types import Job, Query, Restriction
+from ..transient.errors import is_transient
+
+Key = dict[str, Any]
+DECLARE_ATTEMPTS = 5
+AGAIN_AT_ONCE = 500  # jobs that become pending again with one commit
+
+
+@dataclass(frozen=True)
+class JobTable:
+    """The jobs table of one computed table.
+
+    Parameters
+    ----------
+    table : Computed table
+    """
+
+    table: type[dj.Computed]
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return str(self.table.__name__)
+
+    @cached_property
+    def jobs(self) -> Job:
+        """DataJoint's jobs table, declared where it is missing."""
+        return self.table().jobs
+
+    @cached_property
+    def sql_name(self) -> str:
+        """Quoted name of the jobs table."""
+        return str(self.jobs.full_table_name)
+
+    @cached_property
+    def primary_key(self) -> tuple[str, ...]:
+        """Names of the columns of a key."""
+        return tuple(self.jobs.primary_key)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """SQL of the back end that the table is on."""
+        return dialect_of(self.jobs.connection)
+
+    def prepare(self) -> None:
+        """Declare the jobs table and read its names, on the table's own connection.
+
+        Other threads need the names later, and a connection serves one thread at a time.
+        """
+        for attempt in range(1, DECLARE_ATTEMPTS + 1):
+            try:
+                assert self.sql_name and self.primary_key and self.dialect
+                return
+            except Exception as error:
+                # Where others declare it at this moment, PostgreSQL fails because the table, its
+                # type or its index exists already.
+                if is_transient(error) or attempt == DECLARE_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0.05, 0.5))
+
+    def enter(self, connection: dj.Connection, restriction: Sequence[Restriction] = ()) -> int:
+        """Enter a job for each key that has neither a row nor a job; return how many are new.
+
+        A job that was kept when it was done, and whose row was deleted since, is pending again.
+        Jobs that wait for a key that has gone are removed.
+        """
+        table = self.table()
+        source = table.key_source
+        if restriction:
+            source &= AndList(restriction)
+        # The lineage of a jobs table is not that of its target: its attributes are matched by name.
+        undone = source - table.proj()
+        new = undone.restrict(Not(self.jobs), semantic_check=False).proj()
+        columns = self.columns
+        others = ", ".join(
+            self.quoted(n) for n in ("status", "priority", "scheduled_time", "created_time")
+        )
+        priority = int(dj.config.jobs.default_priority)
+        # MySQL would wait for, and lock, the rows that it reads, were it not for the isolation that
+        # `transaction` sets: those of jobs that are being inserted, for as long as that takes.
+        with transaction(connection):
+            entered = connection.query(
+                self.dialect.insert_new(
+                    f"{self.sql_name} ({columns}, {others})",
+                    f"SELECT {columns}, 'pending', {priority}, {self.dialect.jobs_now}, "
+                    f"{self.dialect.jobs_now} FROM ({new.make_sql()}) AS new_keys",
+                )
+            ).rowcount
+        self._remove_gone(connection)
+        return max(int(entered), 0) + self._do_again(connection, undone.proj())
+
+    def _do_again(self, connection: dj.Connection, undone: Query) -> int:
+        """Make jobs pending whose row was deleted after they were done; return how many.
+
+        Whoever has DataJoint's ``jobs.keep_completed`` keeps the jobs that are done; others, who
+        may not have it, are to do them again too.
+        """
+        is_done = f"{self.quoted('status')}='success'"
+        any_done = f"SELECT 1 FROM {self.sql_name} WHERE {is_done} LIMIT 1"
+        if connection.query(any_done).fetchone() is None:
+            return 0
+        # Read in one statement: from one commit on a job is done and its row is there. Then key by
+        # key, which waits for nobody's insert. Whoever takes a job that others have done again in
+        # between finds its row, and lets it be.
+        columns = self.columns
+        rows = connection.query(
+            f"SELECT {columns} FROM {self.sql_name} WHERE {is_done} "
+            f"AND ({columns}) IN (SELECT {columns} FROM ({undone.make_sql()}) AS undone)"
+        ).fetchall()
+        times = ("reserved_time", "completed_time", "duration")
+        emptied = ", ".join(f"{self.quoted(name)}=NULL" for name in times)
+        update = (
+            f"UPDATE {self.sql_name} SET {self.quoted('status')}='pending', {emptied}, "
+            f"{self.entered_now()} WHERE {is_done} AND "
+        )
+        number = 0
+        for first in range(0, len(rows), AGAIN_AT_ONCE):
+            with transaction(connection):
+                for row in rows[first : first + AGAIN_AT_ONCE]:
+                    where, arguments = self.where_key(dict(zip(self.primary_key, row, strict=True)))
+                    number += connection.query(update + where, args=arguments).rowcount
+        return int(number)
+
+    def _remove_gone(self, connection: dj.Connection) -> None:
+        gone = self.jobs.restrict(Not(self.table().key_source.proj()), semantic_check=False)
+        gone &= "status in ('pending', 'error')"
+        # Read first, which waits for nothing; then key by key, which locks nothing else.
+        found = connection.query(f"SELECT {self.columns} FROM ({gone.make_sql()}) AS gone")
+        for row in found.fetchall():
+            where, arguments = self.where_key(dict(zip(self.primary_key, row, strict=True)))
+            connection.query(
+                f"DELETE FROM {self.sql_name} WHERE {where} "
+                f"AND {self.quoted('status')} IN ('pending', 'error')",
+                args=arguments,
+            )
+
+    # Conditions ----------------------------------------------------------------------------------
+
+    def is_pending(self, restriction: Sequence[Restriction] = ()) -> str:
+        """Return the SQL condition of jobs that may be taken."""
+        scheduled, created = self.quoted("scheduled_time"), self.quoted("created_time")
+        # One that is not to wait may be taken also where the server's clock was set back since.
+        return (
+            f"{self.quoted('status')}='pending' AND ({scheduled} <= {self.dialect.jobs_now} "
+            f"OR {scheduled} <= {created}){self.is_wanted(restriction)}"
+        )
+
+    def entered_now(self) -> str:
+        """Return the SQL assignments of a job that is pending from now on, without a delay."""
+        return ", ".join(
+            f"{self.quoted(name)}={self.dialect.jobs_now}"
+            for name in ("scheduled_time", "created_time")
+        )
+
+    def is_wanted(self, restriction: Sequence[Restriction]) -> str:
+        """Return the SQL condition, after others, of jobs whose key satisfies a restriction."""
+        if not restriction:
+            return ""
+        columns = self.columns
+        wanted = (self.table().key_source & AndList(restriction)).proj()
+        return f" AND ({columns}) IN (SELECT {columns} FROM ({wanted.make_sql()}) AS wanted)"
+
+    def quoted(self, name: str) -> str:
+        """Return the name of a column as the back end has it quoted."""
+        return str(self.jobs.adapter.quote_identifier(name))
+
+    @property
+    def columns(self) -> str:
+        """The columns of a key, as SQL has a list."""
+        return ", ".join(self.quoted(name) for name in self.primary_key)
+
+    def where_key(self, key: Key) -> tuple[str, tuple[Any, ...]]:
+        """Return the SQL condition that a job has this key, and its arguments."""
+        return " AND ".join(f"{self.quoted(n)}=%s" for n in self.primary_key), tuple(
+            key[n] for n in self.primary_key
+        )
+
+    def where_held(self, key: Key, worker_id: int) -> tuple[str, tuple[Any, ...]]:
+        """Return the SQL condition that a worker has reserved a job, and its arguments."""
+        where, arguments = self.where_key(key)
+        where += f" AND {self.quoted('status')}='reserved' AND {self.quoted('connection_id')}=%s"
+        return where, (*arguments, worker_id)

@@ -1,0 +1,5 @@
+"""``python -m rnn_start``: the command ``rnn``."""
+
+from . import main
+
+main()
