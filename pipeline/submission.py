@@ -17,6 +17,7 @@ from tasks_lib.errors import (
 )
 
 from .database.connection import connection
+from .database.server import reconnect, transaction
 from .tables.network import NetworkParams
 from .tables.parameters import check_name
 from .tables.task import Task
@@ -102,7 +103,8 @@ def submit(content: Mapping[str, Any]) -> dict[str, int]:
         with _collecting(errors):
             _check_section(section, content[section])
     raise_all(errors)
-    with connection().transaction:
+    reconnect(connection())
+    with transaction(connection()):
         for section, table, name_field in sections:
             before = len(table())
             for name, fields in content.get(section, {}).items():

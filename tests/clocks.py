@@ -22,10 +22,14 @@ class Clock:
     ----------
     file : Path
         What the clock says is written there.
+    looks_each_second : bool
+        Whether its processes look there once a second, and not whenever they want the time, which
+        is slow.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, looks_each_second: bool = False) -> None:
         self.file = file
+        self._looks = {"CACHE_DURATION": "1"} if looks_each_second else {"NO_CACHE": "1"}
         self.set(0)
 
     def set(self, hours: float) -> None:
@@ -39,7 +43,7 @@ class Clock:
         return {
             "LD_PRELOAD": str(library()),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_NO_CACHE": "1",
+            **{f"FAKETIME_{name}": value for name, value in self._looks.items()},
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DISABLE_SHM": "1",
         }

@@ -54,6 +54,7 @@ def _visible(text: str) -> str:
 
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
+STORE_SECONDS = 3.0  # that a store may take to answer where it is not needed
 
 
 def finite(value: float | None) -> float | None:
@@ -98,12 +99,13 @@ def session(
     patient: bool = False,
     writes: bool = False,
     interruptible: bool = True,
+    needs_store: bool = True,
 ) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend.
 
     A patient one waits for a server or a store that is away; one that writes is refused where the
     store may only be read. An interruptible one ends at Ctrl-C whatever is going on; others see to
-    that themselves.
+    that themselves. One that needs no store does not wait for a folder that does not answer.
     """
     with starting():  # not before, so that `rnn --help` does not wait
         import psycopg2
@@ -115,7 +117,7 @@ def session(
         from pipeline.workers.signals import ending_at_signals
 
     def connect() -> None:
-        pipeline.connect(declare=declare)
+        pipeline.connect(declare=declare, look_at_store=needs_store or _store_answers())
         if writes:
             pipeline.database.connection.check_writing()
 
@@ -136,6 +138,22 @@ def session(
             raise refusal(error, named=True) from None
         finally:
             pipeline.disconnect()
+
+
+def _store_answers() -> bool:
+    """Return whether the store can be looked at without much waiting; else say so."""
+    from pipeline.database.connection import configured_folder
+    from pipeline.store.mounts import answers_in_time
+
+    folder = configured_folder()
+    if folder is None or answers_in_time(folder, STORE_SECONDS):
+        return True
+    errors.print(
+        f"store = {str(folder)!r}: has not answered for {STORE_SECONDS:.0f} s; workers wait for it",
+        markup=False,
+        soft_wrap=True,
+    )
+    return False
 
 
 def announce(table: str, n_keys: int) -> None:

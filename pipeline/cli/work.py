@@ -136,7 +136,7 @@ def status(
     ] = 5,
 ) -> None:
     """Say how far each table is, what each worker does, and what failed."""
-    with session() as pipeline:
+    with session(needs_store=False) as pipeline:
         from pipeline.cli.status_page import status_page
         from pipeline.database.server import reconnect
         from pipeline.transient.errors import is_transient
@@ -171,7 +171,7 @@ def failures(
     traceback: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
 ) -> None:
     """Print the jobs that failed, and why."""
-    with session():
+    with session(needs_store=False):
         from pipeline.tables.computed import tables_named
         from pipeline.workers.failures import failures as failed
 
@@ -202,7 +202,7 @@ def retry(
     ] = False,
 ) -> None:
     """Have failed jobs done again by the workers."""
-    with session():
+    with session(needs_store=False):
         from pipeline.tables.computed import tables_named
         from pipeline.workers.failures import retry as put_back
 

@@ -77,6 +77,7 @@ def connect(
     prefix: str | None = None,
     store: str | Path | None = None,
     declare: bool | None = None,
+    look_at_store: bool = True,
 ) -> dj.Connection:
     """Connect, and declare the tables that are missing.
 
@@ -102,6 +103,9 @@ def connect(
         Whether missing schemas and tables are made; DJ_CREATE_TABLES or datajoint.json by
         default, else yes. Without it nothing is created or altered. A yes that is given here also
         marks a store as this database's that has not been its store before.
+    look_at_store : bool
+        Without it the store is taken as it is configured: for what needs the database alone, while
+        a network's file system does not answer.
 
     Raises
     ------
@@ -119,7 +123,13 @@ def connect(
     kind = checked_backend(backend or dj.config["database.backend"])
     address = host or _configured_host()
     dj.config["safemode"] = True
-    _configure_store(store or os.environ.get("RNN_STORE"))
+    store = store or os.environ.get("RNN_STORE")
+    if look_at_store:
+        _configure_store(store)
+    else:
+        folder = configured_folder(store)
+        assert folder is not None  # a bucket is looked at
+        dj.config.stores[STORE] = {"protocol": "file", "location": os.path.abspath(folder)}
     embedded = address is None
     if address is None:
         kind, address, port, user, password = _start_embedded()
@@ -150,6 +160,8 @@ def connect(
             f"host = {address!r}: cannot declare the tables {name}_* ({_one_line(error)}); "
             "ask for rights on them, or set RNN_PREFIX to a prefix that is yours"
         ) from error
+    if not look_at_store:
+        return opened
     try:
         # Who declares on a server and names no store has not said that the one at home is its.
         named = embedded or folder_of_store() != str(home() / "store")
@@ -248,6 +260,17 @@ def _configured_host() -> str | None:
             f"datajoint.json = {str(path)!r}: {_one_line(error)}; mend it"
         ) from None
     return content.get("database.host") or content.get("database", {}).get("host")
+
+
+def configured_folder(store: str | Path | None = None) -> Path | None:
+    """Return the folder that is the store, without a look at it; None where that is a bucket."""
+    store = store or os.environ.get("RNN_STORE")
+    if store is None and STORE in dj.config.stores:
+        settings = dj.config.stores[STORE]
+        return Path(settings["location"]) if settings.get("protocol") == "file" else None
+    if store is not None and is_s3(store):
+        return None
+    return home() / "store" if store is None else Path(store).expanduser()
 
 
 def _configure_store(store: str | Path | None) -> None:

@@ -14,7 +14,16 @@ from .sessions import prepare_session
 
 @contextmanager
 def transaction(connection: dj.Connection) -> Iterator[None]:
-    """Commit what is done inside, or nothing; each statement sees what others have committed."""
+    """Commit what is done inside, or nothing; each statement sees what others have committed.
+
+    A connection that is lost inside is not opened anew: what came after would be outside of it, and
+    commit by itself.
+    """
+    with dj.config.override(database__reconnect=False):
+        yield from _transaction(connection)
+
+
+def _transaction(connection: dj.Connection) -> Iterator[None]:
     for statement in dialect_of(connection).isolation:
         connection.query(statement)
     connection.query("BEGIN")

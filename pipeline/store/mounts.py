@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import datajoint as dj
@@ -13,6 +15,14 @@ from ..transient.errors import when_files_are_missing
 from .pending_files import STORE
 
 MARKS = "databases"  # folder of the store with a mark of each database that uses it
+_LOOK = f"""
+import os, sys
+for path in (sys.argv[1], os.path.join(sys.argv[1], {MARKS!r})):
+    try:
+        os.stat(path)
+    except OSError:
+        pass
+"""
 BEGUN = ".begun"  # ending of a mark whose database may not have got its row
 
 # Path of the mark of the connected database, from the store's root.
@@ -82,6 +92,27 @@ def check_store() -> None:
         raise StoreAway(folder, f"is away ({error.strerror or error})") from error
     if not os.path.isdir(folder):
         raise StoreAway(folder, "is no folder")
+
+
+def answers_in_time(folder: str | Path, seconds: float) -> bool:
+    """Return whether a folder answers within so many seconds; an error is an answer.
+
+    It is asked by a process of its own, which is not waited for: whoever waits for a network's
+    file system may not be able to end before that answers.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _LOOK, os.fspath(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return False
+    return True
 
 
 @when_files_are_missing

@@ -12,6 +12,7 @@ import datajoint as dj
 from models.parameters import parameters_of
 from tasks_lib.errors import ParameterError, shown
 
+from ..database.server import transaction
 from .hashing import check_storable, parameter_hash
 
 Config = TypeVar("Config")
@@ -183,7 +184,7 @@ class ParameterTable(dj.Manual):
         """
         prepared = [self._prepare(row) for row in rows]
         connection = self.connection
-        guard = nullcontext() if connection.in_transaction else connection.transaction
+        guard = nullcontext() if connection.in_transaction else transaction(connection)
         with guard:
             for name, parameters in prepared:
                 self._insert_one(name, parameters, kwargs)

@@ -34,6 +34,8 @@ _NUMBERS = frozenset(int(number) for number in SIGNALS)
 SAME_SIGNAL_SECONDS = 1.0
 # From the first signal, and from the second: until the watchdog kills a process that has not ended.
 KILLED_AFTER, KILLED_AT_ONCE = 9.0, 0.9
+LOOK_SECONDS = 0.25  # from one look for signals that cannot be delivered to the next
+_PENDING_IS_KNOWN = hasattr(signal, "sigpending") and hasattr(signal, "pthread_sigmask")
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
@@ -61,6 +63,7 @@ class _Watch:
     def __init__(self, ending: Ending, guarded: bool) -> None:
         self._ending = ending
         self._first: float | None = None  # when the first signal was heard
+        self._early: set[int] = set()  # signals that were heard before they were delivered
         self._reading, self._writing = socket.socketpair()
         self._writing.setblocking(False)
         self._watchdog = self._start_watchdog() if guarded else None
@@ -106,28 +109,59 @@ class _Watch:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _listen(self) -> None:
+        if _PENDING_IS_KNOWN:
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # only then are they shown as pending
         while True:
-            if self._first is not None:
-                left = self._first + self._ending.grace - time.monotonic()
-                self._reading.settimeout(max(left, 0.001))
+            self._reading.settimeout(self._seconds_to_next_look())
             try:
-                numbers = self._reading.recv(64)
+                heard = self._reading.recv(64)
+                if not heard:
+                    return
             except TimeoutError:
-                self._ending.at_deadline()
-                return
-            if not numbers:
-                return
-            if _NUMBERS.isdisjoint(numbers):
+                if self._first is not None and self._seconds_left() <= 0:
+                    self._ending.at_deadline()
+                    return
+                heard = b""
+            pending = self._heard_early()
+            if not (pending or self._is_news(heard)):
                 continue
             if self._watchdog is not None and self._watchdog.stdin is not None:
                 with suppress(OSError):
-                    self._watchdog.stdin.write(b"!")
+                    self._watchdog.stdin.write(b"p" if pending else b"!")
             if self._first is None:
                 self._first = time.monotonic()
                 self._ending.at_first()
             elif time.monotonic() - self._first >= SAME_SIGNAL_SECONDS:
                 self._ending.at_second()
                 return
+
+    def _seconds_left(self) -> float:
+        assert self._first is not None
+        return self._first + self._ending.grace - time.monotonic()
+
+    def _seconds_to_next_look(self) -> float | None:
+        looks = [LOOK_SECONDS] if _PENDING_IS_KNOWN else []
+        if self._first is not None:
+            looks.append(max(self._seconds_left(), 0.001))
+        return min(looks, default=None)
+
+    def _heard_early(self) -> bool:
+        """Return whether there is a signal that the system cannot deliver now.
+
+        It chooses the main thread. While that waits for a file system that does not answer, in a
+        call that no signal interrupts, not even the handler in C is run.
+        """
+        if not _PENDING_IS_KNOWN:
+            return False
+        new = (_NUMBERS & {int(number) for number in signal.sigpending()}) - self._early
+        self._early |= new
+        return bool(new)
+
+    def _is_news(self, heard: bytes) -> bool:
+        """Return whether there is a signal among what was delivered that was not heard early."""
+        news = [number for number in heard if number in _NUMBERS and number not in self._early]
+        self._early.difference_update(heard)
+        return bool(news)
 
 
 _watching: list[_Watch] = []

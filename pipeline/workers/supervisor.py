@@ -124,14 +124,19 @@ class Supervisor:
             self._signal(slot, again=True)
 
     def wait_and_kill(self) -> None:
-        """Wait until all workers have ended, and kill those that do not."""
-        for slot in self._slots:
-            while slot.process is not None and slot.process.poll() is None:
-                if time.monotonic() >= self._kill_at:
+        """Wait until all workers have ended, and kill those that do not.
+
+        One that waits for its file system ends when that answers: it is not waited for.
+        """
+        while left := [p for p in self._slots if p.process and p.process.poll() is None]:
+            late = time.monotonic() - self._kill_at
+            if late >= LAST_SECONDS / 2:
+                return
+            for slot in left:
+                if late >= 0 and not slot.is_killed and slot.process is not None:
                     slot.process.kill()
-                    slot.process.wait()
                     slot.is_killed = True
-                time.sleep(0.02)
+            time.sleep(0.02)
 
     def _signal(self, slot: _Slot, again: bool = False) -> None:
         """Signal a worker to end, once: at a second signal it would not save its state."""

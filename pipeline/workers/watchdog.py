@@ -9,8 +9,9 @@ a socket even then; this program looks into that socket without reading it. It i
 
 PROCESS is its parent. GRACE: seconds from the first signal until it is killed. SAME: a signal that
 comes sooner after the first is the same. AT_ONCE: seconds from the second until it is killed.
-On the standard input comes a byte for each signal of which that process knows; its end says that
-nothing is to be watched any more.
+On the standard input comes a byte for each signal of which that process knows, "p" for one that the
+system has not delivered yet: then it is known already when it comes into the socket. The end of
+that input says that nothing is to be watched any more.
 """
 
 from __future__ import annotations
@@ -31,22 +32,23 @@ def watch(
 ) -> None:
     """Kill the parent where it outlives its time."""
     first = second = None
-    n_unread = 0
+    n_unread, knows_all = 0, False
     watched: list[int | socket.socket] = [0, wakeups]
     while os.getppid() == process:
         ready, _, _ = select.select(watched, [], [], IDLE if first is None else LOOK)
         heard = False
         if 0 in ready:
-            if not os.read(0, 64):
+            told = os.read(0, 64)
+            if not told:
                 return
-            heard = True
+            heard, knows_all = True, knows_all or b"p" in told
         if wakeups in ready:
             try:
                 unread = wakeups.recv(4096, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             except BlockingIOError:
                 unread = b""  # the process itself has read it
             before, n_unread = n_unread, sum(number in numbers for number in unread)
-            heard |= n_unread > before
+            heard |= n_unread > before and not knows_all
             time.sleep(LOOK)
         else:
             n_unread = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,9 @@ from pipeline.workers.queue import Queue
 from pipeline.workers.registry import Errand, LostJob, Worker
 from pipeline.workers.status import worker_status
 from pipeline.workers.worker import fill
+from tests.clocks import Clock
 from tests.pipeline.workers import (
+    DEATH_SECONDS,
     Laboratory,
     assert_all_right,
     assert_identical,
@@ -126,4 +130,50 @@ def test_a_death_before_the_servers_clock_goes_back(clocked_lab: Laboratory, clo
     assert len(LostJob()) == 1
     lab.end()
     assert_all_right(3, store, lost=1)
+    assert_identical()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def checkpoints(store: Path) -> set[tuple[str, int]]:
+    """Return the states of trainings that are there, each with the time of its writing."""
+    return {
+        (str(path), path.stat().st_mtime_ns) for path in store.glob("checkpoints/*/*/networks_*")
+    }
+
+
+def test_workers_clock_while_they_work(database, lab: Laboratory, store, tmp_path):
+    """Nothing happens: leases go by the server's clock, and schedules by one that is never set."""
+    clock = Clock(tmp_path / "clock", looks_each_second=True)
+    (watching,) = lab.start("--table=Validation", "--forever")
+    pipeline.submit(submission(1_000_000, training="long"))
+    start = ("--table=Training", "--forever")
+    training = lab.start_apart(*start, environment=clock.environment)
+    wait_until(lambda: lab.iteration(training) > 0 and lab.has_checkpoint())
+    other = lab.start_apart(*start, environment=clock.environment)
+    wait_until(lambda: lab.is_idle(other))
+    for number, hours in enumerate(HOURS):
+        clock.set(hours)
+        time.sleep(1.2)
+        reached, written = lab.iteration(training), checkpoints(store)
+        name = f"short{number}"
+        pipeline.submit(submission(100 + number, training=name))
+        began = time.monotonic()
+        wait_until(lambda n=name: len(Training & {"training_name": n}))
+        ahead = (Training & {"training_name": name}).fetch1("trained_at") - utc_now()
+        assert abs(ahead - timedelta(hours=hours)) < timedelta(minutes=5)
+        wait_until(lambda before=reached: lab.iteration(training) > before + 1)
+        wait_until(lambda before=written: checkpoints(store) - before)
+        time.sleep(max(began + DEATH_SECONDS - time.monotonic(), 0.0))
+        assert_nobody_was_lost()
+        wait_until(lambda: {w.state for w in worker_status()} == {"working", "idle"})
+        assert {w.pid for w in worker_status()} == {w.pid for w in (watching, training, other)}
+        assert lab.row(training)["n_iterations"] == 1_000_000
+    wait_until(lambda: len(Validation()) == 2 * len(HOURS))
+    lab.end()
+    assert_nobody_was_lost()
+    assert lab.trained() == {0: [other.pid] * len(HOURS)}
+    assert not jobs("reserved") and not jobs("error")
     assert_identical()

@@ -8,6 +8,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections import defaultdict
@@ -50,7 +52,8 @@ class Obedient(Echo):
     The file "training" orders what is done in trainings, "validation" in validations, "insert" when
     a training has been inserted and not committed: "sleep" as long as the file is there, "kill" the
     process, or kill it while it writes a "checkpoint"; one "native" call for an hour, or one that
-    is "locked", because it holds Python's lock. "once" before it: of whoever comes first.
+    is "locked", because it holds Python's lock; "eat" memory, up to 3 GB. "once" before it: of
+    whoever comes first.
     """
 
     def generate_input_target_stream(self, value):
@@ -75,6 +78,8 @@ def obey(path: Path) -> None:
             path.with_suffix(f".{os.getpid()}").touch()
             while path.exists():
                 time.sleep(0.02)
+        if order.endswith("eat"):
+            _ = [b"x" * 2**24 for _ in range(180)]
         if order.endswith(("native", "locked")):
             path.with_suffix(f".{os.getpid()}").touch()
             native_call(locked=order.endswith("locked"))
@@ -234,6 +239,14 @@ def run_commands(
     return [tuple(ended) for ended in json.loads(results.read_text())]
 
 
+# Of a worker that is no fork: with libraries or limits that a process has from its beginning.
+PROGRAM = """
+import json, sys
+from tests.pipeline.workers import _run_worker
+_run_worker(*json.loads(sys.argv[1]))
+"""
+
+
 class WorkerProcess:
     """A process of ``rnn worker``, with the methods of `subprocess.Popen`."""
 
@@ -268,20 +281,48 @@ class Laboratory:
     arguments: dict[str, Any]
     orders: Path
     logs: Path
-    processes: list[WorkerProcess] = field(default_factory=list)
+    processes: list[WorkerProcess | subprocess.Popen[bytes]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)  # what they get besides
 
     def start(self, *options: str, n: int = 1) -> list[WorkerProcess]:
         """Start workers, as somebody at a terminal would."""
-        arguments = ["worker", "--quiet", "--heartbeat=0.5", "--checkpoint-seconds=0.1", *options]
-        settings = settings_of(self.arguments) | {ORDERS: str(self.orders)} | self.environment
         started = []
         for _ in range(n):
-            log = self.logs / f"{len(self.processes)}.log"
-            log.touch()
-            self.processes.append(WorkerProcess(arguments, settings, log))
+            self.processes.append(WorkerProcess(*self._told(options)))
             started.append(self.processes[-1])
         return started
+
+    def start_apart(
+        self,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        before: Callable[[], Any] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start one worker that is no fork.
+
+        Parameters
+        ----------
+        environment : dict, optional
+            Variables from its beginning.
+        before : callable, optional
+            Called in its process before the program is.
+        """
+        arguments, settings, log = self._told(options)
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, json.dumps([arguments, settings, str(log)])],
+            env={**os.environ, **(environment or {})},
+            preexec_fn=before,
+        )
+        self.processes.append(process)
+        return process
+
+    def _told(self, options: Sequence[str]) -> tuple[list[str], dict[str, str], Path]:
+        """Return what the next worker gets: arguments, settings and a file for what it writes."""
+        arguments = ["worker", "--quiet", "--heartbeat=0.5", "--checkpoint-seconds=0.1", *options]
+        settings = settings_of(self.arguments) | {ORDERS: str(self.orders)} | self.environment
+        log = self.logs / f"{len(self.processes)}.log"
+        log.touch()
+        return arguments, settings, log
 
     def log(self, process: WorkerProcess) -> str:
         """Return what a process has written."""
@@ -304,7 +345,7 @@ class Laboratory:
         """Wait for the end of a process, and look at its status."""
         try:
             found = process.wait(seconds)
-        except TimeoutError:
+        except (TimeoutError, subprocess.TimeoutExpired):
             raise AssertionError(f"does not end:\n{self.log(process)}") from None
         assert found == status, self.log(process)
 
@@ -329,7 +370,7 @@ class Laboratory:
         for process in living:
             try:
                 process.wait(seconds)
-            except TimeoutError:
+            except (TimeoutError, subprocess.TimeoutExpired):
                 process.kill()
 
     def row(self, process: WorkerProcess) -> dict[str, Any]:
