@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from datajoint.errors import DuplicateError
 
-from models import PerformanceAnalyzer
-from models.files.exchange import ImportedNetwork, in_fewest_bits, read_network, write_network
+import models
 from tasks_lib.errors import ParameterError
 
 from .database.connection import check_writing, connection
-from .database.server import transaction
 from .database.types import Restriction
 from .tables.allowed_imports import allowed_packages
 from .tables.hashing import parameter_hash
@@ -64,7 +62,7 @@ def import_network(
         Where the store cannot be written.
     """
     check_writing()
-    network = read_network(path, config_path, allowed_packages())
+    network = models.read_network(path, config_path, allowed_packages())
     r2 = _score(network, task_name)
     file = Path(path).name[-255:]
     for attempts_left in reversed(range(N_ATTEMPTS)):
@@ -78,10 +76,12 @@ def import_network(
 
 
 def _enter(
-    network: ImportedNetwork, r2: float | None, file: str, task_name: str, name: str | None
+    network: models.ImportedNetwork, r2: float | None, file: str, task_name: str, name: str | None
 ) -> dict[str, Any]:
     """Enter a network that has been checked, whole or not at all; return its key."""
-    with transaction(connection()):
+    from models.files.exchange import in_fewest_bits
+
+    with connection().transaction:
         _refuse_second_import(network, task_name, file)
         key: dict[str, Any] = {
             "task_name": task_name,
@@ -136,10 +136,10 @@ def export_network(key: Restriction, path: str | Path, format: str = "npz") -> P
         )
     row = networks.fetch1()
     config = NetworkParams.build((NetworkParams & row).fetch1())
-    return write_network(path, load_network(row, config), config, format)
+    return models.write_network(path, load_network(row, config), config, format)
 
 
-def _score(network: ImportedNetwork, task_name: str) -> float | None:
+def _score(network: models.ImportedNetwork, task_name: str) -> float | None:
     """Return the network's noise-free pooled R^2, after checking that it fits its task."""
     tasks = (Task & {"task_name": task_name}).to_dicts()
     if not tasks:
@@ -159,7 +159,7 @@ def _score(network: ImportedNetwork, task_name: str) -> float | None:
             )
     task = Task.build(tasks[0], seed=VALIDATION_SEED)
     with np.errstate(all="ignore"):
-        scores = PerformanceAnalyzer(network.to_numpy(), task).validate()
+        scores = models.PerformanceAnalyzer(network.to_numpy(), task).validate()
     if not np.isfinite(scores.mse):
         raise ParameterError(
             "W_rec",
@@ -170,7 +170,7 @@ def _score(network: ImportedNetwork, task_name: str) -> float | None:
     return scores.r2_pooled
 
 
-def _refuse_second_import(network: ImportedNetwork, task_name: str, file: str) -> None:
+def _refuse_second_import(network: models.ImportedNetwork, task_name: str, file: str) -> None:
     before = (Training.Source & {"task_name": task_name, "sha256": network.sha256}).to_dicts()
     if before:
         place = ", ".join(f"{name} {before[0][name]!r}" for name in Training.primary_key)
@@ -179,7 +179,7 @@ def _refuse_second_import(network: ImportedNetwork, task_name: str, file: str) -
         )
 
 
-def _enter_parameters(network: ImportedNetwork, name: str | None, file: str) -> str:
+def _enter_parameters(network: models.ImportedNetwork, name: str | None, file: str) -> str:
     """Return the name of the network's parameters, entered where no equal set exists."""
     parameters = network.config.to_dict()
     digest = str(parameter_hash(NetworkParams.canonical(parameters)))

@@ -12,6 +12,9 @@ import io
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 INTERRUPTED = 130  # what shells give for a command that Ctrl-C ended
@@ -35,16 +38,10 @@ class _NamedOutput(io.FileIO):
 
 def main() -> NoReturn:
     """Run the command line; ends the process."""
-    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if interruptible:
-        signal.signal(signal.SIGINT, _leave)
-    prepare_streams()
-    try:
+    interruptible = _is_interruptible()
+    with starting():
+        prepare_streams()
         from pipeline.cli.commands import app
-    except Exception as error:
-        _refuse_start(error)
-    if interruptible:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     status: Any = 0
     try:
         app()
@@ -57,6 +54,27 @@ def main() -> NoReturn:
     if interruptible:  # nothing is left to be interrupted in but the end of the process
         signal.signal(signal.SIGINT, _leave)
     sys.exit(_flushed(status))
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Import in here what takes long: Ctrl-C ends the process at once, a failure is one line."""
+    interruptible = _is_interruptible()
+    if interruptible:
+        signal.signal(signal.SIGINT, _leave)
+    try:
+        yield
+    except Exception as error:
+        _refuse_start(error)
+    finally:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_interruptible() -> bool:
+    """Return whether Ctrl-C does what it does in any Python program, and may be changed here."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _leave(*_: Any) -> NoReturn:

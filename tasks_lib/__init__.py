@@ -1,35 +1,31 @@
-"""Behavioural tasks: inputs and targets of trials."""
+"""Behavioural tasks: inputs and targets of trials.
 
-from .angles import MemoryAngle, MemoryAntiAngle
-from .base import Task
-from .cddm import CDDM
-from .checks import check_task
-from .dmts import DMTS
-from .errors import ParameterError
-from .flip_flop import NBitFlipFlop
-from .go_no_go import GoNoGo
-from .logic import XOR, HalfAdder
-from .memory import MemoryAntiNumber, MemoryNumber
-from .navigation import AngleIntegration, ReferenceFrame
-from .registry import TASKS, create_task, task_class
+What is public stands in ``__init__.pyi``, and is imported when it is first used.
+"""
 
-__all__ = [
-    "CDDM",
-    "DMTS",
-    "TASKS",
-    "XOR",
-    "AngleIntegration",
-    "GoNoGo",
-    "HalfAdder",
-    "MemoryAngle",
-    "MemoryAntiAngle",
-    "MemoryAntiNumber",
-    "MemoryNumber",
-    "NBitFlipFlop",
-    "ParameterError",
-    "ReferenceFrame",
-    "Task",
-    "check_task",
-    "create_task",
-    "task_class",
-]
+import lazy_loader
+
+__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
+
+# These are attributes too, but a star-import does not bring them.
+__all__ = sorted(
+    {*_names}
+    - {
+        "angles",
+        "base",
+        "cddm",
+        "checks",
+        "columns",
+        "dmts",
+        "errors",
+        "flip_flop",
+        "go_no_go",
+        "imports",
+        "logic",
+        "memory",
+        "navigation",
+        "registry",
+        "sizes",
+        "windows",
+    }
+)

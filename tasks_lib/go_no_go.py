@@ -1,4 +1,4 @@
-"""Go or no-go: act on a strong stimulus when told to."""
+"""Go or no-go: respond to a strong stimulus during the cue."""
 
 from __future__ import annotations
 

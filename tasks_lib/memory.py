@@ -1,4 +1,4 @@
-"""Remember a number, and recall it or its negative when told to."""
+"""Remember a number, and recall it or its negative during the cue."""
 
 from __future__ import annotations
 

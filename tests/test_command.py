@@ -26,12 +26,14 @@ def one_line(result, *words):
         assert word in result.stderr
 
 
-def test_ctrl_c_while_it_starts(tmp_path):
-    # Where the first large import would be, it says so and waits.
-    package = tmp_path / "pipeline"
+@pytest.mark.parametrize("imported", ["pipeline", "datajoint"])
+def test_ctrl_c_while_it_starts(tmp_path, imported):
+    # Where a large import would be, of the command line or of a command, it says so and waits.
+    package = tmp_path / imported
     package.mkdir()
     (package / "__init__.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.getcwd(), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "rnn_start", "status"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,

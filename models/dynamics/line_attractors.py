@@ -144,6 +144,9 @@ class ContextLineAttractor:
         return angle_between(real_or_nan(self.right, self.eigenvalues[:, 0]), chord)
 
 
+LineAttractor = ContextLineAttractor  # its name until 0.1, which is that of a table now
+
+
 def _relaxed(rnn: RNNNumpy, x: Float, u: Float, n_steps: int) -> Float:
     # column 0 is the start: one column more than updates
     states, _ = rnn.run(np.repeat(u[:, None], n_steps + 1, axis=1), x_init=x)

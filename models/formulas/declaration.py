@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 
 Array = Any  # np.ndarray or torch.Tensor: every function returns the kind that it is given
 T = TypeVar("T")
@@ -18,7 +18,9 @@ Property: TypeAlias = T | Callable[..., T]
 
 def array_module(x: Array) -> ModuleType:
     """Return the module whose functions take ``x``: ``torch`` for a tensor, else ``numpy``."""
-    return torch if isinstance(x, torch.Tensor) else np
+    # Who has a tensor has imported torch; who has none is not to wait seconds for it.
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(x, getattr(torch, "Tensor", ())) else np
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

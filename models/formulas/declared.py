@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError, kind_and_text
@@ -124,6 +123,8 @@ def _values(
     name: str, function: ActivationFunction, part: str, x: Float, args: Mapping[str, float]
 ) -> Float:
     """Return a formula's values for NumPy input, after checking that torch gives the same."""
+    import torch  # seconds, for functions of a user's own alone
+
     formula = getattr(function, part)
     try:
         values: Any = formula(x.copy(), **args)

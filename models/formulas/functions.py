@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import atanh, pi, sqrt
+from types import ModuleType
 
 import numpy as np
-import torch
-from scipy import special
 
 from .declaration import ActivationFunction, Array, array_module
 
 
 def _is_torch(x: Array) -> bool:
-    return isinstance(x, torch.Tensor)
+    return array_module(x) is not np
+
+
+def _special(x: Array) -> ModuleType:
+    """Return the module of special functions that take ``x``."""
+    # Imported where one is used: many networks have no such activation.
+    return import_module("torch.special" if _is_torch(x) else "scipy.special")
 
 
 def _positive(x: Array) -> Array:
@@ -21,7 +27,7 @@ def _positive(x: Array) -> Array:
 
 
 def _logistic(x: Array) -> Array:
-    return torch.sigmoid(x) if _is_torch(x) else special.expit(x)
+    return _special(x).expit(x)
 
 
 def _zero(x: Array, **args: float) -> Array:
@@ -29,7 +35,7 @@ def _zero(x: Array, **args: float) -> Array:
 
 
 def _relu(x: Array, slope: float) -> Array:
-    rectified = torch.relu(x) if _is_torch(x) else np.maximum(x, 0)
+    rectified = array_module(x).relu(x) if _is_torch(x) else np.maximum(x, 0)
     return rectified if slope == 1 else slope * rectified
 
 
@@ -128,7 +134,7 @@ SIGMOID = ActivationFunction(
 def _softplus(x: Array, beta: float, slope: float) -> Array:
     z = (beta * slope) * x
     if _is_torch(x):  # torch's own softplus turns linear above a threshold, which bends f'
-        return torch.logaddexp(z, torch.zeros((), dtype=z.dtype, device=z.device)) / beta
+        return array_module(z).logaddexp(z, z.new_zeros(())) / beta
     return np.logaddexp(z, 0) / beta
 
 
@@ -152,7 +158,7 @@ SOFTPLUS = ActivationFunction(
 
 
 def _normal_cdf(z: Array) -> Array:
-    return torch.special.ndtr(z) if _is_torch(z) else special.ndtr(z)
+    return _special(z).ndtr(z)
 
 
 def _normal_density(z: Array) -> Array:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
 
 from tasks_lib.errors import ParameterError, text_of
+
+if TYPE_CHECKING:
+    import torch
 
 # Of the memory that is free, what a training may be planned for: estimates are not exact, and
 # allocators keep more than is asked of them.
@@ -19,6 +23,8 @@ UNLIMITED = 2**60
 def free_bytes(device: torch.device) -> int:
     """Return the memory that is free on a device, and allowed to this process."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     return min([free, *_allowed_by_control_group(), *_allowed_by_resource_limits()])
@@ -85,7 +91,10 @@ def _allowed_by_resource_limits() -> list[int]:
 
 def is_short_of_memory(error: BaseException) -> bool:
     """Return whether an error of Python, NumPy or torch means that memory ran out."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+    # An error of torch's comes where torch is: nothing is to be imported when memory is short.
+    torch = sys.modules.get("torch")
+    of_torch = () if torch is None else (torch.OutOfMemoryError,)
+    return isinstance(error, (MemoryError, *of_torch)) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in text_of(error)
     )
 

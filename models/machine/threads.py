@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import torch
 from threadpoolctl import ThreadpoolController
+
+# From which the libraries take their number of threads when they are loaded.
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def set_threads(number: int) -> None:
+    """Let this process, and those that it starts, compute on so many threads.
+
+    Torch, BLAS and Numba alike: those that are loaded are told, those that are not yet will read
+    it from the environment.
+    """
+    os.environ.update(dict.fromkeys(VARIABLES, str(number)))
+    for library in ThreadpoolController().lib_controllers:  # BLAS and OpenMP
+        library.set_num_threads(number)
+    torch, numba = sys.modules.get("torch"), sys.modules.get("numba")
+    if torch is not None:
+        torch.set_num_threads(number)
+    if numba is not None:  # which can do with fewer than it was loaded with, and not with more
+        numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))
 
 
 class Lowered:
@@ -46,22 +73,34 @@ class Lowered:
 
 
 def _lower_torch() -> int:
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     return before
 
 
-_torch_on_one = Lowered(_lower_torch, torch.set_num_threads)
+def _restore_torch(number: int) -> None:
+    import torch
+
+    torch.set_num_threads(number)
+
+
+_torch_on_one = Lowered(_lower_torch, _restore_torch)
 
 
 def n_threads() -> int:
     """Return the number of threads of the loops: torch's, or what it was before `torch_on_one`."""
+    import torch
+
     return int(_torch_on_one.before or torch.get_num_threads())
 
 
 @cache
 def _blas() -> list[Any]:
     """Return the controllers of the BLAS libraries of this process."""
+    import scipy.linalg  # noqa: F401  (which brings one of its own: it is to be among them)
+
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 

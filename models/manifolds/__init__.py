@@ -1,7 +1,5 @@
 """Continuous attractors: slow lines, rings and sheets, followed and sampled evenly."""
 
-from .attractor import SlowManifold
-from .search import explain, find_manifolds, isolated
-from .settings import ManifoldSettings
+import lazy_loader
 
-__all__ = ["ManifoldSettings", "SlowManifold", "explain", "find_manifolds", "isolated"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

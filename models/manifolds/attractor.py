@@ -124,6 +124,9 @@ class SlowManifold:
         return text + f"; {self.null_space_fraction:.0%} of its variance is not read out"
 
 
+ContinuousAttractor = SlowManifold  # its name until 0.1, which is that of a table now
+
+
 def readout_basis(rnn: RNNNumpy) -> Float:
     """Return an orthonormal basis (N, rank) of what W_out reads: its row space."""
     _, size, rows = np.linalg.svd(rnn.W_out, full_matrices=False)

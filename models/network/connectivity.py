@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.linalg import ArpackError, eigs
 
 from tasks_lib.errors import ParameterError
 
@@ -195,6 +194,8 @@ def spectral_radius(weights: Float) -> float:
     """
     n = len(weights)
     if n > ALL_EIGENVALUES_UNITS:
+        from scipy.sparse.linalg import ArpackError
+
         with suppress(ArpackError):
             found = float(np.abs(_largest_eigenvalues(weights)).max())
             # Of a nilpotent matrix rounding errors are all that is found: small, but far from zero.
@@ -204,6 +205,8 @@ def spectral_radius(weights: Float) -> float:
 
 
 def _largest_eigenvalues(weights: Float) -> NDArray[np.complex128]:
+    from scipy.sparse.linalg import eigs
+
     rng = np.random.default_rng(0)
     start = rng.standard_normal(len(weights))
     # SciPy draws further directions where the first ones span an invariant subspace: from 1.17 on

@@ -73,6 +73,9 @@ class PsychometricCurves:
     fits: dict[tuple[str, str], PsychometricFit]
 
 
+Psychometrics = PsychometricCurves  # its name until 0.1, which is that of a table now
+
+
 def psychometric_curve(
     coherence: Float, bias: float, slope: float, lapse_low: float, lapse_high: float
 ) -> Float:

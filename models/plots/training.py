@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
-from ..training.losses import TASK
+from ..training.config import TASK_TERM as TASK
 from .fixed_points import COLOURS
 from .style import FONT_SIZE, style_axes
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from tasks_lib.errors import ParameterError, check_float
 
-from .. import penalties as penalty_registry
 from ..parameters import (
     assign,
     check_parameters,
@@ -21,6 +20,7 @@ from ..parameters import (
     whole,
 )
 
+TASK_TERM = "task"  # the name of the task's own term of the loss, which no penalty has
 DROPOUT_KINDS = ("mute", "dead")
 DROPOUT_SAMPLINGS = ("uniform", "participation", "output_weights")
 
@@ -144,10 +144,14 @@ def _checked_penalties(penalties: Any) -> dict[str, dict[str, Any]]:
         raise ParameterError(
             "penalties", penalties, "are not named", 'write {"metabolic": {"weight": 0.1}}'
         )
-    checked = {}
+    checked: dict[str, dict[str, Any]] = {}
+    if not penalties:
+        return checked
+    from .. import penalties as penalty_registry  # these import torch
+
     for name in sorted(penalties, key=str):
         spec = penalties[name]
-        if name == "task":
+        if name == TASK_TERM:
             raise ParameterError(
                 "penalties.task", spec, "is the loss that every training has", "leave it out"
             )

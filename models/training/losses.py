@@ -18,10 +18,9 @@ from ..network.noise import AnyNoise, RunNoise
 from ..network.rnn_torch import RNNTorch
 from ..network.run import Run, RunMemory
 from ..penalties import PenaltyContext, PenaltyTerm
+from .config import TASK_TERM as TASK
 from .pulled import Pulled, added, collected, remove_conflict
 from .trajectories import NotKept, refuse_trajectories
-
-TASK = "task"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from rnn_start import OutputError
+from rnn_start import OutputError, starting
 from tasks_lib.documents import reason
 from tasks_lib.errors import (
     MAX_COUNT,
@@ -107,14 +107,14 @@ def session(
     store may only be read. An interruptible one ends at Ctrl-C whatever is going on; others see to
     that themselves. One that needs no store does not wait for a folder that does not answer.
     """
-    # Imported here, so that `rnn --help` does not wait for torch.
-    import psycopg2
-    import pymysql
-    from datajoint.errors import DataJointError
+    with starting():  # not before, so that `rnn --help` does not wait
+        import psycopg2
+        import pymysql
+        from datajoint.errors import DataJointError
 
-    import pipeline
-    from pipeline.workers.shutdown import Interrupter
-    from pipeline.workers.signals import ending_at_signals
+        import pipeline
+        from pipeline.workers.shutdown import Interrupter
+        from pipeline.workers.signals import ending_at_signals
 
     def connect() -> None:
         pipeline.connect(declare=declare, look_at_store=needs_store or _store_answers())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
 from . import upkeep, work  # noqa: F401  (their commands)
@@ -180,7 +181,8 @@ def check_task(
     params: Annotated[str, typer.Option(help="Arguments of the class, as JSON.")] = "{}",
 ) -> None:
     """Say what is wrong with a task of your own, or what it is; needs no database."""
-    from tasks_lib.summary import check_and_summarise
+    with starting():
+        from tasks_lib.summary import check_and_summarise
 
     try:
         summary = check_and_summarise(name, params)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rnn_start import starting
 from tasks_lib.errors import MAX_COUNT, ParameterError
 
 from .base import app, console, errors, finite, key_restriction, refusal, session
@@ -30,8 +31,9 @@ def roles(
     ] = None,
 ) -> None:
     """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
-    import pipeline
-    from pipeline.database.roles import roles_sql
+    with starting():
+        import pipeline
+        from pipeline.database.roles import roles_sql
 
     try:
         # Not through rich, which would take [...] for its markup.

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rnn_start import starting
 from tasks_lib.errors import MAX_COUNT, ParameterError, kind_and_text
 
 from .base import (
@@ -64,13 +65,14 @@ def worker(
     At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
     with status 0. Status 3: jobs failed, which `rnn failures` prints; 1: it could not work.
     """
-    # Before torch is imported.
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    from models.machine.threads import set_threads
+
+    set_threads(threads)  # before NumPy and torch are loaded, which start threads then
     # Whoever is to stay, or was started by one that had connected, is not sent away by a restart.
     patient = forever or patient or "RNN_SUPERVISOR" in os.environ
-    from pipeline.workers.shutdown import Stopper
-    from pipeline.workers.signals import ending_at_signals
+    with starting():
+        from pipeline.workers.shutdown import Stopper
+        from pipeline.workers.signals import ending_at_signals
 
     stopper = Stopper()
     # Workers ask themselves; one who starts several is refused once and not by each.
@@ -79,7 +81,7 @@ def worker(
         session(patient=patient, writes=processes > 1, interruptible=False),
     ):
         from pipeline import progress
-        from pipeline.tables.computed import tables_named
+        from pipeline.tables.computed import load_code, tables_named
         from pipeline.workers import supervisor, worker
 
         tables = tables_named(table or ())
@@ -97,6 +99,9 @@ def worker(
             watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses)
             raise typer.Exit(watcher.run())
         progress.quiet.set(quiet)
+        with starting():
+            load_code()
+        set_threads(threads)  # whatever has been loaded by now, in whatever order
         supervised = os.environ.get(supervisor.WORKER_ID)
         loop = worker.WorkLoop(
             tables,

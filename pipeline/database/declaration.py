@@ -9,7 +9,7 @@ import datajoint as dj
 import tenacity
 
 from .dialects import dialect_of
-from .schemas import SCHEMAS, deactivate, jobs_table_name
+from .schemas import SCHEMAS, deactivate, import_tables, jobs_table_name
 
 MAX_WAIT = 300.0  # seconds for another process that makes the tables
 MAX_NAMED = 4  # tables in a message
@@ -45,6 +45,7 @@ def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> No
     TablesMissing
         Where tables are missing and are not to be made.
     """
+    import_tables()
     deactivate()
     missing = missing_tables(prefix, connection)
     if missing and not declare:

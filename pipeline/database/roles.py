@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import datajoint as dj
 
 from .connection import DatabaseError, checked_backend, checked_prefix
-from .schemas import SCHEMAS, jobs_table_name, parts
+from .schemas import SCHEMAS, import_tables, jobs_table_name, parts
 
 ROLES = {
     "admin": "makes and drops tables, and deletes rows",
@@ -41,6 +41,7 @@ def roles_sql(backend: str | None = None, prefix: str | None = None) -> str:
     """
     kind = checked_backend(backend or dj.config["database.backend"])
     name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
+    import_tables()
     statements = _mysql(name) if kind == "mysql" else _postgresql(name)
     return "".join(f"{statement}\n" for statement in statements)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import datajoint as dj
@@ -73,6 +74,21 @@ SCHEMAS: dict[str, Schema] = {
     "dynamics": dynamics,
     "work": work,
 }
+
+
+# The modules that define tables: a database is declared whole, whatever a process has imported. By
+# name, for they are built on this module.
+TABLE_MODULES = (
+    "pipeline.database.store_mark",
+    "pipeline.tables.computed",
+    "pipeline.workers.registry",
+)
+
+
+def import_tables() -> None:
+    """Import every table of the pipeline, so that the schemas know them."""
+    for module in TABLE_MODULES:
+        import_module(module)
 
 
 def load_headings() -> None:

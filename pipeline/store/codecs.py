@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import datajoint as dj
 import numpy as np
@@ -13,9 +14,7 @@ from datajoint.builtin_codecs.schema import SchemaCodec
 from datajoint.codecs import unregister_codec
 from datajoint.errors import DataJointError
 from datajoint.storage import StorageBackend
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
 from models.machine.atomic_file import naming, write_atomically
 from tasks_lib.errors import text_of
@@ -24,6 +23,9 @@ from .checked_files import damaged, described, has_hash, map_array, read_checked
 from .file_names import leads_out
 from .mounts import folder_of_store
 from .pending_files import STORE, note_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DPI = 300
@@ -54,9 +56,16 @@ def check_reference(stored: Any) -> dict[str, Any]:
     return stored
 
 
+def is_figure(value: Any) -> TypeGuard[Figure]:
+    """Return whether a value is a matplotlib Figure."""
+    # Who has one has imported matplotlib; who has none is not to wait for it.
+    matplotlib = sys.modules.get("matplotlib.figure")
+    return matplotlib is not None and isinstance(value, getattr(matplotlib, "Figure", ()))
+
+
 def to_png(figure: Figure | bytes) -> bytes:
     """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
-    if isinstance(figure, Figure):
+    if is_figure(figure):
         buffer = io.BytesIO()
         # No creation date and no software tag: the same figure gives the same bytes.
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
@@ -115,6 +124,8 @@ class StoredFigure:
 def _read_png(stored: dict[str, Any], backend: StorageBackend) -> bytes:
     content = read_checked(stored, backend)
     if not has_hash(stored):
+        from PIL import Image
+
         try:
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 image.verify()  # the checksums that PNG has of its own
@@ -206,7 +217,7 @@ class FigureCodec(CheckedCodec):
 
     def validate(self, value: Any) -> None:
         """Refuse what is not a figure, before anything is written."""
-        if not isinstance(value, Figure):
+        if not is_figure(value):
             to_png(value)
 
     def encode(

@@ -8,14 +8,8 @@ import datajoint as dj
 import numpy as np
 from numpy.typing import NDArray
 
-from models import (
-    DynamicSystemAnalyzer,
-    ManifoldSettings,
-    SlowManifold,
-    explain,
-    isolated,
-    plot_manifolds,
-)
+import models
+from models.manifolds.settings import ManifoldSettings
 
 from ..database import schemas
 from ..database.types import Query
@@ -112,27 +106,27 @@ class ContinuousAttractor(dj.Computed):
         found = (FixedPoints & {name: set_row[name] for name in FixedPoints.primary_key}).load()
         rnn = load_network(network_row, NetworkParams.build(params_row))
         task = Task.build(task_row, seed=VALIDATION_SEED)
-        analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
+        analyzer = models.DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
         settings = ManifoldParams.build(settings_row)
         return found, analyzer.get_manifolds(found.input, found, settings)
 
     def make_insert(self, key: dict[str, Any], found: Any, manifolds: Any) -> None:
         """Insert the manifolds, and what they explain of the points."""
-        alone = int(isolated(found, manifolds).sum())
+        alone = int(models.isolated(found, manifolds).sum())
         self.insert1(
             {
                 **key,
                 "n_manifolds": len(manifolds),
                 "n_explained": len(found) - alone,
                 "n_isolated": alone,
-                "explanation": explain(found, manifolds),
+                "explanation": models.explain(found, manifolds),
             }
         )
         self.Manifold.insert(
             {**key, "manifold": i, **_row(manifold)} for i, manifold in enumerate(manifolds)
         )
 
-    def load(self) -> list[SlowManifold]:
+    def load(self) -> list[models.SlowManifold]:
         """Return the manifolds of the one row that this query selects, as they were found."""
         row = self.fetch1()
         key = {name: row[name] for name in self.primary_key}
@@ -166,7 +160,7 @@ _ARRAYS = {
 }
 
 
-def _row(manifold: SlowManifold) -> dict[str, Any]:
+def _row(manifold: models.SlowManifold) -> dict[str, Any]:
     fractions = {name: getattr(manifold, name) for name in _FRACTIONS}
     return {
         **{column: getattr(manifold, name) for name, column in _NUMBERS.items()},
@@ -179,13 +173,13 @@ def _row(manifold: SlowManifold) -> dict[str, Any]:
     }
 
 
-def _manifold(row: dict[str, Any], vector: NDArray[np.float64]) -> SlowManifold:
+def _manifold(row: dict[str, Any], vector: NDArray[np.float64]) -> models.SlowManifold:
     fields: dict[str, Any] = {
         **{name: row[column] for name, column in _NUMBERS.items()},
         **{name: np.nan if row[name] is None else row[name] for name in _FRACTIONS},
         **{name: np.asarray(row[column]) for name, column in _ARRAYS.items()},
     }
-    return SlowManifold(
+    return models.SlowManifold(
         **fields,
         ends=tuple(filter(None, row["ends"].split(","))),  # a closed surface has none
         input=vector,
@@ -218,7 +212,7 @@ class ContinuousAttractorPlot(dj.Computed):
         states, _ = rnn.run(task.get_batch()[0])
         names = (ContinuousAttractor & key).to_arrays("input_name", order_by="input_name")
         here = {name: {**key, "input_name": name} for name in names}
-        figure = plot_manifolds(
+        figure = models.plot_manifolds(
             {name: (ContinuousAttractor & one).load() for name, one in here.items()},
             points={name: (FixedPoints & one).load() for name, one in here.items()},
             trajectories=states,

@@ -7,7 +7,7 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import Projection, plot_fixed_points, saddle_connections
+import models
 
 from ..database import schemas
 from ..database.types import Query
@@ -47,10 +47,11 @@ class FixedPointPlot(dj.Computed):
             name: (FixedPoints & key & {"input_name": name}).load()
             for name in (FixedPoints & key).to_arrays("input_name", order_by="input_name")
         }
-        frame = Projection.principal(states)
-        flow = {name: saddle_connections(rnn, found) for name, found in sets.items()}
+        frame = models.Projection.principal(states)
+        flow = {name: models.saddle_connections(rnn, found) for name, found in sets.items()}
         flat, space = (
-            plot_fixed_points(sets, projection, frame, states, flow) for projection in ("2D", "3D")
+            models.plot_fixed_points(sets, projection, frame, states, flow)
+            for projection in ("2D", "3D")
         )
         self.insert1(
             {
@@ -62,9 +63,9 @@ class FixedPointPlot(dj.Computed):
             }
         )
 
-    def projection(self) -> Projection:
+    def projection(self) -> models.Projection:
         """Return the frame of the one picture that this query selects, to draw others in it."""
         row = self.fetch1()
         directions = np.asarray(row["directions"])
         names = tuple(f"PC {i + 1}" for i in range(directions.shape[1]))
-        return Projection(directions, np.asarray(row["centre"]), names)
+        return models.Projection(directions, np.asarray(row["centre"]), names)

@@ -9,8 +9,8 @@ import datajoint as dj
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from models import DynamicSystemAnalyzer, FixedPointSet
-from models.fixed_points import SearchSettings
+import models
+from models.fixed_points.settings import SearchSettings
 
 from ..database import schemas
 from ..database.types import Query
@@ -109,7 +109,7 @@ class FixedPoints(dj.Computed):
         """Search."""
         rnn = load_network(network_row, NetworkParams.build(params_row))
         task = Task.build(task_row, seed=VALIDATION_SEED)
-        analyzer = DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
+        analyzer = models.DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
         settings = asdict(FixedPointParams.build(search))
         del settings["seed"]  # the analyser's own
         found = analyzer.get_fixed_points(
@@ -158,7 +158,7 @@ class FixedPoints(dj.Computed):
             for i in range(len(kinds))
         )
 
-    def load(self) -> FixedPointSet:
+    def load(self) -> models.FixedPointSet:
         """Return the one set that this query selects, as the search returned it."""
         row = self.fetch1()
         key = {name: row[name] for name in self.primary_key}
@@ -173,7 +173,7 @@ class FixedPoints(dj.Computed):
             arrays = [np.asarray(p[name]) for p in points]
             return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
 
-        return FixedPointSet(
+        return models.FixedPointSet(
             points=rows("state"),
             residual=column("residual"),
             hits=column("hits", np.int64),

@@ -8,7 +8,7 @@ import datajoint as dj
 import numpy as np
 from numpy.typing import NDArray
 
-from models import ContextLineAttractor, get_line_attractor, plot_line_attractors
+import models
 
 from ..database import schemas
 from ..database.types import Query
@@ -67,15 +67,17 @@ class LineAttractor(dj.Computed):
     def make(self, key: dict[str, Any]) -> None:
         """Find both lines of one network."""
         rnn, task = fetch_network(key)
-        motion, color = (get_line_attractor(rnn, task, c) for c in ("motion", "color"))
-        self.insert1({**key, "figure": plot_line_attractors([motion, color])})
+        motion, color = (models.get_line_attractor(rnn, task, c) for c in ("motion", "color"))
+        self.insert1({**key, "figure": models.plot_line_attractors([motion, color])})
         self.Context.insert(
             {**key, **_context_row(line, other)}
             for line, other in ((motion, color), (color, motion))
         )
 
 
-def _context_row(line: ContextLineAttractor, other: ContextLineAttractor) -> dict[str, Any]:
+def _context_row(
+    line: models.ContextLineAttractor, other: models.ContextLineAttractor
+) -> dict[str, Any]:
     own = line.relevant
     angles, gains = line.stimulus_angles, line.stimulus_gains
     to_other = line.angles_to(other)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
 
-from models.dynamics.point_analytics import PointAnalytics, iterate_analytics
-from models.fixed_points import certify_index
-
 from ..database import schemas
 from .fixed_points import FixedPoints, finite_or_null
 from .performance import fetch_network
+
+if TYPE_CHECKING:
+    from models.dynamics.point_analytics import PointAnalytics
 
 
 @schemas.dynamics
@@ -52,6 +52,9 @@ class Linearization(dj.Computed):
 
     def make(self, key: dict[str, Any]) -> None:
         """Linearise the points of one set, a few at a time: eigenvectors take memory."""
+        from models.dynamics.point_analytics import iterate_analytics
+        from models.fixed_points import certify_index
+
         found = (FixedPoints & key).load()
         self.insert1({**key, "n_points": len(found)})
         if not len(found):

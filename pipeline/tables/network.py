@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models import NetworkConfig
+from models.network.config import NetworkConfig
 
 from ..database import schemas
 from .allowed_imports import only_allowed_imports

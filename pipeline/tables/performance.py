@@ -7,7 +7,7 @@ from typing import Any
 import datajoint as dj
 import numpy as np
 
-from models import PerformanceAnalyzer, get_psychometrics, plot_psychometrics
+import models
 from models.performance.settings import ValidationSettings
 
 from ..database import schemas
@@ -99,7 +99,9 @@ class Validation(dj.Computed):
         """Score one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        scores = PerformanceAnalyzer(rnn, task).validate(**vars(ValidationParams.build(params)))
+        scores = models.PerformanceAnalyzer(rnn, task).validate(
+            **vars(ValidationParams.build(params))
+        )
         totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
         self.insert1({**key, **totals})
         # Names of their own: a query of Validation is to restrict this table.
@@ -137,7 +139,9 @@ class TrialPlot(dj.Computed):
         """Plot trials of one network."""
         rnn, task = fetch_network(key)
         noise = ValidationParams.build((ValidationParams & key).fetch1()).noise
-        figure = PerformanceAnalyzer(rnn, task).plot_trials(noise=noise, seed=int(key["seed"]))
+        figure = models.PerformanceAnalyzer(rnn, task).plot_trials(
+            noise=noise, seed=int(key["seed"])
+        )
         self.insert1({**key, "figure": figure})
 
 
@@ -177,14 +181,14 @@ class Psychometric(dj.Computed):
         """Measure and fit the choices of one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        result = get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
+        result = models.get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
         self.insert1(
             {
                 **key,
                 "coherences": np.asarray(result.coherences),
                 "fraction_right": result.fraction_right,
                 "mse": result.mse,
-                "figure": plot_psychometrics(result),
+                "figure": models.plot_psychometrics(result),
             }
         )
         self.Fit.insert(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 PACKAGE = "rnn-pipeline"
 COMMIT = "RNN_COMMIT"  # of the environment: a commit, and "-dirty" where there were changes
@@ -77,6 +76,8 @@ def _git(root: Path, *words: str) -> str:
 
 def provenance() -> dict[str, Any]:
     """Return the columns that record code and library versions."""
+    import torch
+
     code, dirty = code_version()
     return {
         "code_version": code,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models import NetworkConfig, RNNNumpy, plot_loss_terms
+import models
 from models.network.connectivity import WEIGHTS
-from models.training.losses import TASK as TASK_TERM
-from models.training.record import TrainedNetwork
+from models.training.config import TASK_TERM
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
 from tasks_lib.sizes import check_bytes
 
@@ -26,6 +24,9 @@ from .provenance import provenance
 from .task import Task
 from .training_params import IMPORTED, TrainingParams  # noqa: F401  (the definition names it)
 from .training_rows import TrainingRows, train_from_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together
 
@@ -128,7 +129,7 @@ class Training(dj.Computed):
         score_curve     : <npy@main>    # iteration and R^2 of each validation (V, 2)
         """
 
-        def load(self) -> RNNNumpy:
+        def load(self) -> models.RNNNumpy:
             """Return the one network that this query selects, for analysis.
 
             Raises
@@ -173,7 +174,7 @@ class Training(dj.Computed):
                     "restrict it to one that has penalties or was monitored",
                 )
             rows.sort(key=lambda row: row["term"] != TASK_TERM)  # the task first
-            return plot_loss_terms(
+            return models.plot_loss_terms(
                 {row["term"]: np.asarray(row["term_curve"]) for row in rows},
                 {
                     row["term"]: np.asarray(row["gradient_curve"])
@@ -248,7 +249,7 @@ class Training(dj.Computed):
         )
 
 
-def network_columns(network: TrainedNetwork) -> dict[str, Any]:
+def network_columns(network: models.TrainedNetwork) -> dict[str, Any]:
     """Return the row of a network in `Training.Network`, without its key."""
     return {
         "status": network.status,
@@ -262,7 +263,7 @@ def network_columns(network: TrainedNetwork) -> dict[str, Any]:
     }
 
 
-def term_rows(network: TrainedNetwork, weights: dict[str, float]) -> list[dict[str, Any]]:
+def term_rows(network: models.TrainedNetwork, weights: dict[str, float]) -> list[dict[str, Any]]:
     """Return the rows of a network in `Training.Term`, without its key."""
     # A network that was monitored without penalties has no curve of its one term: it is the loss.
     losses = network.term_curves or dict.fromkeys(network.gradient_curves, network.loss_curve)
@@ -289,10 +290,10 @@ def _last(curve: NDArray[Any] | None) -> float | None:
     return float(curve[-1])
 
 
-def load_network(row: dict[str, Any], config: NetworkConfig) -> RNNNumpy:
+def load_network(row: dict[str, Any], config: models.NetworkConfig) -> models.RNNNumpy:
     """Make the network of a `Training.Network` row, reading its weights from the store."""
     eq = config.equation
-    return RNNNumpy(
+    return models.RNNNumpy(
         **{name: np.asarray(row[name.lower()]) for name in WEIGHTS},
         **{name: getattr(eq, name) for name in eq.__dataclass_fields__},
         seed=int(row["seed"]),

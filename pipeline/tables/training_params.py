@@ -6,7 +6,7 @@ from typing import Any
 
 import datajoint as dj
 
-from models import TrainingConfig
+from models.training.config import TrainingConfig
 from tasks_lib.errors import ParameterError
 
 from ..database import schemas

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from models import train_cohort
-from models.training.cohort import CohortResult
+import models
 
 from ..database.types import Restriction
 from .network import NetworkParams
@@ -46,9 +45,11 @@ class TrainingRows(NamedTuple):
         return {row["penalty"]: float(row["weight"]) for row in self.penalties}
 
 
-def train_from_rows(rows: TrainingRows, seeds: Sequence[int], **options: Any) -> CohortResult:
+def train_from_rows(
+    rows: TrainingRows, seeds: Sequence[int], **options: Any
+) -> models.CohortResult:
     """Train networks from the rows of their parameters; options are those of `train_cohort`."""
-    return train_cohort(
+    return models.train_cohort(
         lambda seed: Task.build(rows.task, seed),
         NetworkParams.build(rows.network),
         TrainingParams.build(rows.training, rows.penalties),

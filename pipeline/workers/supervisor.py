@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-import torch
+from models.machine.devices import n_gpus
 
 from ..database import connection as database
 from ..database.server import reconnect
@@ -279,7 +279,7 @@ def _visible_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:
         return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(i) for i in range(torch.cuda.device_count())]
+    return [str(i) for i in range(n_gpus())]
 
 
 def end_with_supervisor() -> None:

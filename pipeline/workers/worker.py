@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import datajoint as dj
-import torch
 
-from models import TrainingStopped
 from models.machine.devices import checked_device
-from models.training.checkpoints import CHECKPOINT_SECONDS
+from models.training.checkpoints import CHECKPOINT_SECONDS, TrainingStopped
 from tasks_lib.errors import kind_and_text, text_of
 
 from ..database import connection as database
@@ -24,7 +22,7 @@ from ..database import schemas
 from ..database.server import close_connection, reconnect, server_time
 from ..database.types import Restriction
 from ..progress import TableBar
-from ..tables.computed import COMPUTED
+from ..tables.computed import COMPUTED, load_code
 from ..tables.provenance import code_version
 from ..transient.errors import is_transient
 from ..transient.retry import retry_transient
@@ -127,6 +125,9 @@ class WorkLoop:
         # Dead workers may have left a job in any table, not only in ours.
         everywhere = {queue.name: queue for queue in map(Queue, COMPUTED)}
         everywhere |= {queue.name: queue for queue in self._queues}
+        load_code()
+        import torch
+
         code, _ = code_version()
         device = checked_device(self.device)
         host = Host(
@@ -157,7 +158,7 @@ class WorkLoop:
         """Work until nothing is left, or until `stop` is set."""
         note, crashed = "nothing left", False
         _running.append(self)
-        # A connection is opened anew here, where its new number is told, and not by DataJoint.
+        # A connection is opened again here, which reports its new number, and not by DataJoint.
         with dj.config.override(database__reconnect=False):
             try:
                 self._work()
@@ -390,6 +391,8 @@ def fill(
 
 def is_device_broken(error: BaseException) -> bool:
     """Return whether an error left the GPU unusable for this process; out of memory does not."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError):
         return False
     broken = getattr(torch, "AcceleratorError", ())

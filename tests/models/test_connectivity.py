@@ -61,7 +61,7 @@ def test_without_convergence_all_are_computed(monkeypatch):
 
     weights = drawn(300, 0)
     monkeypatch.setattr(connectivity, "ALL_EIGENVALUES_UNITS", 200)
-    monkeypatch.setattr(connectivity, "eigs", failing)
+    monkeypatch.setattr("scipy.sparse.linalg.eigs", failing)
     assert spectral_radius(weights) == exact(weights)
 
 

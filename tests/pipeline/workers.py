@@ -29,7 +29,7 @@ from models import NetworkConfig, TrainingConfig, train_cohort
 from models.network.connectivity import WEIGHTS
 from pipeline.cli.commands import app
 from pipeline.database import connection as database
-from pipeline.tables.computed import COMPUTED
+from pipeline.tables.computed import COMPUTED, load_code
 from pipeline.tables.network import NetworkParams
 from pipeline.tables.performance import VALIDATION_SEED
 from pipeline.tables.task import Task
@@ -133,6 +133,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
 
 
 # Importing torch takes seconds: once for all processes.
+load_code()
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
     ["tests.pipeline.workers", "pipeline.cli.commands", "pipeline.workers.worker"]

@@ -1,0 +1,13 @@
+from .certificates import certify as certify
+from .find import find_fixed_points as find_fixed_points
+from .find import find_fixed_points_of_many as find_fixed_points_of_many
+from .index import expected_index as expected_index
+from .index_proof import certify_index as certify_index
+from .linear_regions import RegionSolution as RegionSolution
+from .linear_regions import solve_in_region as solve_in_region
+from .point_set import FixedPointSet as FixedPointSet
+from .region_enumeration import Enumeration as Enumeration
+from .region_enumeration import enumerate_fixed_points as enumerate_fixed_points
+from .search import Problem as Problem
+from .settings import SearchSettings as SearchSettings
+from .settings import search_settings as search_settings

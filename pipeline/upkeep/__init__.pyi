@@ -1,0 +1,2 @@
+from . import gc as gc
+from . import verify as verify
