@@ -13,6 +13,7 @@ import models
 from tasks_lib.errors import ParameterError
 
 from .database.connection import check_writing, connection
+from .database.server import transaction
 from .database.types import Restriction
 from .tables.allowed_imports import allowed_packages
 from .tables.hashing import parameter_hash
@@ -81,7 +82,7 @@ def _enter(
     """Enter a network that has been checked, whole or not at all; return its key."""
     from models.files.exchange import in_fewest_bits
 
-    with connection().transaction:
+    with transaction(connection()):
         _refuse_second_import(network, task_name, file)
         key: dict[str, Any] = {
             "task_name": task_name,
