@@ -26,6 +26,7 @@ TEXTS = {
     "notebooks": "the guided tour",
     "scripts": "set-up, generated pages, servers for the tests",
     "tests": "proof: a folder for each package, and the tests of what lies around them",
+    "typings": "types of DataJoint for mypy, where its own annotations lack them",
 }
 MARK = "<!-- {name}: written by make docs -->"
 END = "<!-- end -->"

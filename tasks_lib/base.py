@@ -180,7 +180,8 @@ class Task(ABC):
         check_bool("shuffle", shuffle)
         self.check_memory()
         conditions = self.conditions()
-        self.check_memory(len(conditions))
+        if isinstance(conditions, Sequence):  # of what is none, `check_task` says so
+            self.check_memory(len(conditions))
         inputs, targets, conditions = self.generate_trials(conditions)
         if shuffle:
             order = self.rng.permutation(len(conditions))

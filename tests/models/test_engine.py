@@ -28,6 +28,7 @@ from models.engine import (
 from models.engine.backends import compiled
 from models.engine.statistics import KINDS
 from models.machine.threads import Lowered
+from models.network.run import RunMemory
 from tasks_lib import ParameterError
 from tests.models.strategies import any_activation, any_network
 
@@ -234,8 +235,8 @@ def test_threads_and_companions_change_no_bit(threads, n_networks):
 def test_buffers_are_used_again():
     rnn = RNNTorch.from_config(NetworkConfig(n_units=5), 2, 1)
     buffers, u = Buffers(), torch.ones(4, 3, 2)
-    first = rnn.run(u, buffers=buffers).states
-    assert rnn.run(2 * u, buffers=buffers).states.data_ptr() == first.data_ptr()
+    first = rnn.run(u, memory=RunMemory(buffers)).states
+    assert rnn.run(2 * u, memory=RunMemory(buffers)).states.data_ptr() == first.data_ptr()
     assert rnn.run(u).states.data_ptr() != first.data_ptr()
 
 

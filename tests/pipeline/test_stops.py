@@ -96,7 +96,7 @@ def ending(code: str) -> subprocess.Popen[str]:
     program = f"""
 import os, time
 from pipeline.workers.signals import ending_at_signals
-from pipeline.stopping import Interrupter, Stopper
+from pipeline.workers.shutdown import Interrupter, Stopper
 from tests.pipeline.workers import native_call
 def busy(locked):
     print("busy", flush=True)
