@@ -114,8 +114,28 @@ def read_tables() -> dict[str, list[Table]]:
     known: dict[str, Table] = {}
     found = {}
     for schema, declared in SCHEMAS.items():
-        found[schema] = [parse(cls, known) for cls in declared.tables]
+        found[schema] = [parse(cls, known) for cls in in_order(list(declared.tables))]
     return found
+
+
+def in_order(tables: list[Any]) -> list[Any]:
+    """Return tables after those that they refer to, else by name, parts after their master.
+
+    The order of their declaration is that in which modules happened to be imported.
+    """
+    names = {table.__name__ for table in tables if not issubclass(table, dj.Part)}
+    groups: dict[str, list[Any]] = {name: [] for name in sorted(names)}
+    for table in tables:
+        master = table._master if issubclass(table, dj.Part) else table
+        groups[master.__name__].append(table)
+    needs = {
+        name: set(re.findall(r"->\s*(?:\[.*?\]\s*)?(\w+)", group[0].definition)) & names - {name}
+        for name, group in groups.items()
+    }
+    placed: list[str] = []
+    while len(placed) < len(groups):
+        placed.append(next(n for n in groups if n not in placed and needs[n] <= {*placed}))
+    return [table for name in placed for table in groups[name]]
 
 
 def parse(cls: Any, known: dict[str, Table]) -> Table:
