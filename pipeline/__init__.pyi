@@ -8,7 +8,7 @@ from . import tables as tables
 from . import transient as transient
 from . import upkeep as upkeep
 from . import workers as workers
-from .database.connection import DatabaseError as DatabaseError
+from .database.configuration import DatabaseError as DatabaseError
 from .database.connection import connect as connect
 from .database.connection import disconnect as disconnect
 from .exchange import export_network as export_network

@@ -142,7 +142,7 @@ def session(
 
 def _store_answers() -> bool:
     """Return whether the store can be looked at without much waiting; else say so."""
-    from pipeline.database.connection import configured_folder
+    from pipeline.database.configuration import configured_folder
     from pipeline.store.mounts import answers_in_time
 
     folder = configured_folder()

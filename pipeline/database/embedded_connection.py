@@ -9,7 +9,7 @@ from typing import Any
 import datajoint as dj
 from datajoint.errors import LostConnectionError
 
-from .connection import DatabaseError
+from .configuration import DatabaseError
 from .embedded import EmbeddedServer
 from .embedded_files import EmbeddedError
 from .sessions import prepare_session

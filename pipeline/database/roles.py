@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import datajoint as dj
 
-from .connection import DatabaseError, checked_backend, checked_prefix
+from .configuration import DatabaseError, checked_backend, checked_prefix
 from .schemas import SCHEMAS, import_tables, jobs_table_name, parts
 
 ROLES = {

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from tasks_lib.errors import check_float, text_of
 
-from ..database.connection import DatabaseError, check_writing, connection
+from ..database.configuration import DatabaseError
+from ..database.connection import check_writing, connection
 from ..store.file_names import leads_out
 from ..store.pending_files import SAVING
 from ..tables.computed import COMPUTED

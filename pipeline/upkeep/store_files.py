@@ -15,7 +15,7 @@ from datajoint.hash_registry import get_store_backend
 from tasks_lib.errors import text_of
 
 from ..database import schemas
-from ..database.connection import DatabaseError
+from ..database.configuration import DatabaseError
 from ..store.mounts import BEGUN, MARKS, remembered_mark
 from ..store.pending_files import SAVING, STORE
 

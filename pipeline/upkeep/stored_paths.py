@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import datajoint as dj
 
 from ..database import schemas
-from ..database.connection import DatabaseError, connection
+from ..database.configuration import DatabaseError
+from ..database.connection import connection
 from ..database.dialects import dialect_of
 from ..tables.computed import COMPUTED
 from ..workers.checkpoints import checkpoint_folder

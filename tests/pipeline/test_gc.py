@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 import pipeline
 from pipeline.cli.commands import app
 from pipeline.database import schemas
-from pipeline.database.connection import STORE, DatabaseError, connection, second_connection
+from pipeline.database.configuration import DatabaseError
+from pipeline.database.connection import STORE, connection, second_connection
 from pipeline.database.store_mark import mark_store
 from pipeline.store.mounts import MARKS
 from pipeline.store.settings import StoreError

@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from soak import Soak, section
 
-from pipeline.database.connection import DatabaseError
+from pipeline.database.configuration import DatabaseError
 from pipeline.tables.performance import Validation
 from pipeline.tables.training import Training
 from pipeline.upkeep import gc

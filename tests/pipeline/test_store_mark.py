@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 import pipeline
 from pipeline.cli.commands import app
 from pipeline.database import roles, schemas, server, store_mark
-from pipeline.database.connection import DatabaseError, connection, second_connection
+from pipeline.database.configuration import DatabaseError
+from pipeline.database.connection import connection, second_connection
 from pipeline.database.store_mark import StoreMark, mark_store
 from pipeline.store import mounts as store_watch
 from pipeline.store import pending_files as written
