@@ -221,7 +221,7 @@ def own_postgresql_server() -> Iterator[OwnServer]:
         try:
             yield OwnServer(
                 "postgresql", server.host, server.port, server.user, server.password,
-                server.leave, server.start, Path(at) / "clock",
+                server.leave, server.start,
             )  # fmt: skip
         finally:
             server.leave()

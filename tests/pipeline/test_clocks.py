@@ -10,7 +10,6 @@ import pytest
 
 import pipeline
 from pipeline.database import connection as pipeline_database
-from pipeline.database.server import reconnect
 from pipeline.tables.performance import Validation
 from pipeline.tables.training import Training
 from pipeline.workers.queue import Queue
@@ -67,21 +66,15 @@ class ShiftedTimes:
 
 
 @pytest.fixture
-def clocked_lab(backend, request):
-    """A laboratory, on a server of its own where its clock is to be set."""
-    return request.getfixturevalue("own_lab" if backend == "postgresql" else "lab")
+def clocked_lab(lab):
+    """A laboratory on a server whose clock is to be set."""
+    return lab
 
 
 @pytest.fixture
-def clock(clocked_lab, backend, request):
+def clock(clocked_lab):
     """The server's."""
-    if backend == "mysql":
-        yield ShiftedTimes()
-        return
-    with request.getfixturevalue("own_server").with_clock() as made:
-        reconnect(pipeline_database.connection())
-        yield made
-    reconnect(pipeline_database.connection())
+    return ShiftedTimes()
 
 
 def test_servers_clock_under_workers(clocked_lab: Laboratory, clock, store):

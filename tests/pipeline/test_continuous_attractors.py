@@ -15,7 +15,6 @@ from models import (
     SlowManifold,
     write_network,
 )
-from pipeline.tables import continuous_attractors
 from pipeline.tables.performance import fetch_network
 from tasks_lib import ParameterError
 
@@ -136,7 +135,7 @@ def test_closed_surfaces_and_long_explanations_come_back_whole(networks, monkeyp
     (line,) = here.load()
     surface = replace(line, topology="closed surface", ends=())
     monkeypatch.setattr(DynamicSystemAnalyzer, "get_manifolds", lambda *_: [surface])
-    monkeypatch.setattr(continuous_attractors, "explain", lambda *_: "9 on a ring, " * 75)
+    monkeypatch.setattr("models.explain", lambda *_: "9 on a ring, " * 75)
     here.delete(prompt=False)
     assert p.fill((p.ContinuousAttractor,)).errors == []
     assert here.fetch1("explanation") == "9 on a ring, " * 75

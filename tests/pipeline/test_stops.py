@@ -48,7 +48,8 @@ def test_signals_during_a_native_call(database, lab: Laboratory, store):
     lab.ended(once, PROMISED - APART)
     locked.wait(4)  # nine seconds after its signal
     assert locked.poll() == -signal.SIGKILL
-    assert len(jobs("reserved")) == 1  # of that one: others find it, as after any other death
+    # That of the killed one: it had no heartbeat meanwhile, and another may have given it back.
+    assert len(jobs("reserved")) <= 1
     assert jobs("pending") and not jobs("error")
     assert not len(Validation())
 

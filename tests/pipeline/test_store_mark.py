@@ -18,13 +18,15 @@ from typer.testing import CliRunner
 
 import pipeline
 from pipeline.cli.commands import app
-from pipeline.database import roles, schemas, server, store_mark
+from pipeline.database import roles, schemas, store_mark
 from pipeline.database.configuration import DatabaseError
 from pipeline.database.connection import connection, second_connection
 from pipeline.database.store_mark import StoreMark, mark_store
 from pipeline.store import mounts as store_watch
 from pipeline.store import pending_files as written
 from pipeline.store.mounts import MARKS, StoreAway, check_store
+from pipeline.transient.errors import is_transient
+from pipeline.transient.retry import retry_transient
 from pipeline.upkeep import gc
 from tests.pipeline.workers import run_commands, settings_of
 
@@ -84,7 +86,7 @@ def test_a_bare_mount_point_is_not_the_store(database, store, arguments):
             p.connect(**arguments)
         assert "\n" not in str(caught.value) and repr(str(store)) in str(caught.value)
         assert absent or "`rnn declare`" in str(caught.value)
-        assert server.is_transient(caught.value)
+        assert is_transient(caught.value)
         with pytest.raises(DatabaseError, match="not connected"):
             connection()
     assert not store.exists()
@@ -95,7 +97,7 @@ def test_a_bare_mount_point_is_not_the_store(database, store, arguments):
         waits.append(str(error))
         store.mkdir() if len(waits) == 1 else (store.rmdir(), away.rename(store))
 
-    server.retry_transient(lambda: p.connect(**arguments), threading.Event(), waiting)
+    retry_transient(lambda: p.connect(**arguments), threading.Event(), waiting)
     assert "is not a folder" in waits[0] and "does not hold databases/" in waits[1]
     check_store()
 
