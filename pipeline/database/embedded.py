@@ -260,7 +260,7 @@ class EmbeddedServer:
         try:
             try:
                 subprocess.run(
-                    [sys.executable, "-I", "-c", KEEPER, str(Path(__file__).parent),
+                    [sys.executable, "-I", "-B", "-c", KEEPER, str(Path(__file__).parent),
                      json.dumps(order)],
                     stdin=subprocess.DEVNULL,
                     stdout=writing,

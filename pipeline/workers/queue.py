@@ -85,9 +85,11 @@ class Queue(JobTable):
 
     def next_pending(self, restriction: Sequence[Any] = ()) -> str:
         """Return the query that finds the next pending job, and locks its row."""
-        # The hint has the jobs read first, in the order of their index. Otherwise MySQL may read
-        # the tables of a restriction first, sort, and lock every job that it has read.
-        hint = f"/*+ JOIN_PREFIX({self.sql_name.rpartition('.')[2]}) */ " if restriction else ""
+        # The hints have MySQL read the jobs first, in the order of their index. Otherwise it may
+        # sort, as it does with few rows or where it reads the tables of a restriction first, and
+        # would lock every job that it has read.
+        table = self.sql_name.rpartition(".")[2]
+        hint = f"/*+ JOIN_PREFIX({table}) INDEX({table} {self.quoted('status')}) */ "
         return (
             f"SELECT {hint}{self.columns} FROM {self.sql_name} "
             f"WHERE {self.is_pending(restriction)} "

@@ -126,7 +126,7 @@ class _Watch:
             if not (pending or self._is_news(heard)):
                 continue
             if self._watchdog is not None and self._watchdog.stdin is not None:
-                with suppress(OSError):
+                with suppress(OSError, ValueError):  # it has ended, or is just being closed
                     self._watchdog.stdin.write(b"p" if pending else b"!")
             if self._first is None:
                 self._first = time.monotonic()
