@@ -102,13 +102,19 @@ def create_task(
     if params is not None and not isinstance(params, dict):
         raise ParameterError("params", params, "is not a set of fields", "write field: value")
     arguments = dict(params or {})
+    sizes = ("n_steps", "n_inputs", "n_outputs")
     for name in arguments:
-        if name not in accepted or name in ("n_steps", "n_inputs", "n_outputs"):
+        if name in sizes:
+            raise ParameterError(
+                f"params.{name}", arguments[name], "stands in params", "write it beside params"
+            )
+        if name not in accepted:
+            own = ", ".join(n for n in accepted if n not in sizes) or "none"
             raise ParameterError(
                 f"params.{name}",
                 arguments[name],
                 f"is not a parameter of {class_name}",
-                f"use {', '.join(accepted)}; n_steps, n_inputs, n_outputs beside params",
+                f"use {own}; {', '.join(sizes)} stand beside params",
             )
     given = {"n_steps": n_steps, "n_inputs": n_inputs, "n_outputs": n_outputs}
     arguments |= {name: value for name, value in given.items() if value is not None}

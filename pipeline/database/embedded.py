@@ -45,6 +45,7 @@ from .embedded_root import ACCOUNT, NAMESPACE
 WAYS = (NAMESPACE, ACCOUNT)  # how root runs the server
 RENEWED_EVERY = 2.0  # seconds between renewals of the record of the host that runs the server
 GONE_AFTER = 30.0  # seconds after which a record that is not renewed counts as left behind
+LONGEST_HOME = 900  # bytes; of the 1024 that its programs have for a path, files need some
 QUIET = 5.0  # seconds of waiting without a word
 PAUSE = 0.02
 SOCKET = f".s.PGSQL.{PORT}"
@@ -163,7 +164,28 @@ class EmbeddedServer:
             f"RNN_HOME = {str(self.home)!r}: the embedded database does not start: {text}{remedy}"
         )
 
+    def _check_home(self) -> None:
+        """Refuse what PostgreSQL's programs cannot work with, before anything is made."""
+        length = len(os.fsencode(self.home))
+        if length > LONGEST_HOME:
+            raise EmbeddedError(
+                f"its path is {length} bytes long, and PostgreSQL takes {LONGEST_HOME}; set RNN_HOME "
+                "to a shorter one"
+            )
+        if not str(self.home).isprintable():
+            raise EmbeddedError(
+                "its path has a line break or another control character; set RNN_HOME to another"
+            )
+        if self.home.exists() and not self.home.is_dir():
+            raise EmbeddedError("is a file and not a folder; set RNN_HOME to a folder")
+        if os.geteuid() and not user_name(os.geteuid()):
+            raise EmbeddedError(
+                f"user number {os.geteuid()} has no name on this machine (in /etc/passwd), and "
+                "PostgreSQL asks for one; run this as a user with a name, or set DJ_HOST to a server"
+            )
+
     def _make_folders(self) -> None:
+        self._check_home()
         make_home(self.home)
         whose = self.home.stat().st_uid
         if whose not in (os.geteuid(), 0):
