@@ -169,8 +169,8 @@ class EmbeddedServer:
         length = len(os.fsencode(self.home))
         if length > LONGEST_HOME:
             raise EmbeddedError(
-                f"its path is {length} bytes long, and PostgreSQL takes {LONGEST_HOME}; set RNN_HOME "
-                "to a shorter one"
+                f"its path is {length} bytes long, and PostgreSQL takes {LONGEST_HOME}; set "
+                "RNN_HOME to a shorter one"
             )
         if not str(self.home).isprintable():
             raise EmbeddedError(
@@ -181,7 +181,8 @@ class EmbeddedServer:
         if os.geteuid() and not user_name(os.geteuid()):
             raise EmbeddedError(
                 f"user number {os.geteuid()} has no name on this machine (in /etc/passwd), and "
-                "PostgreSQL asks for one; run this as a user with a name, or set DJ_HOST to a server"
+                "PostgreSQL asks for one; run this as a user with a name, or set DJ_HOST to a "
+                "server"
             )
 
     def _make_folders(self) -> None:
