@@ -24,7 +24,7 @@ def require_tls(monkeypatch):
 
 
 def opened(server):
-    return connections._open(*vars(server).values())
+    return connections._open(*server.arguments.values())
 
 
 def cipher(connection):
