@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
-import pytest
-
-from tests.clocks import Clock
 
 
 class ServerUnavailable(Exception):
@@ -56,7 +53,6 @@ class OwnServer(Server):
 
     stop: Callable[[], None]
     start: Callable[[], None]
-    clock: Path | None = None  # file that can set its clock; None: it cannot (MySQL's)
 
     @property
     def arguments(self) -> dict:
@@ -75,22 +71,6 @@ class OwnServer(Server):
         """Stop it, and start it again some seconds later."""
         with self.away():
             time.sleep(away)
-
-    @contextmanager
-    def with_clock(self) -> Iterator[Clock]:
-        """Inside, it runs by a clock that a test can set."""
-        if self.clock is None:
-            raise ServerUnavailable("mysqld hardly starts with libfaketime")
-        clock = Clock(self.clock)
-        with pytest.MonkeyPatch.context() as patch, self.away():
-            for name, value in clock.environment.items():
-                patch.setenv(name, value)
-        # It runs; the variables were for its start alone.
-        try:
-            yield clock
-        finally:
-            clock.set(0)
-            self.restart()
 
 
 @contextmanager

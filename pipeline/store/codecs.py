@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 import datajoint as dj
 import numpy as np
@@ -173,8 +173,31 @@ class StoredArray(dj.NpyRef):
         return self._cached
 
 
-class CheckedCodec(SchemaCodec, register=False):
-    """Base of our codecs: a row keeps the hash of its file."""
+Reference = TypeVar("Reference", bound="StoredFigure | StoredArray")
+
+
+class CheckedCodec(SchemaCodec, Generic[Reference], register=False):
+    """Base of our codecs: a row keeps the hash of its file.
+
+    Attributes
+    ----------
+    reference : type
+        What a fetched row holds: made of what the row keeps and the store, it reads the file later.
+    """
+
+    reference: type[Reference]
+
+    def decode(
+        self,
+        stored: dict[str, Any],
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> Reference:
+        """Return a reference; nothing is read yet."""
+        stored = check_reference(stored)
+        config = self._codec_config(key, context)
+        return self.reference(stored, self._get_backend(stored.get("store"), config=config))
 
     def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a file, refuse it where it does not hold what was stored; return its size."""
@@ -203,17 +226,12 @@ class CheckedCodec(SchemaCodec, register=False):
             self._get_backend(store_name, config=config).put_buffer(content, path)
         return {"path": path, "store": store_name, **described(content)}
 
-    def _backend_of(
-        self, stored: dict[str, Any], key: dict[str, Any] | None, context: dict[str, Any] | None
-    ) -> StorageBackend:
-        config = self._codec_config(key, context)
-        return self._get_backend(stored.get("store"), config=config)
 
-
-class FigureCodec(CheckedCodec):
+class FigureCodec(CheckedCodec[StoredFigure]):
     """``<figure@store>``: a matplotlib figure in, a `StoredFigure` out."""
 
     name = "figure"
+    reference = StoredFigure
 
     def validate(self, value: Any) -> None:
         """Refuse what is not a figure, before anything is written."""
@@ -231,17 +249,6 @@ class FigureCodec(CheckedCodec):
         """Write the PNG file; return what the column keeps: its path, its size and its hash."""
         return self._store(to_png(value), ".png", key, context, store_name)
 
-    def decode(
-        self,
-        stored: dict[str, Any],
-        *,
-        key: dict[str, Any] | None = None,
-        context: dict[str, Any] | None = None,
-    ) -> StoredFigure:
-        """Return a reference; nothing is read yet."""
-        stored = check_reference(stored)
-        return StoredFigure(stored, self._backend_of(stored, key, context))
-
     def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a figure, refuse it where it is not what was stored; return its size."""
         return len(_read_png(stored, backend))
@@ -250,10 +257,11 @@ class FigureCodec(CheckedCodec):
 unregister_codec("npy")
 
 
-class ArrayCodec(CheckedCodec, NpyCodec):
+class ArrayCodec(CheckedCodec[StoredArray], NpyCodec):
     """``<npy@store>`` of DataJoint, for files of our store alone, with their hash in the row."""
 
     name = "npy"
+    reference = StoredArray
 
     def encode(
         self,
@@ -271,17 +279,6 @@ class ArrayCodec(CheckedCodec, NpyCodec):
             "dtype": str(value.dtype),
             "shape": list(value.shape),
         }
-
-    def decode(
-        self,
-        stored: dict[str, Any],
-        *,
-        key: dict[str, Any] | None = None,
-        context: dict[str, Any] | None = None,
-    ) -> StoredArray:
-        """Return a reference; nothing is read yet."""
-        stored = check_reference(stored)
-        return StoredArray(stored, self._backend_of(stored, key, context))
 
     def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read an array, refuse it where it is not what was stored; return its size."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +93,19 @@ def own_lab(own_server, store, tmp_path, kept_schemas):
         yield made
     pipeline.disconnect()
     kept.restore()
+
+
+@pytest.fixture
+def home():
+    """A home of the embedded database that does not exist yet, with a short path."""
+    with tempfile.TemporaryDirectory(prefix="rnn", dir="/tmp", ignore_cleanup_errors=True) as at:
+        yield Path(at) / "home"
+
+
+@pytest.fixture
+def started():
+    """Starts processes that use embedded databases; they end with the test."""
+    from tests.pipeline.embedded_processes import processes
+
+    with processes() as made:
+        yield made

@@ -23,21 +23,9 @@ from pipeline.database.embedded_cluster import ACCESS
 from pipeline.database.embedded_files import PASSWORD, SERVER, FileLock, full, is_locked, own_folder
 from pipeline.database.embedded_owner import Owner
 from pipeline.transient.errors import is_transient
-from tests.pipeline.embedded_processes import Process, keeper_of, processes
+from tests.pipeline.embedded_processes import Process, keeper_of
 
 pytestmark = pytest.mark.postgresql
-
-
-@pytest.fixture
-def home():
-    with tempfile.TemporaryDirectory(prefix="rnn", dir="/tmp", ignore_cleanup_errors=True) as at:
-        yield Path(at) / "home"
-
-
-@pytest.fixture
-def started():
-    with processes() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.pipeline.embedded_processes import Process, keeper_of, processes
+from tests.pipeline.embedded_processes import Process, keeper_of
 
 pytestmark = pytest.mark.postgresql
 
@@ -28,18 +26,6 @@ embedded.KEEPER = embedded.KEEPER.replace('from keeper', (
     "import keeper.embedded_files as f; f.SERVER, f.USERS = 'b.server', 'b.users'; from keeper"))
 """
 CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--")
-
-
-@pytest.fixture
-def home():
-    with tempfile.TemporaryDirectory(prefix="rnn", dir="/tmp", ignore_cleanup_errors=True) as at:
-        yield Path(at) / "home"
-
-
-@pytest.fixture
-def started():
-    with processes() as made:
-        yield made
 
 
 def commit(process: Process, n: int) -> None:

@@ -23,7 +23,6 @@ from tests.pipeline.embedded_processes import (
     ALONE,
     Process,
     keeper_of,
-    processes,
     readable_by,
 )
 
@@ -68,12 +67,6 @@ def machine():
             os.chown(folder / name, number, number)
             (folder / name).chmod(0o755)
         yield folder
-
-
-@pytest.fixture
-def started():
-    with processes() as made:
-        yield made
 
 
 def hostile(machine: Path, script: str, *arguments: object) -> dict:
