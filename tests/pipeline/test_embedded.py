@@ -353,6 +353,36 @@ def test_what_is_no_database(home):
     assert (home / "postgres" / "letter.txt").read_text() == "Dear"
 
 
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("x" * 250 + "/" + "y" * 250 + "/" + "z" * 250 + "/" + "z" * 250, "bytes long"),
+        ("two\nlines", "control character"),
+    ],
+)
+def test_homes_that_postgresql_cannot_work_with(tmp_path, name, problem):
+    """They are refused by their name, and nothing is made."""
+    with pytest.raises(EmbeddedError, match=rf"^RNN_HOME = .*{problem}") as caught:
+        EmbeddedServer(tmp_path / name).start()
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_is_a_file(home):
+    home.write_text("")
+    with pytest.raises(EmbeddedError, match="is a file and not a folder; set RNN_HOME"):
+        EmbeddedServer(home).start()
+    assert home.read_text() == ""
+
+
+def test_a_user_without_a_name(home, monkeypatch):
+    """As in containers that are run under any number."""
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(EmbeddedError, match="user number 54321 has no name on this machine"):
+        EmbeddedServer(home).start()
+    assert not home.exists()
+
+
 def test_what_was_half_made_is_made_anew(home):
     (home / ".postgres-0badbad0").mkdir(parents=True)
     server = EmbeddedServer(home)
