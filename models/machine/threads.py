@@ -29,10 +29,13 @@ def set_threads(number: int) -> None:
     Torch, BLAS and Numba alike: those that are loaded are told, those that are not yet will read
     it from the environment.
     """
-    os.environ.update(dict.fromkeys(VARIABLES, str(number)))
+    torch, numba = sys.modules.get("torch"), sys.modules.get("numba")
+    variables = dict.fromkeys(VARIABLES, str(number))
+    if numba is not None:  # reads its variable at each compilation, and refuses another number
+        del variables["NUMBA_NUM_THREADS"]
+    os.environ.update(variables)
     for library in ThreadpoolController().lib_controllers:  # BLAS and OpenMP
         library.set_num_threads(number)
-    torch, numba = sys.modules.get("torch"), sys.modules.get("numba")
     if torch is not None:
         torch.set_num_threads(number)
     if numba is not None:  # which can do with fewer than it was loaded with, and not with more

@@ -15,7 +15,8 @@ from s3fs import S3FileSystem
 import pipeline
 from models import CheckpointNotWritten
 from pipeline.database import schemas
-from pipeline.database.connection import _configure_store, check_writing
+from pipeline.database.configuration import configure_store
+from pipeline.database.connection import check_writing
 from pipeline.transient.errors import is_transient
 from pipeline.upkeep import gc
 from pipeline.workers.checkpoints import StoredCheckpoints
@@ -278,7 +279,7 @@ def test_what_a_server_answers_is_waited_for_where_it_passes(
         if passing:
             assert code in str(error)
             door.open()
-            _configure_store(ADDRESS)
+            configure_store(ADDRESS)
 
 
 def test_a_server_that_is_away_is_waited_for_and_missing_credentials_are_not(s3, monkeypatch):
@@ -300,7 +301,7 @@ def test_a_checkpoint_is_written_later_where_the_server_is_away(s3, monkeypatch,
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with gate(s3.port) as door:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.port}")
-        _configure_store(ADDRESS)
+        configure_store(ADDRESS)
         checkpoints = StoredCheckpoints("table", "job")
         checkpoints.write("state", b"first")
         door.shut()
@@ -324,7 +325,7 @@ def test_who_may_only_read_reads_and_is_told_so_where_he_writes(s3, monkeypatch)
         for credentials in (s3.reader, s3.writer, s3.reader):
             for name, value in s3.variables(credentials).items():
                 monkeypatch.setenv(name, value)
-            _configure_store(address)
+            configure_store(address)
             if credentials == s3.writer:
                 check_writing()
                 continue
@@ -379,7 +380,7 @@ def test_amazon_is_the_server_where_none_is_named(s3, monkeypatch):
 def test_credentials_are_kept_nowhere(s3, database):
     """Neither in DataJoint's settings, which a user may save, nor in a message of the store."""
     database.disconnect()
-    _configure_store(ADDRESS)
+    configure_store(ADDRESS)
     settings = dj.config.stores["main"]
     assert settings["endpoint"] == s3.endpoint.removeprefix("http://")
     assert settings["secure"] is False
