@@ -1,3 +1,4 @@
+from . import activity as activity
 from . import analysis as analysis
 from . import dynamics as dynamics
 from . import engine as engine
@@ -12,6 +13,8 @@ from . import penalties as penalties
 from . import performance as performance
 from . import plots as plots
 from . import training as training
+from .activity.trial_files import write_trials as write_trials
+from .activity.trials import get_trials as get_trials
 from .analysis.dynamic_system import DynamicSystemAnalyzer as DynamicSystemAnalyzer
 from .analysis.dynamic_system import get_fixed_points_of_many as get_fixed_points_of_many
 from .analysis.performance import ConditionScores as ConditionScores
