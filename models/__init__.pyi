@@ -53,6 +53,10 @@ from .performance.scores import choice_accuracy as choice_accuracy
 from .performance.scores import mean_squared_error as mean_squared_error
 from .performance.scores import r2_by_trial as r2_by_trial
 from .performance.scores import r2_pooled as r2_pooled
+from .plots.activity import plot_activity_matrix as plot_activity_matrix
+from .plots.activity import plot_trajectories as plot_trajectories
+from .plots.activity import plot_unit_responses as plot_unit_responses
+from .plots.animation import animate_trajectories as animate_trajectories
 from .plots.fixed_points import plot_fixed_points as plot_fixed_points
 from .plots.interactive import view_fixed_points as view_fixed_points
 from .plots.line_attractors import plot_line_attractors as plot_line_attractors
@@ -62,6 +66,9 @@ from .plots.psychometrics import plot_psychometrics as plot_psychometrics
 from .plots.task import plot_task as plot_task
 from .plots.training import plot_loss_terms as plot_loss_terms
 from .plots.trials import plot_trials as plot_trials
+from .plots.weights import plot_weight_eigenvalues as plot_weight_eigenvalues
+from .plots.weights import plot_weight_histograms as plot_weight_histograms
+from .plots.weights import plot_weight_matrices as plot_weight_matrices
 from .training.checkpoints import CheckpointFolder as CheckpointFolder
 from .training.checkpoints import CheckpointNotWritten as CheckpointNotWritten
 from .training.checkpoints import Checkpoints as Checkpoints

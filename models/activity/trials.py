@@ -210,10 +210,14 @@ def _dataset(
 
     def variable(array: Float, channel: str, text: str) -> tuple[Any, ...]:
         # Trials first, as xarray's users expect of what is grouped by trial.
-        return ("trial", "time", channel), np.moveaxis(array, 2, 0).swapaxes(1, 2), {
-            "long_name": text,
-            "units": "a.u.",
-        }
+        return (
+            ("trial", "time", channel),
+            np.moveaxis(array, 2, 0).swapaxes(1, 2),
+            {
+                "long_name": text,
+                "units": "a.u.",
+            },
+        )
 
     variables = {
         "states": variable(states, "unit", "state x"),
@@ -262,4 +266,6 @@ def _attributes(rnn: RNNNumpy, task: Task | None) -> dict[str, Any]:
     }
     if task is not None:
         attributes["task"] = type(task).__name__
+        if task.condition_fields is not None:
+            attributes["condition_fields"] = " ".join(task.condition_fields)
     return attributes

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 FONT_SIZE = 8  # points, in print
+# Okabe and Ito's colours, told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def style_axes(axes) -> None:  # type: ignore[no-untyped-def]

@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 
 from ..training.config import TASK_TERM as TASK
-from .fixed_points import COLOURS
-from .style import FONT_SIZE, style_axes
+from .style import COLOURS, FONT_SIZE, style_axes
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.3  # inches
 ROW_HEIGHT = 0.14  # of the legend, inches
