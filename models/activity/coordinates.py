@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def trial_coordinates(
 ) -> Coordinates:
     """Return every field of the conditions of B trials as a coordinate over trials.
 
-    A field with the name of a variable gets the prefix ``condition_``. Fields that are no single
+    What no name in Python or netCDF holds is "_" in the coordinate's; a field with the name of a
+    variable gets the prefix ``condition_``. Fields that are no single
     values (times of pulses, say) are given as JSON text. A field that a trial lacks is NaN among
     numbers and "" among texts. With a task, ``kind`` says in words what kind of trial each is,
     by `Task.condition_kind`.
@@ -34,8 +36,10 @@ def trial_coordinates(
     fields = dict.fromkeys(name for condition in conditions for name in condition)
     coordinates: Coordinates = {}
     for field in fields:
-        name = f"condition_{field}" if field in TAKEN else field
-        coordinates[name] = ("trial", _values([plain(c.get(field)) for c in conditions]))
+        coordinates[_name(field, coordinates)] = (
+            "trial",
+            _values([plain(c.get(field)) for c in conditions]),
+        )
     if task is not None:
         kinds = [kind_in_words(task.condition_kind(dict(c))) for c in conditions]
         coordinates["kind"] = ("trial", np.array(kinds, dtype=np.str_))
@@ -45,6 +49,15 @@ def trial_coordinates(
 def kind_in_words(kind: Mapping[str, Any]) -> str:
     """Return what kind of trial it is as text; "all" where a task has one kind of trials."""
     return ", ".join(f"{field} {_short(value)}" for field, value in kind.items()) or "all"
+
+
+def _name(field: str, taken: Container[str]) -> str:
+    name = re.sub(r"\W", "_", field)
+    if name in TAKEN or not name or name[0].isdigit():
+        name = f"condition_{name}"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ from tasks_lib.errors import ParameterError, check_choice, check_int
 
 from .activity import ACTIVITIES, draw_legend, frame_of, label_axes
 from .projection import Projection
+from .style import FONT_SIZE
 from .trial_groups import trial_groups
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def animate_trajectories(
         for (tail, head), path_ in zip(lines, paths, strict=True):
             tail.set_data(*path_[:, max(0, step - int(TAIL * n_steps)) : step + 1])
             head.set_data(*path_[:, step : step + 1])
-        axes.set_title(f"time {time[step]:.4g}")
+        axes.set_title(f"time {time[step]:.4g}", fontsize=FONT_SIZE)
         return [line for pair in lines for line in pair]
 
     steps = np.linspace(0, n_steps - 1, min(n_frames, n_steps)).round().astype(int).tolist()

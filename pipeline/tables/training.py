@@ -27,6 +27,7 @@ from .training_rows import TrainingRows, train_from_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from xarray import Dataset
 
 MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together
 
@@ -140,6 +141,22 @@ class Training(dj.Computed):
             row = self.fetch1()
             config = NetworkParams.build((NetworkParams & row).fetch1())
             return load_network(row, config)
+
+        def trials(self, **options: Any) -> Dataset:
+            """Return the activity of the one network that this query selects, in trials.
+
+            On the task that it was trained on, unless ``inputs`` are given; all options are those
+            of `models.get_trials`. The dataset's attributes say which network it is.
+
+            Raises
+            ------
+            datajoint.DataJointError
+                Where the query does not select exactly one network.
+            """
+            network = self.load()
+            key = self.fetch1("KEY")
+            task = options.pop("task", None) or Task.build((Task & key).fetch1())
+            return models.get_trials(network, task, **options).assign_attrs(key)
 
     class Term(dj.Part):
         # Names of their own: a query of this table is to restrict Network, and one of
