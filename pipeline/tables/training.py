@@ -156,6 +156,7 @@ class Training(dj.Computed):
             network = self.load()
             key = self.fetch1("KEY")
             task = options.pop("task", None) or Task.build((Task & key).fetch1())
+            key["network_seed"] = key.pop("seed")  # ``seed`` is that of the trials
             return models.get_trials(network, task, **options).assign_attrs(key)
 
     class Term(dj.Part):

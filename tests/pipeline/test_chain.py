@@ -71,6 +71,10 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         rnn = (p.Training.Network & key).load()
         if len(loaded):
             assert np.abs(rnn.rhs(loaded.points.T, loaded.input)).max() < 1e-9
+    for key in p.Training.Network.keys():
+        trials = (p.Training.Network & key).trials(conditions={"context": "motion"}, noise=True)
+        assert set(trials.context.values) == {"motion"} and trials.attrs["seed"] == 0
+        assert {k: trials.attrs["network_" + k if k == "seed" else k] for k in key} == key
     assert len(p.Linearization.Point()) == len(p.FixedPoints.Point()) > 0
     # Everything about a point is one join.
     for point in (p.FixedPoints.Point * p.Linearization.Point).to_dicts():
