@@ -141,6 +141,7 @@ def test_limits_of_control_groups_count(tmp_path, line, version):
     assert _allowed_by_control_group(tmp_path, own) == [750]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_limits_of_the_process_count(name):
     code = (

@@ -125,6 +125,7 @@ nested = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(nested)
 def test_small_values_are_shown_as_they_are(value):
     text = printable(repr(value))
@@ -132,6 +133,7 @@ def test_small_values_are_shown_as_they_are(value):
     assert shown(value) == expected
 
 
+@pytest.mark.slow
 def test_any_value_can_be_shown():
     class Odd:
         def __repr__(self):
