@@ -59,6 +59,8 @@ from .plots.activity import plot_unit_responses as plot_unit_responses
 from .plots.animation import animate_trajectories as animate_trajectories
 from .plots.fixed_points import plot_fixed_points as plot_fixed_points
 from .plots.interactive import view_fixed_points as view_fixed_points
+from .plots.learning_curves import LearningCurve as LearningCurve
+from .plots.learning_curves import plot_learning_curves as plot_learning_curves
 from .plots.line_attractors import plot_line_attractors as plot_line_attractors
 from .plots.manifolds import plot_manifolds as plot_manifolds
 from .plots.projection import Projection as Projection

@@ -20,6 +20,7 @@ from ..database.types import Query
 from ..progress import progress_bar
 from .current_job import current_job
 from .network import NetworkParams
+from .network_groups import grouped
 from .provenance import provenance
 from .task import Task
 from .training_params import IMPORTED, TrainingParams  # noqa: F401  (the definition names it)
@@ -158,6 +159,33 @@ class Training(dj.Computed):
             task = options.pop("task", None) or Task.build((Task & key).fetch1())
             key["network_seed"] = key.pop("seed")  # ``seed`` is that of the trials
             return models.get_trials(network, task, **options).assign_attrs(key)
+
+        def plot_training(self, by: str | None = None) -> Figure:
+            """Return the figure of losses and validation scores of the networks of this query.
+
+            Parameters
+            ----------
+            by : str, optional
+                Column of their parameters or of their key that tells groups apart, "lr" or
+                "network_name", say. By default those names of their key that differ.
+
+            Raises
+            ------
+            ParameterError
+                Where none was trained here, for a column that does not exist, and where there are
+                more groups than can be told apart.
+            """
+            return models.plot_learning_curves(
+                [
+                    models.LearningCurve(
+                        np.asarray(row["loss_curve"]),
+                        np.asarray(row["score_curve"]).reshape(-1, 2),
+                        group,
+                        row["status"] == "diverged",
+                    )
+                    for row, group in zip(*grouped(self, by), strict=True)
+                ]
+            )
 
     class Term(dj.Part):
         # Names of their own: a query of this table is to restrict Network, and one of
