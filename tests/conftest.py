@@ -43,6 +43,7 @@ _numbers = itertools.count()
 # `scripts/count_tests.py` prints the seconds; only the rough order matters.
 SLOW_FILES = (
     "test_outages.py",
+    "test_clocks.py",
     "test_workers.py",
     "test_soak.py",
     "test_notebooks.py",
@@ -51,7 +52,6 @@ SLOW_FILES = (
     "test_object_store.py",
     "test_roles.py",
     "test_chain.py",
-    "test_clocks.py",
     "test_stops.py",
     "test_late_files.py",
     "test_memory_limits.py",
