@@ -36,9 +36,9 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, float], None]]:
 
 
 @contextmanager
-def file_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of files; yields a function ``report(n_done, n_files)`` that moves it."""
-    bar = _bar(title, "file")
+def file_bar(title: str, unit: str = "file") -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of files, or of others; yields ``report(n_done, n_files)`` that moves it."""
+    bar = _bar(title, unit)
 
     def report(n_done: int, n_files: int) -> None:
         bar.total = n_files

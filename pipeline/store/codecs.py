@@ -86,12 +86,14 @@ class StoredFigure:
     path : str
         From the store's root.
     n_bytes : int
+    stored : dict
+        What the row keeps of the file.
     """
 
     def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         self.path = str(stored["path"])
         self.n_bytes = int(stored["n_bytes"])
-        self._stored = stored
+        self.stored = stored
         self._backend = backend
         self._png: bytes | None = None
 
@@ -105,8 +107,12 @@ class StoredFigure:
             Where they are not those that were stored.
         """
         if self._png is None:
-            self._png = _read_png(self._stored, self._backend)
+            self._png = self.read()
         return self._png
+
+    def read(self) -> bytes:
+        """Return the PNG file's bytes, read anew and not kept: for those who read thousands."""
+        return _read_png(self.stored, self._backend)
 
     def save(self, path: str | Path) -> Path:
         """Write the figure to a PNG file."""

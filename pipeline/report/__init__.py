@@ -1,0 +1,1 @@
+"""Reports that travel: static sites of networks, made from rows and figures of the tables."""

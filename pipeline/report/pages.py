@@ -1,0 +1,294 @@
+"""What the pages of a report say, and how they become HTML."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from models.network.config import NetworkConfig
+from models.parameters import parameters_of
+from models.training.config import TrainingConfig
+
+from .drawings import distribution
+from .names import COHORT, NETWORK, page_of, url, verify_command
+from .rows import CohortRows, NetworkRows, Row
+from .site import fingerprint
+from .values import counted, median_and_lowest, spread, text_of_value
+
+NOISE_FREE = "noise_free"
+MOST_POINTS = 24  # listed of one network; the others are counted
+ASSETS = ("report.css", "report.js")
+
+
+@cache
+def design() -> str:
+    """Return the fingerprint of the templates: pages of another design are written anew."""
+    digest = hashlib.sha256()
+    for folder in ("templates", "assets"):
+        for entry in sorted(_package().joinpath(folder).iterdir(), key=lambda e: e.name):
+            if entry.is_file():
+                digest.update(entry.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def asset(name: str) -> bytes:
+    """Return a file that pages refer to."""
+    return _package().joinpath("assets", name).read_bytes()
+
+
+def _package() -> Traversable:
+    return files(__package__)
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates; whatever they show is escaped."""
+    made = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"value": text_of_value, "url": url}
+    made.globals |= {"counted": counted}
+    return made
+
+
+def render(template: str, context: Mapping[str, Any]) -> bytes:
+    """Return a page."""
+    text = environment().get_template(template).render(context)
+    # Names that came by SQL may hold halves of characters, which no file can.
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def made_from(template: str, context: Mapping[str, Any], *more: Any) -> str:
+    """Return the fingerprint of a page: of all that it shows and of the design."""
+    return fingerprint(template, design(), dict(context), *more)
+
+
+def name_of(key: Mapping[str, Any]) -> str:
+    """Return the name of a network or a cohort, as people read it."""
+    names = "/".join(str(key[f"{part}_name"]) for part in ("task", "network", "training"))
+    return f"{names} seed {key['seed']}" if "seed" in key else names
+
+
+def seeds_of(cohort: CohortRows) -> str:
+    """Return the seeds of a cohort in words."""
+    first, n = cohort.row["first_seed"], cohort.row["n_networks"]
+    return f"seed {first}" if n == 1 else f"seeds {first} to {first + n - 1}"
+
+
+def summary_of(cohort: CohortRows, network: NetworkRows) -> Row:
+    """Return the numbers of a network that tables and distributions show."""
+    row, sets = network.row, network.tables["sets"]
+    scores = {r["validation_name"]: r for r in network.tables["scores"]}
+    validated = scores.get(NOISE_FREE, {})
+    searches = sorted({r["search_name"] for r in sets}, key=lambda name: (name != "exact", name))
+    shown = [r for r in sets if searches and r["search_name"] == searches[0]]
+    eigenvalues = [
+        r["max_eigenvalue"]
+        for r in network.tables["points"]
+        if searches and r["search_name"] == searches[0]
+    ]
+    seconds = None if cohort.training is None else cohort.training["seconds"]
+    return {
+        "key": {name: row[name] for name in NETWORK},
+        "page": page_of(row),
+        "status": row["status"],
+        "r2": validated.get("r2_pooled", row["r2"]),
+        "accuracy": validated.get("accuracy"),
+        "loss": row["loss"],
+        "iterations": row["iterations_done"] if row["status"] != "imported" else None,
+        "n_points": sum(r["n_points"] for r in shown) if shown else None,
+        "n_stable": sum(r["n_stable"] for r in shown) if shown else None,
+        "n_inputs": len(shown),
+        "max_eigenvalue": max(eigenvalues, default=None),
+        # A cohort is trained as a whole: its time is shared evenly.
+        "seconds": seconds / len(cohort.networks) if seconds else None,
+    }
+
+
+METRICS = {
+    "r2": "noise-free R²",
+    "accuracy": "accuracy",
+    "loss": "last loss",
+    "iterations": "iterations",
+    "n_points": "fixed points, all inputs",
+    "n_stable": "stable ones",
+    "max_eigenvalue": "largest Re λ (1/τ)",
+}
+
+
+def index_context(
+    cohorts: Sequence[CohortRows], summaries: Sequence[Sequence[Row]], selection: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the index shows."""
+    lines = []
+    for cohort, networks in zip(cohorts, summaries, strict=True):
+        middle, low = median_and_lowest([n["r2"] for n in networks if n["r2"] is not None])
+        lines.append(
+            {
+                "key": {name: cohort.row[name] for name in COHORT},
+                "page": page_of(cohort.row),
+                "seeds": seeds_of(cohort),
+                "n_networks": cohort.row["n_networks"],
+                "n_trained": len(networks),
+                "r2": middle,
+                "lowest_r2": low,
+            }
+        )
+    return {
+        "root": "",
+        "title": "Networks",
+        "selection": {name.removesuffix("_name"): text for name, text in selection.items()},
+        "cohorts": lines,
+        "networks": [n for of_cohort in summaries for n in of_cohort],
+    }
+
+
+def cohort_context(cohort: CohortRows, networks: Sequence[Row], has_curves: str) -> dict[str, Any]:
+    """Return what the page of a cohort shows; ``has_curves`` is the path of their figure or ""."""
+    values = {
+        name: [n[name] for n in networks if isinstance(n[name], int | float)] for name in METRICS
+    }
+    return {
+        "root": "../",
+        "title": name_of(cohort.row),
+        "key": {name: cohort.row[name] for name in COHORT},
+        "seeds": seeds_of(cohort),
+        "n_networks": cohort.row["n_networks"],
+        "n_by_status": dict(Counter(n["status"] for n in networks)),
+        "networks": list(networks),
+        "spreads": [{"name": METRICS[name], "cells": spread(v)} for name, v in values.items() if v],
+        "curves": has_curves,
+        "provenance": _provenance(cohort),
+        **_parameters(cohort, whole=True),
+    }
+
+
+def distributions(networks: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the drawings of the page of a cohort: one of each number that differs."""
+    made = []
+    for name, title in METRICS.items():
+        shown = [n for n in networks if isinstance(n[name], int | float)]
+        links = [("../" + url(n["page"]), f"seed {n['key']['seed']}") for n in shown]
+        if len({n[name] for n in shown}) > 1:
+            drawn = distribution([float(n[name]) for n in shown], links, title)
+            made.append({"title": title, "drawing": drawn})
+    return made
+
+
+def network_context(
+    cohort: CohortRows, network: NetworkRows, summary: Row, pictures: Sequence[Row]
+) -> dict[str, Any]:
+    """Return what the page of a network shows, but for its curves."""
+    tables = network.tables
+    seeds = [n.row["seed"] for n in cohort.networks]
+    at = seeds.index(network.row["seed"])
+    beside = {
+        word: page_of(cohort.networks[i].row)
+        for word, i in (("previous", at - 1), ("next", at + 1))
+        if 0 <= i < len(seeds)
+    }
+    more = {(r["input_name"], r["search_name"], r["point"]): r for r in tables["linearizations"]}
+    points = [
+        r | {k: more.get(_point(r), {}).get(k) for k in ("leading_frequency", "henrici")}
+        for r in tables["points"]
+    ]
+    return {
+        "root": "../",
+        "title": name_of(network.row),
+        "key": summary["key"],
+        "cohort": page_of(cohort.row),
+        "beside": beside,
+        "summary": summary,
+        "stopped_by": network.row["stopped_by"],
+        "scores": tables["scores"],
+        "terms": tables["terms"],
+        "fits": tables["fits"],
+        "sets": tables["sets"],
+        "points": points[:MOST_POINTS],
+        "n_more_points": max(len(points) - MOST_POINTS, 0),
+        "lines": tables["lines"],
+        "attractors": tables["attractors"],
+        "manifolds": tables["manifolds"],
+        "pictures": list(pictures),
+        "provenance": _provenance(cohort),
+        "verify": "" if cohort.source or cohort.training is None else verify_command(network.row),
+        **_parameters(cohort, whole=False),
+    }
+
+
+def _point(row: Row) -> tuple[Any, ...]:
+    return row["input_name"], row["search_name"], row["point"]
+
+
+CONFIGURATIONS: dict[str, type[Any]] = {"Network": NetworkConfig, "Training": TrainingConfig}
+NO_PARAMETERS = {  # columns
+    "task_name", "network_name", "training_name", "task_hash", "network_hash", "training_hash",
+    "params",
+}  # fmt: skip
+
+
+def _parameters(cohort: CohortRows, whole: bool) -> dict[str, Any]:
+    """Return the parameters of a cohort by their table.
+
+    The whole: with what they mean; else those that differ from the defaults, to keep the pages of
+    thousands of networks small.
+    """
+    rows = {
+        "Task": cohort.task | (cohort.task["params"] or {}),
+        "Network": cohort.network,
+        "Training": cohort.parameters,
+    }
+    groups = []
+    for title, row in rows.items():
+        config = CONFIGURATIONS.get(title)
+        declared = {} if config is None else parameters_of(config)
+        shown = [
+            (name, value, declared[name].summary if whole and name in declared else "")
+            for name, value in row.items()
+            if name not in NO_PARAMETERS
+            and (whole or config is None or not _is_default(config, name, value))
+        ]
+        if shown:
+            groups.append({"title": title, "rows": shown})
+    return {"parameters": groups, "penalties": cohort.penalties}
+
+
+def _is_default(config: type[Any], name: str, value: Any) -> bool:
+    known = config.__dataclass_fields__.get(name)
+    if known is None:
+        return False
+    default = known.default if known.default is not MISSING else known.default_factory()
+    return bool(value == default)
+
+
+def _provenance(cohort: CohortRows) -> list[tuple[str, Any, str]]:
+    row = cohort.training
+    if row is None:
+        return []
+    source = cohort.source or {}
+    changed = ", with changes that were not committed" if row["code_dirty"] else ""
+    shown = [
+        ("imported at" if source else "trained at", row["trained_at"]),
+        ("device", row["device"]),
+        ("code", f"{row['code_version']}{changed}"),
+        ("Python", row["python_version"]),
+        ("PyTorch", row["torch_version"]),
+        ("NumPy", row["numpy_version"]),
+    ]
+    if source:
+        shown += [("from file", source["file"]), ("format", source["format"])]
+        shown += [("SHA-256", source["sha256"])]
+        shown += [("note", note) for note in source["notes"] or []]
+    return [(name, value, "") for name, value in shown]

@@ -1,0 +1,176 @@
+"""The rows that a report shows: whole tables of a selection, in a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..database.types import Query
+from ..tables.continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
+from ..tables.fixed_point_plots import FixedPointPlot
+from ..tables.fixed_points import FixedPoints
+from ..tables.line_attractors import LineAttractor
+from ..tables.linearization import Linearization
+from ..tables.network import NetworkParams
+from ..tables.performance import Psychometric, TrialPlot, Validation
+from ..tables.task import Task
+from ..tables.training import Cohort, Training
+from ..tables.training_params import TrainingParams
+from .names import Key, cohort_key, network_key
+
+Row = dict[str, Any]
+
+# What tables say of a network, in single values; arrays stay in the store.
+VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+    "source": (Training.Source, ("file", "format", "sha256", "notes")),
+    "terms": (Training.Term, ("term_weight", "final_loss", "final_gradient")),
+    "scores": (
+        Validation,
+        ("r2_pooled", "r2_trial_mean", "mse", "accuracy", "n_choice_trials", "n_trials"),
+    ),
+    "fits": (Psychometric.Fit, ("converged", "bias", "slope", "lapse_low", "lapse_high")),
+    "sets": (
+        FixedPoints,
+        ("status", "message", "n_points", "n_stable", "n_marginal", "n_unstable"),
+    ),
+    "points": (
+        FixedPoints.Point,
+        ("stability", "n_unstable_modes", "max_eigenvalue", "time_constant", "residual"),
+    ),
+    "linearizations": (Linearization.Point, ("leading_frequency", "henrici")),
+    "lines": (
+        LineAttractor.Context,
+        (
+            "length", "max_drift", "n_fixed_points", "n_stable_fixed_points", "time_constant",
+            "relevant_angle", "irrelevant_angle",
+        ),
+    ),
+    "attractors": (ContinuousAttractor, ("n_manifolds", "explanation")),
+    "manifolds": (
+        ContinuousAttractor.Manifold,
+        ("dimension", "topology", "manifold_length", "max_speed"),
+    ),
+}  # fmt: skip
+
+# Tables with figures: the name of their kind in names of files, and the columns.
+FIGURES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
+    TrialPlot: ("trials", ("figure",)),
+    Psychometric: ("psychometric", ("figure",)),
+    FixedPointPlot: ("fixed_points", ("figure", "figure_3d")),
+    LineAttractor: ("line_attractors", ("figure",)),
+    ContinuousAttractorPlot: ("continuous_attractors", ("figure",)),
+}
+
+NETWORK_COLUMNS = (
+    "status", "iterations_done", "loss", "r2", "stopped_by", "loss_curve", "score_curve",
+)  # fmt: skip
+COHORT_COLUMNS = (
+    "device", "iterations", "seconds", "code_version", "code_dirty", "python_version",
+    "torch_version", "numpy_version", "trained_at",
+)  # fmt: skip
+
+
+@dataclass
+class NetworkRows:
+    """What the tables hold of one network.
+
+    Attributes
+    ----------
+    row : dict
+        Its key and the single values of `Training.Network`; curves are references.
+    tables : dict of str to list of dict
+        Rows of the tables of `VALUES`, by their name there, in the order of their keys.
+    figures : list of (table, row)
+        Rows of the tables of `FIGURES`.
+    """
+
+    row: Row
+    tables: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    figures: list[tuple[type[Any], Row]] = field(default_factory=list)
+
+
+@dataclass
+class CohortRows:
+    """What the tables hold of one cohort.
+
+    Attributes
+    ----------
+    row : dict
+        Its key, its number of networks and its origin.
+    training : dict or None
+        The row of `Training`, None before it was trained.
+    task, network, parameters : dict
+        Rows of `Task`, `NetworkParams` and `TrainingParams`.
+    penalties : list of dict
+        Rows of `TrainingParams.Penalty`.
+    source : dict or None
+        The file that an imported network came from.
+    networks : list of NetworkRows
+    """
+
+    row: Row
+    training: Row | None
+    task: Row
+    network: Row
+    parameters: Row
+    penalties: list[Row]
+    source: Row | None = None
+    networks: list[NetworkRows] = field(default_factory=list)
+
+
+def fetch_cohorts(restriction: Mapping[str, str] | None = None) -> list[CohortRows]:
+    """Return what the tables hold of the cohorts of a selection, in the order of their keys.
+
+    The number of queries does not depend on how many there are.
+
+    Parameters
+    ----------
+    restriction : mapping, optional
+        ``task_name``, ``network_name`` and ``training_name``, those of them that are given.
+    """
+    selection = dict(restriction or {})
+
+    def rows(table: type[Any], *columns: str) -> list[Row]:
+        query: Query = table() & selection
+        if columns:
+            query = query.proj(*columns)
+        return query.to_dicts(order_by="KEY")
+
+    # Parents after children: of what is inserted meanwhile no child comes without its parent.
+    values = {name: rows(table, *columns) for name, (table, columns) in VALUES.items()}
+    figures = {table: rows(table, *columns) for table, (_, columns) in FIGURES.items()}
+    networks = {network_key(r): NetworkRows(r) for r in rows(Training.Network, *NETWORK_COLUMNS)}
+    trainings = {cohort_key(r): r for r in rows(Training, *COHORT_COLUMNS)}
+    cohorts = rows(Cohort)
+    tasks = {r["task_name"]: r for r in rows(Task)}
+    structures = {r["network_name"]: r for r in rows(NetworkParams)}
+    settings = {r["training_name"]: r for r in rows(TrainingParams)}
+    penalties: dict[str, list[Row]] = defaultdict(list)
+    for row in rows(TrainingParams.Penalty):
+        penalties[row["training_name"]].append(row)
+
+    sources = {cohort_key(r): r for r in values.pop("source")}
+    for name, of_table in values.items():
+        for row in of_table:
+            if (key := network_key(row)) in networks:  # else it was deleted meanwhile
+                networks[key].tables[name].append(row)
+    for table, of_table in figures.items():
+        for row in of_table:
+            if (key := network_key(row)) in networks:
+                networks[key].figures.append((table, row))
+    found: dict[Key, CohortRows] = {}
+    for row in cohorts:
+        key = cohort_key(row)
+        task, network = tasks.get(row["task_name"]), structures.get(row["network_name"])
+        parameters = settings.get(row["training_name"])
+        if task is not None and network is not None and parameters is not None:
+            found[key] = CohortRows(
+                row, trainings.get(key), task, network, parameters,
+                penalties[row["training_name"]], sources.get(key),
+            )  # fmt: skip
+    for key, of_network in networks.items():
+        if key[:-1] in found:
+            found[key[:-1]].networks.append(of_network)
+    return list(found.values())

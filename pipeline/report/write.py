@@ -1,0 +1,238 @@
+"""Writing a report: rows are fetched, pictures copied, and pages written that have changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datajoint.errors import MissingExternalFile
+from markupsafe import Markup
+
+from tasks_lib.errors import ParameterError, text_of
+
+from ..store.checked_files import DamagedFile
+from ..transient.errors import is_transient
+from . import pages
+from .drawings import curve
+from .names import figure_name, page_of
+from .pictures import (
+    Picture,
+    copy_picture,
+    curves_made_from,
+    curves_of,
+    learning_curves,
+    pictures_of,
+)
+from .rows import CohortRows, NetworkRows, Row, fetch_cohorts
+from .site import MANIFEST, Site, fingerprint
+
+INDEX = "index.html"
+MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
+
+
+@dataclass
+class Report:
+    """What was written.
+
+    Attributes
+    ----------
+    index : Path
+        The page to open.
+    n_cohorts, n_networks : int
+    n_written, n_removed : int
+        Files, without those that were as they are to be.
+    faults : list of str
+        Figures and curves that the store does not have as they were stored, a line each.
+    paths : set of str
+        All files of the report, from its folder.
+    """
+
+    index: Path
+    n_cohorts: int = 0
+    n_networks: int = 0
+    n_written: int = 0
+    n_removed: int = 0
+    faults: list[str] = field(default_factory=list)
+    paths: set[str] = field(default_factory=set)
+
+
+Progress = Callable[[int, int], object]
+
+
+def write_report(
+    folder: str | Path,
+    restriction: Mapping[str, str] | None = None,
+    figures: bool = True,
+    may_be_empty: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Write a static site of the networks of a selection, or what of it has changed.
+
+    The number of queries does not depend on the number of networks. Pages of networks that are
+    not of the selection, or not there any more, are removed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A new or an empty folder, or one of an earlier report.
+    restriction : mapping, optional
+        ``task_name``, ``network_name`` and ``training_name``, those of them that are given.
+    figures : bool
+        Whether figures are copied and learning curves drawn.
+    may_be_empty : bool
+        Whether a report without a cohort is written too.
+    progress : callable, optional
+        Called with the number of networks that are done, and of all.
+
+    Raises
+    ------
+    ParameterError
+        Where the folder holds other things, and where the selection is empty.
+    """
+    site = Site(Path(folder))  # which refuses before anything is fetched
+    cohorts = fetch_cohorts(restriction)
+    if not cohorts and not may_be_empty:
+        given = ", ".join(f"{k.removesuffix('_name')} {v}" for k, v in (restriction or {}).items())
+        raise ParameterError(
+            "selection", given or "all", "has no cohort", "enter one with `rnn submit`, or mend it"
+        )
+    return Writer(site, cohorts, dict(restriction or {}), figures).write(progress)
+
+
+class Writer:
+    """Writes the report of cohorts to a site."""
+
+    def __init__(
+        self,
+        site: Site,
+        cohorts: Sequence[CohortRows],
+        selection: Mapping[str, str],
+        figures: bool = True,
+    ) -> None:
+        self.site, self.cohorts, self.selection = site, cohorts, selection
+        self.pictures: dict[str, list[Picture]] = {
+            page_of(n.row): pictures_of(n) if figures else [] for c in cohorts for n in c.networks
+        }
+        self.curves = {page_of(c.row): _curves_path(c) if figures else "" for c in cohorts}
+        self.report = Report(site.folder / INDEX)
+
+    def write(self, progress: Progress = lambda done, total: None) -> Report:
+        """Write what has changed, and remove what is not of the report any more."""
+        report, total = self.report, sum(len(c.networks) for c in self.cohorts)
+        paths = self._paths()
+        self.site.begin(paths)
+        for name in pages.ASSETS:
+            content = pages.asset(name)
+            self.site.write(f"assets/{name}", fingerprint(content), partial(bytes, content))
+        summaries: list[list[Row]] = []
+        for cohort in self.cohorts:
+            lines = [pages.summary_of(cohort, network) for network in cohort.networks]
+            for network, line in zip(cohort.networks, lines, strict=True):
+                self._write_network(cohort, network, line)
+                report.n_networks += 1
+                progress(report.n_networks, total)
+            self._write_cohort(cohort, lines)
+            summaries.append(lines)
+        context = pages.index_context(self.cohorts, summaries, self.selection)
+        self._write_page(INDEX, "index.html", context)
+        self.site.finish()
+        report.n_cohorts = len(self.cohorts)
+        report.n_written, report.n_removed = self.site.n_written, self.site.n_removed
+        report.paths = {*self.site.paths, MANIFEST}
+        return report
+
+    def _paths(self) -> set[str]:
+        """Return every file that the report may have."""
+        paths = [INDEX, *(f"assets/{name}" for name in pages.ASSETS)]
+        for cohort in self.cohorts:
+            of_cohort = page_of(cohort.row)
+            paths += [of_cohort, *filter(None, [self.curves[of_cohort]])]
+            for network in cohort.networks:
+                page = page_of(network.row)
+                paths.append(page)
+                for picture in self.pictures[page]:
+                    paths += filter(None, [picture.path, picture.small])
+        twice = [path for path, number in Counter(paths).items() if number > 1]
+        if twice:
+            raise ParameterError(
+                "file", twice[0], "is that of two networks", "see which cohorts have equal seeds"
+            )
+        return set(paths)
+
+    def _write_network(self, cohort: CohortRows, network: NetworkRows, summary: Row) -> None:
+        page = summary["page"]
+        shown, small = [], []
+        for picture in self.pictures[page]:
+            problem = self._try(partial(copy_picture, self.site, picture))
+            shown.append({"path": picture.path, "caption": picture.caption, "problem": problem})
+            if picture.small and not problem:
+                small.append(picture.small)
+        summary["small"] = small
+        context = pages.network_context(cohort, network, summary, shown)
+        known = pages.made_from("network.html", context, curves_made_from(network.row))
+        drawn: dict[str, Any] = {}
+        if not self.site.is_current(page, known):
+            problem = self._try(lambda: drawn.update(_drawings(network.row)))
+            drawn["problem"] = problem
+            known = "" if problem else known  # its curves may be there again next time
+        self.site.write(
+            page, known, lambda: pages.render("network.html", context | {"drawn": drawn})
+        )
+
+    def _write_cohort(self, cohort: CohortRows, networks: Sequence[Row]) -> None:
+        page = page_of(cohort.row)
+        path = self.curves[page]
+        if path:
+            known = fingerprint([curves_made_from(n.row) for n in cohort.networks])
+            if self._try(
+                lambda: self.site.write(path, known, lambda: learning_curves(cohort.networks))
+            ):
+                path = ""
+        context = pages.cohort_context(cohort, networks, path)
+        self._write_page(
+            page, "cohort.html", context, lambda: {"drawings": pages.distributions(networks)}
+        )
+
+    def _write_page(
+        self,
+        path: str,
+        template: str,
+        context: dict[str, Any],
+        more: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        known = pages.made_from(template, context)
+        self.site.write(path, known, lambda: pages.render(template, context | more()))
+
+    def _try(self, read: Callable[[], object]) -> str:
+        """Do what reads files of the store; return what is wrong with one, "" where nothing is."""
+        try:
+            read()
+        except MISSING_OR_DAMAGED as error:
+            if is_transient(error):  # the whole store is away
+                raise
+            self.report.faults.append(text_of(error))
+            return "missing or damaged in the store"
+        return ""
+
+
+def _curves_path(cohort: CohortRows) -> str:
+    """Return the path of the figure of a cohort's curves; "" where one network has its own."""
+    trained = [n for n in cohort.networks if n.row["iterations_done"]]
+    if len(trained) < 2 or cohort.source:
+        return ""
+    return f"figures/{figure_name(cohort.row, 'learning_curves')}"
+
+
+def _drawings(row: Row) -> dict[str, Markup]:
+    """Return the curves of a network as drawings."""
+    losses, scores = curves_of(row)
+    steps = np.arange(1, len(losses) + 1)
+    return {
+        "loss": curve(steps, losses, "loss", log=True),
+        "score": curve(scores[:, 0], scores[:, 1], "validation R²"),
+    }

@@ -1,0 +1,127 @@
+"""Reports of what the tables hold, on both back ends."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from typer.testing import CliRunner
+
+from models.network.connectivity import WEIGHTS
+from pipeline.cli.commands import app
+from pipeline.database.connection import connection
+from pipeline.report.write import write_report
+from pipeline.store.mounts import folder_of_store
+from pipeline.tables.fixed_point_plots import FixedPointPlot
+from pipeline.tables.fixed_points import FixedPoints
+from pipeline.tables.linearization import Linearization
+from tasks_lib.errors import ParameterError
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
+    p = database
+    second = copy.deepcopy(submission["tasks"]["cddm"]) | {"n_steps": 22}
+    submission["tasks"]["other_task"] = second
+    submission["trainings"]["short"]["max_iter"] = 20
+    other = {"task": "other_task", "network": "small", "training": "short", "n_networks": 3}
+    submission["cohorts"].append(other)
+    p.submit(submission)
+    assert p.fill((p.Training,), {"task_name": "cddm"}).errors == []
+    one = {"task_name": "cddm", "seed": 3}
+    tables = (p.Validation, p.TrialPlot, FixedPoints, Linearization, FixedPointPlot)
+    assert p.fill(tables, one).errors == []
+
+    # The command opens and closes a session of its own; here it is the test's.
+    monkeypatch.setattr(p, "connect", lambda **options: None)
+    monkeypatch.setattr(p, "disconnect", lambda: None)
+    folder = tmp_path / "report"
+
+    def command(*words):
+        result = CliRunner().invoke(app, ["report", "--out", str(folder), *words])
+        return result.exit_code, result.output
+
+    code, said = command()
+    assert code == 0 and "2 networks in 2 cohorts" in said, said
+    page = (folder / "networks" / "cddm,small,short,seed3.html").read_text()
+    r2 = (p.Validation & one & {"validation_name": "noise_free"}).fetch1("r2_pooled")
+    assert f"<td>{r2:.4g}<td>" in page
+    assert "rnn verify --task=cddm --network=small --training=short --seed=3" in page
+    for point in (FixedPoints.Point & one).to_dicts():
+        assert f"<td>{point['max_eigenvalue']:.4g}<td>" in page
+    figure = (p.TrialPlot & one & {"validation_name": "noisy"}).fetch1("figure")
+    copied = folder / "figures" / "cddm,small,short,seed3,trials,noisy.png"
+    assert copied.read_bytes() == figure.png
+    assert (folder / "figures" / "cddm,small,short,seed3,fixed_points,exact,3d.png").exists()
+    assert "thumbnails/cddm,small,short,seed3" in (folder / "index.html").read_text()
+    assert "not yet" in (folder / "index.html").read_text()  # the other cohort
+
+    before = contents(folder)
+    code, said = command()
+    assert "files written: 0, removed: 0" in said and contents(folder) == before
+
+    # The queries are as many for more networks, and so is what a new cohort changes.
+    def n_queries():
+        with pytest.MonkeyPatch.context() as patch:
+            sent, query = [], connection().query
+
+            def count(text, *args, **options):
+                sent.append(text)
+                return query(text, *args, **options)
+
+            patch.setattr(connection(), "query", count)
+            made = write_report(folder)
+        return len(sent), made
+
+    few, _ = n_queries()
+    assert p.fill((p.Training,)).made == 1
+    assert p.fill((p.Validation,)).errors == []
+    more, made = n_queries()
+    assert (more, made.n_networks) == (few, 5) and few < 40
+    assert (folder / "figures" / "other_task,small,short,seeds_from0,learning_curves.png").exists()
+
+    code, said = command("--task", "cddm", "--no-figures")
+    assert "2 networks in 1 cohort;" in said
+    assert not (folder / "figures").exists() and not (folder / "thumbnails").exists()
+    assert not list(folder.rglob("other_task*"))
+    code, said = command("--task", "nobody")
+    assert code == 1 and "has no cohort" in said
+    assert (folder / "networks" / "cddm,small,short,seed3.html").exists()
+
+
+def test_a_report_says_what_the_store_has_lost(database, submission, tmp_path):
+    p = database
+    submission["trainings"]["short"]["max_iter"] = 3
+    p.submit(submission)
+    assert p.fill((p.Training, p.TrialPlot)).errors == []
+    store = tmp_path / "store"
+    assert str(store) == folder_of_store()
+    key = {"seed": 3, "validation_name": "noisy"}
+    lost = store / (p.TrialPlot & key).fetch1("figure").path
+    content = lost.read_bytes()
+    lost.write_bytes(content[:-1])
+    curve = store / (p.Training.Network & {"seed": 4}).fetch1("loss_curve").stored["path"]
+    curve_content = curve.read_bytes()
+    curve.unlink()
+    for column in WEIGHTS:  # which a report does not read
+        (store / (p.Training.Network & {"seed": 4}).fetch1(column.lower()).stored["path"]).unlink()
+    folder = tmp_path / "report"
+    report = write_report(folder)
+    assert len(report.faults) == 3  # the figure, the curve, and the curves of the cohort
+    assert "missing or damaged" in (folder / "networks/cddm,small,short,seed3.html").read_text()
+    assert "missing or damaged" in (folder / "networks/cddm,small,short,seed4.html").read_text()
+    assert not (folder / "figures/cddm,small,short,seed3,trials,noisy.png").exists()
+    lost.write_bytes(content)
+    curve.write_bytes(curve_content)
+    assert write_report(folder).faults == []  # they are back
+    assert (folder / "figures/cddm,small,short,seed3,trials,noisy.png").read_bytes() == content
+    assert "missing or damaged" not in "".join(f.read_text() for f in folder.rglob("*.html"))
+
+
+def test_a_report_of_an_empty_database_is_refused(database, tmp_path):
+    with pytest.raises(ParameterError, match="has no cohort"):
+        write_report(tmp_path / "report")
+    assert not (tmp_path / "report").exists()
