@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .base import app, console, errors, key_restriction, session
+from .base import app, console, errors, finite, key_restriction, say_waiting, session
+
+if TYPE_CHECKING:
+    from pipeline.report.write import Report
 
 SHOWN_FAULTS = 10
+# Of the time of a report that is kept fresh, at most this part is spent looking for changes.
+SHARE = 0.2
 
 
 @app.command()
@@ -20,22 +28,79 @@ def report(
     task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
     network: Annotated[str | None, typer.Option(help="Only those with these parameters.")] = None,
     training: Annotated[str | None, typer.Option(help="Only those of this training.")] = None,
-    figures: Annotated[bool, typer.Option(help="Whether figures are copied.")] = True,
+    figures: Annotated[
+        bool, typer.Option(help="Whether there are figures, curves and distributions.")
+    ] = True,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show it to browsers, and keep it fresh, until Ctrl-C.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="With --serve: address; others than this one let others read.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0: any.")] = 8040,
+    every: Annotated[
+        float,
+        typer.Option(min=0.2, max=1e6, callback=finite, help="With --serve: seconds to a look."),
+    ] = 5.0,
 ) -> None:
     """Write a site of networks that opens from disk; a second time, what has changed."""
     with session():
         from pipeline.progress import file_bar
-        from pipeline.report.values import counted
         from pipeline.report.write import write_report
 
         restriction = key_restriction(task, network, training)
         with file_bar("report", "network") as show:
-            made = write_report(out, restriction, figures, progress=show)
-        for fault in made.faults[:SHOWN_FAULTS]:
-            errors.print(f"missing: {fault}", style="red", soft_wrap=True)
-        if len(made.faults) > SHOWN_FAULTS:
-            errors.print(f"and {len(made.faults) - SHOWN_FAULTS} more; see rnn verify --files")
-        whose = f"{counted(made.n_networks, 'network')} in {counted(made.n_cohorts, 'cohort')}"
-        files = f"files written: {made.n_written}, removed: {made.n_removed}"
-        console.print(f"{whose}; {files}", highlight=False, soft_wrap=True)
-        console.print(f"{made.index.resolve()}", highlight=False, soft_wrap=True)
+            made = write_report(out, restriction, figures, may_be_empty=serve, progress=show)
+        _say(made)
+        if serve:
+            write = lambda: write_report(out, restriction, figures, may_be_empty=True)  # noqa: E731
+            _serve(write, made, host, port, every)
+
+
+def _say(made: Report) -> None:
+    from pipeline.report.values import counted
+
+    for fault in made.faults[:SHOWN_FAULTS]:
+        errors.print(f"missing: {fault}", style="red", soft_wrap=True)
+    if len(made.faults) > SHOWN_FAULTS:
+        errors.print(f"and {len(made.faults) - SHOWN_FAULTS} more; see rnn verify --files")
+    whose = f"{counted(made.n_networks, 'network')} in {counted(made.n_cohorts, 'cohort')}"
+    files = f"files written: {made.n_written}, removed: {made.n_removed}"
+    console.print(f"{whose}; {files}", highlight=False, soft_wrap=True)
+    console.print(f"{made.index.resolve()}", highlight=False, soft_wrap=True)
+
+
+def _serve(write: Callable[[], Report], made: Report, host: str, port: int, every: float) -> None:
+    """Serve a report and write it again and again, until Ctrl-C."""
+    from pipeline.database.connection import connection
+    from pipeline.database.server import reconnect
+    from pipeline.report.server import serving
+    from pipeline.transient.errors import is_transient
+
+    with serving(made.index.parent, host, port) as server, suppress(KeyboardInterrupt):
+        server.paths = frozenset(made.paths)
+        if not server.is_loopback:
+            errors.print("note: whoever reaches this address can read the report")
+        console.print(f"{server.url} (Ctrl-C ends it; the folder stays)", highlight=False)
+        seconds = 0.0
+        while True:
+            time.sleep(max(every, seconds / SHARE))
+            began = time.monotonic()
+            try:
+                made = write()
+            except Exception as error:  # of a server or a store that is away for a while
+                if not is_transient(error):
+                    raise
+                say_waiting(error, every)
+                with suppress(Exception):
+                    reconnect(connection())
+                continue
+            seconds = time.monotonic() - began
+            server.paths = frozenset(made.paths)
+            if made.n_written or made.n_removed:
+                _say_change(made)
+
+
+def _say_change(made: Report) -> None:
+    said = f"files written: {made.n_written}, removed: {made.n_removed}"
+    console.print(f"{time.strftime('%H:%M:%S')} {said}", highlight=False)

@@ -66,15 +66,15 @@ def curve(x: ArrayLike, y: ArrayLike, name: str, log: bool = False) -> Markup:
     )  # fmt: skip
 
 
-def distribution(values: Sequence[float], links: Sequence[tuple[str, str]], name: str) -> Markup:
+def distribution(values: Sequence[float], seeds: Sequence[int], name: str) -> Markup:
     """Return the distribution of values: a dot each, or a histogram of more than 60.
 
     Parameters
     ----------
     values : sequence of float
         Finite ones.
-    links : sequence of (url, str)
-        Of each value, the page and the name of its network.
+    seeds : sequence of int
+        Of the network of each value; report.js makes dots lead to their networks.
     name : str
         What is drawn, for those who cannot see it.
 
@@ -108,10 +108,9 @@ def distribution(values: Sequence[float], links: Sequence[tuple[str, str]], name
         body = ""
         for i, x in enumerate(_across(v)):
             row = seen[int(bins[i])] = seen.get(int(bins[i]), -1) + 1
-            link, label = links[i]
             body += (
-                f'<a href="{escape(link)}"><circle cx="{x:.1f}" cy="{base - 5 - row * step:.1f}" '
-                f'r="4"><title>{escape(label)}: {text_of_value(float(v[i]))}</title></circle></a>'
+                f'<circle cx="{x:.0f}" cy="{base - 5 - row * step:.0f}" r="4">'
+                f"<title>seed {seeds[i]}: {text_of_value(float(v[i]))}</title></circle>"
             )
     middle = float(np.median(v))
     x = LEFT if high == low else LEFT + (middle - low) / (high - low) * (WIDTH - LEFT - RIGHT)
@@ -134,9 +133,8 @@ def _between(values: NDArray[Any], start: float, stop: float) -> NDArray[Any]:
 
 
 def _drawing(label: str, kind: str, body: str) -> Markup:
-    role = "group" if "<a " in body else "img"  # links in an image would not be reached
     axes = f"M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"
     return Markup(
-        f'<svg class="{kind}" role="{role}" aria-label="{escape(label)}" '
+        f'<svg class="{kind}" role="img" aria-label="{escape(label)}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}"><path class="x" d="{axes}"/>{body}</svg>'
     )  # numbers, and texts that are escaped

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from models.network.config import NetworkConfig
-from models.parameters import parameters_of
+from models.parameters import default_of, parameters_of, sentence
 from models.training.config import TrainingConfig
 
 from .drawings import distribution
@@ -180,9 +180,10 @@ def distributions(networks: Sequence[Row]) -> list[dict[str, Any]]:
     made = []
     for name, title in METRICS.items():
         shown = [n for n in networks if isinstance(n[name], int | float)]
-        links = [("../" + url(n["page"]), f"seed {n['key']['seed']}") for n in shown]
         if len({n[name] for n in shown}) > 1:
-            drawn = distribution([float(n[name]) for n in shown], links, title)
+            drawn = distribution(
+                [float(n[name]) for n in shown], [n["key"]["seed"] for n in shown], title
+            )
             made.append({"title": title, "drawing": drawn})
     return made
 
@@ -242,8 +243,8 @@ NO_PARAMETERS = {  # columns
 def _parameters(cohort: CohortRows, whole: bool) -> dict[str, Any]:
     """Return the parameters of a cohort by their table.
 
-    The whole: with what they mean; else those that differ from the defaults, to keep the pages of
-    thousands of networks small.
+    The whole, or those that differ from the defaults, to keep the pages of thousands of networks
+    small.
     """
     rows = {
         "Task": cohort.task | (cohort.task["params"] or {}),
@@ -253,9 +254,8 @@ def _parameters(cohort: CohortRows, whole: bool) -> dict[str, Any]:
     groups = []
     for title, row in rows.items():
         config = CONFIGURATIONS.get(title)
-        declared = {} if config is None else parameters_of(config)
         shown = [
-            (name, value, declared[name].summary if whole and name in declared else "")
+            (name, value)
             for name, value in row.items()
             if name not in NO_PARAMETERS
             and (whole or config is None or not _is_default(config, name, value))
@@ -263,6 +263,18 @@ def _parameters(cohort: CohortRows, whole: bool) -> dict[str, Any]:
         if shown:
             groups.append({"title": title, "rows": shown})
     return {"parameters": groups, "penalties": cohort.penalties}
+
+
+def meanings_context() -> dict[str, Any]:
+    """Return what the page of the meanings of parameters shows, once for all networks."""
+    groups = []
+    for title, config in CONFIGURATIONS.items():
+        rows = [
+            (name, default_of(config, name), parameter.range, sentence(parameter))
+            for name, parameter in parameters_of(config).items()
+        ]
+        groups.append({"title": title, "rows": rows})
+    return {"root": "", "title": "Parameters of networks and trainings", "groups": groups}
 
 
 def _is_default(config: type[Any], name: str, value: Any) -> bool:
@@ -273,22 +285,21 @@ def _is_default(config: type[Any], name: str, value: Any) -> bool:
     return bool(value == default)
 
 
-def _provenance(cohort: CohortRows) -> list[tuple[str, Any, str]]:
+def _provenance(cohort: CohortRows) -> list[tuple[str, Any]]:
     row = cohort.training
     if row is None:
         return []
     source = cohort.source or {}
     changed = ", with changes that were not committed" if row["code_dirty"] else ""
+    numpy = f"NumPy {row['numpy_version']}"
     shown = [
         ("imported at" if source else "trained at", row["trained_at"]),
         ("device", row["device"]),
         ("code", f"{row['code_version']}{changed}"),
-        ("Python", row["python_version"]),
-        ("PyTorch", row["torch_version"]),
-        ("NumPy", row["numpy_version"]),
+        ("with", f"Python {row['python_version']}, PyTorch {row['torch_version']}, {numpy}"),
     ]
     if source:
         shown += [("from file", source["file"]), ("format", source["format"])]
         shown += [("SHA-256", source["sha256"])]
         shown += [("note", note) for note in source["notes"] or []]
-    return [(name, value, "") for name, value in shown]
+    return shown

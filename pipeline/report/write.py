@@ -31,7 +31,7 @@ from .pictures import (
 from .rows import CohortRows, NetworkRows, Row, fetch_cohorts
 from .site import MANIFEST, Site, fingerprint
 
-INDEX = "index.html"
+INDEX, MEANINGS = "index.html", "parameters.html"
 MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
 
 
@@ -83,7 +83,7 @@ def write_report(
     restriction : mapping, optional
         ``task_name``, ``network_name`` and ``training_name``, those of them that are given.
     figures : bool
-        Whether figures are copied and learning curves drawn.
+        Whether figures are copied, and curves and distributions drawn.
     may_be_empty : bool
         Whether a report without a cohort is written too.
     progress : callable, optional
@@ -115,6 +115,7 @@ class Writer:
         figures: bool = True,
     ) -> None:
         self.site, self.cohorts, self.selection = site, cohorts, selection
+        self.has_figures = figures
         self.pictures: dict[str, list[Picture]] = {
             page_of(n.row): pictures_of(n) if figures else [] for c in cohorts for n in c.networks
         }
@@ -140,6 +141,7 @@ class Writer:
             summaries.append(lines)
         context = pages.index_context(self.cohorts, summaries, self.selection)
         self._write_page(INDEX, "index.html", context)
+        self._write_page(MEANINGS, "parameters.html", pages.meanings_context())
         self.site.finish()
         report.n_cohorts = len(self.cohorts)
         report.n_written, report.n_removed = self.site.n_written, self.site.n_removed
@@ -148,7 +150,7 @@ class Writer:
 
     def _paths(self) -> set[str]:
         """Return every file that the report may have."""
-        paths = [INDEX, *(f"assets/{name}" for name in pages.ASSETS)]
+        paths = [INDEX, MEANINGS, *(f"assets/{name}" for name in pages.ASSETS)]
         for cohort in self.cohorts:
             of_cohort = page_of(cohort.row)
             paths += [of_cohort, *filter(None, [self.curves[of_cohort]])]
@@ -174,9 +176,10 @@ class Writer:
                 small.append(picture.small)
         summary["small"] = small
         context = pages.network_context(cohort, network, summary, shown)
-        known = pages.made_from("network.html", context, curves_made_from(network.row))
+        curves = curves_made_from(network.row) if self.has_figures else []
+        known = pages.made_from("network.html", context, curves)
         drawn: dict[str, Any] = {}
-        if not self.site.is_current(page, known):
+        if self.has_figures and not self.site.is_current(page, known):
             problem = self._try(lambda: drawn.update(_drawings(network.row)))
             drawn["problem"] = problem
             known = "" if problem else known  # its curves may be there again next time
@@ -194,19 +197,12 @@ class Writer:
             ):
                 path = ""
         context = pages.cohort_context(cohort, networks, path)
-        self._write_page(
-            page, "cohort.html", context, lambda: {"drawings": pages.distributions(networks)}
-        )
+        context["drawings"] = pages.distributions(networks) if self.has_figures else []
+        self._write_page(page, "cohort.html", context)
 
-    def _write_page(
-        self,
-        path: str,
-        template: str,
-        context: dict[str, Any],
-        more: Callable[[], dict[str, Any]] = dict,
-    ) -> None:
+    def _write_page(self, path: str, template: str, context: dict[str, Any]) -> None:
         known = pages.made_from(template, context)
-        self.site.write(path, known, lambda: pages.render(template, context | more()))
+        self.site.write(path, known, lambda: pages.render(template, context))
 
     def _try(self, read: Callable[[], object]) -> str:
         """Do what reads files of the store; return what is wrong with one, "" where nothing is."""

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from pipeline.report.server import serving
 from tests.needs import skip_unless_required
 from tests.pipeline.test_report_site import HOSTILE, cohort, write
 
@@ -114,9 +116,14 @@ def test_a_page_is_readable_on_a_telephone_and_on_a_screen(browser, report, tmp_
         assert window in (400, 1400) and content <= window, widths
 
 
-def test_pages_of_networks_and_cohorts_load_without_a_word_in_the_console(browser, report):
-    for folder in ("networks", "cohorts"):
-        page = next((report / folder).glob("%3C*"))
-        document = browser.elements(page.as_uri())
+def test_pages_load_without_a_word_in_the_console_from_disk_and_served(browser, report):
+    def look(address):
+        document = browser.elements(address)
         assert HOSTILE in unescape(document) and "<svg" in document
         assert not re.search(r"<[^>]*\sonerror=", document)
+
+    network, cohort = (next((report / folder).glob("%3C*")) for folder in ("networks", "cohorts"))
+    look(network.as_uri())
+    with serving(report) as server:
+        server.paths = frozenset(str(p.relative_to(report)) for p in report.rglob("*.*"))
+        look(f"{server.url}cohorts/{quote(cohort.name)}")

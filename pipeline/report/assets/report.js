@@ -104,18 +104,29 @@ const filter = document.getElementById("filter");
 function restore() {
   const state = new URLSearchParams(location.hash.slice(1));
   if (state.has("sort")) sortTable(networks, state.get("sort"), state.has("descending"));
+  if (!filter) return;
   filter.value = state.get("filter") ?? "";
   filterTable(networks, filter.value);
 }
 
 if (networks) {
+  window.addEventListener("hashchange", restore);
+  restore();
+}
+
+if (filter) {
   filter.addEventListener("input", () => {
     filterTable(networks, filter.value);
     remember({ filter: filter.value });
   });
   filter.form.addEventListener("submit", (event) => event.preventDefault());
-  window.addEventListener("hashchange", restore);
-  restore();
+}
+
+// A dot of a distribution leads to its network, as the seed in the table does.
+for (const dot of document.querySelectorAll(".d circle")) {
+  const seed = /^seed (\d+):/.exec(dot.textContent)?.[1];
+  const link = [...networks.querySelectorAll("a")].find((each) => each.textContent === seed);
+  if (link) dot.addEventListener("click", () => link.click());
 }
 
 // A page of `rnn report --serve` is loaded again once it has been written anew.
