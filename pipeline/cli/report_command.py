@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,9 @@ def report(
     figures: Annotated[
         bool, typer.Option(help="Whether there are figures, curves and distributions.")
     ] = True,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="With fixed points that turn, by plotly.")
+    ] = False,
     serve: Annotated[
         bool, typer.Option("--serve", help="Show it to browsers, and keep it fresh, until Ctrl-C.")
     ] = False,
@@ -49,11 +53,11 @@ def report(
         from pipeline.report.write import write_report
 
         restriction = key_restriction(task, network, training)
+        write = partial(write_report, out, restriction, figures, serve, interactive)
         with file_bar("report", "network") as show:
-            made = write_report(out, restriction, figures, may_be_empty=serve, progress=show)
+            made = write(progress=show)
         _say(made)
         if serve:
-            write = lambda: write_report(out, restriction, figures, may_be_empty=True)  # noqa: E731
             _serve(write, made, host, port, every)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING
@@ -12,6 +13,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 
 from models.network.config import NetworkConfig
 from models.parameters import default_of, parameters_of, sentence
@@ -25,7 +27,8 @@ from .values import counted, median_and_lowest, spread, text_of_value
 
 NOISE_FREE = "noise_free"
 MOST_POINTS = 24  # listed of one network; the others are counted
-ASSETS = ("report.css", "report.js")
+ASSETS, ASSETS_OF_VIEWS = ("report.css", "report.js"), ("view.js",)
+PLOTLY = "assets/plotly.min.js"
 
 
 @cache
@@ -73,6 +76,19 @@ def render(template: str, context: Mapping[str, Any]) -> bytes:
 def made_from(template: str, context: Mapping[str, Any], *more: Any) -> str:
     """Return the fingerprint of a page: of all that it shows and of the design."""
     return fingerprint(template, design(), dict(context), *more)
+
+
+def view_page(key: Mapping[str, Any], search: str, figure: str) -> bytes:
+    """Return the page of a view that turns, of a figure as JSON of plotly."""
+    context = {
+        "root": "../",
+        "title": f"Fixed points of {name_of(key)}",
+        "search": search,
+        "page": page_of(key),
+        "plotly": PLOTLY,
+        "figure": htmlsafe_json_dumps(json.loads(figure)),
+    }
+    return render("view.html", context)
 
 
 def name_of(key: Mapping[str, Any]) -> str:
@@ -189,7 +205,11 @@ def distributions(networks: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def network_context(
-    cohort: CohortRows, network: NetworkRows, summary: Row, pictures: Sequence[Row]
+    cohort: CohortRows,
+    network: NetworkRows,
+    summary: Row,
+    pictures: Sequence[Row],
+    views: Sequence[Row] = (),
 ) -> dict[str, Any]:
     """Return what the page of a network shows, but for its curves."""
     tables = network.tables
@@ -223,6 +243,7 @@ def network_context(
         "attractors": tables["attractors"],
         "manifolds": tables["manifolds"],
         "pictures": list(pictures),
+        "views": list(views),
         "provenance": _provenance(cohort),
         "verify": "" if cohort.source or cohort.training is None else verify_command(network.row),
         **_parameters(cohort, whole=False),
@@ -262,7 +283,17 @@ def _parameters(cohort: CohortRows, whole: bool) -> dict[str, Any]:
         ]
         if shown:
             groups.append({"title": title, "rows": shown})
-    return {"parameters": groups, "penalties": cohort.penalties}
+    penalties = [
+        (p["penalty"], ", ".join([f"weight {text_of_value(p['weight'])}", *_arguments(p["args"])]))
+        for p in cohort.penalties
+    ]
+    if penalties:
+        groups.append({"title": "Penalties", "rows": penalties})
+    return {"parameters": groups}
+
+
+def _arguments(given: Mapping[str, Any] | None) -> list[str]:
+    return [f"{name} {text_of_value(value)}" for name, value in (given or {}).items()]
 
 
 def meanings_context() -> dict[str, Any]:

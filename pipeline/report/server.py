@@ -91,6 +91,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.FORBIDDEN, "Another host is asked for")
             return
         path = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
+        if path == "favicon.ico":  # which browsers ask for
+            self.send_response(HTTPStatus.NO_CONTENT)
+            self.end_headers()
+            return
         if path not in self.server.paths:
             self.send_error(HTTPStatus.NOT_FOUND)
             return

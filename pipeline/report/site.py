@@ -22,7 +22,7 @@ OPTION = "--out"
 def fingerprint(*what: Any) -> str:
     """Return a short hash of values that JSON can hold; equal values have the same."""
     text = json.dumps(what, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:20]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 class Site:
@@ -130,7 +130,7 @@ class Site:
 
     def _write_manifest(self, files: dict[str, list[Any]]) -> None:
         content = {"kind": KIND, "version": VERSION, "files": dict(sorted(files.items()))}
-        text = json.dumps(content, indent=0, ensure_ascii=True)
+        text = json.dumps(content, separators=(",", ":")).replace("],", "],\n")  # a line a file
         write_atomically(self.folder / MANIFEST, lambda file: file.write(text.encode()))
 
     def _read(self) -> dict[str, list[Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datajoint.errors import MissingExternalFile
@@ -30,6 +31,9 @@ from .pictures import (
 )
 from .rows import CohortRows, NetworkRows, Row, fetch_cohorts
 from .site import MANIFEST, Site, fingerprint
+
+if TYPE_CHECKING:
+    from .interactive import View, Views
 
 INDEX, MEANINGS = "index.html", "parameters.html"
 MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
@@ -69,6 +73,7 @@ def write_report(
     restriction: Mapping[str, str] | None = None,
     figures: bool = True,
     may_be_empty: bool = False,
+    interactive: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Report:
     """Write a static site of the networks of a selection, or what of it has changed.
@@ -86,13 +91,16 @@ def write_report(
         Whether figures are copied, and curves and distributions drawn.
     may_be_empty : bool
         Whether a report without a cohort is written too.
+    interactive : bool
+        Whether fixed points get pages that turn, by plotly.
     progress : callable, optional
         Called with the number of networks that are done, and of all.
 
     Raises
     ------
     ParameterError
-        Where the folder holds other things, and where the selection is empty.
+        Where the folder holds other things, where the selection is empty, and where plotly is
+        wanted and not installed.
     """
     site = Site(Path(folder))  # which refuses before anything is fetched
     cohorts = fetch_cohorts(restriction)
@@ -101,7 +109,12 @@ def write_report(
         raise ParameterError(
             "selection", given or "all", "has no cohort", "enter one with `rnn submit`, or mend it"
         )
-    return Writer(site, cohorts, dict(restriction or {}), figures).write(progress)
+    views = None
+    if interactive:
+        from .interactive import Views
+
+        views = Views(restriction or {})
+    return Writer(site, cohorts, dict(restriction or {}), figures, views).write(progress)
 
 
 class Writer:
@@ -113,13 +126,18 @@ class Writer:
         cohorts: Sequence[CohortRows],
         selection: Mapping[str, str],
         figures: bool = True,
+        views: Views | None = None,
     ) -> None:
         self.site, self.cohorts, self.selection = site, cohorts, selection
-        self.has_figures = figures
+        self.has_figures, self.views = figures, views
+        self.assets = pages.ASSETS + (pages.ASSETS_OF_VIEWS if views else ())
         self.pictures: dict[str, list[Picture]] = {
             page_of(n.row): pictures_of(n) if figures else [] for c in cohorts for n in c.networks
         }
         self.curves = {page_of(c.row): _curves_path(c) if figures else "" for c in cohorts}
+        self.turning: dict[str, list[View]] = {
+            page_of(n.row): views.of(n) if views else [] for c in cohorts for n in c.networks
+        }
         self.report = Report(site.folder / INDEX)
 
     def write(self, progress: Progress = lambda done, total: None) -> Report:
@@ -127,9 +145,15 @@ class Writer:
         report, total = self.report, sum(len(c.networks) for c in self.cohorts)
         paths = self._paths()
         self.site.begin(paths)
-        for name in pages.ASSETS:
+        for name in self.assets:
             content = pages.asset(name)
-            self.site.write(f"assets/{name}", fingerprint(content), partial(bytes, content))
+            self.site.write(
+                f"assets/{name}", fingerprint(content.decode()), partial(bytes, content)
+            )
+        if self.views is not None:
+            script = self.views.script
+            known = fingerprint(hashlib.sha256(script).hexdigest())
+            self.site.write(pages.PLOTLY, known, lambda: script)
         summaries: list[list[Row]] = []
         for cohort in self.cohorts:
             lines = [pages.summary_of(cohort, network) for network in cohort.networks]
@@ -150,13 +174,14 @@ class Writer:
 
     def _paths(self) -> set[str]:
         """Return every file that the report may have."""
-        paths = [INDEX, MEANINGS, *(f"assets/{name}" for name in pages.ASSETS)]
+        paths = [INDEX, MEANINGS, *(f"assets/{name}" for name in self.assets)]
+        paths += [pages.PLOTLY] if self.views is not None else []
         for cohort in self.cohorts:
             of_cohort = page_of(cohort.row)
             paths += [of_cohort, *filter(None, [self.curves[of_cohort]])]
             for network in cohort.networks:
                 page = page_of(network.row)
-                paths.append(page)
+                paths += [page, *(view.path for view in self.turning[page])]
                 for picture in self.pictures[page]:
                     paths += filter(None, [picture.path, picture.small])
         twice = [path for path, number in Counter(paths).items() if number > 1]
@@ -175,7 +200,11 @@ class Writer:
             if picture.small and not problem:
                 small.append(picture.small)
         summary["small"] = small
-        context = pages.network_context(cohort, network, summary, shown)
+        views = []
+        for view in self.turning[page]:
+            if not self._try(partial(self._write_view, cohort, network, view)):
+                views.append({"path": view.path, "search": view.search})
+        context = pages.network_context(cohort, network, summary, shown, views)
         curves = curves_made_from(network.row) if self.has_figures else []
         known = pages.made_from("network.html", context, curves)
         drawn: dict[str, Any] = {}
@@ -186,6 +215,16 @@ class Writer:
         self.site.write(
             page, known, lambda: pages.render("network.html", context | {"drawn": drawn})
         )
+
+    def _write_view(self, cohort: CohortRows, network: NetworkRows, view: View) -> None:
+        """Write the page of a view that turns."""
+        views, key = self.views, network.row
+        if views is not None:
+
+            def make() -> bytes:
+                return pages.view_page(key, view.search, views.figure(cohort, network, view))
+
+            self.site.write(view.path, view.made_from, make)
 
     def _write_cohort(self, cohort: CohortRows, networks: Sequence[Row]) -> None:
         page = page_of(cohort.row)

@@ -162,40 +162,66 @@ class FixedPoints(dj.Computed):
         """Return the one set that this query selects, as the search returned it."""
         row = self.fetch1()
         key = {name: row[name] for name in self.primary_key}
-        points = (FixedPoints.Point & key).to_dicts(order_by="point")
-        search = (FixedPointParams & key).fetch1()
-        n_units = (NetworkParams & key).fetch1("n_units")
-
-        def column(name: str, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-            return np.array([np.nan if p[name] is None else p[name] for p in points], dtype=dtype)
-
-        def rows(name: str, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-            arrays = [np.asarray(p[name]) for p in points]
-            return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
-
-        return models.FixedPointSet(
-            points=rows("state"),
-            residual=column("residual"),
-            hits=column("hits", np.int64),
-            eigenvalues=rows("eigenvalues", np.complex128),
-            directions=rows("direction"),
-            n_unstable=column("n_unstable_modes", np.int64),
-            stability=column("stability", np.str_),
-            degenerate=column("degenerate", np.bool_),
-            existence_radius=column("existence_radius"),
-            uniqueness_radius=column("uniqueness_radius"),
-            enumerated=bool(row["enumerated"]),
-            coverage=np.nan if row["coverage"] is None else row["coverage"],
-            index_sum=row["index_sum"],
-            index_expected=row["index_expected"],
-            is_bounded=bool(row["is_bounded"]),
-            n_starts=row["n_starts_used"],
-            n_converged=row["n_converged"],
-            seconds=row["seconds"],
-            status=row["status"],
-            input=np.asarray((Task.Input & key).fetch1("input_vector")),
-            **{name: search[name] for name in ("mode", "fun_tol", "diff_cutoff", "eig_cutoff")},
+        return set_from_rows(
+            row,
+            points=(FixedPoints.Point & key).to_dicts(order_by="point"),
+            search=(FixedPointParams & key).fetch1(),
+            n_units=(NetworkParams & key).fetch1("n_units"),
+            input_vector=np.asarray((Task.Input & key).fetch1("input_vector")),
         )
+
+
+def set_from_rows(
+    row: dict[str, Any],
+    points: list[dict[str, Any]],
+    search: dict[str, Any],
+    n_units: int,
+    input_vector: NDArray[np.float64],
+) -> models.FixedPointSet:
+    """Return the set of a row of `FixedPoints`, as the search returned it.
+
+    Parameters
+    ----------
+    row : dict
+    points : list of dict
+        Its rows of `FixedPoints.Point`, in their order.
+    search : dict
+        The row of its `FixedPointParams`.
+    n_units : int
+        Units N of the network.
+    input_vector : array (n_inputs,)
+    """
+
+    def column(name: str, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        return np.array([np.nan if p[name] is None else p[name] for p in points], dtype=dtype)
+
+    def rows(name: str, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        arrays = [np.asarray(p[name]) for p in points]
+        return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
+
+    return models.FixedPointSet(
+        points=rows("state"),
+        residual=column("residual"),
+        hits=column("hits", np.int64),
+        eigenvalues=rows("eigenvalues", np.complex128),
+        directions=rows("direction"),
+        n_unstable=column("n_unstable_modes", np.int64),
+        stability=column("stability", np.str_),
+        degenerate=column("degenerate", np.bool_),
+        existence_radius=column("existence_radius"),
+        uniqueness_radius=column("uniqueness_radius"),
+        enumerated=bool(row["enumerated"]),
+        coverage=np.nan if row["coverage"] is None else row["coverage"],
+        index_sum=row["index_sum"],
+        index_expected=row["index_expected"],
+        is_bounded=bool(row["is_bounded"]),
+        n_starts=row["n_starts_used"],
+        n_converged=row["n_converged"],
+        seconds=row["seconds"],
+        status=row["status"],
+        input=input_vector,
+        **{name: search[name] for name in ("mode", "fun_tol", "diff_cutoff", "eig_cutoff")},
+    )
 
 
 def finite_or_null(value: float) -> float | None:

@@ -56,6 +56,7 @@ def test_every_file_of_the_report_is_served_as_it_is(site):
         assert head.getheader("Content-Length") == str(len(content))
         again, nothing = ask(site, "/" + quote(path), If_None_Match=answer.getheader("ETag"))
         assert (again.status, nothing) == (304, b"")
+    assert ask(site, "/favicon.ico")[0].status == 204
     assert ask(site, "/")[1] == (site.folder / "index.html").read_bytes()
 
 

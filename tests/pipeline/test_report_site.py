@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import datetime
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -279,6 +280,22 @@ def test_a_distribution_shows_every_network(n):
         assert np.allclose(
             np.array(heights) / max(heights), counts[counts > 0] / counts.max(), atol=0.01
         )
+
+
+def test_views_without_plotly_are_refused_in_one_line(monkeypatch):
+    from pipeline.report.interactive import Views
+
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(ParameterError, match=r"rnn-pipeline\[interactive\]"):
+        Views({})
+
+
+def test_a_view_is_data_whatever_its_names():
+    figure = {"data": [{"name": HOSTILE}], "layout": {}}
+    text = pages.view_page(cohort(HOSTILE).networks[0].row, HOSTILE, json.dumps(figure)).decode()
+    content = re.search(r'<script id="figure"[^>]*>(.*?)</script>', text, re.DOTALL)[1]
+    assert json.loads(content) == figure and "<" not in content
+    assert Links(text).tags.count("img") == 0
 
 
 def test_values_as_texts():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -63,6 +65,20 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     code, said = command()
     assert "files written: 0, removed: 0" in said and contents(folder) == before
 
+    interactive = write_report(tmp_path / "turning", interactive=True)
+    view = tmp_path / "turning" / "views" / "cddm,small,short,seed3,exact.html"
+    figure = json.loads(
+        re.search(r'<script id="figure"[^>]*>(.*?)</script>', view.read_text(), re.DOTALL)[1]
+    )
+    named = {trace["name"] for trace in figure["data"]}
+    wanted = set((FixedPoints.Point & one).to_arrays("input_name"))
+    assert named == {"trials", *(f"input {name}" for name in wanted)}
+    assert (tmp_path / "turning" / "assets" / "plotly.min.js").stat().st_size > 1e6
+    page = (tmp_path / "turning" / "networks" / "cddm,small,short,seed3.html").read_text()
+    assert "../views/cddm,small,short,seed3,exact.html" in page
+    assert interactive.faults == []
+    assert write_report(tmp_path / "turning", interactive=True).n_written == 0
+
     # The queries are as many for more networks, and so is what a new cohort changes.
     def n_queries():
         with pytest.MonkeyPatch.context() as patch:
@@ -74,13 +90,14 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
 
             patch.setattr(connection(), "query", count)
             made = write_report(folder)
+            write_report(tmp_path / "turning", interactive=True)
         return len(sent), made
 
     few, _ = n_queries()
     assert p.fill((p.Training,)).made == 1
     assert p.fill((p.Validation,)).errors == []
     more, made = n_queries()
-    assert (more, made.n_networks) == (few, 5) and few < 40
+    assert (more, made.n_networks) == (few, 5) and few < 60
     assert (folder / "figures" / "other_task,small,short,seeds_from0,learning_curves.png").exists()
 
     code, said = command("--task", "cddm", "--no-figures")
