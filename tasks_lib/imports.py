@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -99,6 +100,32 @@ def check_origin(field: str, name: str, value: Any) -> None:
     origin = getattr(value, "__module__", None) or "nowhere"
     if not _is_allowed(origin):
         _refuse(field, name, origin, f"is defined in {origin}, which is not an allowed package")
+
+
+def defined_at(value: Any) -> str | None:
+    """Return "package.module:name" of where a class or function is defined.
+
+    None where no such name leads to it: it was made inside of a function, or replaced since.
+    """
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or not name.isidentifier():
+        return None
+    found = getattr(sys.modules.get(module), name, None)
+    return f"{module}:{name}" if found is value else None
+
+
+def one_name(name: str, defined: str) -> str:
+    """Return the one name of an object: where it is defined, if it may be imported from there.
+
+    Parameters
+    ----------
+    name : str
+        As it was given.
+    defined : str
+        A short name, or "package.module:name" of the definition.
+    """
+    module, is_address, _ = defined.partition(":")
+    return defined if not is_address or _is_allowed(module) else name
 
 
 def _is_allowed(module: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -78,6 +79,29 @@ def _find(name: Any) -> ActivationFunction:
         )
     _IMPORTED[name] = function
     return function
+
+
+def defined_name(name: str) -> str:
+    """Return the name of a function that does not depend on the path by which it is named.
+
+    The short name of one of ours; else ``"package.module:attribute"`` where its formulas are
+    defined, if it stands there: an object does not know its own name.
+
+    Raises
+    ------
+    ParameterError
+        Where there is none, or none that may be imported here.
+    """
+    function = _find(name)
+    for short, own in FUNCTIONS.items():
+        if own is function:
+            return short
+    for formula in (function.f, function.derivative, function.second):
+        module = str(getattr(formula, "__module__", ""))
+        for attribute, value in vars(sys.modules.get(module, object)).items():
+            if value is function:
+                return f"{module}:{attribute}"
+    return name
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tasks_lib.errors import (
     check_int,
     kind_and_text,
 )
-from tasks_lib.imports import check_origin, import_attribute
+from tasks_lib.imports import check_origin, defined_at, import_attribute
 
 from ..engine import Statistic
 
@@ -175,6 +175,18 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Penalty:
     """Return the penalty of a short name or of a ``"package.module:function"``."""
     return _entry(name).function
+
+
+def defined_name(name: str) -> str:
+    """Return the name of a penalty that does not depend on the path by which it is named.
+
+    The short name of a penalty of this package; else ``"package.module:function"`` of the
+    definition: by its short name, a process finds another package's only once it is imported.
+    """
+    function = get(name)
+    if str(getattr(function, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]:
+        return next((n for n, e in _ENTRIES.items() if e.function is function), name)
+    return defined_at(function) or name
 
 
 def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 import datajoint as dj
@@ -12,8 +11,9 @@ import datajoint as dj
 from models.parameters import parameters_of
 from tasks_lib.errors import ParameterError, shown
 
-from ..database.server import transaction
+from .checked import CheckedTable
 from .hashing import check_storable, parameter_hash
+from .rows import Row
 
 Config = TypeVar("Config")
 MAX_NAME = 64
@@ -102,7 +102,7 @@ def column_length(column_type: str) -> int | None:
     return int(found[1]) if found else None
 
 
-class CheckedSettings(dj.Lookup):
+class CheckedSettings(CheckedTable, dj.Lookup):
     """Base of the Lookup tables whose rows are settings; a subclass names their dataclass.
 
     Attributes
@@ -139,20 +139,26 @@ class CheckedSettings(dj.Lookup):
         values = {known[column]: value for column, value in own.items()}
         return make_config(cls.config, as_flags(cls.config, values))
 
-    def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
-        """Insert settings; their values are checked first, and defaults filled in."""
-        key = self.primary_key
-        whole = [
-            {
-                **{name: row[name] for name in key if name in row},
-                **stored(self.build(row), self.left_out, self.renamed),
-            }
-            for row in map(dict, rows)
-        ]
-        super().insert(whole, **kwargs)
+    def checked(self, row: Row) -> Row:
+        """Return the complete row: the settings are made, defaults filled in."""
+        (name,) = self.primary_key
+        return {
+            name: check_name(name, row.get(name)),
+            **stored(self.build(row), self.left_out, self.renamed),
+        }
+
+    def enter(self, row: Row, skip_duplicates: bool) -> None:
+        """Insert a checked row, if it is not there."""
+        (name,) = self.primary_key
+        # What comes with the table is offered again at every declaration, whatever a lab has made
+        # of it.
+        shipped = {own[name] for own in getattr(self, "contents", ())}
+        if skip_duplicates and row[name] in shipped and self & self.key_of(row):
+            return
+        super().enter(row, skip_duplicates)
 
 
-class ParameterTable(dj.Manual):
+class ParameterTable(CheckedTable, dj.Manual):
     """Base of the Manual tables that hold parameters.
 
     A subclass names its ``hash_field``, gives `canonical` and, where it has parts, `part_rows`.
@@ -161,7 +167,6 @@ class ParameterTable(dj.Manual):
     """
 
     hash_field: str
-    extra_fields: tuple[str, ...] = ()  # fields of a row that live in a part
 
     @classmethod
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
@@ -173,43 +178,19 @@ class ParameterTable(dj.Manual):
         """Return rows of the parts, without the name, that belong to canonical parameters."""
         return {}
 
-    def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
-        """Insert parameter sets: all of them, or none.
-
-        Raises
-        ------
-        ParameterError
-            For a wrong field, and where an equal set exists under another name or another set
-            under the same name.
-        """
-        prepared = [self._prepare(row) for row in rows]
-        connection = self.connection
-        guard = nullcontext() if connection.in_transaction else transaction(connection)
-        with guard:
-            for name, parameters in prepared:
-                self._insert_one(name, parameters, kwargs)
+    def spellings(self, parameters: Row) -> Iterator[Row]:
+        """Yield canonical parameters as earlier versions may have stored them: by other names."""
+        yield from ()
 
     @property
     def name_field(self) -> str:
         """The primary key."""
         return self.primary_key[0]
 
-    def _prepare(self, row: Any) -> tuple[str, dict[str, Any]]:
-        if not isinstance(row, Mapping):
-            raise ParameterError(
-                type(self).__name__, row, "is not a set of fields", "insert dicts of fields"
-            )
+    def checked(self, row: Row) -> Row:
+        """Return the complete row without its hash, defaults filled in."""
         given = {k: v for k, v in row.items() if k != self.hash_field}
-        name = given.pop(self.name_field, None)
-        name = check_name(self.name_field, name)
-        # The columns say what exists; `canonical` says what is right.
-        known = {*self.heading.names, *self.extra_fields}
-        known -= {self.name_field, self.hash_field}
-        for field in given:
-            if field not in known:
-                raise ParameterError(
-                    field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
-                )
+        name = check_name(self.name_field, given.pop(self.name_field, None))
         check_storable("", given)
         parameters = self.canonical(given)
         for field, attribute in self.heading.attributes.items():
@@ -222,31 +203,69 @@ class ParameterTable(dj.Manual):
                     f"is longer than the {length} characters that this database's column holds",
                     "use a shorter name, or have the administrator widen the column",
                 )
-        return name, parameters
+        return {self.name_field: name, **parameters}
 
-    def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    def equal_sets(self, parameters: Row) -> list[str]:
+        """Return the names of the sets with equal parameters: one at most, but for old spellings.
+
+        Parameters
+        ----------
+        parameters : dict
+            Canonical parameters.
+        """
         # Text, not uuid: PostgreSQL cannot compare a uuid with the literal DataJoint 2.3 writes.
-        digest = str(parameter_hash(parameters))
-        equal = (self & {self.hash_field: digest}).to_dicts()
-        for other in equal:
-            if other[self.name_field] != name:
-                raise ParameterError(
-                    self.name_field,
-                    name,
-                    f"has the same parameters as {other[self.name_field]!r}",
-                    f"use {other[self.name_field]!r}, or change a parameter",
-                )
-        if equal:
+        digests = {str(parameter_hash(parameters))}
+        digests |= {str(parameter_hash(other)) for other in self.spellings(parameters)}
+        equal = self & [{self.hash_field: digest} for digest in sorted(digests)]
+        return [str(name) for name in equal.to_arrays(self.name_field)]
+
+    def enter(self, row: Row, skip_duplicates: bool) -> None:
+        """Insert a checked set and its parts, if it is not there."""
+        name, parameters = row[self.name_field], self._parameters(row)
+        equal = self.equal_sets(parameters)
+        if name in equal:
             return
-        if self & {self.name_field: name}:
+        self._refuse_equal(name, equal)
+        if self & self.key_of(row):
             raise ParameterError(
                 self.name_field,
                 name,
                 "exists with other parameters",
                 "choose another name: rows that hang on this one keep their parameters",
             )
+        self.store([{self.name_field: name, **self._columns(parameters)}])
+        self._store_parts(name, parameters)
+
+    def change(self, key: Row, stored: Row, new: Row) -> None:
+        """Change a set, which is locked and not in use: its columns, its hash and its parts."""
+        row = self.checked({k: v for k, v in new.items() if k != self.hash_field})
+        name, parameters = row[self.name_field], self._parameters(row)
+        self._refuse_equal(name, [other for other in self.equal_sets(parameters) if other != name])
+        dj.Table.update1(self, {self.name_field: name, **self._columns(parameters)})
+        self.change_parts(key, stored, parameters)
+
+    def change_parts(self, key: Row, stored: Row, parameters: Row) -> None:
+        """Make the parts of a set those that belong to its new parameters."""
+        for part in self.part_rows(parameters):
+            dj.Table.delete_quick(part() & key)
+        self._store_parts(key[self.name_field], parameters)
+
+    def _parameters(self, row: Row) -> Row:
+        return {k: v for k, v in row.items() if k != self.name_field}
+
+    def _columns(self, parameters: Row) -> Row:
         columns = {k: v for k, v in parameters.items() if k not in self.extra_fields}
-        key = {self.name_field: name}
-        super().insert([{**key, **columns, self.hash_field: digest}], **kwargs)
+        return {**columns, self.hash_field: str(parameter_hash(parameters))}
+
+    def _store_parts(self, name: str, parameters: Row) -> None:
         for part, rows in self.part_rows(parameters).items():
-            part.insert({**key, **row} for row in rows)
+            part().store([{self.name_field: name, **row} for row in rows])
+
+    def _refuse_equal(self, name: str, equal: list[str]) -> None:
+        if equal:
+            raise ParameterError(
+                self.name_field,
+                name,
+                f"has the same parameters as {equal[0]!r}",
+                f"use {equal[0]!r}, or change a parameter",
+            )
