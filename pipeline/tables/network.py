@@ -23,6 +23,7 @@ class NetworkParams(ParameterTable):
     """
 
     hash_field = "network_hash"
+    config = NetworkConfig
 
     @classmethod
     @only_allowed_imports()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 import datajoint as dj
@@ -66,6 +67,17 @@ def config_from_columns(cls: type[Config], row: Mapping[str, Any], **extra: Any)
     return cls(**as_flags(cls, values), **extra)
 
 
+def defaults_of(cls: type[Any]) -> dict[str, Any]:
+    """Return the default of each field of a dataclass of `models.parameters` that has one."""
+    found = {}
+    for field in fields(cls):
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return {name: value for name, value in found.items() if name in parameters_of(cls)}
+
+
 def as_flags(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of fields as they were before they were stored.
 
@@ -119,6 +131,15 @@ class CheckedSettings(dj.Lookup):
     renamed: Mapping[str, str] = {}
 
     @classmethod
+    def default_columns(cls) -> dict[str, Any]:
+        """Return column -> what it holds in rows that were stored before there was one."""
+        return {
+            cls.renamed.get(name, name): value
+            for name, value in defaults_of(cls.config).items()
+            if name not in cls.left_out
+        }
+
+    @classmethod
     def build(cls, row: Mapping[str, Any]) -> Any:
         """Return the settings that a row describes; what it lacks has its default.
 
@@ -155,13 +176,23 @@ class CheckedSettings(dj.Lookup):
 class ParameterTable(dj.Manual):
     """Base of the Manual tables that hold parameters.
 
-    A subclass names its ``hash_field``, gives `canonical` and, where it has parts, `part_rows`.
-    The table's own primary key is the name of the parameter set. Inserting the same set under the
-    same name again does nothing.
+    A subclass names its ``hash_field`` and, where its columns are the fields of a dataclass, its
+    ``config``; it gives `canonical` and, where it has parts, `part_rows`. The table's own primary
+    key is the name of the parameter set. Inserting the same set under the same name again does
+    nothing.
     """
 
     hash_field: str
+    config: type[Any] | None = None  # dataclass of `models.parameters`
     extra_fields: tuple[str, ...] = ()  # fields of a row that live in a part
+
+    @classmethod
+    def default_columns(cls) -> dict[str, Any]:
+        """Return column -> what it holds in rows that were stored before there was one."""
+        if cls.config is None:
+            return {}
+        defaults = defaults_of(cls.config)
+        return {name: value for name, value in defaults.items() if name not in cls.extra_fields}
 
     @classmethod
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:

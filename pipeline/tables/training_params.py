@@ -30,6 +30,7 @@ class TrainingParams(ParameterTable):
     """
 
     hash_field = "training_hash"
+    config = TrainingConfig
     extra_fields = ("penalties",)
 
     class Penalty(dj.Part):
