@@ -38,4 +38,5 @@ class NetworkParams(ParameterTable):
     @only_allowed_imports()
     def build(row: dict[str, Any]) -> NetworkConfig:
         """Make the configuration that a row of this table describes."""
-        return config_from_columns(NetworkConfig, row)
+        config: NetworkConfig = config_from_columns(NetworkParams, row)
+        return config

@@ -157,6 +157,9 @@ class _Attribute:
     type: str
     lineage: str | None
     codec: Codec | None
+    nullable: bool
+    default: Any
+    autoincrement: bool
     @property
     def is_schema_object(self) -> bool: ...
 
