@@ -23,6 +23,7 @@ __all__ = sorted(
         "database",
         "exchange",
         "gc",
+        "migrations",
         "progress",
         "store",
         "submission",

@@ -1,21 +1,23 @@
-"""Declaring the tables: by one process at a time, and only those that are missing."""
+"""Declaring the tables, and bringing them up to this version: by one process at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import datajoint as dj
 import tenacity
 
+from . import upgrades
+from .applied_migrations import AppliedMigration
 from .dialects import dialect_of
+from .differences import MAX_NAMED, Difference, differences
 from .schemas import SCHEMAS, deactivate, import_tables, jobs_table_name
+from .structure import Table, actual_structure, expected_structure
 
 MAX_WAIT = 300.0  # seconds for another process that makes the tables
-MAX_NAMED = 4  # tables in a message
 LINEAGE = "~lineage"  # where DataJoint keeps from which table each column comes
-
-Table = tuple[str, str]  # schema, table
 
 
 class TablesMissing(Exception):
@@ -27,7 +29,86 @@ class TablesMissing(Exception):
         super().__init__(", ".join(names[:MAX_NAMED]) + more)
 
 
-def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> None:
+class BehindError(Exception):
+    """A database that this version cannot work on; the text says why, and what to type."""
+
+
+@dataclass
+class State:
+    """What a database has, and what it lacks.
+
+    Attributes
+    ----------
+    missing : set of (str, str)
+        Tables, schema and name, that are not there, or only in part.
+    partial : set of (str, str)
+        Those of them that a process began to make, and was stopped.
+    is_new : bool
+        Whether there is none of them yet.
+    pending : list of str
+        Migrations that it has not had.
+    unknown : list of str
+        Migrations of later code that it has had.
+    differences : list of Difference
+        Of the tables that are there, whole.
+    """
+
+    missing: set[Table] = field(default_factory=set)
+    partial: set[Table] = field(default_factory=set)
+    is_new: bool = False
+    pending: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def behind(self) -> list[str]:
+        """What `rnn declare` has to do on tables that are there, in words."""
+        return [
+            *(f"{name} has not been run" for name in self.pending),
+            *(str(d) for d in self.differences if d.is_behind),
+        ]
+
+    @property
+    def ahead(self) -> list[str]:
+        """What later code has made, in words."""
+        return [
+            *(f"{name} is not known to this version" for name in self.unknown),
+            *(str(d) for d in self.differences if not d.is_behind),
+        ]
+
+    @property
+    def stops_all(self) -> list[str]:
+        """Why this version cannot work on it before `rnn declare`, in words."""
+        return [
+            *(f"{name} has not been run" for name in self.pending if upgrades.is_required(name)),
+            *(str(d) for d in self.differences if d.is_behind and d.blocks),
+        ]
+
+    @property
+    def stops_writing(self) -> list[str]:
+        """Why this version must not write to it, in words."""
+        return [str(d) for d in self.differences if d.blocks]
+
+
+@dataclass
+class Activation:
+    """What was found and done when the tables were bound.
+
+    Attributes
+    ----------
+    state : State
+        As it is after that.
+    done : list of str
+        What was changed on tables that were there, in words.
+    """
+
+    state: State
+    done: list[str] = field(default_factory=list)
+
+
+def activate(
+    prefix: str, connection: dj.Connection, declare: bool = True, upgrade: bool = False
+) -> Activation:
     """Bind every schema and its tables to ``{prefix}_{name}`` on a connection.
 
     May be called again for another prefix or server: the tables then point there.
@@ -38,19 +119,31 @@ def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> No
         Names of schemas start with it.
     connection : Connection
     declare : bool
-        Whether what is missing is made; without it nothing is created or altered.
+        Whether tables that are missing are made; without it nothing is created or altered.
+    upgrade : bool
+        Whether tables that are there are brought up to this version.
 
     Raises
     ------
     TablesMissing
         Where tables are missing and are not to be made.
+    BehindError
+        Where the tables are such that this version cannot work on them.
     """
     import_tables()
     deactivate()
-    missing = missing_tables(prefix, connection)
-    if missing and not declare:
-        raise TablesMissing(missing)
-    if missing:
+    state, done = read_state(prefix, connection), []
+    if upgrade and (state.missing or state.behind or state.unknown):
+        done = bring_up(prefix, connection)
+        state = read_state(prefix, connection)
+    if state.stops_all:
+        raise BehindError(
+            f"were made by an earlier version ({said(state.stops_all)}); run `rnn declare`, or ask "
+            "the administrator to, after a backup (docs/upgrading.md)"
+        )
+    if state.missing and not declare:
+        raise TablesMissing(state.missing)
+    if state.missing:
         declare_tables(prefix, connection)
     for name, schema in SCHEMAS.items():
         # For tables that a user adds in a session of his own.
@@ -58,6 +151,13 @@ def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> No
         schema.bind(f"{prefix}_{name}", connection)
     if declare:
         fill_lookups(connection)
+    return Activation(state, done)
+
+
+def said(what: list[str]) -> str:
+    """Return the first few of what is said."""
+    more = f" and {len(what) - MAX_NAMED} more" if len(what) > MAX_NAMED else ""
+    return "; ".join(what[:MAX_NAMED]) + more
 
 
 def expected_tables(prefix: str) -> set[Table]:
@@ -72,49 +172,100 @@ def expected_tables(prefix: str) -> set[Table]:
 
 
 def missing_tables(prefix: str, connection: dj.Connection) -> set[Table]:
-    """Return the tables that are not there, or only in part: two queries, however many tables."""
-    expected = expected_tables(prefix)
+    """Return the tables that are not there, or only in part."""
+    return read_state(prefix, connection).missing
+
+
+def read_state(prefix: str, connection: dj.Connection) -> State:
+    """Return what a database has and lacks: three queries, however many tables."""
+    expected = expected_structure(prefix, connection.adapter.backend)
     schemas = sorted({schema for schema, _ in expected})
-    places = ", ".join(["%s"] * len(schemas))
-    there = set(
-        connection.query(
-            "SELECT table_schema, table_name FROM information_schema.tables "
-            f"WHERE table_schema IN ({places})",
-            args=tuple(schemas),
-        ).fetchall()
-    )
-    if not all((schema, LINEAGE) in there for schema in schemas):
-        return expected - there or {(s, LINEAGE) for s in schemas if (s, LINEAGE) not in there}
-    # DataJoint writes the lineage of a table last: without it, its maker was stopped on the way.
+    actual = actual_structure(schemas, connection)
+    record = (f"{prefix}_work", AppliedMigration.table_name)
+    lineages = [schema for schema in schemas if (schema, LINEAGE) in actual]
+    queries = []
     quote = connection.adapter.quote_identifier
-    complete = set(
-        connection.query(
-            " UNION ".join(
-                f"SELECT '{schema}', table_name FROM {quote(schema)}.{quote(LINEAGE)}"
-                for schema in schemas
-            )
-        ).fetchall()
+    for schema in lineages:
+        # DataJoint writes the lineage of a table last: without it, its maker was stopped on the
+        # way.
+        queries.append(f"SELECT '{schema}', table_name FROM {quote(schema)}.{quote(LINEAGE)}")
+    if record in actual:
+        queries.append(f"SELECT '', migration FROM {quote(record[0])}.{quote(record[1])}")
+    read = set(connection.query(" UNION ".join(queries)).fetchall()) if queries else set()
+    applied = {name for schema, name in read if not schema}
+    missing = {table for table in expected if table not in actual or table not in read}
+    known = upgrades.known_migrations()
+    is_new = not any(table in actual for table in expected if table != record)
+    # Another process may be making those that are there in part.
+    whole = {table: structure for table, structure in expected.items() if table not in missing}
+    found = differences(prefix, whole, actual)
+    if found:  # or it has completed them between the queries
+        found = differences(prefix, whole, actual_structure(schemas, connection))
+    return State(
+        missing=missing or {(s, LINEAGE) for s in schemas if s not in lineages},
+        partial={table for table in missing if table in actual},
+        is_new=is_new,
+        pending=[] if is_new else [name for name in known if name not in applied],
+        unknown=sorted(applied - set(known)),
+        differences=found,
     )
-    return expected - (there & complete)
 
 
 def declare_tables(prefix: str, connection: dj.Connection) -> None:
     """Declare the tables that are missing, under a lock against other processes."""
     with _alone(f"{prefix} declares its tables", connection):
-        missing = missing_tables(prefix, connection)
-        if not missing:
-            return  # made by another process meanwhile
-        for name, schema in SCHEMAS.items():
-            schema.activate(
-                f"{prefix}_{name}", connection=connection, create_schema=True, create_tables=True
+        state = read_state(prefix, connection)
+        if state.missing:  # else made by another process meanwhile
+            _declare(prefix, connection, state)
+
+
+def bring_up(prefix: str, connection: dj.Connection) -> list[str]:
+    """Bring a database up to this version, under the same lock; return what was changed.
+
+    Migrations come first, then the columns and indexes that definitions say, then tables that are
+    missing. Each step may be interrupted, and is done by the next call.
+    """
+    with _alone(f"{prefix} declares its tables", connection):
+        state = read_state(prefix, connection)
+        if state.unknown:
+            raise BehindError(
+                f"were made by a later version ({said(state.ahead)}), and are left as they are; "
+                "update this package"
             )
-        for schema in SCHEMAS.values():
-            for table in schema.tables:
-                if issubclass(table, dj.Computed):
-                    # DataJoint makes it when it is first looked at; its lineage it never mends.
-                    jobs = table().jobs
-                    if (schema.database, jobs.table_name) in missing:
-                        jobs._refresh_lineage()
+        done = []
+        if not state.is_new:
+            upgrades.make_record(prefix, connection)
+            deactivate()
+            done = upgrades.migrate(prefix, connection, state.pending)
+            done += upgrades.complete(prefix, connection)
+        if state.missing or done:
+            _declare(prefix, connection, read_state(prefix, connection), bool(done))
+        return done
+
+
+def _declare(
+    prefix: str, connection: dj.Connection, state: State, refresh_all: bool = False
+) -> None:
+    """Declare what is missing; of a new database first the migrations that it needs no more."""
+    if state.is_new:
+        upgrades.make_record(prefix, connection)
+        upgrades.record(prefix, connection, upgrades.known_migrations())
+        deactivate()
+    if state.partial:  # PostgreSQL is told the types of columns one after the other
+        upgrades.complete(prefix, connection)
+    for name, schema in SCHEMAS.items():
+        schema.activate(
+            f"{prefix}_{name}", connection=connection, create_schema=True, create_tables=True
+        )
+    for schema in SCHEMAS.values():
+        for table in schema.tables:
+            if refresh_all:
+                table()._refresh_lineage(table.declaration_context)
+            if issubclass(table, dj.Computed):
+                # DataJoint makes it when it is first looked at; its lineage it never mends.
+                jobs = table().jobs
+                if refresh_all or (schema.database, jobs.table_name) in state.missing:
+                    jobs._refresh_lineage()
 
 
 def fill_lookups(connection: dj.Connection) -> None:

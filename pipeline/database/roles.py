@@ -17,6 +17,7 @@ ROLES = {
     "analyst": "reads",
 }
 READERS = ("worker", "experimenter", "analyst")
+ADMINISTRATORS_TABLES = ("AppliedMigration",)  # of the schema work, that workers only read
 MAX_MYSQL_NAME = 32  # characters of a role's name
 
 
@@ -52,6 +53,8 @@ def _grants(prefix: str) -> Iterator[tuple[str, str, str, str]]:
         database = f"{prefix}_{name}"
         for table, _ in schema.declare_list:
             every = [table.table_name, *(part.table_name for part in parts(table))]
+            if name == "work" and table.__name__ in ADMINISTRATORS_TABLES:
+                continue
             if name == "work":
                 for each in every:
                     yield "worker", "INSERT, UPDATE", database, each

@@ -79,6 +79,7 @@ SCHEMAS: dict[str, Schema] = {
 # The modules that define tables: a database is declared whole, whatever a process has imported. By
 # name, for they are built on this module.
 TABLE_MODULES = (
+    "pipeline.database.applied_migrations",
     "pipeline.database.store_mark",
     "pipeline.tables.computed",
     "pipeline.workers.registry",

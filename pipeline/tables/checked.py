@@ -13,6 +13,7 @@ from datajoint.utils import user_choice
 from tasks_lib.errors import ParameterError
 
 from .in_use import all_or_nothing, locked_row, refuse_in_use, title_of
+from .other_versions import for_columns
 from .rows import GivenRow, Row, given_rows, kind_of_column, normal_row
 
 
@@ -66,7 +67,12 @@ class CheckedTable(dj.Table):
 
     def change(self, key: Row, stored: Row, new: Row) -> None:
         """Change a row, which is locked and not in use, to what was given."""
-        super().update1({**key, **self.checked(new)})
+        self.overwrite({**key, **self.checked(new)})
+
+    @classmethod
+    def default_columns(cls) -> dict[str, Any]:
+        """Return column -> what it holds in rows that were stored before there was one."""
+        return {}
 
     def insert(
         self,
@@ -161,7 +167,15 @@ class CheckedTable(dj.Table):
 
     def store(self, rows: list[Row]) -> None:
         """Insert complete rows as they are."""
-        super().insert(rows)
+        super().insert(for_columns(self, row, self.default_columns()) for row in rows)
+
+    def overwrite(self, row: Row) -> None:
+        """Change the columns of a row as they are given."""
+        super().update1(for_columns(self, row, self.default_columns()))
+
+    def remove(self) -> None:
+        """Delete the rows that this query selects as they are."""
+        super().delete_quick()
 
     def key_of(self, row: Mapping[str, Any]) -> Row:
         """Return the primary key of a row."""
@@ -173,6 +187,8 @@ class CheckedTable(dj.Table):
             row = GivenRow(row, False)
         attributes = self.heading.attributes
         kinds = {name: kind_of_column(attribute) for name, attribute in attributes.items()}
+        # What the database has no column for yet is stored where it has its default.
+        kinds |= {name: "" for name in self.default_columns() if name not in kinds}
         kinds |= self.extra_fields
         for field in row.fields:
             if field not in kinds and not ignore_extra_fields:
@@ -189,7 +205,7 @@ class CheckedPart(CheckedTable, dj.Part):
     def delete_rows(self, rows: list[Row]) -> None:
         """Delete rows of sets that are locked and not in use."""
         for row in rows:
-            dj.Table.delete_quick(type(self)() & self.key_of(row))
+            (type(self)() & self.key_of(row)).remove()
 
     def refuse_in_use(self, key: Row) -> None:
         """Refuse to change what belongs to a set on which something hangs."""

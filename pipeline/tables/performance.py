@@ -14,7 +14,8 @@ from tasks_lib.registry import long_names
 from ..database import schemas
 from ..database.types import Query
 from .network import NetworkParams
-from .parameters import CheckedSettings, columns, stored
+from .parameters import columns, stored
+from .settings import CheckedSettings
 from .task import Task
 from .training import Training, load_network
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import datajoint as dj
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import tasks_lib
 from tasks_lib.errors import ParameterError
-from tasks_lib.registry import defined_name
+from tasks_lib.registry import defined_name, long_names
 
 from ..database import schemas
 from .allowed_imports import only_allowed_imports
@@ -120,6 +120,12 @@ class Task(ParameterTable):
                 yield {**parameters, "task_class": spelling, "params": params}
 
     @classmethod
+    def may_be_equal(cls, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return those of the same class: it may have got an argument since they were stored."""
+        name = parameters["task_class"]
+        return [{"task_class": each} for each in (name, *long_names(name))]
+
+    @classmethod
     def part_rows(cls, row: dict[str, Any]) -> dict[type[dj.Part], list[dict[str, Any]]]:
         """Return the rows of the parts that belong to a canonical row."""
         return {
@@ -144,7 +150,7 @@ class Task(ParameterTable):
             if own["input_name"] not in before | names:
                 _input_vector(own["input_vector"], parameters["n_inputs"])
             else:
-                dj.Table.delete_quick(Task.Input & {**key, "input_name": own["input_name"]})
+                (Task.Input & {**key, "input_name": own["input_name"]}).remove()
         self._store_parts(key["task_name"], parameters)
 
     @staticmethod

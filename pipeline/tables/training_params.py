@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -36,6 +36,7 @@ class TrainingParams(ParameterTable):
     """
 
     hash_field = "training_hash"
+    config = TrainingConfig
     extra_fields = {"penalties": "mapping"}
 
     class Penalty(CheckedPart):
@@ -111,10 +112,7 @@ class TrainingParams(ParameterTable):
     def whole(self, stored: Row, fields: tuple[str, ...] = ()) -> Row:
         """Return a stored row with its penalties; or of it these fields alone."""
         key = {"training_name": stored["training_name"]}
-        penalties = {
-            row["penalty"]: {"weight": row["weight"], "args": row["args"] or {}}
-            for row in (TrainingParams.Penalty & key).to_dicts()
-        }
+        penalties = penalties_of((TrainingParams.Penalty & key).to_dicts())
         row = {**stored, "penalties": penalties}
         return {k: v for k, v in row.items() if not fields or k in fields}
 
@@ -123,6 +121,12 @@ class TrainingParams(ParameterTable):
         """Enter the training of imported networks, where it is not there yet."""
         if not cls & {"training_name": IMPORTED}:
             cls().enter({"training_name": IMPORTED, **cls.canonical({}), "max_iter": 0}, False)
+
+    @classmethod
+    def parameters_of_row(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that a whole row holds, its penalties too."""
+        penalties = cls.Penalty & {"training_name": row["training_name"]}
+        return super().parameters_of_row(row) | {"penalties": penalties_of(penalties.to_dicts())}
 
     @classmethod
     @only_allowed_imports()
@@ -165,13 +169,15 @@ class TrainingParams(ParameterTable):
     @only_allowed_imports()
     def build(row: dict[str, Any], penalties: list[dict[str, Any]]) -> TrainingConfig:
         """Make the configuration that a row and its penalties describe."""
-        return config_from_columns(
-            TrainingConfig,
-            row,
-            penalties={
-                p["penalty"]: {"weight": p["weight"], "args": p["args"] or {}} for p in penalties
-            },
+        config: TrainingConfig = config_from_columns(
+            TrainingParams, row, penalties=penalties_of(penalties)
         )
+        return config
+
+
+def penalties_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the penalties that rows of `TrainingParams.Penalty` hold, as trainings have them."""
+    return {p["penalty"]: {"weight": p["weight"], "args": p["args"] or {}} for p in rows}
 
 
 def _by_their_names(penalties: Mapping[str, Any]) -> dict[str, Any]:

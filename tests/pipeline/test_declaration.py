@@ -114,7 +114,9 @@ def test_connecting_again_asks_little_and_changes_nothing(database, arguments, m
     database.connect(**arguments)
     # Beside them: what the server is, and what the session is told of its own timeout.
     asked = [q for q in sent if not any(word in q.upper() for word in ("VERSION", "TIMEOUT"))]
-    assert len(asked) == 4  # tables, lineage, rows of the Lookup tables, mark of the store
+    assert (
+        len(asked) == 5
+    )  # columns, indexes, lineage, rows of the Lookup tables, mark of the store
     assert all(q.lstrip().startswith("SELECT") for q in asked)
     assert database.Training.definition in database.Training.__doc__
 

@@ -157,6 +157,9 @@ class _Attribute:
     type: str
     lineage: str | None
     codec: Codec | None
+    nullable: bool
+    default: Any
+    autoincrement: bool
     @property
     def is_schema_object(self) -> bool: ...
 
@@ -276,6 +279,7 @@ class Table(_Query):
         part_integrity: str = "enforce",
     ) -> int: ...
     def _refresh_lineage(self, context: dict[str, Any] | None = None) -> None: ...
+    def declare(self, context: dict[str, Any] | None = None) -> None: ...
 
 def FreeTable(conn_or_name: Connection | str, full_table_name: str | None = None) -> Table: ...
 
@@ -298,7 +302,9 @@ class Part(_UserTable):
         self, part_integrity: str = "enforce", **kwargs: Any
     ) -> int: ...
 
-class _Job(Table): ...
+class _Job(Table):
+    # Also of what is no table, but has what the definition is made of.
+    def _generate_definition(self: Any) -> str: ...
 
 class AutoPopulate:
     _allow_insert: bool
