@@ -89,6 +89,12 @@ def import_attribute(field: str, name: str, own: bool = False) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def loaded_attribute(name: str) -> Any:
+    """Return what a name "package.module:attribute" says, if it is imported already; else None."""
+    module, _, attribute = name.partition(":")
+    return getattr(sys.modules.get(module), attribute, None)
+
+
 def check_origin(field: str, name: str, value: Any) -> None:
     """Refuse what a module of an allowed package merely imported from one that is not allowed.
 

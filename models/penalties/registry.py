@@ -19,7 +19,13 @@ from tasks_lib.errors import (
     check_int,
     kind_and_text,
 )
-from tasks_lib.imports import check_origin, defined_at, import_attribute
+from tasks_lib.imports import (
+    OWN_PACKAGES,
+    check_origin,
+    defined_at,
+    import_attribute,
+    loaded_attribute,
+)
 
 from ..engine import Statistic
 
@@ -289,10 +295,11 @@ def _entry(name: str) -> _Entry:
         return _ENTRIES[name]
     if ":" not in name:
         raise ParameterError("penalties", name, "is not a penalty", _known())
-    for entry in _ENTRIES.values():
-        if _address(entry.function) == name:
-            return entry
     module_name, _, attribute = name.partition(":")
+    own = loaded_attribute(name) if module_name.partition(".")[0] in OWN_PACKAGES else None
+    for entry in _ENTRIES.values():
+        if _address(entry.function) == name or entry.function is own:
+            return entry
     try:
         function = import_attribute("penalties", name)
     except ParameterError:

@@ -61,9 +61,7 @@ def test_rows_in_use_are_not_changed(entered):
             {"training_name": "short", "penalty": "output_var", "weight": 5.0}
         )
     with pytest.raises(ParameterError, match="is used by 1 row of Cohort"):
-        p.Task.Input.insert1(
-            {"task_name": "cddm", "input_name": "one", "input_vector": [1.0] * 6}
-        )
+        p.Task.Input.insert1({"task_name": "cddm", "input_name": "one", "input_vector": [1.0] * 6})
     for part in (p.TrainingParams.Penalty, p.Task.Input):
         n = len(part())
         for delete in (
@@ -156,9 +154,10 @@ def test_what_is_not_used_is_changed_as_it_is_entered(database):
     )
     assert row["network_hash"] == p.NetworkParams.hashes(made)[0]
     p.NetworkParams.update1({"network_name": "a", "tau": None, "dale": None})
-    assert hash_of(p.NetworkParams, "a") == p.NetworkParams.hashes(
-        p.NetworkParams.canonical({"n_units": 8})
-    )[0]
+    assert (
+        hash_of(p.NetworkParams, "a")
+        == p.NetworkParams.hashes(p.NetworkParams.canonical({"n_units": 8}))[0]
+    )
     with pytest.raises(ParameterError, match="^n_starts = 0"):
         p.FixedPointParams.update1({"search_name": "exact", "n_starts": 0})
 

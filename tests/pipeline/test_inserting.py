@@ -80,12 +80,17 @@ def test_a_master_and_then_its_parts(database):
     digest = p.TrainingParams.fetch1("training_hash")
     p.TrainingParams.insert1({"training_name": "apart", "max_iter": 4})
     before = only(p.TrainingParams, "apart")["training_hash"]
-    p.TrainingParams.Penalty.insert1({"training_name": "apart", "penalty": "metabolic", "weight": 1})
+    p.TrainingParams.Penalty.insert1(
+        {"training_name": "apart", "penalty": "metabolic", "weight": 1}
+    )
     after = only(p.TrainingParams, "apart")["training_hash"]
     assert after not in (before, digest)
-    assert after == p.TrainingParams.hashes(
-        p.TrainingParams.canonical({"max_iter": 4, "penalties": {"metabolic": {"weight": 1}}})
-    )[0]
+    assert (
+        after
+        == p.TrainingParams.hashes(
+            p.TrainingParams.canonical({"max_iter": 4, "penalties": {"metabolic": {"weight": 1}}})
+        )[0]
+    )
     # The same set by the other way is found.
     p.TrainingParams.insert1({"training_name": "third", "max_iter": 3})
     with pytest.raises(ParameterError, match="the same parameters as 'whole'"):
@@ -151,7 +156,7 @@ def test_files_queries_arrays_and_generators(entered, tmp_path):
     array = np.array([("c", 23), ("d", 24)], [("network_name", "U8"), ("n_units", "i8")])
     p.NetworkParams.insert(array)
     p.NetworkParams.insert1(np.array([("e", 25)], array.dtype)[0])
-    p.NetworkParams.insert(({"network_name": f"g{n}", "n_units": n} for n in (26, 27)))
+    p.NetworkParams.insert({"network_name": f"g{n}", "n_units": n} for n in (26, 27))
     p.NetworkParams.insert([{"network_name": "h", "n_units": 28, "x": 1}], ignore_extra_fields=True)
     p.NetworkParams.insert(
         [{"network_name": "i", "n_units": 29}], chunk_size=1, allow_direct_insert=True
