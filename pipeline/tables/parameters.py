@@ -14,7 +14,6 @@ from tasks_lib.errors import ParameterError, shown
 
 from .checked import CheckedTable
 from .hashing import canonical_json, check_storable, row_hashes
-from .in_use import title_of
 from .other_versions import refuse_later_row, unknown_columns, whole_row
 from .rows import Row
 
@@ -253,7 +252,7 @@ class ParameterTable(CheckedTable, dj.Manual):
                 if row[self.hash_field] not in self.hashes(self.parameters_of_row(row)):
                     problem = "was changed after it had been entered: its hash is of other values"
                     remedy = "see `rnn verify --all`, and put its values right"
-                    raise ParameterError(title_of(self), name, problem, remedy)
+                    raise ParameterError(self.name_field, name, problem, remedy)
                 equal.append(name)
             elif self._is_equal(row, parameters):
                 equal.append(name)

@@ -56,10 +56,14 @@ class Task(ParameterTable):
                 raise ParameterError(
                     "task_name", task_name, "has not been entered", "enter the task first"
                 )
+            return {"task_name": task_name, **self.check(row, int(tasks[0]))}
+
+        @staticmethod
+        def check(row: Mapping[str, Any], n_inputs: int) -> Row:
+            """Return name and vector of an input of a task with so many channels, checked."""
             return {
-                "task_name": task_name,
                 "input_name": check_name("input_name", row.get("input_name")),
-                "input_vector": _input_vector(row.get("input_vector"), int(tasks[0])),
+                "input_vector": _input_vector(row.get("input_vector"), n_inputs),
             }
 
         def is_same(self, stored: Row, row: Row) -> bool:
@@ -130,10 +134,7 @@ class Task(ParameterTable):
         """Return the rows of the parts that belong to a canonical row."""
         return {
             cls.Input: [
-                {
-                    "input_name": check_name("input_name", name),
-                    "input_vector": _input_vector(vector, row["n_inputs"]),
-                }
+                cls.Input.check({"input_name": name, "input_vector": vector}, row["n_inputs"])
                 for name, vector in _make(row).analysis_inputs.items()
             ]
         }

@@ -81,7 +81,7 @@ def test_cohorts_and_settings_that_have_results_are_not_changed(entered):
     p.Cohort.update1({**cohort, "n_networks": 1})
     assert p.Cohort.fetch1("n_networks") == 1
     assert p.fill((p.Training, p.Validation)).errors == []
-    with pytest.raises(ParameterError, match="is used by 1 row of Training.*another first_seed"):
+    with pytest.raises(ParameterError, match=r"is used by 1 row of Training.*another first_seed"):
         p.Cohort.update1({**cohort, "n_networks": 3})
     assert p.Cohort.fetch1("n_networks") == 1
     with pytest.raises(ParameterError, match="is used by 1 row of Validation, so that it stays"):
@@ -143,7 +143,7 @@ def test_what_is_not_used_is_changed_as_it_is_entered(database):
     ):
         with pytest.raises(ParameterError, match=said):
             p.NetworkParams.update1(row)
-    with pytest.raises(ParameterError, match="use NetworkParams.update1"):
+    with pytest.raises(ParameterError, match=r"use NetworkParams.update1"):
         (p.NetworkParams & {"network_name": "a"}).update1({"network_name": "a", "tau": 2.0})
     p.NetworkParams.update1({"network_name": "a", "tau": 20, "dale": True})
     row = only(p.NetworkParams, "a")
@@ -158,7 +158,7 @@ def test_what_is_not_used_is_changed_as_it_is_entered(database):
         hash_of(p.NetworkParams, "a")
         == p.NetworkParams.hashes(p.NetworkParams.canonical({"n_units": 8}))[0]
     )
-    with pytest.raises(ParameterError, match="^n_starts = 0"):
+    with pytest.raises(ParameterError, match=r"^n_starts = 0"):
         p.FixedPointParams.update1({"search_name": "exact", "n_starts": 0})
 
 
@@ -170,7 +170,7 @@ def test_parts_follow_from_their_set(database):
     p.Task.update1({"task_name": "t", "n_steps": 90})
     assert (p.Task.Input & {"input_name": "mine"}).fetch1("input_vector").tolist() == [0.5]
     change = {"task_name": "t", "params": {"n_bits": 2}, "n_inputs": 2, "n_outputs": 2}
-    with pytest.raises(ParameterError, match="^input_vector = .* is not 2 finite numbers"):
+    with pytest.raises(ParameterError, match=r"^input_vector = .* is not 2 finite numbers"):
         p.Task.update1(change)
     assert (p.Task.fetch1("n_inputs"), len(p.Task.Input & {"input_name": "zero"})) == (1, 1)
     (p.Task.Input & {"input_name": "mine"}).delete_quick()
@@ -227,14 +227,9 @@ def test_deleting_a_part_asks_as_datajoint_does(database, monkeypatch):
     p.TrainingParams.insert1(
         {"training_name": "t", "max_iter": 3, "penalties": {"metabolic": {"weight": 1}}}
     )
-    asked = []
-
-    def answer(question):
-        asked.append(question)
-        return answers.pop(0)
-
-    monkeypatch.setattr("builtins.input", answer)
-    for answers, left in ((["no"], 1), (["yes"], 0)):
+    asked, answers = [], ["no", "yes"]
+    monkeypatch.setattr("builtins.input", lambda q: [asked.append(q), answers.pop(0)][1])
+    for left in (1, 0):
         p.TrainingParams.Penalty().delete(part_integrity="ignore", prompt=True)
         assert len(p.TrainingParams.Penalty()) == left
     assert "Delete 1 rows of TrainingParams.Penalty without their sets?" in asked[0]
