@@ -171,7 +171,8 @@ def _unusable_inputs(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
 def _changed_cohorts(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
     """Yield the trained cohorts that have networks of seeds beyond those that they name."""
     named = {tuple(row[k] for k in Cohort.primary_key): row for row in rows}
-    seeds = Cohort.aggr(Training.Network, low="min(seed)", high="max(seed)")
+    extremes = {"low": "min(seed)", "high": "max(seed)"}
+    seeds = Cohort.aggr(Training.Network, exclude_nonmatching=True, **extremes)
     for trained in seeds.to_dicts():
         row = named.get(tuple(trained[k] for k in Cohort.primary_key))
         if row is None:  # entered since, or deleted

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from datajoint.errors import DataJointError
 
+import pipeline
 from tasks_lib import ParameterError
 
+PAGE = Path(__file__).parents[2] / "docs" / "inserting.md"
 PENALTIES = {"metabolic": {"weight": 0.01, "args": {}}}
 
 
@@ -258,3 +263,18 @@ def test_validate_says_what_insert_would(entered):
     with pytest.raises(DataJointError, match="tau"):
         found.raise_if_invalid()
     assert len(p.NetworkParams()) == 1
+
+
+def test_the_page_on_inserting_does_what_it_says(entered, arguments, monkeypatch, capsys):
+    p, connect = entered, pipeline.connect
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
+    exec(compile(block, str(PAGE), "exec"), {})
+    assert only(p.NetworkParams, "slow")["tau"] == 50.0
+    assert set(p.Cohort.to_arrays("network_name")) == {"small", "n50", "n100"}
+    said = capsys.readouterr().out
+    assert "lr = -1.0: is too small" in said
+    with pytest.raises(ParameterError) as caught:
+        p.TrainingParams.update1({"training_name": "short", "lr": 0.5})
+    written = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert re.sub(r"\d rows?", "4 rows", str(caught.value)) in written

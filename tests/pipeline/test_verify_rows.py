@@ -51,6 +51,8 @@ def test_rows_as_they_were_entered(entered):
         "Task": 1, "NetworkParams": 1, "TrainingParams": 1, "ValidationParams": 2,
         "FixedPointParams": 1, "ManifoldParams": 1, "Task.Input": n_inputs, "Cohort": 1,
     }  # fmt: skip
+    entered.Cohort.insert1({**entered.Cohort.fetch1(), "first_seed": 9})  # not trained yet
+    assert verify_rows().is_whole
     # The hash of an earlier version is one too.
     table = entered.NetworkParams
     digest = str(parameter_hash(table.parameters_of_row(table.fetch1())))
