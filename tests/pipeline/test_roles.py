@@ -162,8 +162,9 @@ def test_experimenter_enters_worker_fills_analyst_reads(connect_as, submission):
         refused(f"INSERT INTO {quoted(table)} SELECT * FROM {quoted(table)}")
     refused(f"UPDATE {jobs(p.Training)} SET status = 'pending'")
     refused(f"DELETE FROM {quoted(p.LostJob)}")
+    refused(f"INSERT INTO {quoted(p.Task.Input)} SELECT * FROM {quoted(p.Task.Input)}")
     with pytest.raises(DataJointError):
-        p.Task.Input().insert1({"task_name": "cddm", "input_name": "x", "input_vector": [1.0]})
+        p.NetworkParams.insert1({"network_name": "x", "n_units": 5})
 
     p = connect_as("admin", declare=True)
     (p.Training & {"first_seed": 3}).delete(prompt=False)
