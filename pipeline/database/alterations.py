@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import datajoint as dj
@@ -121,6 +122,8 @@ class Alterations:
         full, name = self.full_name(schema, table), self.quoted(column.name)
         sql = column_sql(backend, f"{self.prefix}_{schema}", column)
         there = self.structure()[schema, table].columns.get(column.name)
+        if there is not None and replace(there, comment=column.comment) == column:
+            return
         type_of_enum = self._dialect.make_type(f"{self.prefix}_{schema}", sql)
         if type_of_enum is not None:
             self.query(type_of_enum)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import datajoint as dj
 import tenacity
+from datajoint.errors import AccessError
 
 from . import upgrades
 from .applied_migrations import AppliedMigration
@@ -141,9 +142,12 @@ def activate(
             f"were made by an earlier version ({said(state.stops_all)}); run `rnn declare`, or ask "
             "the administrator to, after a backup (docs/upgrading.md)"
         )
-    if state.missing and not declare:
-        raise TablesMissing(state.missing)
-    if state.missing:
+    # Only `rnn declare` begins to write down migrations in a database that has not done so.
+    record = (f"{prefix}_work", AppliedMigration.table_name)
+    missing = state.missing if state.is_new else state.missing - {record}
+    if missing and not declare:
+        raise TablesMissing(missing)
+    if missing:
         declare_tables(prefix, connection)
     for name, schema in SCHEMAS.items():
         # For tables that a user adds in a session of his own.
@@ -183,17 +187,8 @@ def read_state(prefix: str, connection: dj.Connection) -> State:
     actual = actual_structure(schemas, connection)
     record = (f"{prefix}_work", AppliedMigration.table_name)
     lineages = [schema for schema in schemas if (schema, LINEAGE) in actual]
-    queries = []
-    quote = connection.adapter.quote_identifier
-    for schema in lineages:
-        # DataJoint writes the lineage of a table last: without it, its maker was stopped on the
-        # way.
-        queries.append(f"SELECT '{schema}', table_name FROM {quote(schema)}.{quote(LINEAGE)}")
-    if record in actual:
-        queries.append(f"SELECT '', migration FROM {quote(record[0])}.{quote(record[1])}")
-    read = set(connection.query(" UNION ".join(queries)).fetchall()) if queries else set()
-    applied = {name for schema, name in read if not schema}
-    missing = {table for table in expected if table not in actual or table not in read}
+    complete, applied = _read_rows(connection, lineages, record if record in actual else None)
+    missing = {table for table in expected if table not in actual or table not in complete}
     known = upgrades.known_migrations()
     is_new = not any(table in actual for table in expected if table != record)
     # Another process may be making those that are there in part.
@@ -209,6 +204,32 @@ def read_state(prefix: str, connection: dj.Connection) -> State:
         unknown=sorted(applied - set(known)),
         differences=found,
     )
+
+
+def _read_rows(
+    connection: dj.Connection, lineages: list[str], record: Table | None
+) -> tuple[set[Table], set[str]]:
+    """Return the tables whose making was completed, and the migrations of the database."""
+    quote = connection.adapter.quote_identifier
+    # DataJoint writes the lineage of a table last: without it, its maker was stopped on the way.
+    queries = [
+        f"SELECT '{schema}', table_name FROM {quote(schema)}.{quote(LINEAGE)}"
+        for schema in lineages
+    ]
+    if record is not None:
+        queries.append(f"SELECT '', migration FROM {quote(record[0])}.{quote(record[1])}")
+    if not queries:
+        return set(), set()
+    try:
+        rows = set(connection.query(" UNION ".join(queries)).fetchall())
+    except AccessError:
+        if record is None:
+            raise
+        # The table of migrations is new, and the rights on it have not been given yet: whoever may
+        # not read it may not run them.
+        complete, _ = _read_rows(connection, lineages, None)
+        return complete, set(upgrades.known_migrations())
+    return {row for row in rows if row[0]}, {name for schema, name in rows if not schema}
 
 
 def declare_tables(prefix: str, connection: dj.Connection) -> None:
