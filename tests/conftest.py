@@ -48,6 +48,7 @@ SLOW_FILES = (
     "test_supervisor.py",
     "test_object_store.py",
     "test_workers.py",
+    "test_upgrade.py",
     "test_declaration.py",
     "test_roles.py",
     "test_soak.py",
