@@ -114,7 +114,7 @@ say_version() {
     --batch --skip-column-names --execute "SELECT VERSION()" 2>/dev/null)
   case "$version" in
     8.4.*) echo "MySQL $version (LTS, which DataJoint targets)" ;;
-    *) echo "MySQL $version; DataJoint targets 8.4 LTS, which is not to be had here" ;;
+    *) echo "MySQL $version; DataJoint targets 8.4 LTS" ;;
   esac
 }
 
