@@ -29,10 +29,11 @@ from .configuration import (
     remedy_of,
     tls_options,
 )
-from .declaration import Activation, BehindError, State, TablesMissing, activate, said
+from .declaration import Activation, BehindError, TablesMissing, activate
 from .embedded_connection import EmbeddedConnection
 from .server_connection import ServerConnection
 from .sessions import prepare_session
+from .state import State, said
 from .store_mark import mark_store
 
 CONNECT_TIMEOUT = 10  # seconds

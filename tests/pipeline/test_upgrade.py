@@ -20,7 +20,7 @@ from models.parameters import documented, mapping, number
 from pipeline.database import connection as connections
 from pipeline.database import schemas, upgrades
 from pipeline.database.alterations import Alterations
-from pipeline.database.declaration import read_state
+from pipeline.database.state import read_state
 from pipeline.tables import network as network_module
 from pipeline.tables.parameters import columns
 from pipeline.upkeep.verify import verify
