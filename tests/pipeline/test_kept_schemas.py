@@ -67,7 +67,7 @@ def test_rows_are_gone_and_lookups_are_back(kept, arguments, submission, tmp_pat
 
 def test_a_changed_structure_is_noticed(kept, arguments):
     adapter = database.connection().adapter
-    lineage = adapter.make_full_table_name(pipeline.Task.database, declaration.LINEAGE)
+    lineage = adapter.make_full_table_name(pipeline.Task.database, state.LINEAGE)
     column = adapter.quote_identifier("extra")
     for change in (
         f"ALTER TABLE {Worker.full_table_name} ADD COLUMN {column} int",
