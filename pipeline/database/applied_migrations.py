@@ -16,3 +16,6 @@ class AppliedMigration(dj.Manual):
     applied_at : datetime(3)   # UTC, by the server's clock
     version    : varchar(64)   # of the package that made it
     """
+
+    # Workers do not write it, and work on a database that does not have it yet.
+    for_administrators = True

@@ -18,6 +18,7 @@ from ..store.settings import StoreError, check_writable
 from . import schemas
 from .configuration import (
     DatabaseError,
+    check_configuration_file,
     checked_backend,
     checked_prefix,
     configure_store,
@@ -28,9 +29,11 @@ from .configuration import (
     remedy_of,
     tls_options,
 )
-from .declaration import Activation, BehindError, State, TablesMissing, activate, said
+from .declaration import Activation, BehindError, TablesMissing, activate
 from .embedded_connection import EmbeddedConnection
+from .server_connection import ServerConnection
 from .sessions import prepare_session
+from .state import State, said
 from .store_mark import mark_store
 
 CONNECT_TIMEOUT = 10  # seconds
@@ -115,6 +118,7 @@ def connect(
     logging.getLogger("datajoint").setLevel(logging.ERROR)
     name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
     kind = checked_backend(backend or dj.config["database.backend"])
+    check_configuration_file()
     address = host or configured_host()
     dj.config["safemode"] = True
     store = store or os.environ.get("RNN_STORE")
@@ -289,7 +293,7 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
                 server, host, user, password, port, use_tls=use_tls, backend=kind
             )
         else:
-            opened = dj.Connection(host, user, password, port, use_tls=use_tls, backend=kind)
+            opened = ServerConnection(host, user, password, port, use_tls=use_tls, backend=kind)
         prepare_session(opened)
         return opened
     except DatabaseError:

@@ -12,12 +12,12 @@ import tenacity
 from . import upgrades
 from .applied_migrations import AppliedMigration
 from .dialects import dialect_of
-from .differences import MAX_NAMED, Difference, differences
-from .schemas import SCHEMAS, deactivate, import_tables, jobs_table_name
-from .structure import Table, actual_structure, expected_structure
+from .differences import MAX_NAMED
+from .schemas import SCHEMAS, deactivate, import_tables
+from .state import State, read_state, said
+from .structure import Table
 
 MAX_WAIT = 300.0  # seconds for another process that makes the tables
-LINEAGE = "~lineage"  # where DataJoint keeps from which table each column comes
 
 
 class TablesMissing(Exception):
@@ -31,63 +31,6 @@ class TablesMissing(Exception):
 
 class BehindError(Exception):
     """A database that this version cannot work on; the text says why, and what to type."""
-
-
-@dataclass
-class State:
-    """What a database has, and what it lacks.
-
-    Attributes
-    ----------
-    missing : set of (str, str)
-        Tables, schema and name, that are not there, or only in part.
-    partial : set of (str, str)
-        Those of them that a process began to make, and was stopped.
-    is_new : bool
-        Whether there is none of them yet.
-    pending : list of str
-        Migrations that it has not had.
-    unknown : list of str
-        Migrations of later code that it has had.
-    differences : list of Difference
-        Of the tables that are there, whole.
-    """
-
-    missing: set[Table] = field(default_factory=set)
-    partial: set[Table] = field(default_factory=set)
-    is_new: bool = False
-    pending: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
-
-    @property
-    def behind(self) -> list[str]:
-        """What `rnn declare` has to do on tables that are there, in words."""
-        return [
-            *(f"{name} has not been run" for name in self.pending),
-            *(str(d) for d in self.differences if d.is_behind),
-        ]
-
-    @property
-    def ahead(self) -> list[str]:
-        """What later code has made, in words."""
-        return [
-            *(f"{name} is not known to this version" for name in self.unknown),
-            *(str(d) for d in self.differences if not d.is_behind),
-        ]
-
-    @property
-    def stops_all(self) -> list[str]:
-        """Why this version cannot work on it before `rnn declare`, in words."""
-        return [
-            *(f"{name} has not been run" for name in self.pending if upgrades.is_required(name)),
-            *(str(d) for d in self.differences if d.is_behind and d.blocks),
-        ]
-
-    @property
-    def stops_writing(self) -> list[str]:
-        """Why this version must not write to it, in words."""
-        return [str(d) for d in self.differences if d.blocks]
 
 
 @dataclass
@@ -141,9 +84,12 @@ def activate(
             f"were made by an earlier version ({said(state.stops_all)}); run `rnn declare`, or ask "
             "the administrator to, after a backup (docs/upgrading.md)"
         )
-    if state.missing and not declare:
-        raise TablesMissing(state.missing)
-    if state.missing:
+    # Only `rnn declare` begins to write down migrations in a database that has not done so.
+    record = (f"{prefix}_work", AppliedMigration.table_name)
+    missing = state.missing if state.is_new else state.missing - {record}
+    if missing and not declare:
+        raise TablesMissing(missing)
+    if missing:
         declare_tables(prefix, connection)
     for name, schema in SCHEMAS.items():
         # For tables that a user adds in a session of his own.
@@ -152,63 +98,6 @@ def activate(
     if declare:
         fill_lookups(connection)
     return Activation(state, done)
-
-
-def said(what: list[str]) -> str:
-    """Return the first few of what is said."""
-    more = f" and {len(what) - MAX_NAMED} more" if len(what) > MAX_NAMED else ""
-    return "; ".join(what[:MAX_NAMED]) + more
-
-
-def expected_tables(prefix: str) -> set[Table]:
-    """Return every table of the pipeline: parts and jobs tables too."""
-    expected = set()
-    for name, schema in SCHEMAS.items():
-        for table in schema.tables:
-            expected.add((f"{prefix}_{name}", table.table_name))
-            if issubclass(table, dj.Computed):
-                expected.add((f"{prefix}_{name}", jobs_table_name(table)))
-    return expected
-
-
-def missing_tables(prefix: str, connection: dj.Connection) -> set[Table]:
-    """Return the tables that are not there, or only in part."""
-    return read_state(prefix, connection).missing
-
-
-def read_state(prefix: str, connection: dj.Connection) -> State:
-    """Return what a database has and lacks: three queries, however many tables."""
-    expected = expected_structure(prefix, connection.adapter.backend)
-    schemas = sorted({schema for schema, _ in expected})
-    actual = actual_structure(schemas, connection)
-    record = (f"{prefix}_work", AppliedMigration.table_name)
-    lineages = [schema for schema in schemas if (schema, LINEAGE) in actual]
-    queries = []
-    quote = connection.adapter.quote_identifier
-    for schema in lineages:
-        # DataJoint writes the lineage of a table last: without it, its maker was stopped on the
-        # way.
-        queries.append(f"SELECT '{schema}', table_name FROM {quote(schema)}.{quote(LINEAGE)}")
-    if record in actual:
-        queries.append(f"SELECT '', migration FROM {quote(record[0])}.{quote(record[1])}")
-    read = set(connection.query(" UNION ".join(queries)).fetchall()) if queries else set()
-    applied = {name for schema, name in read if not schema}
-    missing = {table for table in expected if table not in actual or table not in read}
-    known = upgrades.known_migrations()
-    is_new = not any(table in actual for table in expected if table != record)
-    # Another process may be making those that are there in part.
-    whole = {table: structure for table, structure in expected.items() if table not in missing}
-    found = differences(prefix, whole, actual)
-    if found:  # or it has completed them between the queries
-        found = differences(prefix, whole, actual_structure(schemas, connection))
-    return State(
-        missing=missing or {(s, LINEAGE) for s in schemas if s not in lineages},
-        partial={table for table in missing if table in actual},
-        is_new=is_new,
-        pending=[] if is_new else [name for name in known if name not in applied],
-        unknown=sorted(applied - set(known)),
-        differences=found,
-    )
 
 
 def declare_tables(prefix: str, connection: dj.Connection) -> None:

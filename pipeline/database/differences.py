@@ -89,9 +89,10 @@ def _of_table(
     for name, column in actual.columns.items():
         # Those with _ are DataJoint's own.
         if name not in expected.columns and not name.startswith("_"):
-            needs_value = not column.nullable and column.default is None
+            # Whoever enters parameters is told at that row; all others only read them.
+            blocks = not column.nullable and column.default is None and not defaults
             yield Difference(
-                table, f"{name} is not known to this version", is_behind=False, blocks=needs_value
+                table, f"{name} is not known to this version", is_behind=False, blocks=blocks
             )
     if actual.primary_key != expected.primary_key:
         key = ", ".join(expected.primary_key)

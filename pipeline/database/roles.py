@@ -17,7 +17,6 @@ ROLES = {
     "analyst": "reads",
 }
 READERS = ("worker", "experimenter", "analyst")
-ADMINISTRATORS_TABLES = ("AppliedMigration",)  # of the schema work, that workers only read
 MAX_MYSQL_NAME = 32  # characters of a role's name
 
 
@@ -53,7 +52,7 @@ def _grants(prefix: str) -> Iterator[tuple[str, str, str, str]]:
         database = f"{prefix}_{name}"
         for table, _ in schema.declare_list:
             every = [table.table_name, *(part.table_name for part in parts(table))]
-            if name == "work" and table.__name__ in ADMINISTRATORS_TABLES:
+            if getattr(table, "for_administrators", False):
                 continue
             if name == "work":
                 for each in every:

@@ -103,6 +103,8 @@ def load_headings() -> None:
     """
     for schema in SCHEMAS.values():
         for table in schema.tables:
+            if getattr(table, "for_administrators", False):
+                continue
             heading = table().heading
             if any(heading[name].lineage is None for name in heading.primary_key):
                 heading._attributes = None

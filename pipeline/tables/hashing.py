@@ -133,7 +133,7 @@ def row_hash(table: str, parameters: Mapping[str, Any], current: Mapping[str, An
     table : str
         Name of the table's class.
     parameters : dict
-        Complete; or without fields that have their default, which makes no difference.
+        Complete; or without fields that have a released default, which makes no difference.
     current : dict, optional
         Field -> default, for fields that no release has had yet.
     """
