@@ -11,6 +11,7 @@ from datajoint.errors import DataJointError
 
 from pipeline.database import connection as database_connection
 from pipeline.database.server import transaction
+from pipeline.tables.in_use import locked_row
 from tasks_lib import ParameterError
 
 
@@ -260,9 +261,10 @@ def test_who_enters_a_cohort_waits_for_a_change(database, server, submission):
     thread = threading.Thread(target=enter)
     try:
         with transaction(p.Cohort.connection):
-            p.TrainingParams.update1({"training_name": "short", "lr": 0.5})
+            locked_row(p.TrainingParams(), {"training_name": "short"})  # before it is looked at
             thread.start()
             assert not entered.wait(0.5)
+            p.TrainingParams.update1({"training_name": "short", "lr": 0.5})
         thread.join(20)
         assert entered.is_set()
         with pytest.raises(ParameterError, match="is used by 1 row of Cohort"):
