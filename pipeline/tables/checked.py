@@ -10,7 +10,7 @@ import datajoint as dj
 from datajoint.table import ValidationResult
 from datajoint.utils import user_choice
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, ParameterErrors, raise_all
 
 from .in_use import all_or_nothing, locked_row, refuse_in_use, title_of
 from .other_versions import for_columns
@@ -117,12 +117,13 @@ class CheckedTable(dj.Table):
 
     def validate(self, rows: Any, *, ignore_extra_fields: bool = False) -> ValidationResult:
         """Return what is wrong with rows, as `insert` would say it; nothing is entered."""
-        errors, number = [], -1
+        errors: list[tuple[int, str, str]] = []
+        number = -1
         for number, row in enumerate(given_rows(rows)):
             try:
                 self.checked(self.normal(row, ignore_extra_fields))
             except ParameterError as error:
-                errors.append((number, error.field, str(error)))
+                errors += [(number, each.field, str(each)) for each in _each(error)]
         return ValidationResult(is_valid=not errors, errors=errors, rows_checked=number + 1)
 
     def update1(self, row: Any) -> None:
@@ -243,11 +244,19 @@ class CheckedPart(CheckedTable, dj.Part):
 
 @contextmanager
 def _named_by(number: int, n_rows: int) -> Iterator[None]:
-    """Let an error of one of several rows say which it is."""
+    """Let the errors of one of several rows say which it is."""
     try:
         yield
     except ParameterError as error:
         if n_rows == 1:
             raise
-        field = f"rows[{number}].{error.field}"
-        raise ParameterError(field, error.value, error.problem, error.remedy) from error
+        raise_all(
+            [
+                ParameterError(f"rows[{number}].{e.field}", e.value, e.problem, e.remedy)
+                for e in _each(error)
+            ]
+        )
+
+
+def _each(error: ParameterError) -> tuple[ParameterError, ...]:
+    return error.errors if isinstance(error, ParameterErrors) else (error,)

@@ -12,6 +12,7 @@ from datajoint.errors import DataJointError
 
 import pipeline
 from tasks_lib import ParameterError
+from tasks_lib.errors import ParameterErrors
 
 PAGE = Path(__file__).parents[2] / "docs" / "inserting.md"
 PENALTIES = {"metabolic": {"weight": 0.01, "args": {}}}
@@ -263,6 +264,21 @@ def test_validate_says_what_insert_would(entered):
     with pytest.raises(DataJointError, match="tau"):
         found.raise_if_invalid()
     assert len(p.NetworkParams()) == 1
+
+
+def test_every_error_of_a_row_is_said(entered, monkeypatch):
+    """Where its check finds several at once."""
+    p, field = entered, "network_name"
+
+    def both(row):
+        raise ParameterErrors([ParameterError(name, 0, "is bad", "mend") for name in "ab"])
+
+    monkeypatch.setattr(p.NetworkParams, "canonical", both)
+    with pytest.raises(ParameterErrors) as caught:
+        p.NetworkParams.insert([{field: "x"}, {field: "y"}])
+    assert [error.field for error in caught.value.errors] == ["rows[0].a", "rows[0].b"]
+    found = p.NetworkParams.validate([{field: "x"}])
+    assert [said[1] for said in found.errors] == ["a", "b"]
 
 
 def test_the_page_on_inserting_does_what_it_says(entered, arguments, monkeypatch, capsys):
