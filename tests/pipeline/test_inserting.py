@@ -273,7 +273,7 @@ def test_every_error_of_a_row_is_said(entered, monkeypatch):
     def both(row):
         raise ParameterErrors([ParameterError(name, 0, "is bad", "mend") for name in "ab"])
 
-    monkeypatch.setattr(p.NetworkParams, "canonical", both)
+    monkeypatch.setattr(p.NetworkParams, "canonical", staticmethod(both))
     with pytest.raises(ParameterErrors) as caught:
         p.NetworkParams.insert([{field: "x"}, {field: "y"}])
     assert [error.field for error in caught.value.errors] == ["rows[0].a", "rows[0].b"]
