@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tasks_lib.errors import ParameterError, check_float, kind_and_text
-from tasks_lib.imports import import_attribute
+from tasks_lib.imports import OWN_PACKAGES, import_attribute, loaded_attribute
 
 from .declaration import ActivationFunction, Array, array_module
 from .declared import check_declaration
@@ -59,6 +59,11 @@ def _find(name: Any) -> ActivationFunction:
         raise ParameterError(
             "activation", name, f"is longer than {LONGEST_NAME} characters", "shorten its path"
         )
+    if name.partition(".")[0] in OWN_PACKAGES:
+        own = loaded_attribute(name)
+        for function in FUNCTIONS.values():
+            if function is own:
+                return function
     try:
         function = import_attribute("activation", name)
     except ParameterError:

@@ -92,6 +92,7 @@ PENALTIES = {
 }
 ACTIVATIONS = {
     "tanh": "tanh",
+    "models.formulas.functions:TANH": "tanh",
     f"{PACKAGE}:softsign": f"{PACKAGE}.definitions:softsign",
     f"{PACKAGE}.definitions:softsign": f"{PACKAGE}.definitions:softsign",
 }
@@ -232,3 +233,18 @@ def test_decisions_are_analysed_by_whatever_name(database, submission, allowed):
         assert len(decision_networks()) == 2
     Table.update1(p.Task(), {"task_name": "cddm", "task_class": "XOR"})
     assert len(decision_networks()) == 0
+
+
+def test_long_names_of_our_own_functions_need_no_leave(database):
+    """Nothing is imported for them."""
+    p = database
+    p.NetworkParams.insert1({"network_name": "t", "activation": "models.formulas.functions:TANH"})
+    assert p.NetworkParams.fetch1("activation") == "tanh"
+    row = {
+        "training_name": "t",
+        "penalties": {"models.penalties.activity:metabolic": {"weight": 1}},
+    }
+    p.TrainingParams.insert1(row)
+    assert p.TrainingParams.Penalty.fetch1("penalty") == "metabolic"
+    with pytest.raises(ParameterError, match="is not in an allowed package"):
+        p.NetworkParams.insert1({"network_name": "u", "activation": "models.formulas:FUNCTIONS"})
