@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 FONT_SIZE = 8  # points, in print
+MASKED = "0.9"  # grey of the steps that do not count
 
 
 def style_axes(axes) -> None:  # type: ignore[no-untyped-def]
