@@ -29,15 +29,15 @@ def check_mask(task: Task, batch: Batch) -> None:
         fail(task, error.field, error.value, error.problem, error.remedy)
     if mask.by_trial is None:
         return
-    if not np.isnan(targets[:, ~mask.by_trial]).all():
-        problem = "of its own does not put NaN where the mask of a trial says no"
-        fail(task, "get_batch", None, problem, "call super().get_batch(), or return NaN targets")
     task.reset(1)
     other = call(task, "get_batch", task.get_batch)
     again = mask_of(task, len(other[2])).by_trial
     if again is None or not np.array_equal(mask.by_trial, again):
-        problem = "differs from batch to batch, so that nobody can tell whose it is"
+        problem = "differs from batch to batch"
         fail(task, "mask", f"bool {mask.by_trial.shape}", problem, "put NaN into the targets")
+    if not np.isnan(targets[:, ~mask.by_trial]).all():
+        problem = "of its own does not put NaN where the mask of a trial says no"
+        fail(task, "get_batch", None, problem, "call super().get_batch(), or return NaN targets")
 
 
 def check_choices(task: Task, batch: Batch) -> None:
