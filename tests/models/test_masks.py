@@ -74,15 +74,10 @@ def padded(inputs, target, mask=None):
 PER_TRIAL = np.arange(T)[:, None] < np.array(LENGTHS)
 
 
-@pytest.fixture
-def on(monkeypatch):
-    """Run networks on a back end of choice."""
-
-    def choose(name):
-        chosen = SimpleNamespace(choose=lambda *_: BACK_ENDS[name], get=BACK_ENDS.get)
-        monkeypatch.setattr(simulation, "registry", chosen)
-
-    return choose
+def run_on(back_end, monkeypatch):
+    """Let networks run on a back end of choice."""
+    chosen = SimpleNamespace(choose=lambda *_: BACK_ENDS[back_end], get=BACK_ENDS.get)
+    monkeypatch.setattr(simulation, "registry", chosen)
 
 
 # Loss and gradient --------------------------------------------------------------------------------
@@ -103,8 +98,14 @@ def loss_by_hand(outputs, targets, steps, counts):
 @pytest.mark.parametrize("back_end", ["compiled", "plain"])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("form", ["s", "h"])
-def test_loss_and_gradient_are_those_of_the_formula(on, back_end, dtype, bound, form):
-    """Against autograd in float64, with gaps that differ by trial, step and output."""
+def test_loss_and_gradient_are_those_of_the_formula(monkeypatch, back_end, dtype, bound, form):
+    """The fused kernels have the same test in `fused_interpreted`."""
+    run_on(back_end, monkeypatch)
+    check_loss_and_gradient(dtype, bound, form)
+
+
+def check_loss_and_gradient(dtype, bound, form):
+    """Compare with autograd in float64; gaps differ by trial, step and output."""
     rng = np.random.default_rng(3)
     config = NetworkConfig(
         n_units=7, activation="tanh", tau=3.0, equation_type=form, self_connections=True
@@ -120,7 +121,6 @@ def test_loss_and_gradient_are_those_of_the_formula(on, back_end, dtype, bound, 
     steps = np.array([1, 11, 4, 5, 6, 2])
     counts[:, :, 4] = True
     targets[~counts] = np.nan
-    on(back_end)
     losses = LossFunction(rnn, torch.as_tensor(steps), [])
     t = rnn.to_internal(targets)
     descent = losses.descent(rnn.to_internal(inputs), t)
