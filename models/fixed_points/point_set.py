@@ -34,9 +34,11 @@ class FixedPointSet:
     n_unstable : array (P,) of int
         Eigenvalues whose real part is above ``eig_cutoff``.
     stability : array (P,) of str
-        "stable", "unstable" or "marginal" (largest real part within +-``eig_cutoff``).
+        "stable", "unstable" or "marginal" (largest real part within +-``eig_cutoff``). A point on a
+        kink of f that states around it leave is unstable, whatever its eigenvalues (`leaves_kink`).
     degenerate : array (P,) of bool
-        Whether some |eigenvalue| is within ``eig_cutoff``: the point need not be isolated.
+        Whether some |eigenvalue| is within ``eig_cutoff``, so that the point need not be isolated,
+        or is contradicted by the flow at a kink: then (-1)^n_unstable is not its index.
     existence_radius, uniqueness_radius : array (P,)
         Proof that a true root lies within the first distance, and no other within the second
         (`certify`; `solve_in_region` for a piecewise-linear f); NaN where none could be had.
@@ -138,6 +140,11 @@ class FixedPointSet:
         if self.index_sum is None:
             n = int(self.degenerate.sum())
             kind = "bounded" if self.is_bounded else "unbounded"
+            if self._at_kink.all():
+                return text + (
+                    f"no index sum (dynamics are {kind}), as {n} are left at a kink of f, where "
+                    "eigenvalues do not decide"
+                )
             return text + (
                 f"no index sum (dynamics are {kind}), as {n} are degenerate: part of a continuum?"
             )
@@ -152,6 +159,12 @@ class FixedPointSet:
         if self.index_sum == wanted:
             return text + f"{total}, as {where}"
         return text + f"{total} instead of the {wanted:+d} that {where}: {missing}"
+
+    @property
+    def _at_kink(self) -> NDArray[np.bool_]:
+        """Of the points that are degenerate, which are so because they are left at a kink of f."""
+        flat = np.abs(self.eigenvalues[self.degenerate]).min(axis=1) <= self.eig_cutoff
+        return np.asarray(~flat)
 
     def by_index(self) -> dict[int, int]:
         """Return how many points have 0, 1, 2, ... unstable modes, by that number."""

@@ -169,7 +169,8 @@ class Search:
         elif opts.mode == "exact":
             exists, unique = certify(rnn, self.problem.u, points)
         top = values.real[:, 0] if len(values) else np.empty(0)
-        above, below = top > opts.eig_cutoff, top < -opts.eig_cutoff
+        left = found.left[order]
+        above, below = (top > opts.eig_cutoff) | left, top < -opts.eig_cutoff
         stability = np.where(above, "unstable", np.where(below, "stable", "marginal"))
         directions = found.leading[order, :, 0].real
         directions /= np.maximum(np.linalg.norm(directions, axis=1), 1e-300)[:, None]
