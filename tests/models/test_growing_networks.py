@@ -207,8 +207,12 @@ def test_units_away_from_their_kink_keep_their_side():
     found = DynamicSystemAnalyzer(rnn).get_fixed_points([1.0])
     assert rows(found.points) == [(0.0, 0.0, 2.0)]
     assert found.stability.tolist() == ["unstable"]
-    states = np.array([[0.0, 0.0, 2.0], [0.1, 0.0, 2.0]])
+    states = np.array([[0.0, 0.0, 2.0], [0.0, 0.0, 1.0]])
     assert leaves_kink(rnn, np.ones(1), states).tolist() == [True, False]  # the other is no point
+    # More of the first unit is less of the third, which is more of the first: a way below 0.
+    W = np.array([[0.0, 0.0, -2.0], [0.0, 0.3, 0.0], [-2.0, 0.0, 0.0]])
+    rnn = network(W, [4.0, -1.0, 2.0])
+    assert leaves_kink(rnn, np.ones(1), states[:1]).all()
 
 
 # What else is made of them ------------------------------------------------------------------------
