@@ -106,7 +106,8 @@ class DynamicSystemAnalyzer:
         name : str, optional
             Key under which the set is remembered; by default the name or the values of the input.
         trajectories : array (N, T, B) or (N, M), optional
-            States to start from: of trials (their second half is used), or any.
+            States to start from: of trials (their second half is used), or any. Those that the
+            network leaves without bound are no start: see `starting_states`.
         device : str, optional
             A torch device ("cuda") for the solves of ``exact`` mode; the CPU by default.
         **settings

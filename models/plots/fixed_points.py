@@ -21,7 +21,10 @@ from .scene import Scene, describe, make_scene
 Float = NDArray[np.float64]
 # Okabe and Ito's colours, told apart with any colour vision
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKER_SIZE = {"o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0}  # points^2
+# In points^2.
+MARKER_SIZE = {
+    "o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0, "v": 24.0,
+}  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,

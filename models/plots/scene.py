@@ -15,6 +15,7 @@ from .projection import Projection
 
 Float = NDArray[np.float64]
 UNSTABLE_MARKERS = ("X", "P", "^", "*")  # for 1, 2, 3 and more unstable modes
+KINK_MARKER = "v"
 MAX_TRAJECTORIES = 40
 FARTHEST = 1e3  # |x| of trials that are drawn, for the largest |x| of a point
 
@@ -133,7 +134,7 @@ def describe(points: FixedPointSet, i: int) -> tuple[str, str]:
     if points.stability[i] == "marginal":
         return "s", "marginal"
     if not points.n_unstable[i]:
-        return UNSTABLE_MARKERS[0], "unstable, at a kink of f"
+        return KINK_MARKER, "unstable, at a kink of f"
     modes = min(int(points.n_unstable[i]), len(UNSTABLE_MARKERS))
     more = "+" if modes == len(UNSTABLE_MARKERS) else ""
     plural = "" if modes == 1 and not more else "s"
