@@ -15,8 +15,7 @@ from tasks_lib import Task
 from tasks_lib.errors import check_int
 from tasks_lib.masks import asked, read_mask
 
-from .fixed_points import COLOURS
-from .style import FONT_SIZE, MASKED, style_axes
+from .style import COLOURS, FONT_SIZE, MASKED, style_axes
 
 Float = NDArray[np.float64]
 LANE = 0.24  # height of a channel's lane, inches
