@@ -10,7 +10,7 @@ import numpy as np
 from .base import Batch, Task
 from .checked_calls import call, fail
 from .errors import ParameterError, text_of
-from .masks import Mask, asked, held_to_the_end, read_mask
+from .masks import Mask, asked, held_to_the_end, read_mask, steps_of_batch
 
 
 def mask_of(task: Task, n_trials: int) -> Mask:
@@ -35,9 +35,7 @@ def check_mask(task: Task, batch: Batch) -> None:
     if again is None or not np.array_equal(mask.by_trial, again):
         problem = "differs from batch to batch"
         fail(task, "mask", f"bool {mask.by_trial.shape}", problem, "put NaN into the targets")
-    if not np.isnan(targets[:, ~mask.by_trial]).all():
-        problem = "of its own does not put NaN where the mask of a trial says no"
-        fail(task, "get_batch", None, problem, "call super().get_batch(), or return NaN targets")
+    steps_of_batch(task.mask, targets, type(task).__name__)
 
 
 def check_choices(task: Task, batch: Batch) -> None:

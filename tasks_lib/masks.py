@@ -113,6 +113,26 @@ def as_nan(targets: ArrayLike, counts: Bool) -> Float:
     return np.where(where, values, np.asarray(np.nan, dtype=values.dtype))
 
 
+def steps_of_batch(mask: Any, targets: ArrayLike, task: str) -> NDArray[np.int64]:
+    """Return the steps of a task's mask, after checking that a batch follows a mask for each trial.
+
+    `Task.get_batch` puts NaN into the targets (n_outputs, T, B) where such a mask says no; one of
+    a class's own may not, and would train on what is masked out.
+
+    Raises
+    ------
+    ParameterError
+        Naming the class, ``task``.
+    """
+    values = np.asarray(targets, dtype=np.float64)
+    read = read_mask(mask, values.shape[1], values.shape[2], f"{task}.mask", " in this batch")
+    if read.by_trial is not None and not np.isnan(values[:, ~read.by_trial]).all():
+        problem = "of its own does not put NaN where the mask of a trial says no"
+        remedy = "call super().get_batch(), or return NaN targets"
+        raise ParameterError(f"{task}.get_batch", None, problem, remedy)
+    return read.steps
+
+
 def asked(targets: Float, mask: Any = None) -> tuple[NDArray[np.int64], Bool | None]:
     """Return which entries of targets count: the steps of a mask, and what is not NaN at them.
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib import Task
 from tasks_lib.errors import ParameterError
-from tasks_lib.masks import as_nan, asked, held_to_the_end, read_mask
+from tasks_lib.masks import as_nan, asked, held_to_the_end, read_mask, steps_of_batch
 
 from ..network.rnn_numpy import RNNNumpy
 from ..performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
@@ -160,7 +160,7 @@ class PerformanceAnalyzer:
         conditions = [c for b in batches for c in b[2]]
         _, outputs = self.rnn.run(inputs, noise=settings.noise)
         # One for each trial is in the targets, as NaN.
-        mask = read_mask(self.task.mask, self.task.n_steps).steps
+        mask = steps_of_batch(self.task.mask, batches[0][1], type(self.task).__name__)
         by_trial = r2_by_trial(outputs, targets, mask)
         defined = by_trial[np.isfinite(by_trial)]
         choices, right = (

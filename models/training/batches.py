@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tasks_lib import Task
 from tasks_lib.errors import ParameterError
-from tasks_lib.masks import as_nan, read_mask
+from tasks_lib.masks import as_nan, read_mask, steps_of_batch
 
 from ..network.connectivity import stream
 from ..network.rnn_torch import RNNTorch
@@ -91,6 +91,7 @@ class Batches:
     def _draw(self, tasks: Sequence[Task]) -> Batch:
         if all(task is tasks[0] for task in tasks):
             inputs, targets, _ = tasks[0].get_batch()
+            targets = self._own_targets(tasks[0], targets)
         else:
             batches = [task.get_batch() for task in tasks]
             inputs = np.stack([b[0] for b in batches])
@@ -101,9 +102,9 @@ class Batches:
 
     def _own_targets(self, task: Task, targets: NDArray[Any]) -> NDArray[Any]:
         """Return a task's targets, NaN where its mask is not the common one."""
+        own = steps_of_batch(task.mask, targets, type(task).__name__)
         if not self._masks_differ:
             return targets
-        own = read_mask(task.mask, task.n_steps).steps
         return as_nan(targets, np.isin(np.arange(task.n_steps), own))
 
     def state(self) -> dict[str, Any]:

@@ -293,6 +293,19 @@ def test_a_trial_that_asks_nothing_is_named_before_a_step_is_done():
         Trainer(rnn, padded(0.0, 0.0, [-1, 2])(seed=0))
 
 
+def test_a_batch_that_ignores_the_mask_of_its_trials_is_refused():
+    def get_batch(self, shuffle=False):
+        return self.generate_trials(self.conditions())
+
+    cls = type("Own", (padded(0.0, 0.0, PER_TRIAL),), {"get_batch": get_batch})
+    for act in (lambda: trained(cls(seed=0)), lambda: trained([cls(seed=0), cls(seed=1)])):
+        with pytest.raises(ParameterError, match=r"Own\.get_batch.*super\(\)\.get_batch"):
+            act()
+    network = net(trained(Lengths(seed=0))[0])
+    with pytest.raises(ParameterError, match=r"Own\.get_batch"):
+        PerformanceAnalyzer(network, cls(seed=0)).validate()
+
+
 def test_targets_that_are_changed_in_place_are_looked_at_again():
     rnn = RNNTorch.from_config(NETWORK, 2, 2, seed=[0])
     inputs, targets, _ = padded(0.0, 0.0)(seed=0).get_batch()
