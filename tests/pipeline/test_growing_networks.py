@@ -28,7 +28,7 @@ def growing(submission):
 def test_a_network_that_grows_says_so_in_its_rows(database, growing):
     p = database
     p.submit(growing)
-    tables = (p.Training, p.FixedPoints, p.FixedPointPlot, p.ContinuousAttractor)
+    tables = (p.Training, p.FixedPoints, p.Linearization, p.FixedPointPlot, p.ContinuousAttractor)
     assert p.fill(tables).errors == []
     here = {"input_name": "motion"}
     calm = (p.FixedPoints & here & {"network_name": "calm"}).to_dicts()
@@ -45,3 +45,4 @@ def test_a_network_that_grows_says_so_in_its_rows(database, growing):
     points = (p.FixedPoints.Point & {"network_name": "grows"}).to_dicts()
     assert all(np.isfinite(np.asarray(row["state"])).all() for row in points)
     assert len(p.ContinuousAttractor & here) == len(p.FixedPoints & here)
+    assert len(p.Linearization()) == len(p.FixedPoints())
