@@ -17,6 +17,7 @@ from models import (
     Trainer,
     TrainingConfig,
     get_psychometrics,
+    get_trials,
     penalties,
     plot_task,
     plot_trials,
@@ -444,6 +445,25 @@ def test_choices_of_decisions_are_read_at_each_trials_end():
     task = masked(n_steps=30, stim_on=5, dec_on=14, coherences=[-1.0, 0.5, 1.0], seed=0)
     with pytest.raises(ParameterError, match="the grid has others"):
         get_psychometrics(Turning(task, 0.0), task, n_repeats=1)
+
+
+@pytest.mark.parametrize("cls", [Lengths, padded(0.0, 7.0, PER_TRIAL)])
+def test_labelled_trials_say_what_counts_in_each(cls):
+    task = cls(seed=0)
+    rnn = net(trained(task)[0])
+    trials = get_trials(rnn, task, n_repeats=2)
+    assert trials.counts.dims == ("trial", "time")
+    assert np.array_equal(trials.counts, np.tile(PER_TRIAL, 2).T)
+    ends = [trials.outputs.values[b, n - 1, 0] for b, n in enumerate(2 * LENGTHS)]
+    assert trials.choice.values.tolist() == np.sign(ends).tolist()
+    some = get_trials(rnn, task, conditions={"length": 7})
+    assert np.array_equal(some.counts, PER_TRIAL.T[1:2])
+    made = [{"length": 7, "noise": 3}]
+    if cls is Lengths:
+        assert get_trials(rnn, task, conditions=made).counts.values.sum() == 7
+    else:
+        with pytest.raises(ParameterError, match=r"conditions = .*let the task put NaN"):
+            get_trials(rnn, task, conditions=made)
 
 
 # Pictures -----------------------------------------------------------------------------------------
