@@ -57,7 +57,7 @@ class PenaltyContext:
     rates : Tensor (N, T, B)
         Firing rates r: x in form s, f(x) in form h; given as a function, and made when asked for.
     outputs, targets : Tensor (n_outputs, T, B)
-        Output y and what it should be.
+        Output y and what it should be, NaN where nothing is asked.
     inputs : Tensor (n_inputs, T, B)
         Input u.
     W_rec, W_inp, W_out : Tensor (N, N), (N, n_inputs), (n_outputs, N)
@@ -73,7 +73,7 @@ class PenaltyContext:
     n_units : int
         Number of units N.
     mask : Tensor
-        Indices of the steps that count in the loss.
+        Indices of the steps that count in the loss, where the target is not NaN.
     statistics : mapping
         Statistics of the units (N,) that were taken while the network ran; `statistic` uses them.
     """
