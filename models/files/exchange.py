@@ -12,8 +12,8 @@ state_dict   a PyTorch state_dict of the same five tensors; the configuration is
 ===========  =====================================================================================
 
 Every format gives back the same network, to the bit. A field that is not understood refuses the
-file (`models.files.known_fields`), since it may change what the network computes. No pickle is ever read: an array of Python
-objects is refused, and PyTorch reads tensors and plain values only.
+file (`models.files.known_fields`), since it may change what the network computes. No pickle is ever
+read: an array of Python objects is refused, and PyTorch reads tensors and plain values only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks_lib.documents import open_file, reason
-from tasks_lib.errors import ParameterError, check_choice
+from tasks_lib.errors import ParameterError, check_choice, renamed
 from tasks_lib.imports import imports_only_from
 
 from ..formulas.activations import Activation
@@ -216,6 +216,8 @@ def _own_config(ours: Any, found: Mapping[str, Any], weights: Mapping[str, Float
         config = NetworkConfig(**{"n_units": weights["W_rec"].shape[0], **ours})
     except (TypeError, AttributeError) as error:
         raise ParameterError("config", dict(ours), str(error), "mend the types") from None
+    except ParameterError as error:
+        raise renamed(error, lambda field: f"config.{field}") from None
     if config.n_units != weights["W_rec"].shape[0]:
         raise ParameterError(
             "config.n_units",

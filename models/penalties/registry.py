@@ -17,7 +17,10 @@ from tasks_lib.errors import (
     check_choice,
     check_float,
     check_int,
+    collecting,
     kind_and_text,
+    raise_all,
+    use_one_of,
 )
 from tasks_lib.imports import check_origin, import_attribute
 
@@ -221,21 +224,25 @@ def check(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
     named = {p.name: p for p in every if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in every)
     remedy = f"it takes {', '.join(named)}" if named else "it takes no arguments"
+    errors: list[ParameterError] = []
     for key, value in args.items():
         if key not in named and not takes_any:
-            raise ParameterError(f"{where}.{key}", value, "is no argument of this penalty", remedy)
+            problem, meant = "is no argument of this penalty", use_one_of(key, named)
+            said = meant if meant.endswith("?") else remedy
+            errors.append(ParameterError(f"{where}.{key}", value, problem, said))
     for key, p in named.items():
         if p.default is Parameter.empty and key not in args:
-            raise ParameterError(f"{where}.{key}", None, "is missing and has no default", "give it")
-    if not entry.registered:
-        return dict(args)
-    checked = {
-        key: _check_value(f"{where}.{key}", value, named[key], entry.limits.get(key))
-        if key in named
-        else value
-        for key, value in args.items()
-    }
-    if entry.rule is not None:
+            problem = "is missing and has no default"
+            errors.append(ParameterError(f"{where}.{key}", None, problem, "give it"))
+    checked = dict(args)
+    if entry.registered:
+        for key in filter(named.__contains__, args):
+            with collecting(errors):
+                checked[key] = _check_value(
+                    f"{where}.{key}", args[key], named[key], entry.limits.get(key)
+                )
+    raise_all(errors)
+    if entry.registered and entry.rule is not None:
         defaults = {k: p.default for k, p in named.items() if p.default is not Parameter.empty}
         entry.rule({**defaults, **checked})
     return checked
