@@ -127,15 +127,14 @@ def create_task(
     given = {"n_steps": n_steps, "n_inputs": n_inputs, "n_outputs": n_outputs}
     arguments |= {name: value for name, value in given.items() if value is not None}
     task: Task | None = None
-    for _ in range(1 + len(arguments)):
-        before = len(errors)
-        with collecting(errors):
+    for attempt in range(1 + len(arguments)):
+        new: list[ParameterError] = []
+        with collecting(new):
             task = _made(cls, class_name, arguments, accepted, seed)
-        new = errors[before:]
-        # A value of the wrong kind is that whatever the others are: they are looked at too.
-        if not new or new[0].problem not in WRONG_KINDS:
-            break
-        if arguments.pop(first_name(new[0].field), None) is None:
+        # Behind the first error only values of the wrong kind are: they are that whatever the
+        # others are, where another one may follow from the default that stands in for the first.
+        errors += [error for error in new if not attempt or error.problem in WRONG_KINDS]
+        if not new or arguments.pop(first_name(new[0].field), None) is None:
             break
     raise_all(errors)
     assert task is not None

@@ -279,11 +279,11 @@ def _check_value(path: str, value: Any, parameter: Parameter, limit: Limit | Non
 
 def _entry(name: str) -> _Entry:
     if not isinstance(name, str) or not name:
-        raise ParameterError("penalties", name, "is not a penalty's name", _known())
+        raise ParameterError("penalties", name, "is not a penalty's name", _known(name))
     if name in _ENTRIES:
         return _ENTRIES[name]
     if ":" not in name:
-        raise ParameterError("penalties", name, "is not a penalty", _known())
+        raise ParameterError("penalties", name, "is not a penalty", _known(name))
     for entry in _ENTRIES.values():
         if _address(entry.function) == name:
             return entry
@@ -318,8 +318,10 @@ def _entry(name: str) -> _Entry:
     return _Entry(function)
 
 
-def _known() -> str:
-    return f'use one of {", ".join(names())}, or "package.module:function"'
+def _known(name: Any) -> str:
+    meant = use_one_of(name, names())
+    every = f'use one of {", ".join(names())}, or "package.module:function"'
+    return meant if meant.endswith("?") else every
 
 
 def _address(function: Penalty) -> str:

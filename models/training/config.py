@@ -175,6 +175,13 @@ def _checked_penalty(name: str, spec: Any) -> dict[str, Any]:
     with collecting(errors):
         weight = check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0)
     with collecting(errors):
-        args = penalty_registry.normal_args(name, spec.get("args") or {})
+        try:
+            args = penalty_registry.normal_args(name, spec.get("args") or {})
+        except ParameterError as error:
+            if error.field != "penalties":
+                raise
+            raise ParameterError(
+                f"penalties.{name}", spec, error.problem, error.remedy
+            ) from error.__cause__
     raise_all(errors)
     return {"weight": weight, "args": args}

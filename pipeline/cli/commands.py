@@ -116,7 +116,7 @@ def submit(
 ) -> None:
     """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
     with session() as pipeline:
-        for section, n in pipeline.submit(pipeline.read_submission(file)).items():
+        for section, n in pipeline.submit(file).items():
             console.print(f"{section}: {n} new")
 
 
