@@ -183,7 +183,7 @@ def first_name(field: str) -> str:
 def use_one_of(name: Any, choices: Iterable[str]) -> str:
     """Return the remedy for a name that does not exist: the one that was meant, or all."""
     known = sorted(choices)
-    meant = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.7)
+    meant = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.8)
     return f"did you mean {meant[0]}?" if meant else f"use {', '.join(known) or 'none'}"
 
 

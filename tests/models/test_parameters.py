@@ -97,8 +97,10 @@ def fields_of(function):
 def test_what_is_wrong_of_two_fields_together_is_named_with_the_rest():
     """Where one of the two is wrong by itself, nothing is said of them together."""
     made = lambda **fields: fields_of(lambda: NetworkConfig(**fields))  # noqa: E731
-    assert made(bias_min=2.0, dt=20.0, density=3.0, activation="x", noise_inside=True,
-                equation_type="h") == ["density", "activation", "dt", "noise_inside", "bias_min"]  # fmt: skip
+    wrong = {"bias_min": 2.0, "dt": 20.0, "density": 3.0, "activation": "x", "noise_inside": True}
+    assert made(**wrong, equation_type="h") == [
+        "density", "activation", "dt", "noise_inside", "bias_min",
+    ]  # fmt: skip
     assert made(bias_min="2", dt=20.0, tau=-1.0, equation_type="x", noise_inside=True) == [
         "equation_type", "tau", "bias_min",
     ]  # fmt: skip

@@ -311,7 +311,7 @@ networkz: {}
         "cohorts[0].n_networks": "give at least 1",
         "cohorts[0].first_sed": "did you mean first_seed?",
         "cohorts[1].task": "has not been entered",
-        "cohorts[1].training": 'is true or false and no text, line 20; quote it: "no"',
+        "cohorts[1].training": 'is true or false and no text, line 21; quote it: "no"',
         "section": "did you mean networks?",
     }
     assert set(lines) == set(expected)
