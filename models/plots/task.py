@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib import Task
 from tasks_lib.errors import check_int
 
-from .style import COLOURS, FONT_SIZE, style_axes
+from .style import COLOURS, FONT_SIZE, plain_matplotlib, style_axes
 
 Float = NDArray[np.float64]
 LANE = 0.24  # height of a channel's lane, inches
@@ -22,6 +22,7 @@ GAP = 0.35  # between lanes, as a share of the range of the channels
 MASKED = "0.9"  # grey of the steps that do not count
 
 
+@plain_matplotlib()
 def plot_task(
     task: Task, trials: Sequence[int] | None = None, n_trials: int = 3, seed: int = 0
 ) -> Figure:

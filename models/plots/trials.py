@@ -10,9 +10,10 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .style import FONT_SIZE, style_axes
+from .style import FONT_SIZE, plain_matplotlib, style_axes
 
 
+@plain_matplotlib()
 def plot_trials(
     outputs: ArrayLike,
     targets: ArrayLike,
