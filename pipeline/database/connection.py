@@ -25,6 +25,7 @@ from .configuration import (
     configured_host,
     home,
     one_line,
+    refuse_old_configuration,
     remedy_of,
     tls_options,
 )
@@ -106,6 +107,8 @@ def connect(
     name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
     kind = checked_backend(backend or dj.config["database.backend"])
     address = host or configured_host()
+    if address is None:
+        refuse_old_configuration()
     dj.config["safemode"] = True
     store = store or os.environ.get("RNN_STORE")
     if look_at_store:
