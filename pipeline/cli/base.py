@@ -39,7 +39,7 @@ class SafeConsole(Console):
     """
 
     def __init__(self, **options: Any) -> None:
-        # No highlighting: its expressions take hours for a text of some hundred thousand characters.
+        # No highlighting: its expressions take hours for a text of 300 000 characters.
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:

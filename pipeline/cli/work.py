@@ -182,8 +182,9 @@ def failures(
         for f in found:
             where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
             version = f", {f.code_version}" if f.code_version else ""
+            message = f.message if traceback else cut(f.message)
             console.print(
-                f"{f.table} {key_text(f.key)}\n  {f.error}: {f.message if traceback else cut(f.message)}\n  {where}{version}",
+                f"{f.table} {key_text(f.key)}\n  {f.error}: {message}\n  {where}{version}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
             if traceback and f.traceback:
