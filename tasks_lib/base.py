@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MAX_COUNT, ParameterError, check_bool, check_int
+from .imports import one_name
 from .sizes import bytes_in_words, check_bytes, physical_bytes
 
 Float = NDArray[np.float64]
@@ -44,9 +45,13 @@ class Task(ABC):
     condition_fields : tuple of str, or None
         Fields of a condition that say what kind of trial it is, by which scores are grouped;
         none of them: all trials are of one kind. None: every field that is a single value.
+    code_names : mapping
+        Arguments that name a class or a function: each with the function that returns, of a name,
+        that of the definition, so that `params` are the same whatever path names it.
     """
 
     condition_fields: ClassVar[tuple[str, ...] | None] = None
+    code_names: ClassVar[Mapping[str, Callable[[str], str]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # A subclass that defines its trials one by one must not get its parent's batches.
@@ -206,7 +211,11 @@ class Task(ABC):
                 "is an argument of the class but not an attribute",
                 f"set self.{missing[0]} in __init__",
             )
-        return {name: plain(getattr(self, name)) for name in names if name != "seed"}
+        values = {name: plain(getattr(self, name)) for name in names if name != "seed"}
+        for name, defined in self.code_names.items():
+            if isinstance(values.get(name), str):
+                values[name] = one_name(values[name], defined(values[name]))
+        return values
 
     def __repr__(self) -> str:
         """Return the call that makes this task."""

@@ -22,7 +22,13 @@ from tasks_lib.errors import (
     raise_all,
     use_one_of,
 )
-from tasks_lib.imports import check_origin, import_attribute
+from tasks_lib.imports import (
+    OWN_PACKAGES,
+    check_origin,
+    defined_at,
+    import_attribute,
+    loaded_attribute,
+)
 
 from ..engine import Statistic
 
@@ -180,6 +186,18 @@ def get(name: str) -> Penalty:
     return _entry(name).function
 
 
+def defined_name(name: str) -> str:
+    """Return the name of a penalty that does not depend on the path by which it is named.
+
+    The short name of a penalty of this package; else ``"package.module:function"`` of the
+    definition: by its short name, a process finds another package's only once it is imported.
+    """
+    function = get(name)
+    if str(getattr(function, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]:
+        return next((n for n, e in _ENTRIES.items() if e.function is function), name)
+    return defined_at(function) or name
+
+
 def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:
     """Return the statistics that a penalty with these arguments needs of the units."""
     entry = _entry(name)
@@ -284,10 +302,11 @@ def _entry(name: str) -> _Entry:
         return _ENTRIES[name]
     if ":" not in name:
         raise ParameterError("penalties", name, "is not a penalty", _known(name))
-    for entry in _ENTRIES.values():
-        if _address(entry.function) == name:
-            return entry
     module_name, _, attribute = name.partition(":")
+    own = loaded_attribute(name) if module_name.partition(".")[0] in OWN_PACKAGES else None
+    for entry in _ENTRIES.values():
+        if _address(entry.function) == name or entry.function is own:
+            return entry
     try:
         function = import_attribute("penalties", name)
     except ParameterError:
