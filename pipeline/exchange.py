@@ -99,7 +99,13 @@ def _enter(
             allow_direct_insert=True,
         )
         source = {"file": file, "format": network.format, "sha256": network.sha256}
-        Training.Source.insert1({**key, **source, "notes": list(network.notes)})
+        notes = list(network.notes)
+        if name not in (None, key["network_name"]):
+            notes.append(
+                f"network_name: equal parameters exist as {key['network_name']!r}, under which it "
+                f"was entered and not as {name!r}"
+            )
+        Training.Source.insert1({**key, **source, "notes": notes})
         key["seed"] = key["first_seed"]
         # Last, so that whatever the database refuses leaves no file in the store.
         Training.Network.insert1(

@@ -17,7 +17,10 @@ from tasks_lib.errors import (
     check_choice,
     check_float,
     check_int,
+    collecting,
     kind_and_text,
+    raise_all,
+    use_one_of,
 )
 from tasks_lib.imports import (
     OWN_PACKAGES,
@@ -239,21 +242,25 @@ def check(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
     named = {p.name: p for p in every if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in every)
     remedy = f"it takes {', '.join(named)}" if named else "it takes no arguments"
+    errors: list[ParameterError] = []
     for key, value in args.items():
         if key not in named and not takes_any:
-            raise ParameterError(f"{where}.{key}", value, "is no argument of this penalty", remedy)
+            problem, meant = "is no argument of this penalty", use_one_of(key, named)
+            said = meant if meant.endswith("?") else remedy
+            errors.append(ParameterError(f"{where}.{key}", value, problem, said))
     for key, p in named.items():
         if p.default is Parameter.empty and key not in args:
-            raise ParameterError(f"{where}.{key}", None, "is missing and has no default", "give it")
-    if not entry.registered:
-        return dict(args)
-    checked = {
-        key: _check_value(f"{where}.{key}", value, named[key], entry.limits.get(key))
-        if key in named
-        else value
-        for key, value in args.items()
-    }
-    if entry.rule is not None:
+            problem = "is missing and has no default"
+            errors.append(ParameterError(f"{where}.{key}", None, problem, "give it"))
+    checked = dict(args)
+    if entry.registered:
+        for key in filter(named.__contains__, args):
+            with collecting(errors):
+                checked[key] = _check_value(
+                    f"{where}.{key}", args[key], named[key], entry.limits.get(key)
+                )
+    raise_all(errors)
+    if entry.registered and entry.rule is not None:
         defaults = {k: p.default for k, p in named.items() if p.default is not Parameter.empty}
         entry.rule({**defaults, **checked})
     return checked
@@ -290,11 +297,11 @@ def _check_value(path: str, value: Any, parameter: Parameter, limit: Limit | Non
 
 def _entry(name: str) -> _Entry:
     if not isinstance(name, str) or not name:
-        raise ParameterError("penalties", name, "is not a penalty's name", _known())
+        raise ParameterError("penalties", name, "is not a penalty's name", _known(name))
     if name in _ENTRIES:
         return _ENTRIES[name]
     if ":" not in name:
-        raise ParameterError("penalties", name, "is not a penalty", _known())
+        raise ParameterError("penalties", name, "is not a penalty", _known(name))
     module_name, _, attribute = name.partition(":")
     own = loaded_attribute(name) if module_name.partition(".")[0] in OWN_PACKAGES else None
     for entry in _ENTRIES.values():
@@ -330,8 +337,10 @@ def _entry(name: str) -> _Entry:
     return _Entry(function)
 
 
-def _known() -> str:
-    return f'use one of {", ".join(names())}, or "package.module:function"'
+def _known(name: Any) -> str:
+    meant = use_one_of(name, names())
+    every = f'use one of {", ".join(names())}, or "package.module:function"'
+    return meant if meant.endswith("?") else every
 
 
 def _address(function: Penalty) -> str:

@@ -17,7 +17,7 @@ from tasks_lib.errors import check_choice
 from ..fixed_points.point_set import FixedPointSet
 from .projection import Projection
 from .scene import Scene, describe, make_scene
-from .style import COLOURS
+from .style import COLOURS, plain_matplotlib
 
 Float = NDArray[np.float64]
 # In points^2.
@@ -39,6 +39,7 @@ MAX_ARROW_MODES = 3  # with more unstable modes than this one direction says lit
 ARROW_LENGTH = 0.09  # of the picture
 
 
+@plain_matplotlib()
 def plot_fixed_points(
     sets: Mapping[str, FixedPointSet] | Sequence[FixedPointSet],
     projection: str = "2D",

@@ -22,11 +22,12 @@ from ..manifolds.attractor import rounding_floor, sign_changes
 from .fixed_points import STYLE
 from .projection import Projection
 from .scene import as_lines, some_of, trials_near
-from .style import COLOURS
+from .style import COLOURS, plain_matplotlib
 
 Float = NDArray[np.float64]
 
 
+@plain_matplotlib()
 def plot_manifolds(
     manifolds: Mapping[str, Sequence[SlowManifold]],
     projection: str = "2D",

@@ -15,13 +15,14 @@ from tasks_lib import Task
 from tasks_lib.errors import check_int
 from tasks_lib.masks import asked, read_mask
 
-from .style import COLOURS, FONT_SIZE, MASKED, style_axes
+from .style import COLOURS, FONT_SIZE, MASKED, plain_matplotlib, style_axes
 
 Float = NDArray[np.float64]
 LANE = 0.24  # height of a channel's lane, inches
 GAP = 0.35  # between lanes, as a share of the range of the channels
 
 
+@plain_matplotlib()
 def plot_task(
     task: Task, trials: Sequence[int] | None = None, n_trials: int = 3, seed: int = 0
 ) -> Figure:

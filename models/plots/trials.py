@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.masks import asked
 
-from .style import FONT_SIZE, MASKED, style_axes
+from .style import FONT_SIZE, MASKED, plain_matplotlib, style_axes
 
 
+@plain_matplotlib()
 def plot_trials(
     outputs: ArrayLike,
     targets: ArrayLike,

@@ -20,6 +20,7 @@ from tasks_lib import Task
 from tasks_lib.errors import check_int
 
 from ..machine.devices import checked_device, kind_of
+from ..machine.torch_modes import plain_torch
 from ..network.batch import check_networks, one_for_each
 from ..network.config import NetworkConfig
 from ..network.connectivity import stream
@@ -60,6 +61,7 @@ class CohortResult:
     seconds: float
 
 
+@plain_torch()
 def train_cohort(
     task: Callable[[int], Task] | Task,
     network: NetworkConfig | Sequence[NetworkConfig],

@@ -12,6 +12,7 @@ from tasks_lib.errors import printable
 
 from ..workers.queue import Queue
 from ..workers.status import Pace, TableStatus, WorkerStatus, table_status, worker_status
+from .base import cut
 
 STYLES = {"working": "green", "waiting": "yellow", "silent": "yellow", "lost": "red"}
 
@@ -86,7 +87,9 @@ def _failures(tables: list[TableStatus], n_failures: int) -> Table | None:
     page = Table("failed", "key", "reason", title="rnn failures says more", title_justify="left")
     rows.sort(key=lambda row: str(row[0]), reverse=True)
     for _, name, key, message in rows[:n_failures]:
-        page.add_row(name, Text(printable(_values(key))), Text(printable(message), style="red"))
+        page.add_row(
+            name, Text(printable(_values(key))), Text(printable(cut(message, 300)), style="red")
+        )
     return page
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rnn_start import starting
+from rnn_start import OutputError, starting
 from tasks_lib.errors import MAX_COUNT, ParameterError
 
 from .base import app, console, errors, finite, key_restriction, refusal, session
@@ -127,6 +127,8 @@ def verify(
                 whole = False if False in (whole, other) else whole and other
     except typer.Exit:
         raise typer.Exit(2) from None
+    except (BrokenPipeError, OutputError):
+        raise typer.Exit(2) from None  # what cannot be printed is said once, at the end
     # Of whatever kind: a device, a driver, the code of a task, which may even call `sys.exit`.
     except (Exception, SystemExit) as error:
         refusal(error, named=True)

@@ -16,10 +16,12 @@ from .base import (
     announce,
     app,
     console,
+    cut,
     errors,
     finite,
     key_restriction,
     key_text,
+    nothing_matches,
     say_waiting,
     session,
 )
@@ -119,7 +121,7 @@ def worker(
         supervisor.end_with_supervisor()
         filled = loop.run()
         for name, key, message in filled.errors:
-            errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
+            errors.print(f"error: {name} {key}: {cut(message)}", style="red", soft_wrap=True)
         console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
         if filled.errors and not loop.stop.is_set():
             raise typer.Exit(supervisor.JOBS_FAILED)
@@ -180,12 +182,15 @@ def failures(
         for f in found:
             where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
             version = f", {f.code_version}" if f.code_version else ""
+            message = f.message if traceback else cut(f.message)
             console.print(
-                f"{f.table} {key_text(f.key)}\n  {f.error}: {f.message}\n  {where}{version}",
+                f"{f.table} {key_text(f.key)}\n  {f.error}: {message}\n  {where}{version}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
             if traceback and f.traceback:
                 console.print(f.traceback, markup=False, highlight=False, soft_wrap=True)
+        if not found:
+            nothing_matches(key_restriction(task))
         console.print(f"{len(found)} jobs failed.")
 
 
@@ -213,6 +218,8 @@ def retry(
             everything=all_,
             stuck=stuck,
         )
+        if not given:
+            nothing_matches(key_restriction(task, network, training))
         for name, number in given.items():
             console.print(f"{name}: {number}")
         console.print(f"{sum(given.values())} jobs are pending again.")

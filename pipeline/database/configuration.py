@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,32 @@ def check_configuration_file() -> None:
     if choice.foreign:
         log.warning("%s", choice.foreign)
         choice.foreign = ""
+
+
+def refuse_old_configuration() -> None:
+    """Refuse to start a database of our own where DataJoint's old files name a server.
+
+    DataJoint 2 reads neither ``dj_local_conf.json`` of the working directory nor
+    ``.datajoint_config.json`` of the home: whoever has one means the server in it.
+
+    Raises
+    ------
+    DatabaseError
+    """
+    folders = [Path.cwd() / "dj_local_conf.json"]
+    with suppress(RuntimeError):  # ~ is nobody's folder
+        folders.append(Path.home() / ".datajoint_config.json")
+    for path in folders:
+        try:
+            host = json.loads(path.read_text(encoding="utf-8"))["database.host"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if host:
+            raise DatabaseError(
+                f"{path.name} = {str(path)!r}: is of DataJoint before 2.0, which nothing reads any "
+                f"more; set DJ_HOST={one_line(Exception(host))}, DJ_USER and DJ_PASS, or write "
+                "datajoint.json, or rename the file to use the embedded database"
+            )
 
 
 def configured_folder(store: str | Path | None = None) -> Path | None:

@@ -26,6 +26,7 @@ from .configuration import (
     configured_host,
     home,
     one_line,
+    refuse_old_configuration,
     remedy_of,
     tls_options,
 )
@@ -120,6 +121,8 @@ def connect(
     kind = checked_backend(backend or dj.config["database.backend"])
     check_configuration_file()
     address = host or configured_host()
+    if address is None:
+        refuse_old_configuration()
     dj.config["safemode"] = True
     store = store or os.environ.get("RNN_STORE")
     if look_at_store:

@@ -129,6 +129,12 @@ def test_the_same_file_twice_is_recognised(p, submission, tmp_path):
     fields["W_rec"][0][1] *= 0.5
     second = p.import_network(altered(tmp_path, W_rec=fields["W_rec"]), "cddm", "other")
     assert second == {**first, "first_seed": 1, "seed": 1}
+    notes = (p.Training.Source & second).fetch1("notes")
+    assert (
+        "network_name: equal parameters exist as 'theirs', under which it was entered and not"
+        in (" ".join(notes))
+    )
+    assert "network_name" not in " ".join((p.Training.Source & first).fetch1("notes"))
     assert len(p.NetworkParams()) == 1
     # For another task it is another network.
     task = submission["tasks"]["cddm"]
