@@ -9,7 +9,7 @@ from .angles import MemoryAngle, MemoryAntiAngle
 from .base import Task
 from .cddm import CDDM
 from .dmts import DMTS
-from .errors import ParameterError, kind_and_text, text_of
+from .errors import CannotImport, ParameterError, kind_and_text, text_of
 from .flip_flop import NBitFlipFlop
 from .go_no_go import GoNoGo
 from .imports import import_attribute
@@ -70,14 +70,14 @@ def task_class(name: str) -> type[Task]:
     except ParameterError:
         raise
     except (ImportError, AttributeError, ValueError) as error:
-        raise ParameterError(
+        raise CannotImport(
             "task_class",
             name,
             f"cannot be imported ({text_of(error)})",
             "install its package where this runs, or run where its file is; check the spelling",
         ) from None
     except Exception as error:  # anything that a foreign module raises while it is imported
-        raise ParameterError(
+        raise CannotImport(
             "task_class",
             name,
             f"fails when imported ({kind_and_text(error)})",

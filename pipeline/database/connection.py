@@ -30,6 +30,7 @@ from .configuration import (
 )
 from .declaration import TablesMissing, activate
 from .embedded_connection import EmbeddedConnection
+from .rebinding import rebind_own_schemas, remember_connection
 from .sessions import prepare_session
 from .store_mark import mark_store
 
@@ -132,6 +133,8 @@ def connect(
     instance._singleton_connection = opened  # so that dj.conn() gives this one too
     try:
         activate(name, opened, declare)
+        rebind_own_schemas(opened)
+        remember_connection(opened)
     except TablesMissing as error:
         disconnect()
         raise DatabaseError(

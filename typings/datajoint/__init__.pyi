@@ -28,6 +28,7 @@ from datajoint.codecs import Codec as Codec
 from datajoint.condition import AndList as AndList
 from datajoint.condition import Not as Not
 from datajoint.connection import Connection as _Connection
+from datajoint.dependencies import Dependencies
 from datajoint.errors import DataJointError as DataJointError
 from datajoint.heading import Heading
 from datajoint.settings import Config
@@ -100,6 +101,8 @@ class Connection(_Connection):
     _conn: Any  # of PyMySQL or psycopg2
     _in_transaction: bool
     _is_closed: bool
+    schemas: dict[str, Schema]
+    dependencies: Dependencies
 
     @property
     def transaction(self) -> _GeneratorContextManager[Connection]: ...
@@ -286,6 +289,8 @@ class _Job(Table): ...
 
 class AutoPopulate:
     _allow_insert: bool
+    _upstream: Any
+    _upstream_key: dict[str, Any] | None
     jobs: _OfInstanceAndClass[_Job]
     @property
     def key_source(self) -> _Query: ...
