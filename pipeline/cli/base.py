@@ -195,6 +195,15 @@ def key_restriction(
     return given
 
 
+def byte_size(n_bytes: float) -> str:
+    """Return a number of bytes in words."""
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} GB"
+
+
 def key_text(key: dict[str, Any]) -> str:
     """Return a key in words."""
     return ", ".join(f"{name} {value}" for name, value in key.items())

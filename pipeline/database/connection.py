@@ -28,6 +28,7 @@ from .configuration import (
     remedy_of,
     tls_options,
 )
+from .datajoint_log import limit_log
 from .declaration import TablesMissing, activate
 from .embedded_connection import EmbeddedConnection
 from .rebinding import rebind_own_schemas, remember_connection
@@ -102,8 +103,7 @@ def connect(
     _close()
     mark_anew = declare is True
     declare = dj.config["database.create_tables"] if declare is None else declare
-    # Its warnings are about its own tables (native types in the jobs tables).
-    logging.getLogger("datajoint").setLevel(logging.ERROR)
+    limit_log()
     name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
     kind = checked_backend(backend or dj.config["database.backend"])
     address = host or configured_host()
