@@ -35,7 +35,7 @@ from .stored_paths import (
     tables_with_files,
 )
 
-LOCK_SECONDS = 60  # for a job that is inserting rows of what is to go
+LOCK_SECONDS = 20  # for a job that is inserting rows of what is to go
 ATTEMPTS = 3  # of a transaction that the server gave up, as where two wait for each other
 
 # Each kind of parameter set, and the column of a cohort that names it.
@@ -151,8 +151,7 @@ def delete(
         try:
             with transaction(here):
                 here.query(dialect_of(here).limit_lock_wait(LOCK_SECONDS))
-                # From here on nothing new can come to depend on these rows.
-                here.query(_locking(chosen)).fetchall()
+                _lock(chosen)
                 roots = _roots(chosen, parameters)
                 done = _found(roots)
                 _delete_jobs(done.jobs)
@@ -161,7 +160,9 @@ def delete(
                         root.delete(transaction=False, prompt=False)
             break
         except Exception as error:
-            if not is_transient(error) or attempt == ATTEMPTS:
+            # Two that wait for each other, or rows that came in between: once more.
+            again = is_transient(error) or "Delete blocked" in text_of(error)
+            if not again or attempt == ATTEMPTS:
                 raise _refused(error) from error
     _remove_files(done)
     return done
@@ -177,8 +178,14 @@ def _check_columns(restriction: Mapping[str, Any], table: type[dj.Table]) -> Non
             )
 
 
-def _locking(chosen: dj.Table) -> str:
-    return f"SELECT 1 FROM {chosen.full_table_name}{chosen.where_clause()} FOR UPDATE"
+def _lock(chosen: dj.Table) -> None:
+    """Lock rows and all that depends on them, so that nothing new can come to depend on them.
+
+    What others are inserting below them is waited for: it then is there, and goes too.
+    """
+    for table in dj.Diagram.cascade(chosen):
+        query = f"SELECT 1 FROM {table.full_table_name}{table.where_clause()} FOR UPDATE"
+        connection().query(query).fetchall()
 
 
 def _roots(chosen: dj.Table, parameters: bool) -> list[dj.Table]:
@@ -265,13 +272,20 @@ def _jobs_below(root: dj.Table) -> Iterator[DeletedJob]:
 
 
 def _delete_jobs(jobs: list[DeletedJob]) -> None:
+    """Delete jobs, but for those that somebody is changing.
+
+    Such a job computes in its worker's transaction. That worker finds its key gone, and drops it.
+    """
     here = connection()
     quoted = here.adapter.quote_identifier
     for job in jobs:
         schema, _, table = job.folder.partition(".")
         name = here.adapter.make_full_table_name(schema, "~~" + table.lstrip("_"))
         where = " AND ".join(f"{quoted(column)}=%s" for column in job.key)
-        here.query(f"DELETE FROM {name} WHERE {where}", args=tuple(job.key.values()))
+        values = tuple(job.key.values())
+        free = f"SELECT 1 FROM {name} WHERE {where} FOR UPDATE SKIP LOCKED"
+        if here.query(free, args=values).fetchone() is not None:
+            here.query(f"DELETE FROM {name} WHERE {where}", args=values)
 
 
 def _refused(error: BaseException) -> DatabaseError:
