@@ -1,3 +1,4 @@
+from . import activity as activity
 from . import analysis as analysis
 from . import dynamics as dynamics
 from . import engine as engine
@@ -12,6 +13,8 @@ from . import penalties as penalties
 from . import performance as performance
 from . import plots as plots
 from . import training as training
+from .activity.trial_files import write_trials as write_trials
+from .activity.trials import get_trials as get_trials
 from .analysis.dynamic_system import DynamicSystemAnalyzer as DynamicSystemAnalyzer
 from .analysis.dynamic_system import get_fixed_points_of_many as get_fixed_points_of_many
 from .analysis.performance import ConditionScores as ConditionScores
@@ -50,8 +53,14 @@ from .performance.scores import choice_accuracy as choice_accuracy
 from .performance.scores import mean_squared_error as mean_squared_error
 from .performance.scores import r2_by_trial as r2_by_trial
 from .performance.scores import r2_pooled as r2_pooled
+from .plots.activity import plot_activity_matrix as plot_activity_matrix
+from .plots.activity import plot_trajectories as plot_trajectories
+from .plots.activity import plot_unit_responses as plot_unit_responses
+from .plots.animation import animate_trajectories as animate_trajectories
 from .plots.fixed_points import plot_fixed_points as plot_fixed_points
 from .plots.interactive import view_fixed_points as view_fixed_points
+from .plots.learning_curves import LearningCurve as LearningCurve
+from .plots.learning_curves import plot_learning_curves as plot_learning_curves
 from .plots.line_attractors import plot_line_attractors as plot_line_attractors
 from .plots.manifolds import plot_manifolds as plot_manifolds
 from .plots.projection import Projection as Projection
@@ -59,6 +68,9 @@ from .plots.psychometrics import plot_psychometrics as plot_psychometrics
 from .plots.task import plot_task as plot_task
 from .plots.training import plot_loss_terms as plot_loss_terms
 from .plots.trials import plot_trials as plot_trials
+from .plots.weights import plot_weight_eigenvalues as plot_weight_eigenvalues
+from .plots.weights import plot_weight_histograms as plot_weight_histograms
+from .plots.weights import plot_weight_matrices as plot_weight_matrices
 from .training.checkpoints import CheckpointFolder as CheckpointFolder
 from .training.checkpoints import CheckpointNotWritten as CheckpointNotWritten
 from .training.checkpoints import Checkpoints as Checkpoints

@@ -1,6 +1,7 @@
 from . import cli as cli
 from . import database as database
 from . import exchange as exchange
+from . import migrations as migrations
 from . import progress as progress
 from . import store as store
 from . import submission as submission

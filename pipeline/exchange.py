@@ -16,7 +16,6 @@ from .database.connection import check_writing, connection
 from .database.server import transaction
 from .database.types import Restriction
 from .tables.allowed_imports import allowed_packages
-from .tables.hashing import parameter_hash
 from .tables.network import NetworkParams
 from .tables.parameters import MAX_NAME
 from .tables.performance import VALIDATION_SEED
@@ -183,8 +182,8 @@ def _refuse_second_import(network: models.ImportedNetwork, task_name: str, file:
 def _enter_parameters(network: models.ImportedNetwork, name: str | None, file: str) -> str:
     """Return the name of the network's parameters, entered where no equal set exists."""
     parameters = network.config.to_dict()
-    digest = str(parameter_hash(NetworkParams.canonical(parameters)))
-    equal = (NetworkParams & {"network_hash": digest}).to_arrays("network_name")
+    hashes = NetworkParams.hashes(NetworkParams.canonical(parameters))
+    equal = (NetworkParams & [{"network_hash": each} for each in hashes]).to_arrays("network_name")
     if len(equal):
         return str(equal[0])
     if name is None:

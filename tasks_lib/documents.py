@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import ParameterError, printable, shown
+from .sizes import bytes_in_words
 
 MAX_PIPE = 2**29  # bytes that are taken from a pipe, which are kept in memory
 _KINDS = (
@@ -21,15 +22,6 @@ _KINDS = (
     (stat.S_ISBLK, "is a device"),
     (stat.S_ISSOCK, "is a socket"),
 )
-
-
-def size_text(n_bytes: float) -> str:
-    """Return a number of bytes in words: 512 B, 1.5 KiB, 12.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1024
-    return f"{n_bytes:.4g} TiB"
 
 
 @contextmanager
@@ -60,7 +52,7 @@ def open_file(
     def refusal(problem: str, what: str = remedy) -> ParameterError:
         return ParameterError(field, str(path), problem, what)
 
-    too_large = f"give a file of at most {size_text(max_bytes)}"
+    too_large = f"give a file of at most {bytes_in_words(max_bytes)}"
     try:
         # Looked at before it is opened: opening a device can do things.
         _check_kind(os.stat(path).st_mode, refusal)
@@ -74,11 +66,11 @@ def open_file(
                 if not content:
                     raise refusal("is a pipe that nobody writes to")
                 if len(content) > most:
-                    raise refusal(f"holds more than {size_text(most)}", "give it as a file")
+                    raise refusal(f"holds more than {bytes_in_words(most)}", "give it as a file")
                 yield io.BytesIO(content)
                 return
             if found.st_size > max_bytes:
-                raise refusal(f"has {size_text(found.st_size)}", too_large)
+                raise refusal(f"has {bytes_in_words(found.st_size)}", too_large)
             yield file
     except OSError as error:
         raise refusal(reason(error)) from None
@@ -122,8 +114,8 @@ def read_file(
         raise ParameterError(
             field,
             str(path),
-            f"holds more than {size_text(max_bytes)}",
-            f"give a file of at most {size_text(max_bytes)}",
+            f"holds more than {bytes_in_words(max_bytes)}",
+            f"give a file of at most {bytes_in_words(max_bytes)}",
         )
     return content
 

@@ -10,15 +10,15 @@ from .errors import ParameterError
 # More than the machines and GPUs have on which such networks are trained. What needs more is a slip
 # of the pen. It does not depend on the machine: a worker may have more memory than who submits.
 MOST_BYTES = 4 * 2**40
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
 def bytes_in_words(n_bytes: float) -> str:
-    """Return a number of bytes as text, in the largest fitting unit."""
+    """Return a number of bytes as text, in the largest fitting unit: 512 B, 1.5 KiB."""
     number, unit = float(min(n_bytes, 1e40)), 0
     while number >= 1024 and unit < len(_UNITS) - 1:
         number, unit = number / 1024, unit + 1
-    return f"{number:.3g} {_UNITS[unit]}"
+    return f"{number:.3g} {_UNITS[unit]}" if number < 100 else f"{number:.0f} {_UNITS[unit]}"
 
 
 def check_bytes(field: str, value: Any, n_bytes: int, what: str, remedy: str) -> None:

@@ -11,7 +11,7 @@ import datajoint as dj
 
 from pipeline.database import connection as database
 from pipeline.database import schemas
-from pipeline.database.declaration import LINEAGE
+from pipeline.database.state import LINEAGE
 from tests.servers import Server
 
 MAX_WAIT = 10.0  # seconds for the sessions of worker processes that a test has ended

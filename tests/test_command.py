@@ -50,6 +50,7 @@ def test_it_imports_nothing_large_first():
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_characters_that_the_terminal_lacks_are_replaced(encoding):
     done = run(CHECK, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": encoding})
@@ -57,6 +58,7 @@ def test_characters_that_the_terminal_lacks_are_replaced(encoding):
     assert "[0, 100) ? [200, 300)" in done.stdout
 
 
+@pytest.mark.slow
 def test_output_that_goes_nowhere():
     closed = run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *CHECK])
     assert (closed.returncode, closed.stderr) == (0, "")
@@ -68,17 +70,20 @@ def test_output_that_goes_nowhere():
     assert piped.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
 def test_a_full_disk_under_the_output():
     with open("/dev/full", "w") as full:
         one_line(run(CHECK, stdout=full), "standard output: No space left on device")
 
 
+@pytest.mark.slow
 def test_variables_that_cannot_be_read_at_all():
     done = run([*RNN, "status"], env={**os.environ, "DJ_PORT": "abc"})
     one_line(done, "DJ_PORT", "abc")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "named"),
     [

@@ -271,6 +271,7 @@ def test_what_lies_outside_is_not_gathered(tmp_path, monkeypatch):
     assert site_script.tracked("*.md") == ["seen.md"]
 
 
+@pytest.mark.slow
 def test_every_page_has_its_place_in_the_menu():
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     menu = re.search(r"^nav:\n(.*?)^\S", config, re.DOTALL | re.MULTILINE)[1]

@@ -49,6 +49,7 @@ for arguments in {list(commands)!r}:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spared"),
     [
@@ -86,6 +87,7 @@ def test_configurations_are_made_and_checked_without_torch():
     assert not modules & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_every_table_is_known_where_only_the_face_was_imported():
     tables = (
         "from pipeline.database import schemas\n"
@@ -102,6 +104,7 @@ def test_every_table_is_known_where_only_the_face_was_imported():
     assert not loaded(tables + rest) & (set(HEAVY) - {"pandas"})
 
 
+@pytest.mark.slow
 def test_rights_are_for_every_table_where_only_roles_are_asked_for():
     code = (
         "from pipeline.database.roles import roles_sql\n"

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from tasks_lib.documents import parse_json, size_text
+from tasks_lib.documents import parse_json
 from tasks_lib.errors import ParameterError, printable, shown, text_of
+from tasks_lib.sizes import bytes_in_words
 
 from ..machine.memory import free_bytes
 from ..machine.npz_files import PICKLE, Header, names_of, open_zip, read_array, read_header
@@ -121,7 +122,8 @@ def _json_text(file: BinaryIO, path: str) -> bytes:
     size = file.seek(0, 2)
     file.seek(0)
     if size > MAX_JSON:
-        problem = f"is a JSON text of {size_text(size)}; at most {size_text(MAX_JSON)} are read"
+        most = bytes_in_words(MAX_JSON)
+        problem = f"is a JSON text of {bytes_in_words(size)}; at most {most} are read"
         raise ParameterError("FILE", path, problem, "write the network as an npz file")
     content = file.read(size)
     if sum(content.count(mark) for mark in (b"[", b"{", b'"')) > MAX_JSON_MARKS:
@@ -148,7 +150,7 @@ def check_shapes(headers: Mapping[str, Header]) -> None:
         raise ParameterError("W_rec.shape", shape, "has no units", "give W_rec (N, N)")
     needed = COPIES * 8 * n * n
     if n > LARGEST_UNITS:
-        problem = f"are {n} units, which take {size_text(needed)} to read"
+        problem = f"are {n} units, which take {bytes_in_words(needed)} to read"
         raise ParameterError(
             "W_rec.shape", shape, problem, f"give a network of at most {LARGEST_UNITS}"
         )
@@ -174,9 +176,8 @@ def check_shapes(headers: Mapping[str, Header]) -> None:
             )
     free = free_bytes(torch.device("cpu"))
     if needed > max(free, 2**28):
-        problem = (
-            f"are {n} units, which take {size_text(needed)} to read; {size_text(free)} is free"
-        )
+        takes = f"are {n} units, which take {bytes_in_words(needed)} to read"
+        problem = f"{takes}; {bytes_in_words(free)} is free"
         raise ParameterError("W_rec.shape", shape, problem, "use a machine with more memory")
 
 
@@ -221,7 +222,7 @@ def _check_torch(archive: zipfile.ZipFile) -> None:
                 f"{shown(member.filename)} is compressed, which PyTorch does not do"
             )
         if member.filename.endswith("/data.pkl") and member.file_size > MAX_PICKLED:
-            raise zipfile.BadZipFile(f"its data.pkl has {size_text(member.file_size)}")
+            raise zipfile.BadZipFile(f"its data.pkl has {bytes_in_words(member.file_size)}")
 
 
 def _from_torch(file: BinaryIO) -> tuple[str, dict[str, Any]]:

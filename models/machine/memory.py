@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tasks_lib.errors import ParameterError, text_of
+from tasks_lib.sizes import bytes_in_words
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +102,7 @@ def is_short_of_memory(error: BaseException) -> bool:
 
 def more_memory(needed: float) -> str:
     """Return the advice of a message where so many bytes do not fit."""
-    return f"use fewer units, or a machine with {gib(needed / SHARE)} free"
+    return f"use fewer units, or a machine with {bytes_in_words(needed / SHARE)} free"
 
 
 def check_fits(n_units: int, what: str, needed: float, device: torch.device) -> None:
@@ -126,11 +127,7 @@ def check_fits(n_units: int, what: str, needed: float, device: torch.device) -> 
         raise ParameterError(
             "n_units",
             n_units,
-            f"{what} takes about {gib(needed)}, and {gib(allowed)} of what is free may be used",
+            f"{what} takes about {bytes_in_words(needed)}, and {bytes_in_words(allowed)} of what "
+            "is free may be used",
             more_memory(needed),
         )
-
-
-def gib(n_bytes: float) -> str:
-    """Return a number of bytes in GiB, as messages have it."""
-    return f"{n_bytes / 2**30:.1f} GiB"

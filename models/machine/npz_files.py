@@ -15,8 +15,8 @@ from typing import IO, Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks_lib.documents import size_text
 from tasks_lib.errors import ParameterError, shown
+from tasks_lib.sizes import bytes_in_words
 
 MAX_MEMBERS = 1000
 MEMBER_BYTES = 1024  # of each in the list of members at the end of the file
@@ -125,11 +125,14 @@ def read_header(archive: zipfile.ZipFile, name: str) -> Header:
     size = math.prod(header.shape) * header.dtype.itemsize
     if member.file_size - start != size:
         raise ValueError(
-            f"{name} should have {size_text(size)} and has {size_text(member.file_size - start)}"
+            f"{name} should have {bytes_in_words(size)} and has "
+            f"{bytes_in_words(member.file_size - start)}"
         )
     if header.dtype.kind in TEXTS and size > MAX_TEXT:
-        problem = f"is a text of {size_text(size)}"
-        raise ParameterError(name, header.shape, problem, f"give at most {size_text(MAX_TEXT)}")
+        problem = f"is a text of {bytes_in_words(size)}"
+        raise ParameterError(
+            name, header.shape, problem, f"give at most {bytes_in_words(MAX_TEXT)}"
+        )
     return header
 
 

@@ -17,10 +17,9 @@ from tasks_lib.errors import check_choice
 from ..fixed_points.point_set import FixedPointSet
 from .projection import Projection
 from .scene import Scene, describe, make_scene
+from .style import COLOURS
 
 Float = NDArray[np.float64]
-# Okabe and Ito's colours, told apart with any colour vision
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKER_SIZE = {"o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0}  # points^2
 STYLE: dict[Any, Any] = {
     "font.size": 8,

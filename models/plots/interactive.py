@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..fixed_points.point_set import FixedPointSet
-from .fixed_points import COLOURS
 from .projection import Projection
 from .scene import Scene, describe, make_scene
+from .style import COLOURS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

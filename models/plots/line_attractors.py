@@ -15,8 +15,9 @@ from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError
 
 from ..dynamics.line_attractors import ContextLineAttractor
-from .fixed_points import COLOURS, STYLE
+from .fixed_points import STYLE
 from .projection import Projection, principal_directions
+from .style import COLOURS
 
 
 def plot_line_attractors(lines: Sequence[ContextLineAttractor]) -> Figure:

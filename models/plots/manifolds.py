@@ -19,9 +19,10 @@ from tasks_lib.errors import ParameterError, check_choice
 from ..fixed_points.point_set import FixedPointSet
 from ..manifolds import SlowManifold
 from ..manifolds.attractor import rounding_floor, sign_changes
-from .fixed_points import COLOURS, STYLE
+from .fixed_points import STYLE
 from .projection import Projection
 from .scene import as_lines, some_of
+from .style import COLOURS
 
 Float = NDArray[np.float64]
 

@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib import Task
 from tasks_lib.errors import check_int
 
-from .fixed_points import COLOURS
-from .style import FONT_SIZE, style_axes
+from .style import COLOURS, FONT_SIZE, style_axes
 
 Float = NDArray[np.float64]
 LANE = 0.24  # height of a channel's lane, inches

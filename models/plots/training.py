@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
 from ..training.config import TASK_TERM as TASK
-from .fixed_points import COLOURS
-from .style import FONT_SIZE, style_axes
+from .style import COLOURS, FONT_SIZE, log_axis, style_axes
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.3  # inches
 ROW_HEIGHT = 0.14  # of the legend, inches
@@ -78,7 +77,7 @@ def plot_loss_terms(
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if any((curve > 0).any() for curve in curves.values()):
-            _scale(axes)
+            log_axis(axes)
         style_axes(axes)
     figure.legend(
         handles=[
@@ -111,21 +110,3 @@ def _styles(names: list[str]) -> dict[str, tuple[str, str]]:
         n = len(PENALTY_COLOURS)
         styles[name] = PENALTY_COLOURS[i % n], DASHES[i // n % len(DASHES)]
     return styles
-
-
-def _scale(axes) -> None:  # type: ignore[no-untyped-def]
-    """Make the axis of values logarithmic, with two labels on it at least."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1.0,), (1.0, 2.0, 5.0)):
-        ticks = np.outer(10.0**decades, steps)
-        if np.count_nonzero((ticks >= low) & (ticks <= high)) > 1:
-            axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
-            if len(steps) > 1:
-                axes.yaxis.set_major_formatter("{x:g}")
-            break
-    else:  # a fraction of a decade
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter("{x:.4g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from tasks_lib.errors import ParameterError
+from tasks_lib.sizes import bytes_in_words
 
 from ..engine import NetworkKind, choose_back_end
-from ..machine.memory import SHARE, free_bytes, gib, more_memory
+from ..machine.memory import SHARE, free_bytes, more_memory
 from ..network.config import WEIGHT_ARRAYS, NetworkConfig
 from ..penalties import PenaltyTerm
 from .config import TrainingConfig
@@ -136,7 +137,7 @@ def plan_memory(size: TrainingSize, n_networks: int, free: int | None = None) ->
         "n_units",
         size.network.n_units,
         f"one network on batches of {size.n_trials} trials of {size.n_steps} steps takes about "
-        f"{gib(one)}, and {gib(allowed)} of what is free may be used",
+        f"{bytes_in_words(one)}, and {bytes_in_words(allowed)} of what is free may be used",
         _remedy(size, bound, allowed),
     )
 

@@ -127,7 +127,8 @@ def show(
 ) -> None:
     """Print trained networks with their scores and fixed points."""
     with session():
-        from pipeline.cli.report import export_figures, network_reports
+        from pipeline.cli.figures import export_figures
+        from pipeline.cli.report import network_reports
 
         restriction = key_restriction(task)
         reports = network_reports(restriction)

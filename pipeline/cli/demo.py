@@ -15,7 +15,8 @@ from ..tables.linearization import Linearization
 from ..tables.performance import TrialPlot, Validation
 from ..tables.training import Training
 from ..workers.worker import fill
-from .report import NetworkReport, export_figures, network_reports
+from .figures import export_figures
+from .report import NetworkReport, network_reports
 
 SUBMISSION = Path(__file__).parent / "data" / "demo.yaml"
 CHAIN = (Training, Validation, TrialPlot, FixedPoints, Linearization, FixedPointPlot)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from models.machine.atomic_file import write_atomically
-
 from ..database.types import Restriction
-from ..store.codecs import to_png
-from ..store.file_names import file_name
-from ..tables.fixed_point_plots import FixedPointPlot
 from ..tables.fixed_points import FixedPoints
-from ..tables.performance import TrialPlot, Validation
+from ..tables.performance import Validation
 from ..tables.training import Training
 
 
@@ -173,34 +167,3 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     """Return a table in Markdown."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def export_figures(folder: Path, restriction: Restriction = None) -> list[Path]:
-    """Write the figures of the networks as PNG files; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for table, kind in ((TrialPlot, "trials"), (FixedPointPlot, "fixed_points")):
-        query = table() if restriction is None else table & restriction
-        for row in query.to_dicts():
-            tail = row.get("validation_name") or row.get("search_name")
-            written.append(row["figure"].save(folder / _figure_name(row, kind, tail)))
-            if "figure_3d" in row:
-                in_3d = folder / _figure_name(row, kind, tail, "3d")
-                written.append(row["figure_3d"].save(in_3d))
-    # Drawn here: the curves are in the rows, so that no table keeps pictures of them.
-    networks = Training.Network & Training.Term.proj()
-    for key in (networks if restriction is None else networks & restriction).keys():
-        path = folder / _figure_name(key, "loss_terms")
-        _write(path, to_png((Training.Term & key).plot()))
-        written.append(path)
-    return written
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda file: file.write(content))
-
-
-def _figure_name(key: Mapping[str, Any], *what: object) -> str:
-    """Return the name of a figure's file, which no other network's has."""
-    names = (key[f"{part}_name"] for part in ("task", "network", "training"))
-    return file_name(*names, f"seed{key['seed']}", *what, ending=".png")

@@ -15,8 +15,10 @@ from .base import app, byte_size, console, errors, finite, key_restriction, refu
 
 @app.command()
 def declare() -> None:
-    """Make every schema and table that is missing; for an administrator."""
+    """Make tables that are missing, bring the others up to this version; for an administrator."""
     with session(declare=True) as pipeline:
+        for change in pipeline.database.connection.changes_made():
+            console.print(change, highlight=False, soft_wrap=True)
         schemas = [schema.database for schema in pipeline.database.schemas.SCHEMAS.values()]
         console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import datajoint as dj
 from datajoint.errors import DataJointError
-from datajoint.settings import find_config_file
 
 from tasks_lib.errors import text_of
 
 from ..store.pending_files import STORE
 from ..store.settings import StoreError, check_s3, folder_store, is_s3, s3_store
+from .datajoint_file import VARIABLE, chosen
 from .embedded_files import make_home
+
+log = logging.getLogger(__name__)
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
 
@@ -68,7 +71,7 @@ def configured_host() -> str | None:
     """Return the host that the user configured; None where it is DataJoint's default."""
     if os.environ.get("DJ_HOST"):
         return os.environ["DJ_HOST"]
-    path = find_config_file()
+    path = _file_of_datajoint()
     if path is None:
         return None
     try:
@@ -76,6 +79,41 @@ def configured_host() -> str | None:
     except (OSError, ValueError) as error:
         raise DatabaseError(f"datajoint.json = {str(path)!r}: {one_line(error)}; mend it") from None
     return content.get("database.host") or content.get("database", {}).get("host")
+
+
+def _file_of_datajoint() -> Path | None:
+    """Return the ``datajoint.json`` that was read; None where there is none.
+
+    Raises
+    ------
+    DatabaseError
+        Where DataJoint was imported first, and has read one that does not count.
+    """
+    choice = chosen()
+    read = dj.config._config_path
+    if choice.foreign and read is not None:
+        raise DatabaseError(
+            f"{choice.foreign}; DataJoint, imported before pipeline, has read it: import pipeline "
+            "first"
+        )
+    if choice.path is not None and not choice.path.is_file():
+        raise DatabaseError(f"{VARIABLE} = {str(choice.path)!r}: is not a file; mend it")
+    return choice.path or (None if read is None else Path(read))
+
+
+def check_configuration_file() -> None:
+    """Say once that a ``datajoint.json`` was found and does not count.
+
+    Raises
+    ------
+    DatabaseError
+        Where DataJoint has read it all the same, and where RNN_CONFIG names none.
+    """
+    _file_of_datajoint()
+    choice = chosen()
+    if choice.foreign:
+        log.warning("%s", choice.foreign)
+        choice.foreign = ""
 
 
 def configured_folder(store: str | Path | None = None) -> Path | None:

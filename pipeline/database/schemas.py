@@ -82,6 +82,7 @@ SCHEMAS: dict[str, Schema] = {
 # The modules that define tables: a database is declared whole, whatever a process has imported. By
 # name, for they are built on this module.
 TABLE_MODULES = (
+    "pipeline.database.applied_migrations",
     "pipeline.database.store_mark",
     "pipeline.tables.computed",
     "pipeline.workers.registry",
@@ -105,6 +106,8 @@ def load_headings() -> None:
     """
     for schema in SCHEMAS.values():
         for table in schema.tables:
+            if getattr(table, "for_administrators", False):
+                continue
             heading = table().heading
             if any(heading[name].lineage is None for name in heading.primary_key):
                 heading._attributes = None

@@ -23,6 +23,7 @@ class NetworkParams(ParameterTable):
     """
 
     hash_field = "network_hash"
+    config = NetworkConfig
 
     @classmethod
     @only_allowed_imports()
@@ -37,4 +38,5 @@ class NetworkParams(ParameterTable):
     @only_allowed_imports()
     def build(row: dict[str, Any]) -> NetworkConfig:
         """Make the configuration that a row of this table describes."""
-        return config_from_columns(NetworkConfig, row)
+        config: NetworkConfig = config_from_columns(NetworkParams, row)
+        return config

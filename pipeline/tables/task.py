@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import datajoint as dj
@@ -61,6 +62,11 @@ class Task(ParameterTable):
             "n_outputs": task.n_outputs,
             "params": rest,
         }
+
+    @classmethod
+    def may_be_equal(cls, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return those of the same class: it may have got an argument since they were stored."""
+        return [{"task_class": parameters["task_class"]}]
 
     @classmethod
     def part_rows(cls, row: dict[str, Any]) -> dict[type[dj.Part], list[dict[str, Any]]]:

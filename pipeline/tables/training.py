@@ -20,6 +20,7 @@ from ..database.types import Query
 from ..progress import progress_bar
 from .current_job import current_job
 from .network import NetworkParams
+from .network_groups import grouped
 from .provenance import provenance
 from .task import Task
 from .training_params import IMPORTED, TrainingParams  # noqa: F401  (the definition names it)
@@ -27,6 +28,7 @@ from .training_rows import TrainingRows, train_from_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from xarray import Dataset
 
 MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together
 
@@ -140,6 +142,50 @@ class Training(dj.Computed):
             row = self.fetch1()
             config = NetworkParams.build((NetworkParams & row).fetch1())
             return load_network(row, config)
+
+        def trials(self, **options: Any) -> Dataset:
+            """Return the activity of the one network that this query selects, in trials.
+
+            On the task that it was trained on, unless ``inputs`` are given; all options are those
+            of `models.get_trials`. The dataset's attributes say which network it is.
+
+            Raises
+            ------
+            datajoint.DataJointError
+                Where the query does not select exactly one network.
+            """
+            network = self.load()
+            key = self.fetch1("KEY")
+            task = options.pop("task", None) or Task.build((Task & key).fetch1())
+            key["network_seed"] = key.pop("seed")  # ``seed`` is that of the trials
+            return models.get_trials(network, task, **options).assign_attrs(key)
+
+        def plot_training(self, by: str | None = None) -> Figure:
+            """Return the figure of losses and validation scores of the networks of this query.
+
+            Parameters
+            ----------
+            by : str, optional
+                Column of their parameters or of their key that tells groups apart, "lr" or
+                "network_name", say. By default those names of their key that differ.
+
+            Raises
+            ------
+            ParameterError
+                Where none was trained here, for a column that does not exist, and where there are
+                more groups than can be told apart.
+            """
+            return models.plot_learning_curves(
+                [
+                    models.LearningCurve(
+                        np.asarray(row["loss_curve"]),
+                        np.asarray(row["score_curve"]).reshape(-1, 2),
+                        group,
+                        row["status"] == "diverged",
+                    )
+                    for row, group in zip(*grouped(self, by), strict=True)
+                ]
+            )
 
     class Term(dj.Part):
         # Names of their own: a query of this table is to restrict Network, and one of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import datajoint as dj
@@ -30,6 +31,7 @@ class TrainingParams(ParameterTable):
     """
 
     hash_field = "training_hash"
+    config = TrainingConfig
     extra_fields = ("penalties",)
 
     class Penalty(dj.Part):
@@ -57,6 +59,12 @@ class TrainingParams(ParameterTable):
             cls()._insert_one(IMPORTED, {**cls.canonical({}), "max_iter": 0}, {})
 
     @classmethod
+    def parameters_of_row(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that a whole row holds, its penalties too."""
+        penalties = cls.Penalty & {"training_name": row["training_name"]}
+        return super().parameters_of_row(row) | {"penalties": penalties_of(penalties.to_dicts())}
+
+    @classmethod
     @only_allowed_imports()
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
         """Return the complete row, checked, defaults filled in; penalties among its fields."""
@@ -76,10 +84,12 @@ class TrainingParams(ParameterTable):
     @only_allowed_imports()
     def build(row: dict[str, Any], penalties: list[dict[str, Any]]) -> TrainingConfig:
         """Make the configuration that a row and its penalties describe."""
-        return config_from_columns(
-            TrainingConfig,
-            row,
-            penalties={
-                p["penalty"]: {"weight": p["weight"], "args": p["args"] or {}} for p in penalties
-            },
+        config: TrainingConfig = config_from_columns(
+            TrainingParams, row, penalties=penalties_of(penalties)
         )
+        return config
+
+
+def penalties_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the penalties that rows of `TrainingParams.Penalty` hold, as trainings have them."""
+    return {p["penalty"]: {"weight": p["weight"], "args": p["args"] or {}} for p in rows}

@@ -15,7 +15,6 @@ from tasks_lib.errors import ParameterError, text_of
 
 from ..database.types import Restriction
 from ..store.checked_files import DamagedFile
-from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
 from ..tables.provenance import provenance
 from ..tables.task import Task
@@ -261,10 +260,10 @@ def _changes(training: dict[str, Any], device: str, rows: TrainingRows) -> list[
         ),
     }
     for table, (row, make) in canonical.items():
-        digest = str(parameter_hash(make()))
-        if digest != row[table.hash_field]:
+        hashes = table.hashes(make())
+        if row[table.hash_field] not in hashes:
             name = row[table.primary_key[0]]
-            changes.append(Change(f"{table.__name__} {name!r}", row[table.hash_field], digest))
+            changes.append(Change(f"{table.__name__} {name!r}", row[table.hash_field], hashes[0]))
     return changes
 
 

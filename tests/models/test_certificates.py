@@ -74,8 +74,9 @@ def long_root(rnn, x, u):
     return x
 
 
+@pytest.mark.slow
 @long_doubles
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(SMOOTH),
@@ -118,6 +119,7 @@ def test_the_true_root_is_where_it_is_said_to_be(seed, activation, form, gamma, 
     assert (distance[ours] <= exists[ours]).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.floats(-6, 6),

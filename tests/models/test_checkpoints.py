@@ -98,7 +98,7 @@ def two_at_a_time(monkeypatch):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     pieces=st.lists(st.integers(1, MAX_ITER - 1), min_size=1, max_size=5),
     dtype=st.sampled_from([torch.float32, torch.float64]),
@@ -592,6 +592,7 @@ def work_as(monkeypatch):
     return work
 
 
+@pytest.mark.slow
 def test_each_kind_of_device_goes_on_from_its_own_state(work_as, monkeypatch):
     """However often they take turns, and each as it divided the networks when it began."""
     store, steps, done = Memory(), [], {"cuda": 0, "cpu": 0}

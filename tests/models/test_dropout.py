@@ -147,6 +147,7 @@ def test_training_with_dropout_does_not_depend_on_companions(sampling, kind):
     assert not np.allclose(alone.weights["W_out"], plain.weights["W_out"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_trained_with_dropout_does_without_some_units():
     """Muted units cost a network less where it was trained with dropout."""
     task = NBitFlipFlop(n_steps=30, n_bits=1, pulse=4, mu=3, batch_size=32, seed=0)

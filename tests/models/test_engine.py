@@ -77,6 +77,7 @@ def drawn(noise, shape, like):
     return draws * torch.tensor(noise.scales, dtype=like.dtype)[:, None, None, None]
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     eq=equations,
@@ -138,6 +139,7 @@ def test_gradients_equal_autograd(eq, k, n, m, o, t, b, asked, dense, back_end, 
             assert float((one - other).abs().max()) <= bound * size
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     eq=equations,
@@ -274,6 +276,7 @@ def test_steps_and_trials_can_be_drawn_from_the_middle(first):
     assert torch.equal(every[:, :, first:], others)
 
 
+@pytest.mark.slow
 def test_draws_are_standard_normal_and_independent():
     shape = (400, 100, 50)
     like = torch.empty(0)

@@ -57,6 +57,7 @@ def configs(draw):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(config=configs(), seed=st.integers(0, 99), double=st.booleans())
 def test_every_format_gives_the_same_network(tmp_path_factory, config, seed, double):
@@ -81,6 +82,7 @@ def test_every_format_gives_the_same_network(tmp_path_factory, config, seed, dou
     assert [f.name for f in path.parent.iterdir()] == ["network"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_one_flipped_bit_is_found_wherever_it_matters(tmp_path, format):
     """The file is refused, or the network is the same."""

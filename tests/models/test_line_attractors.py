@@ -264,6 +264,7 @@ def test_bad_input(change, field):
     assert error.value.field == field
 
 
+@pytest.mark.slow
 def test_figure():
     rnn = random_network("tanh", "s", seed=1)
     lines = [get_line_attractor(rnn, TASK, c, n_points=5) for c in ("motion", "color", "motion")]

@@ -251,6 +251,7 @@ def test_a_thin_continuum_is_found(form):
         assert np.linalg.norm(ends[1] - ends[0]) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
 def test_sixteen_units(activation):
     rnn = random_network(1, "h", activation, n_units=16)

@@ -103,6 +103,7 @@ def test_a_ray_of_fixed_points_is_an_open_line(equation_type):
     assert np.allclose(ray.outputs, ray.points @ rnn.W_out.T)
 
 
+@pytest.mark.slow
 @FORMS
 def test_an_exact_ring(equation_type):
     W_out = np.stack([np.cos(ANGLES), np.sin(ANGLES)])
@@ -140,6 +141,7 @@ def test_null_space_of_a_ring_depends_on_what_is_read(harmonic, unread):
     assert ring.null_space_fraction == pytest.approx(wanted, abs=1e-3)
 
 
+@pytest.mark.slow
 @FORMS
 @pytest.mark.parametrize("pins", ["input", "few units"])
 def test_a_pinned_ring_alternates_between_stable_points_and_saddles(equation_type, pins):
@@ -165,6 +167,7 @@ def test_a_pinned_ring_alternates_between_stable_points_and_saddles(equation_typ
     assert all(m.topology != "ring" for m in rest)
 
 
+@pytest.mark.slow
 @FORMS
 def test_two_lines_that_add_are_a_sheet(equation_type):
     rnn, first, second = sheet(equation_type)
@@ -280,6 +283,7 @@ def test_memories_that_are_no_line_are_not_chained():
     assert chained(spiral, x.points, states(3)) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.permutations(range(12)))
 def test_order_of_units_does_not_matter(order):
@@ -297,6 +301,7 @@ def test_order_of_units_does_not_matter(order):
     assert min(apart) < 1e-6 * first.length
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(st.lists(st.sampled_from([-1.0, 1.0]), min_size=8, max_size=8))
 def test_odd_networks_may_be_reflected(signs):
@@ -374,6 +379,7 @@ def test_a_point_that_falls_on_a_sample_is_drawn(closed):
     assert np.allclose(places, [4 * step, 0.5 * step][: 1 + closed])
 
 
+@pytest.mark.slow
 def test_null_space_in_form_h_is_of_rates():
     rnn, v = line("h")
     vectors = states(12, 5).T
@@ -433,6 +439,7 @@ def test_analyzer_remembers_manifolds_by_input():
     assert len(again[0]) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projection", ["2D", "3D"])
 def test_manifolds_are_drawn(projection):
     rnn = cosine_ring(n_units=8)

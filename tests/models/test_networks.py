@@ -80,6 +80,7 @@ def test_sigmoid_derivative_knows_the_shift():
     assert activation.df(np.array(0.2)) == pytest.approx(numeric, rel=1e-8)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     config=any_network,

@@ -74,6 +74,7 @@ def search(rnn, **settings):
 # Training --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("form", ["s", "h"])
 def test_gradients_equal_autograd(name, form):
@@ -98,14 +99,20 @@ def test_gradients_equal_autograd(name, form):
         assert torch.allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_cohort_trains_and_is_told_once_what_is_lacking(monkeypatch):
     monkeypatch.setattr(registry, "_TOLD", set())
     config = NetworkConfig(n_units=10, activation=address("softsign"), activation_args={"gain": 2})
     assert config.activation_args == {"gain": 2.0}
     penalties = {"fr_magnitude": {"weight": 0.1}}
-    training = TrainingConfig(max_iter=40, lr=0.01, penalties=penalties)
+    training = TrainingConfig(max_iter=15, lr=0.01, penalties=penalties)
     with pytest.warns(UserWarning, match="'compiled' has no code for .*:softsign") as told:
-        result = train_cohort(CDDM(seed=0), config, training, seeds=[0, 1])
+        result = train_cohort(
+            CDDM(n_steps=60, stim_on=20, dec_on=40, coherences=[-1, 0, 1], seed=0),
+            config,
+            training,
+            seeds=[0, 1],
+        )
     assert sum("softsign" in str(w.message) for w in told) == 1
     for trained in result.networks:
         assert trained.loss_curve[-1] < trained.loss_curve[0]
@@ -158,6 +165,7 @@ def test_without_bounds_nothing_is_proven():
     assert not certify_index(other, np.array([0.3]), declared.points, radius)[1].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_index_is_that_of_the_declared_slopes(seed):
     like_relu, own = network("relu", seed=seed), network("swish", seed=seed)

@@ -65,6 +65,7 @@ def test_the_targets_themselves_have_perfect_scores(name):
         assert kind.accuracy in (None, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("n_trials", [1, 5])
 def test_trial_plots_hold_all_that_they_show(name, n_trials):

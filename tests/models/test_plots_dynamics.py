@@ -136,6 +136,7 @@ def test_trials_that_diverge_are_left_out(cube):
     assert make_scene({"rest": cube}, 2, trajectories=paths[:, :, 1:2]).trajectories is None
 
 
+@pytest.mark.slow
 def test_a_3d_picture_is_seen_from_where_its_points_are_apart(cube):
     axes = plot_fixed_points({"rest": cube}, "3D", np.eye(3)).axes[0]
     e, a = np.radians(axes.elev), np.radians(axes.azim)

@@ -10,6 +10,7 @@ from models.plots.task import distinct_trials
 from tasks_lib import CDDM, TASKS, XOR, NBitFlipFlop, ParameterError, Task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_is_drawn_as_it_is(name):
     task = TASKS[name](seed=3)

@@ -81,6 +81,7 @@ def test_fit_recovers_the_slope_set_by_noise():
         assert not result.fits[key].ok
 
 
+@pytest.mark.slow
 def test_noise_only_when_asked_for():
     rnn = follower(sigma_out=5.0)
     quiet = get_psychometrics(rnn, task(), noise=False)

@@ -114,6 +114,7 @@ def test_search_on_a_device_finds_what_the_cpu_finds():
         assert len(joined) == len(one)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), equation_type=st.sampled_from(["s", "h"]))
 def test_recognised_starts_go_where_newton_takes_them(seed, equation_type):
@@ -180,6 +181,7 @@ def test_many_networks_at_their_tasks_inputs():
         get_fixed_points_of_many([DynamicSystemAnalyzer(analyzers[0].rnn)])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -221,6 +223,7 @@ def test_index_is_not_known_where_points_lie_at_infinity():
     assert expected_index(rnn) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["softplus", "gelu"])
 @pytest.mark.parametrize("equation_type", ["s", "h"])
 def test_smooth_unbounded_networks_have_the_index_of_their_slopes(activation, equation_type):
@@ -257,6 +260,7 @@ def fold(n_units=14):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_larger_networks_are_compared_with_strong_inputs():
     one = SearchSettings(n_starts=1, max_starts=1)
     few = find_fixed_points(fold(), np.array([-1.0]), pool(14), one)

@@ -132,6 +132,7 @@ def test_a_network_is_the_same_alone_and_among_others(
         assert_same(together[i], alone)
 
 
+@pytest.mark.slow
 def test_torch_threads_change_no_bit_of_larger_networks():
     """Sums over so many values are cut by the number of torch's threads, if they are let to."""
     network = replace(NETWORK, n_units=200, sigma_rec=0.1, sigma_out=0.1)
@@ -389,6 +390,7 @@ def test_noise_levels_are_those_of_each_network():
         RNNTorch(drawn, configs * 2)
 
 
+@pytest.mark.slow
 def test_adam_takes_a_rate_and_a_weight_decay_of_each_network():
     g = torch.Generator().manual_seed(0)
     start, rates, decays = torch.randn(3, 4, 5, generator=g), [0.1, 0.01, 0.003], [0.0, 0.1, 1e-3]

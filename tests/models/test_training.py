@@ -51,6 +51,7 @@ def test_constraints_hold_exactly_after_training(method):
     assert w["b_rec"].any()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(config=any_network, seed=st.integers(0, 2**31 - 1), n=st.integers(1, 4))
 def test_constraints_of_every_network_hold_exactly_after_every_step(config, seed, n):
@@ -165,6 +166,7 @@ def test_train_and_eval_steps_return_the_losses():
     assert float(evaluated) == pytest.approx(np.mean((outputs - targets) ** 2), rel=1e-10)
 
 
+@pytest.mark.slow
 def test_a_flip_flop_is_learnt():
     network = NetworkConfig(n_units=30, activation="tanh", tau=2.0)
     task = NBitFlipFlop(n_steps=60, n_inputs=2, n_outputs=2, pulse=8, mu=3, batch_size=64, seed=0)

@@ -93,6 +93,7 @@ pieces = st.lists(st.sampled_from(PIECES)).map("".join)
 texts = st.text().map(lambda text: text.encode(errors="replace"))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.binary() | texts | pieces.map(str.encode))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, content):

@@ -71,6 +71,14 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         rnn = (p.Training.Network & key).load()
         if len(loaded):
             assert np.abs(rnn.rhs(loaded.points.T, loaded.input)).max() < 1e-9
+    figure = p.Training.Network().plot_training(by="n_units")
+    assert len(figure.axes[0].lines) == 2 and "n_units" in figure.legends[0].texts[0].get_text()
+    with pytest.raises(ParameterError, match="n_unit': is no column"):
+        p.Training.Network().plot_training(by="n_unit")
+    for key in p.Training.Network.keys():
+        trials = (p.Training.Network & key).trials(conditions={"context": "motion"}, noise=True)
+        assert set(trials.context.values) == {"motion"} and trials.attrs["seed"] == 0
+        assert {k: trials.attrs["network_" + k if k == "seed" else k] for k in key} == key
     assert len(p.Linearization.Point()) == len(p.FixedPoints.Point()) > 0
     # Everything about a point is one join.
     for point in (p.FixedPoints.Point * p.Linearization.Point).to_dicts():

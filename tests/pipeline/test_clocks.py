@@ -141,7 +141,7 @@ def test_workers_clock_while_they_work(database, lab: Laboratory, store, tmp_pat
     """Nothing happens: leases go by the server's clock, and schedules by one that is never set."""
     clock = Clock(tmp_path / "clock", looks_each_second=True)
     (watching,) = lab.start("--table=Validation", "--forever")
-    pipeline.submit(submission(1_000_000, training="long"))
+    pipeline.submit(submission(1_000_000, task="Unhurried", training="long"))
     start = ("--table=Training", "--forever")
     training = lab.start_apart(*start, environment=clock.environment)
     wait_until(lambda: lab.iteration(training) > 0 and lab.has_checkpoint())
@@ -152,7 +152,7 @@ def test_workers_clock_while_they_work(database, lab: Laboratory, store, tmp_pat
         time.sleep(1.2)
         reached, written = lab.iteration(training), checkpoints(store)
         name = f"short{number}"
-        pipeline.submit(submission(100 + number, training=name))
+        pipeline.submit(submission(100 + number, task="Unhurried", training=name))
         began = time.monotonic()
         wait_until(lambda n=name: len(Training & {"training_name": n}))
         ahead = (Training & {"training_name": name}).fetch1("trained_at") - utc_now()

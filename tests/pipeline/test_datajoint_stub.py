@@ -100,6 +100,7 @@ def test_what_the_stub_imports_and_defines_is_there():
             assert hasattr(datajoint, node.target.id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "name", "node"), MEMBERS, ids=[f"{c}.{n}" for c, n, _ in MEMBERS])
 def test_what_a_class_of_the_stub_has(cls, name, node):
     if (cls, name) in LEFT_TO_SUBCLASSES:

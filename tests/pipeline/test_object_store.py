@@ -221,6 +221,7 @@ def refusal(store=ADDRESS) -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "store", "words"),
     [
@@ -255,6 +256,7 @@ def test_a_server_with_another_scheme_does_not_answer(s3, monkeypatch):
     assert "http or https" in refusal()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "passing"),
     [
@@ -319,6 +321,7 @@ def test_a_checkpoint_is_written_later_where_the_server_is_away(s3, monkeypatch,
         assert checkpoints.read("state") is None
 
 
+@pytest.mark.slow
 def test_who_may_only_read_reads_and_is_told_so_where_he_writes(s3, monkeypatch):
     """Whether anything lies there already or not."""
     for address in (ADDRESS, f"{ADDRESS}/nothing/yet"):

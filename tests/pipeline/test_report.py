@@ -7,10 +7,10 @@ from pathlib import Path
 import datajoint as dj
 import pytest
 
+from pipeline.cli.figures import export_figures
 from pipeline.cli.report import (
     CohortReport,
     cohort_reports,
-    export_figures,
     markdown_table,
     summary_rows,
 )
@@ -106,10 +106,11 @@ def test_figures_of_whatever_names_lie_in_their_folder_each_in_its_own_file(
     folder = outer / "inner" / "figures"
     before = {path for path in tmp_path.rglob("*")}
     written = export_figures(folder)
-    assert len(written) == len(set(written)) == len(p.TrialPlot()) + len(wanted) > len(wanted)
+    assert len(written) == len(set(written)) == len(p.TrialPlot()) + 2 * len(wanted)
     made = {path for path in tmp_path.rglob("*")} - before
     assert made == {*written, folder, folder.parent, outer}
     assert {path.parent for path in written} == {folder}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
     assert folder / "a_b,c,short,seed0,loss_terms.png" in written
+    assert folder / "a_b,c,short,seeds_from0,learning_curves.png" in written
     assert folder / "a,b_c,short,seed0,loss_terms.png" in written

@@ -133,6 +133,7 @@ def test_dj_conn_is_the_connection_of_the_pipeline(database, arguments):
     assert instance._singleton_connection is None
 
 
+@pytest.mark.slow
 def test_importing_connects_to_nothing():
     """Not even to a server that does not exist."""
     code = (

@@ -88,6 +88,7 @@ def identical(a, b):
     return arrays and repr(a[2]) == repr(b[2])
 
 
+@pytest.mark.slow
 @every_task
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)

@@ -90,6 +90,7 @@ def test_timing_tasks_have_no_choice_at_their_end():
     assert task.get_choices(task.get_batch()[1]) is None
 
 
+@pytest.mark.slow
 def test_short_trials_hold_their_last_step_and_long_ones_are_drawn_again():
     task = neurogym(arguments={"timing": {"stimulus": ["uniform", [200, 800]]}}, batch_size=30)
     long = neurogym(n_steps=40, arguments=task.arguments, batch_size=30)

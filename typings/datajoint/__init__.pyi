@@ -162,6 +162,9 @@ class _Attribute:
     type: str
     lineage: str | None
     codec: Codec | None
+    nullable: bool
+    default: Any
+    autoincrement: bool
     @property
     def is_schema_object(self) -> bool: ...
 
@@ -269,6 +272,7 @@ class Table(_Query):
         part_integrity: str = "enforce",
     ) -> int: ...
     def _refresh_lineage(self, context: dict[str, Any] | None = None) -> None: ...
+    def declare(self, context: dict[str, Any] | None = None) -> None: ...
 
 class Diagram:
     @classmethod
@@ -292,7 +296,9 @@ class Lookup(_UserTable):
 class Part(_UserTable):
     _master: type[Table] | None
 
-class _Job(Table): ...
+class _Job(Table):
+    # Also of what is no table, but has what the definition is made of.
+    def _generate_definition(self: Any) -> str: ...
 
 class AutoPopulate:
     _allow_insert: bool

@@ -1,0 +1,305 @@
+"""Figures of a network's activity: trajectories, responses of units, and the whole matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+
+from tasks_lib.errors import ParameterError, check_bool, check_choice, check_int
+
+from .projection import Projection
+from .style import FONT_SIZE, style_axes
+from .trial_groups import TrialGroup, trial_groups
+
+if TYPE_CHECKING:
+    import xarray
+
+Float = NDArray[np.float64]
+ACTIVITIES = ("rates", "states")
+MAX_PATHS = 40  # single trials of a group that a picture bears
+
+
+def plot_trajectories(
+    trials: xarray.Dataset,
+    by: str | None = None,
+    projection: str = "2D",
+    P: ArrayLike | Projection | None = None,
+    average: bool = True,
+    of: str = "states",
+) -> Figure:
+    """Plot trajectories on principal components, coloured by condition.
+
+    A circle marks where trials start, an arrowhead (in 3D a square) where they end.
+
+    Parameters
+    ----------
+    trials : Dataset
+        Of `models.get_trials`.
+    by : str, optional
+        The coordinate over trials that tells groups apart; see `trial_groups`.
+    projection : {"2D", "3D"}
+    P : Projection or array (N, n_axes), optional
+        The frame. By default the principal components of what is drawn; the labels then say which
+        share of its variance each axis has.
+    average : bool
+        Whether to draw the mean of each group, or its single trials (40 at most).
+    of : {"states", "rates"}
+    """
+    n_axes = 2 if check_choice("projection", projection, ("2D", "3D")) == "2D" else 3
+    check_choice("of", of, ACTIVITIES)
+    check_bool("average", average)
+    groups = trial_groups(trials, by)
+    activity = trials[of].transpose("trial", "unit", "time").values
+    paths = [_paths(activity[group.trials], average) for group in groups]
+    frame, labels = frame_of(paths, P, n_axes)
+    figure = Figure(figsize=(3.5, 3.3), layout="constrained" if n_axes == 2 else None)
+    if n_axes == 2:
+        axes: Any = figure.add_subplot()
+    else:  # layout engines do not see the labels of 3D axes
+        axes = figure.add_axes((0.02, 0.2, 0.84, 0.8), projection="3d")
+    for group, states in zip(groups, paths, strict=True):
+        for path in states:
+            _draw_path(axes, frame(path), group.colour, thin=not average)
+    label_axes(axes, labels)
+    draw_legend(figure, groups, "mean of" if average else "")
+    return figure
+
+
+def plot_unit_responses(
+    trials: xarray.Dataset,
+    units: Sequence[int] | None = None,
+    by: str | None = None,
+    of: str = "rates",
+) -> Figure:
+    """Plot the mean response of single units by condition (PSTH), with the spread over trials.
+
+    Parameters
+    ----------
+    trials : Dataset
+        Of `models.get_trials`.
+    units : sequence of int, optional
+        By default the 12 whose mean responses differ most between the groups; of one group, those
+        that change most over time.
+    by : str, optional
+        The coordinate over trials that tells groups apart; see `trial_groups`.
+    of : {"rates", "states"}
+    """
+    check_choice("of", of, ACTIVITIES)
+    groups = trial_groups(trials, by)
+    activity = trials[of].transpose("trial", "unit", "time").values
+    n_units = activity.shape[1]
+    if units is None:
+        means = np.stack([activity[g.trials].mean(axis=0) for g in groups])
+        # Of one group, the units that change most over time.
+        differs = means.var(axis=0).mean(axis=-1) if len(groups) > 1 else means[0].var(axis=-1)
+        units = np.argsort(-differs, kind="stable")[:12].tolist()
+    chosen = [check_int("units", int(u), 0, n_units - 1) for u in units]
+    n_columns = min(len(chosen), 4)
+    n_rows = ceil(len(chosen) / n_columns)
+    figure = Figure(figsize=(max(1.7 * n_columns, 3.5), 1.25 * n_rows + 0.7), layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, sharex=True, squeeze=False).ravel()
+    time = trials["time"].values
+    for place, axes in enumerate(panels):
+        if place >= len(chosen):
+            axes.set_visible(False)
+            continue
+        for group in groups:
+            of_unit = activity[group.trials, chosen[place]]
+            mean, spread = of_unit.mean(axis=0), of_unit.std(axis=0)
+            axes.plot(time, mean, color=group.colour, lw=1.1)
+            axes.fill_between(
+                time, mean - spread, mean + spread, color=group.colour, alpha=0.18, lw=0
+            )
+        axes.set_title(f"unit {int(trials['unit'].values[chosen[place]])}")
+        axes.set_xlim(time[0], time[-1] if len(time) > 1 else time[0] + 1)
+        axes.locator_params(nbins=4)
+        if place + n_columns >= len(chosen):
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("time (unit of tau)")
+        style_axes(axes)
+    figure.supylabel("rate (a.u.)" if of == "rates" else "state (a.u.)", fontsize=FONT_SIZE)
+    draw_legend(figure, groups, "mean and standard deviation over trials,")
+    return figure
+
+
+def plot_activity_matrix(
+    trials: xarray.Dataset,
+    by: str | None = None,
+    sort: str | None = "peak",
+    of: str = "rates",
+) -> Figure:
+    """Plot the mean activity of all units over time, a panel a group, units in one order.
+
+    Each unit is divided by its largest absolute value over all groups.
+
+    Parameters
+    ----------
+    trials : Dataset
+        Of `models.get_trials`.
+    by : str, optional
+        The coordinate over trials that tells groups apart; see `trial_groups`.
+    sort : {"peak", "cluster"} or None
+        Order of the units: by the time of the largest absolute activity in the mean over groups,
+        by similarity of their responses (average linkage of correlations), or as they are. Sorting
+        by peaks shows a sequence also in noise: compare with trials that were not used.
+    of : {"rates", "states"}
+    """
+    check_choice("of", of, ACTIVITIES)
+    check_choice("sort", sort, ("peak", "cluster", None))
+    groups = trial_groups(trials, by)
+    activity = trials[of].transpose("trial", "unit", "time").values
+    means = np.stack([activity[g.trials].mean(axis=0) for g in groups])  # (G, N, T)
+    largest = np.abs(means).max(axis=(0, 2), keepdims=True)
+    scaled = np.divide(means, largest, out=np.zeros_like(means), where=largest > 0)
+    order = _unit_order(scaled, sort)
+    n_columns = min(len(groups), 4)
+    n_rows = ceil(len(groups) / n_columns)
+    figure = Figure(
+        figsize=(max(1.75 * n_columns + 0.8, 3.5), 1.9 * n_rows + 0.4), layout="constrained"
+    )
+    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    time = trials["time"].values
+    step = time[1] - time[0] if len(time) > 1 else 1.0
+    signed = bool((scaled < -1e-9).any())
+    image = None
+    for k, axes in enumerate(panels.ravel()):
+        if k >= len(groups):
+            axes.set_visible(False)
+            continue
+        image = axes.imshow(
+            scaled[k, order],
+            aspect="auto",
+            interpolation="nearest",
+            vmin=-1 if signed else 0,
+            vmax=1,
+            cmap="PuOr_r" if signed else "viridis",
+            extent=(time[0], time[-1] + step, len(order) - 0.5, -0.5),
+        )
+        axes.set_title(groups[k].label)
+        axes.locator_params(axis="x", nbins=4)
+        if k + n_columns >= len(groups):
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("time (unit of tau)")
+        style_axes(axes)
+    names = {"peak": "units, by time of peak", "cluster": "units, by similarity", None: "units"}
+    figure.supylabel(names[sort], fontsize=FONT_SIZE)
+    assert image is not None
+    bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=25)
+    bar.set_label(f"{of[:-1]} / largest of the unit", size=FONT_SIZE)
+    bar.ax.tick_params(labelsize=FONT_SIZE - 1)
+    return figure
+
+
+def _paths(activity: Float, average: bool) -> Float:
+    """Return the trajectories of a group (P, N, T): its mean, or some of its trials."""
+    if average:
+        return activity.mean(axis=0, keepdims=True)
+    finite = activity[np.isfinite(activity).all(axis=(1, 2))]
+    return finite[:: max(1, ceil(len(finite) / MAX_PATHS))]
+
+
+def frame_of(
+    paths: Sequence[Float], P: ArrayLike | Projection | None, n_axes: int
+) -> tuple[Projection, list[str]]:
+    """Return the frame of trajectories (P, N, T), and the labels of its axes."""
+    states = np.concatenate([np.moveaxis(p, 1, 0).reshape(p.shape[1], -1) for p in paths], axis=1)
+    if P is not None:
+        frame = Projection.of(P, len(states), n_axes)
+        return frame, list(frame.names)
+    if not np.isfinite(states).all():
+        raise ParameterError(
+            "trials", "not finite", "holds states that overflow", "choose trials that stay finite"
+        )
+    frame = Projection.principal(states, n_axes)
+    total = float(states.var(axis=1).sum())
+    shares = frame(states).var(axis=1) / total if total else np.zeros(n_axes)
+    return frame, [
+        f"{name} ({100 * share:.0f} % of variance)"
+        for name, share in zip(frame.names, shares, strict=True)
+    ]
+
+
+def _draw_path(axes: Any, path: Float, colour: Any, thin: bool) -> None:
+    width = 0.5 if thin else 1.3
+    size = 2.0 if thin else 4.0
+    axes.plot(*path, color=colour, lw=width, alpha=0.6 if thin else 1.0)
+    axes.plot(*path[:, :1], "o", color="white", mec=colour, mew=0.8, ms=size)
+    if len(path) == 3:
+        axes.plot(*path[:, -1:], "s", color=colour, ms=size)
+    elif path.shape[1] > 1:
+        # The last step may be none: the head points along the last that went anywhere.
+        moved = np.linalg.norm(path - path[:, -1:], axis=0)
+        away = np.flatnonzero(moved > 0.01 * max(float(np.ptp(path)), 1e-300))
+        if away.size:
+            axes.annotate(
+                "",
+                xy=path[:, -1],
+                xytext=path[:, away[-1]],
+                arrowprops={
+                    "arrowstyle": "-|>",
+                    "color": colour,
+                    "lw": width,
+                    "shrinkB": 0,
+                    "mutation_scale": 4 if thin else 8,
+                },
+            )
+
+
+def label_axes(axes: Any, labels: Sequence[str]) -> None:
+    """Label two or three axes, at print size."""
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    if len(labels) == 3:
+        axes.set_zlabel(labels[2])
+        axes.zaxis.label.set_size(FONT_SIZE - 1)
+        axes.locator_params(nbins=4)
+        axes.tick_params(labelsize=FONT_SIZE - 2, pad=-2)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.label.set_size(FONT_SIZE - 1)
+            axis.labelpad = -4
+        axes.zaxis.labelpad = -4
+    else:
+        axes.margins(0.06)
+        style_axes(axes)
+
+
+def draw_legend(figure: Figure, groups: Sequence[TrialGroup], what: str) -> None:
+    """Draw the legend of the groups below the figure."""
+    handles = [Line2D([], [], color=g.colour, lw=1.5, label=g.label) for g in groups]
+    widest = max(len(g.label) for g in groups)
+    in_layout = figure.get_layout_engine() is not None
+    figure.legend(
+        handles=handles,
+        loc="outside lower center" if in_layout else "lower center",
+        ncols=max(1, min(len(groups), int(figure.get_figwidth() * 15 // (widest + 6)))),
+        fontsize=FONT_SIZE - 1,
+        frameon=False,
+        title=f"{what} trials by condition".strip() if len(groups) > 1 else None,
+        title_fontsize=FONT_SIZE - 1,
+    )
+
+
+def _unit_order(scaled: Float, sort: str | None) -> NDArray[np.intp]:
+    """Return the order of the units of mean responses (G, N, T)."""
+    n_units = scaled.shape[1]
+    if sort is None or n_units < 3:
+        return np.arange(n_units)
+    if sort == "peak":
+        return np.argsort(np.abs(scaled.mean(axis=0)).argmax(axis=1), kind="stable")
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    responses = np.moveaxis(scaled, 1, 0).reshape(n_units, -1)
+    centred = responses - responses.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit_length = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 1e-12)
+    distance = np.clip(1.0 - unit_length @ unit_length.T, 0.0, 2.0)
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=n_units <= 500)
+    return np.asarray(leaves_list(tree), dtype=np.intp)

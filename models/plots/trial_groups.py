@@ -1,0 +1,128 @@
+"""Groups of trials that a figure tells apart, and their colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+
+from tasks_lib.errors import ParameterError
+
+from .style import COLOURS
+
+if TYPE_CHECKING:
+    import xarray
+
+MAX_GROUPS = 12  # that a legend and the eye tell apart
+N_BINS = 6  # of a number with more values than that
+
+
+@dataclass(frozen=True, eq=False)
+class TrialGroup:
+    """Trials that are drawn alike.
+
+    Attributes
+    ----------
+    label : str
+        What they have in common.
+    trials : array of int
+        Their places in the dataset.
+    colour : str or tuple
+    """
+
+    label: str
+    trials: NDArray[np.int64]
+    colour: Any
+
+
+def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGroup]:
+    """Return the trials by the value of a coordinate, in the order of its values.
+
+    A number with more than 12 values is divided into 6 bins of equal width.
+
+    Parameters
+    ----------
+    trials : Dataset
+        Of `models.get_trials`.
+    by : str, optional
+        A coordinate over trials. By default the first field of the task's conditions that has 2
+        to 12 values, else the right choice, else all trials are one group.
+
+    Raises
+    ------
+    ParameterError
+        For what is no coordinate over trials, or has too many values.
+    """
+    by = _default(trials) if by is None else by
+    if by is None:
+        everything = np.arange(trials.sizes["trial"])
+        return [TrialGroup("all trials", everything, COLOURS[0])]
+    if by not in trials.coords or trials[by].dims != ("trial",):
+        known = [str(c) for c in trials.coords if trials[c].dims == ("trial",)]
+        raise ParameterError(
+            "by", by, "is no coordinate over trials", f"use {', '.join(known)}, or assign one"
+        )
+    values = trials[by].values
+    distinct = np.unique(values)
+    name = by.replace("_", " ")
+    if len(distinct) > MAX_GROUPS:
+        return _binned(name, values)
+    colours = _colours(distinct)
+    return [
+        TrialGroup(f"{name} = {_short(value)}", np.flatnonzero(values == value), colour)
+        for value, colour in zip(distinct, colours, strict=True)
+    ]
+
+
+def _default(trials: xarray.Dataset) -> str | None:
+    for name in (*str(trials.attrs.get("condition_fields", "")).split(), "correct_choice"):
+        if name in trials.coords and 2 <= len(np.unique(trials[name].values)) <= MAX_GROUPS:
+            return name
+    return None
+
+
+def _binned(name: str, values: NDArray[Any]) -> list[TrialGroup]:
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise ParameterError(
+            "by",
+            name,
+            f"has {len(np.unique(values))} values that are no numbers",
+            f"group by what has at most {MAX_GROUPS}",
+        )
+    edges = np.linspace(values.min(), values.max(), N_BINS + 1)
+    which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, N_BINS - 1)
+    colours = _colours(edges[:-1] + np.diff(edges) / 2)
+    return [
+        TrialGroup(
+            f"{name}: {_short(edges[k])} to {_short(edges[k + 1])}",
+            np.flatnonzero(which == k),
+            colours[k],
+        )
+        for k in range(N_BINS)
+        if (which == k).any()
+    ]
+
+
+def _colours(values: NDArray[Any]) -> list[Any]:
+    """Return a colour a value: of numbers in their order, of names as different as can be.
+
+    Signed numbers get blue below zero, orange above, and grey at zero.
+    """
+    if values.dtype.kind not in "iuf" or len(values) < 3:
+        n = len(COLOURS)
+        return [COLOURS[i % n] for i in range(len(values))]
+    numbers = values.astype(np.float64)
+    if numbers.min() < 0 < numbers.max():
+        share = 0.5 + 0.5 * numbers / np.abs(numbers).max()
+        return [
+            "0.6" if v == 0 else colormaps["PuOr_r"](s) for v, s in zip(numbers, share, strict=True)
+        ]
+    spread = np.ptp(numbers) or 1.0
+    return [colormaps["viridis"](0.9 * (v - numbers.min()) / spread) for v in numbers]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, (float, np.floating)) else str(value)

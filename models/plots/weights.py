@@ -1,0 +1,107 @@
+"""Figures of a network's weights: matrices, distributions, eigenvalues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tasks_lib.errors import ParameterError
+
+from ..network.rnn_numpy import RNNNumpy
+from .style import COLOURS, FONT_SIZE, style_axes
+
+BLOCKS = ("W_inp", "W_rec", "W_out")
+
+
+def plot_weight_matrices(rnn: RNNNumpy, order: Sequence[int] | None = None) -> Figure:
+    """Plot W_inp, W_rec and W_out as matrices, each on a scale that is symmetric about zero.
+
+    Parameters
+    ----------
+    rnn : RNNNumpy
+    order : sequence of int, optional
+        Order of the units, a permutation; by default as they are.
+    """
+    units = np.arange(rnn.n_units) if order is None else np.asarray(order)
+    if sorted(units.tolist()) != list(range(rnn.n_units)):
+        raise ParameterError(
+            "order", list(units[:5]), f"is no order of {rnn.n_units} units", "name each unit once"
+        )
+    blocks = {
+        "W_inp": (rnn.W_inp[units], "input", "unit"),
+        "W_rec": (rnn.W_rec[np.ix_(units, units)], "from unit", "to unit"),
+        "W_out": (rnn.W_out[:, units].T, "output", "unit"),
+    }
+    narrow = {k: max(0.55, 0.12 * m[0].shape[1]) for k, m in blocks.items()}
+    widths = [min(narrow["W_inp"], 1.4), 2.6, min(narrow["W_out"], 1.4)]
+    figure = Figure(figsize=(sum(widths) + 2.6, 3.0), layout="constrained")
+    panels = figure.subplots(1, 3, width_ratios=widths)
+    for axes, (name, (matrix, across, down)) in zip(panels, blocks.items(), strict=True):
+        limit = float(np.abs(matrix).max()) or 1.0
+        image = axes.imshow(
+            matrix, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+        )
+        axes.set_title(name + (" transposed" if name == "W_out" else ""))
+        axes.set_xlabel(across)
+        axes.set_ylabel(down)
+        for axis, n in ((axes.xaxis, matrix.shape[1]), (axes.yaxis, matrix.shape[0])):
+            axis.set_ticks(np.unique(np.linspace(0, n - 1, min(n, 5)).round().astype(int)))
+        bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=18)
+        bar.ax.tick_params(labelsize=FONT_SIZE - 1)
+        style_axes(axes)
+    return figure
+
+
+def plot_weight_histograms(rnn: RNNNumpy) -> Figure:
+    """Plot the distribution of the weights of W_inp, W_rec and W_out that are not zero."""
+    figure = Figure(figsize=(5.6, 1.9), layout="constrained")
+    for axes, name, colour in zip(figure.subplots(1, 3), BLOCKS, COLOURS, strict=False):
+        weights = np.asarray(getattr(rnn, name)).ravel()
+        present = weights[weights != 0]
+        if present.size:
+            axes.hist(present, bins=_bins(present), color=colour, lw=0)
+            axes.axvline(0, color="0.5", lw=0.6)
+        share = 1 - present.size / weights.size
+        axes.set_title(name + (f", {100 * share:.0f} % are zero" if share else ""))
+        axes.set_xlabel("weight (a.u.)")
+        axes.locator_params(nbins=4)
+        style_axes(axes)
+    figure.axes[0].set_ylabel("number of weights")
+    return figure
+
+
+def plot_weight_eigenvalues(rnn: RNNNumpy) -> Figure:
+    """Plot the eigenvalues of W_rec, and of the random matrix with as large entries.
+
+    The grey circle has the radius sd(W_rec) sqrt(N), within which the eigenvalues of a random
+    matrix lie (circular law); what lies outside is structure. The dashed line is real part 1: a
+    linear network with W_rec alone would be unstable beyond.
+    """
+    values = np.linalg.eigvals(rnn.W_rec)
+    radius = float(rnn.W_rec.std() * np.sqrt(rnn.n_units))
+    figure = Figure(figsize=(3.0, 2.9), layout="constrained")
+    axes = figure.add_subplot()
+    angle = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(
+        radius * np.cos(angle),
+        radius * np.sin(angle),
+        color="0.7",
+        lw=0.8,
+        label="random, equal variance",
+    )
+    axes.axvline(1.0, color="0.4", lw=0.8, ls="--", label="real part 1")
+    axes.plot(values.real, values.imag, "o", ms=3, color=COLOURS[0], label="eigenvalues of W_rec")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlabel("real part")
+    axes.set_ylabel("imaginary part")
+    style_axes(axes)
+    figure.legend(loc="outside lower center", fontsize=FONT_SIZE - 1, frameon=False, ncols=2)
+    return figure
+
+
+def _bins(values: NDArray[np.float64]) -> int:
+    """Return a number of bins: the square root of the number of values, 5 to 50."""
+    return int(np.clip(np.sqrt(values.size), 5, 50))

@@ -1,0 +1,55 @@
+"""Groups of networks that a figure tells apart, by a column of their parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks_lib.errors import ParameterError
+
+from ..database.types import Query
+from .network import NetworkParams
+from .task import Task
+from .training_params import TrainingParams
+
+NAMES = {"task": Task, "network": NetworkParams, "training": TrainingParams}
+
+
+def grouped(networks: Query, by: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows of `Training.Network` that a query selects, and the group of each.
+
+    Parameters
+    ----------
+    networks : query of `Training.Network`
+    by : str, optional
+        A column of the query, or of `NetworkParams`, `TrainingParams` or `Task`. By default the
+        names of task, network and training, those of them that differ.
+
+    Raises
+    ------
+    ParameterError
+        For a column that does not exist.
+    """
+    rows = networks.to_dicts(order_by="KEY")
+    if by is None:
+        differ = [f"{n}_name" for n in NAMES if len({row[f"{n}_name"] for row in rows}) > 1]
+        return rows, [", ".join(str(row[name]) for name in differ) for row in rows]
+    return rows, [f"{by} = {_short(value)}" for value in _values(networks, rows, by)]
+
+
+def _values(networks: Query, rows: list[dict[str, Any]], by: str) -> list[Any]:
+    if by in networks.heading.names:
+        return [row[by] for row in rows]
+    for name, table in NAMES.items():
+        if by in table().heading.names:
+            key = f"{name}_name"
+            chosen = (table & [{key: row[key]} for row in rows]).proj(by).to_dicts()
+            values = {row[key]: row[by] for row in chosen}
+            return [values[row[key]] for row in rows]
+    known = [c for t in NAMES.values() for c in t().heading.names if not c.endswith("_hash")]
+    raise ParameterError(
+        "by", by, "is no column of these networks or their parameters", f"use {', '.join(known)}"
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
