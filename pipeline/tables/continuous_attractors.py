@@ -194,7 +194,7 @@ class ContinuousAttractorPlot(dj.Computed):
     -> FixedPointParams
     -> ManifoldParams
     ---
-    figure : <figure@main>
+    manifold_figure : <figure@main>
     """
 
     @property
@@ -217,4 +217,4 @@ class ContinuousAttractorPlot(dj.Computed):
             points={name: (FixedPoints & one).load() for name, one in here.items()},
             trajectories=states,
         )
-        self.insert1({**key, "figure": figure})
+        self.insert1({**key, "manifold_figure": figure})
