@@ -26,7 +26,8 @@ class Alterations:
     """The tables of a database, and changes of them that may be made again.
 
     Each method looks at what is there, and does what is left to do: a migration that was
-    interrupted is run again from its beginning. The SQL is of our own for both back ends;
+    interrupted is run again from its beginning. A table that does not exist is left to be made, as
+    it is defined. The SQL is of our own for both back ends;
     DataJoint's `Table.alter` is never called (docs/security.md).
 
     Parameters
@@ -66,9 +67,15 @@ class Alterations:
         found = actual_structure(schemas, self.connection)
         return {(s[len(self.prefix) + 1 :], table): v for (s, table), v in found.items()}
 
+    def table(self, schema: str, table: str) -> TableStructure:
+        """Return columns, primary key and indexes of a table; none where it does not exist."""
+        return self.structure().get((schema, table), TableStructure())
+
     def rows(self, schema: str, table: str) -> list[dict[str, Any]]:
         """Return the rows of a small table as they are stored: JSON as its values, no codecs."""
-        columns = self.structure()[schema, table].columns
+        columns = self.table(schema, table).columns
+        if not columns:
+            return []
         names = ", ".join(map(self.quoted, columns))
         found = self.query(f"SELECT {names} FROM {self.full_name(schema, table)}").fetchall()
         return [
@@ -121,8 +128,10 @@ class Alterations:
         backend = self.connection.adapter.backend
         full, name = self.full_name(schema, table), self.quoted(column.name)
         sql = column_sql(backend, f"{self.prefix}_{schema}", column)
-        there = self.structure()[schema, table].columns.get(column.name)
-        if there is not None and replace(there, comment=column.comment) == column:
+        columns = self.table(schema, table).columns
+        there = columns.get(column.name)
+        same = there is not None and replace(there, comment=column.comment) == column
+        if same or not columns:
             return
         type_of_enum = self._dialect.make_type(f"{self.prefix}_{schema}", sql)
         if type_of_enum is not None:
@@ -143,7 +152,7 @@ class Alterations:
 
         Of a column of a primary key, rename it in every table that has it (`tables_with`).
         """
-        columns = self.structure()[schema, table].columns
+        columns = self.table(schema, table).columns
         if old in columns and new not in columns:
             self.query(
                 f"ALTER TABLE {self.full_name(schema, table)} RENAME COLUMN {self.quoted(old)} "
@@ -177,7 +186,7 @@ class Alterations:
 
     def drop_column(self, schema: str, table: str, name: str) -> None:
         """Remove a column and what it holds."""
-        if name in self.structure()[schema, table].columns:
+        if name in self.table(schema, table).columns:
             self.query(
                 f"ALTER TABLE {self.full_name(schema, table)} DROP COLUMN {self.quoted(name)}"
             )
@@ -187,7 +196,8 @@ class Alterations:
     ) -> None:
         """Add an index, where there is none of these columns in this order."""
         index = Index(tuple(columns), unique)
-        if index in self.structure()[schema, table].indexes:
+        there = self.table(schema, table)
+        if index in there.indexes or not there.columns:
             return
         kind = "UNIQUE INDEX" if unique else "INDEX"
         name = "_".join([table.strip("_#~"), *index.columns, "idx"])[:60]

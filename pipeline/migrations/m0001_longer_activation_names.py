@@ -1,7 +1,6 @@
 """Let the name of an activation have 128 characters: it may be that of a user's own package.
 
-Databases of before 0.1.0 hold 32. What is done here is only what the definition says; it stands
-here as the first step of every database that was made before there were migrations.
+Databases of 0.1.0 hold 32.
 """
 
 from __future__ import annotations

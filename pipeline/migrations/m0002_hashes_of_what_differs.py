@@ -20,7 +20,7 @@ def migrate(database: Alterations) -> None:
         ("task", Task), ("network", NetworkParams), ("training", TrainingParams),
     ]  # fmt: skip
     for schema, table in tables:
-        (name_field,) = database.structure()[schema, table.table_name].primary_key
+        name_field = ", ".join(database.table(schema, table.table_name).primary_key)
         for row in database.rows(schema, table.table_name):
             parameters = table.fields_of_row(row, name_field)
             if table is TrainingParams:

@@ -212,6 +212,18 @@ def test_an_interrupted_upgrade_goes_on_where_it_was(old, arguments, monkeypatch
     assert pipeline.submit(read_yaml("FILE", SUBMISSION)) == NONE_NEW
 
 
+def test_one_that_was_only_half_made_becomes_whole(old, arguments):
+    with connected(arguments) as opened:
+        tables = Alterations(arguments["prefix"], opened)
+        what, rest = ("DATABASE", "") if arguments["backend"] == "mysql" else ("SCHEMA", " CASCADE")
+        for name in ("work", "dynamics", "performance", "training", "network"):
+            tables.query(f"DROP {what} {tables.quoted(arguments['prefix'] + '_' + name)}{rest}")
+    pipeline.connect(**arguments, declare=True)
+    found = state(arguments)
+    assert (found.behind, found.missing) == ([], set())
+    assert len(pipeline.Task()) == 2 and len(pipeline.NetworkParams()) == 0
+
+
 def test_processes_that_bring_it_up_at_once_all_succeed(old, server, arguments):
     code = "import pipeline, sys\npipeline.connect(prefix=sys.argv[1], declare=True)\n"
     code += "print(len(pipeline.database.connection.changes_made()))"
