@@ -36,6 +36,7 @@ from .tables.training_params import TrainingParams as TrainingParams
 from .upkeep import gc as gc
 from .upkeep import verify as verify
 from .upkeep.deletion import delete as delete
+from .upkeep.renaming import rename as rename
 from .upkeep.verify_files import verify_files as verify_files
 from .workers.failures import failures as failures
 from .workers.failures import retry as retry

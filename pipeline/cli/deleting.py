@@ -97,3 +97,21 @@ def _print(preview: Deletion) -> None:
             f"running: {job.table} {key_text(job.key)}, on {job.host}, process {job.pid}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
+
+
+@app.command()
+def rename(
+    kind: Annotated[
+        str, typer.Argument(help="task, network, training, validation, search or manifolds.")
+    ],
+    old: Annotated[str, typer.Argument(help="Its name.")],
+    new: Annotated[str, typer.Argument(help="The name that it shall have.")],
+) -> None:
+    """Rename a parameter set, with all rows, jobs and checkpoints that name it.
+
+    Files keep their paths. Not while a job that names it is running.
+    """
+    with session(writes=True) as pipeline:
+        for name, number in pipeline.rename(kind, old, new).items():
+            console.print(f"{name}: {number}")
+        console.print(f"{kind} {old} is {new} now.", soft_wrap=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import datajoint as dj
+
 from models.machine.atomic_file import write_atomically
 
 from ..database.types import Query, Restriction
@@ -18,7 +20,7 @@ from ..tables.performance import Psychometric, TrialPlot
 from ..tables.training import Cohort, Training
 
 # Of each table the kind of its figures in names of files, and its columns that hold them.
-KINDS = {
+KINDS: dict[type[dj.Computed], tuple[str, dict[str, tuple[str, ...]]]] = {
     TrialPlot: ("trials", {"figure": ()}),
     Psychometric: ("psychometric", {"curves_figure": ()}),
     FixedPointPlot: ("fixed_points", {"figure_2d": (), "figure_3d": ("3d",)}),
