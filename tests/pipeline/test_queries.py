@@ -59,6 +59,13 @@ def test_any_two_tables_join(chain, tmp_path):
             table.insert1({**key, **row}, allow_direct_insert=True)
     if not len(chain.ContinuousAttractor.Manifold()):
         enter_manifold(chain)
+    if not len(chain.ContinuousAttractorPlot()):
+        row = chain.ContinuousAttractor.proj().to_dicts(limit=1)[0]
+        del row["input_name"]
+        figure = chain.TrialPlot.to_arrays("figure")[0].png
+        chain.ContinuousAttractorPlot.insert1(
+            {**row, "manifold_figure": figure}, allow_direct_insert=True
+        )
     assert_any_two_tables_join()
 
 
