@@ -67,7 +67,7 @@ def test_rows_go_with_their_files_and_no_others(filled, store):
     assert counts(filled) == before == [3, 3, 6, 12, 8, 8]
     assert preview.rows == {
         "Cohort": 2, "Training": 2, "Training.Network": 4, "Training.Term": 8,
-        "Validation": 4, "TrialPlot": 4,
+        "Validation": 4, "Validation.Condition": 72, "TrialPlot": 4,
     }  # fmt: skip
     done = filled.delete({"task_name": "cddm"})
     assert done.rows == preview.rows
