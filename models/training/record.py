@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+FIRST_ROOM = 64  # iterations
+
 
 @dataclass(frozen=True)
 class TrainedNetwork:
@@ -78,7 +80,8 @@ class TrainingRecord:
         self.diverged: NDArray[np.bool_] = np.zeros(n_networks, dtype=bool)
         self.weights_seen: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
         self._n_losses: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
-        self._rows: list[Tensor] = []  # (names, K) of each iteration, on the device
+        # (room, names, K), on the device: of each iteration done, and room for more.
+        self._values: Tensor | None = None
 
     def advance(
         self, loss: Tensor, curves: dict[str, Tensor], newly_diverged: NDArray[np.bool_]
@@ -88,11 +91,22 @@ class TrainingRecord:
         self.active &= ~newly_diverged
         # Its loss was not finite, so that the step before is what a diverged network returns to.
         self.weights_seen[newly_diverged] = max(self.iteration - 1, 0)
+        values = {"loss": loss, **curves}
+        row = torch.stack([values[name] for name in self.names])
+        self._room_for_one(row)[self.iteration] = row
         self.iteration += 1
         self.weights_seen[self.active] = self.iteration
         self._n_losses[self.active] = self.iteration
-        values = {"loss": loss, **curves}
-        self._rows.append(torch.stack([values[name] for name in self.names]))
+
+    def _room_for_one(self, row: Tensor) -> Tensor:
+        """Return the values, with room for a row (names, K) more; it grows by half each time."""
+        if self._values is None:
+            self._values = row.new_empty((FIRST_ROOM, *row.shape))
+        elif self.iteration == len(self._values):
+            larger = row.new_empty((self.iteration * 3 // 2 + FIRST_ROOM, *row.shape))
+            larger[: self.iteration] = self._values
+            self._values = larger
+        return self._values
 
     def mark_diverged(self, which: NDArray[np.bool_]) -> None:
         """Count networks (K,) as diverged in their last step, which is taken back."""
@@ -117,14 +131,17 @@ class TrainingRecord:
         return {term: self._curve(f"{kind}.{term}", index) for term in recorded}
 
     def _curve(self, name: str, index: int) -> NDArray[np.float32]:
-        rows = self._curves()[self.names.index(name), index, : self._n_losses[index]]
-        return rows.astype(np.float32)
+        if self._values is None:
+            return np.empty(0, dtype=np.float32)
+        values = self._values[: self._n_losses[index], self.names.index(name), index]
+        return values.cpu().numpy().astype(np.float32)
 
     def _curves(self) -> NDArray[Any]:
         """Return (names, K, iterations)."""
-        if not self._rows:
+        if self._values is None:
             return np.empty((len(self.names), len(self.active), 0), dtype=np.float32)
-        return torch.stack(self._rows, dim=2).cpu().numpy()
+        done = self._values[: self.iteration].cpu().numpy()
+        return np.ascontiguousarray(np.moveaxis(done, 0, 2))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the record as arrays by name."""
@@ -142,5 +159,5 @@ class TrainingRecord:
         self.iteration = int(arrays["iteration"])
         self.active, self.diverged = arrays["active"], arrays["diverged"]
         self.weights_seen, self._n_losses = arrays["weights_seen"], arrays["n_losses"]
-        curves = torch.from_numpy(arrays["curves"]).to(device)
-        self._rows = list(curves.unbind(dim=2))
+        rows = np.ascontiguousarray(np.moveaxis(arrays["curves"], 2, 0))
+        self._values = torch.from_numpy(rows).to(device)

@@ -152,29 +152,29 @@ class Alterations:
 
         Of a column of a primary key, rename it in every table that has it (`tables_with`).
         """
-        columns = self.table(schema, table).columns
+        structure = self.structure()
+        columns = structure.get((schema, table), TableStructure()).columns
         if old in columns and new not in columns:
             self.query(
                 f"ALTER TABLE {self.full_name(schema, table)} RENAME COLUMN {self.quoted(old)} "
                 f"TO {self.quoted(new)}"
             )
         # Where DataJoint keeps from which table each column of a key comes.
-        lineage = self.full_name(schema, "~lineage")
-        if (schema, "~lineage") in self.structure():
+        origin = f"{self.prefix}_{schema}.{table}."
+        for other in SCHEMAS:
+            if (other, "~lineage") not in structure:
+                continue
+            lineage = self.full_name(other, "~lineage")
+            if other == schema:
+                self.query(
+                    f"UPDATE {lineage} SET attribute_name = %s "
+                    "WHERE table_name = %s AND attribute_name = %s",
+                    [new, table, old],
+                )
             self.query(
-                f"UPDATE {lineage} SET attribute_name = %s "
-                "WHERE table_name = %s AND attribute_name = %s",
-                [new, table, old],
+                f"UPDATE {lineage} SET lineage = %s WHERE lineage = %s",
+                [origin + new, origin + old],
             )
-            before = f"{self.prefix}_{schema}.{table}.{old}"
-            after = f"{self.prefix}_{schema}.{table}.{new}"
-            for other in SCHEMAS:
-                if (other, "~lineage") in self.structure():
-                    self.query(
-                        f"UPDATE {self.full_name(other, '~lineage')} SET lineage = %s "
-                        "WHERE lineage = %s",
-                        [after, before],
-                    )
 
     def tables_with(self, column: str) -> list[Table]:
         """Return (schema, table) of all tables that have a column, jobs tables too."""

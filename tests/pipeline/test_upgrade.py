@@ -225,16 +225,27 @@ def test_one_that_was_only_half_made_becomes_whole(old, arguments):
 
 
 def test_processes_that_bring_it_up_at_once_all_succeed(old, server, arguments):
-    code = "import pipeline, sys\npipeline.connect(prefix=sys.argv[1], declare=True)\n"
-    code += "print(len(pipeline.database.connection.changes_made()))"
+    code = (
+        "import sys, pipeline\n"
+        "pipeline.Training, pipeline.NetworkParams\n"  # imports
+        "print(flush=True)\n"
+        "sys.stdin.readline()\n"
+        "pipeline.connect(prefix=sys.argv[1], declare=True)\n"
+        "print(len(pipeline.database.connection.changes_made()))\n"
+    )
     environment = {**os.environ, **server.environment, "RNN_STORE": str(arguments["store"])}
     processes = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", code, arguments["prefix"]],
-            env=environment, stdout=subprocess.PIPE, text=True,
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         for _ in range(3)
     ]  # fmt: skip
+    for process in processes:
+        process.stdout.readline()  # it is ready
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
     said = sorted(int(process.communicate(timeout=60)[0]) for process in processes)
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert said[:2] == [0, 0] and said[2] >= len(upgrades.known_migrations())
