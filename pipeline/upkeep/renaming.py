@@ -48,9 +48,9 @@ def rename(kind: str, old: str, new: str) -> dict[str, int]:
     """Rename a parameter set; return the number of rows that name it, by table.
 
     The rows of all tables that name the set are moved in one transaction, by copies under the new
-    name where others depend on them: no foreign key is broken at any moment, and none is switched off.
-    (`ON UPDATE CASCADE` cannot do it: a table that is reached on two ways, as fixed points are from
-    a task, would be changed on one before the other.) Files keep their paths, which rows name.
+    name where others depend on them: no foreign key is broken at any moment, or switched off. ``ON
+    UPDATE CASCADE`` cannot do it: a table that is reached on two ways, as fixed points are from a
+    task, would be changed on one before the other. Files keep their paths, which rows name.
 
     Parameters
     ----------
