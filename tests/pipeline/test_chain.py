@@ -83,8 +83,13 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     # Everything about a point is one join.
     for point in (p.FixedPoints.Point * p.Linearization.Point).to_dicts():
         check_linearisation((p.Training.Network & point).load(), p.Task.Input, point)
-    for table in (p.TrialPlot, p.FixedPointPlot, p.Psychometric, p.LineAttractor):
-        figures = table.to_arrays("figure")
+    for table, column in (
+        (p.TrialPlot, "figure"),
+        (p.FixedPointPlot, "figure_2d"),
+        (p.Psychometric, "curves_figure"),
+        (p.LineAttractor, "line_figure"),
+    ):
+        figures = table.to_arrays(column)
         assert len(figures) > 0
         assert all(f._repr_png_().startswith(b"\x89PNG") for f in figures)
     assert len(p.Psychometric.Fit()) == 4 * len(p.Psychometric())
