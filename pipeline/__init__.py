@@ -37,6 +37,7 @@ __all__ = sorted(
         "upkeep",
         "verify",
         "verify_files",
+        "verify_rows",
         "workers",
     }
 )

@@ -38,6 +38,7 @@ from .upkeep import verify as verify
 from .upkeep.deletion import delete as delete
 from .upkeep.renaming import rename as rename
 from .upkeep.verify_files import verify_files as verify_files
+from .upkeep.verify_rows import verify_rows as verify_rows
 from .workers.failures import failures as failures
 from .workers.failures import retry as retry
 from .workers.registry import LostJob as LostJob

@@ -182,10 +182,9 @@ def _refuse_second_import(network: models.ImportedNetwork, task_name: str, file:
 def _enter_parameters(network: models.ImportedNetwork, name: str | None, file: str) -> str:
     """Return the name of the network's parameters, entered where no equal set exists."""
     parameters = network.config.to_dict()
-    hashes = NetworkParams.hashes(NetworkParams.canonical(parameters))
-    equal = (NetworkParams & [{"network_hash": each} for each in hashes]).to_arrays("network_name")
-    if len(equal):
-        return str(equal[0])
+    equal = NetworkParams().equal_sets(NetworkParams.canonical(parameters))
+    if equal:
+        return equal[0]
     if name is None:
         name = re.sub(r"[^\w.+-]", "_", Path(file).stem)[:MAX_NAME]
     NetworkParams.insert1({"network_name": name, **parameters})

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .base import Float
 from .errors import CannotImport, ParameterError, kind_and_text, text_of
-from .imports import check_origin, import_attribute
+from .imports import check_origin, defined_at, import_attribute
 
 MAX_REDRAWS = 1000
 ATOMS = {type, type(None), bool, int, float, str, np.ndarray}  # what holds no generator
@@ -81,6 +81,19 @@ def find_environment(name: Any) -> Factory:
     if not callable(factory):
         raise ParameterError("environment", name, "is not a class", "name a class")
     return factory
+
+
+def environment_name(name: str) -> str:
+    """Return the name of an environment that does not depend on the path by which it is named.
+
+    That under which NeuroGym registers it; else "package.module:Class" of the definition.
+    Parameters and errors are those of `find_environment`.
+    """
+    registered = registered_environments()
+    if name in registered:
+        return name
+    defined = defined_at(find_environment(name)) or name
+    return min((short for short, at in registered.items() if at == defined), default=defined)
 
 
 def registered_environments() -> dict[str, str]:

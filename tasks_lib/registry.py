@@ -12,7 +12,7 @@ from .dmts import DMTS
 from .errors import CannotImport, ParameterError, kind_and_text, text_of
 from .flip_flop import NBitFlipFlop
 from .go_no_go import GoNoGo
-from .imports import import_attribute
+from .imports import defined_at, import_attribute
 from .logic import XOR, HalfAdder
 from .memory import MemoryAntiNumber, MemoryNumber
 from .navigation import AngleIntegration, ReferenceFrame
@@ -86,6 +86,21 @@ def task_class(name: str) -> type[Task]:
     if not (inspect.isclass(cls) and issubclass(cls, Task)):
         raise ParameterError("task_class", name, "is not a Task", "subclass tasks_lib.Task")
     return cls
+
+
+def defined_name(name: str) -> str:
+    """Return the name of a task's class that does not depend on the path by which it is named.
+
+    The short name of a task of this package; else "package.module:ClassName" of the definition.
+    Parameters and errors are those of `task_class`.
+    """
+    defined = defined_at(task_class(name)) or name
+    return _SHORT_NAMES.get(defined, defined)
+
+
+def long_names(short: str) -> tuple[str, ...]:
+    """Return the other names under which a task of this package may have been stored."""
+    return tuple(name for name, own in _SHORT_NAMES.items() if own == short)
 
 
 def create_task(

@@ -20,7 +20,13 @@ from tasks_lib.errors import (
     check_int,
     kind_and_text,
 )
-from tasks_lib.imports import check_origin, import_attribute
+from tasks_lib.imports import (
+    OWN_PACKAGES,
+    check_origin,
+    defined_at,
+    import_attribute,
+    loaded_attribute,
+)
 
 from ..engine import Statistic
 
@@ -52,7 +58,7 @@ class PenaltyContext:
     rates : Tensor (N, T, B)
         Firing rates r: x in form s, f(x) in form h; given as a function, and made when asked for.
     outputs, targets : Tensor (n_outputs, T, B)
-        Output y and what it should be.
+        Output y and what it should be, NaN where nothing is asked.
     inputs : Tensor (n_inputs, T, B)
         Input u.
     W_rec, W_inp, W_out : Tensor (N, N), (N, n_inputs), (n_outputs, N)
@@ -68,7 +74,7 @@ class PenaltyContext:
     n_units : int
         Number of units N.
     mask : Tensor
-        Indices of the steps that count in the loss.
+        Indices of the steps that count in the loss, where the target is not NaN.
     statistics : mapping
         Statistics of the units (N,) that were taken while the network ran; `statistic` uses them.
     """
@@ -178,6 +184,18 @@ def get(name: str) -> Penalty:
     return _entry(name).function
 
 
+def defined_name(name: str) -> str:
+    """Return the name of a penalty that does not depend on the path by which it is named.
+
+    The short name of a penalty of this package; else ``"package.module:function"`` of the
+    definition: by its short name, a process finds another package's only once it is imported.
+    """
+    function = get(name)
+    if str(getattr(function, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]:
+        return next((n for n, e in _ENTRIES.items() if e.function is function), name)
+    return defined_at(function) or name
+
+
 def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:
     """Return the statistics that a penalty with these arguments needs of the units."""
     entry = _entry(name)
@@ -278,10 +296,11 @@ def _entry(name: str) -> _Entry:
         return _ENTRIES[name]
     if ":" not in name:
         raise ParameterError("penalties", name, "is not a penalty", _known())
-    for entry in _ENTRIES.values():
-        if _address(entry.function) == name:
-            return entry
     module_name, _, attribute = name.partition(":")
+    own = loaded_attribute(name) if module_name.partition(".")[0] in OWN_PACKAGES else None
+    for entry in _ENTRIES.values():
+        if _address(entry.function) == name or entry.function is own:
+            return entry
     try:
         function = import_attribute("penalties", name)
     except ParameterError:

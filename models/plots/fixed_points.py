@@ -20,7 +20,10 @@ from .scene import Scene, describe, make_scene
 from .style import COLOURS
 
 Float = NDArray[np.float64]
-MARKER_SIZE = {"o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0}  # points^2
+# In points^2.
+MARKER_SIZE = {
+    "o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0, "v": 24.0,
+}  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,

@@ -21,7 +21,7 @@ from ..manifolds import SlowManifold
 from ..manifolds.attractor import rounding_floor, sign_changes
 from .fixed_points import STYLE
 from .projection import Projection
-from .scene import as_lines, some_of
+from .scene import as_lines, some_of, trials_near
 from .style import COLOURS
 
 Float = NDArray[np.float64]
@@ -67,7 +67,8 @@ def plot_manifolds(
         frame = Projection.of(P, n_units, n_axes)
     paths = None
     if trajectories is not None:
-        paths = some_of(as_lines("trajectories", trajectories, n_units))
+        paths = some_of(trials_near(as_lines("trajectories", trajectories, n_units), samples))
+        paths = paths if paths.size else None
     with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 3.1), dpi=300)
         if n_axes == 2:

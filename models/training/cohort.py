@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tasks_lib import Task
@@ -264,6 +265,7 @@ def _divided(
         n_trials=n_trials,
         device=device,
         dtype=dtype,
+        has_gaps=bool(np.isnan(targets).any()),
     )
     plan = plan_memory(size, len(nets))
     parts = [range(len(nets))]

@@ -89,7 +89,7 @@ class Trainer(ResumableTraining):
         self.batches = Batches(rnn, task, self.config.same_batch)
         rnn.enforce_constraints()
         self.identity = training_identity(rnn, self.batches.tasks, self.configs, trials_at_once)
-        mask = torch.as_tensor(self.batches.mask, device=rnn.device)
+        mask = torch.as_tensor(self.batches.steps, device=rnn.device)
         self.losses = LossFunction(rnn, mask, penalties)
         memory = RunMemory(Buffers(), trials_at_once)
         self.steps = Stepper(rnn, self.losses, self.configs, memory)
@@ -118,6 +118,7 @@ class Trainer(ResumableTraining):
         ----------
         input_batch : array (n_inputs, T, B)
         target_batch : array (n_outputs, T, B)
+            NaN where nothing is asked.
 
         Returns
         -------

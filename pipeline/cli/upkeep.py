@@ -99,17 +99,26 @@ def verify(
     files: Annotated[
         bool, typer.Option("--files", help="Read stored files instead: of these, or all.")
     ] = False,
+    every_row: Annotated[
+        bool, typer.Option("--all", help="Look at every row of parameters instead.")
+    ] = False,
 ) -> None:
     """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say.
 
-    With --files nothing is trained: is every stored array and figure what was stored?
+    With --files nothing is trained: is every stored array and figure what was stored? With --all:
+    are all parameters, settings and cohorts what was entered? Both may be asked at once.
     """
     key: dict[str, Any] = key_restriction(task, network, training)
     if seed is not None:
         key["seed"] = seed
     try:
         with session():
-            whole = _verify_files(key, device) if files else _train_again(key, device)
+            whole: bool | None = True
+            if every_row:
+                whole = _verify_rows(key, device)
+            if files or not every_row:
+                other = _verify_files(key, device) if files else _train_again(key, device)
+                whole = False if False in (whole, other) else whole and other
     except typer.Exit:
         raise typer.Exit(2) from None
     # Of whatever kind: a device, a driver, the code of a task, which may even call `sys.exit`.
@@ -145,6 +154,27 @@ def _train_again(key: dict[str, Any], device: str | None) -> bool:
     if any(change.what == "device" for change in result.changed):
         console.print("On another kind of device it cannot be the same to the bit.")
     return bool(result.identical)
+
+
+def _verify_rows(key: dict[str, Any], device: str | None) -> bool | None:
+    """Look at every row of parameters, and print those that are not what was entered."""
+    from pipeline.upkeep.verify_rows import RowFault, verify_rows
+
+    if key or device is not None:
+        name = next(iter(key), "device").removesuffix("_name")
+        value = next(iter(key.values()), device)
+        raise ParameterError(f"--{name}", value, "chooses nothing with --all", "leave it out")
+
+    def say(fault: RowFault) -> None:
+        console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
+
+    result = verify_rows(say)
+    kinds = Counter(fault.kind for fault in result.faults)
+    counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
+    about = ", ".join(counts) or "all are as they were entered"
+    n_rows = sum(result.n_rows.values())
+    console.print(f"{n_rows} rows of parameters: {about}", highlight=False, soft_wrap=True)
+    return result.is_whole
 
 
 def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:

@@ -47,7 +47,9 @@ class FixedPointPlot(dj.Computed):
             name: (FixedPoints & key & {"input_name": name}).load()
             for name in (FixedPoints & key).to_arrays("input_name", order_by="input_name")
         }
-        frame = models.Projection.principal(states)
+        points = np.vstack([found.points for found in sets.values()]).T
+        states = models.trials_near(states, points)
+        frame = models.Projection.principal(states if states.size else points)
         flow = {name: models.saddle_connections(rnn, found) for name, found in sets.items()}
         flat, space = (
             models.plot_fixed_points(sets, projection, frame, states, flow)

@@ -15,8 +15,9 @@ from models.fixed_points.settings import SearchSettings
 from ..database import schemas
 from ..database.types import Query
 from .network import NetworkParams
-from .parameters import CheckedSettings, columns, stored
+from .parameters import columns, stored
 from .performance import VALIDATION_SEED, finished_networks
+from .settings import CheckedSettings
 from .task import Task
 from .training import Training, load_network
 

@@ -9,11 +9,13 @@ import numpy as np
 
 import models
 from models.performance.settings import ValidationSettings
+from tasks_lib.registry import long_names
 
 from ..database import schemas
 from ..database.types import Query
 from .network import NetworkParams
-from .parameters import CheckedSettings, columns, stored
+from .parameters import columns, stored
+from .settings import CheckedSettings
 from .task import Task
 from .training import Training, load_network
 
@@ -35,7 +37,9 @@ def validations() -> Query:
 
 def decision_networks() -> Query:
     """Return the finished networks of context-dependent decision making."""
-    return finished_networks() & (Task & {"task_class": "CDDM"}).proj()
+    # Earlier versions kept the name as it was given.
+    names = ("CDDM", *long_names("CDDM"))
+    return finished_networks() & (Task & [{"task_class": name} for name in names]).proj()
 
 
 def finished_networks() -> Query:

@@ -118,9 +118,10 @@ def test_a_name_that_an_older_column_cannot_hold_is_refused():
             return row
 
     table = Table()
-    assert table._prepare({"network_name": "a", "activation": "x" * 32})[0] == "a"
+    row = {"network_name": "a", "activation": "x" * 32}
+    assert table.checked(row) == row
     with pytest.raises(ParameterError, match=r"activation = .*longer than the 32 characters"):
-        table._prepare({"network_name": "a", "activation": "x" * 33})
+        table.checked({"network_name": "a", "activation": "x" * 33})
 
 
 def test_absurd_numbers_of_cohorts_and_settings(database, submission):

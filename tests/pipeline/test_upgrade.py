@@ -25,6 +25,7 @@ from pipeline.tables import network as network_module
 from pipeline.tables.parameters import columns
 from pipeline.upkeep.verify import verify
 from pipeline.upkeep.verify_files import verify_files
+from pipeline.upkeep.verify_rows import verify_rows
 from tasks_lib import ParameterError
 from tests.kept_schemas import drop_schemas
 from tests.pipeline import own, released
@@ -106,6 +107,7 @@ def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
     after = {name: counts[name] for name in had}
     print(f"\n{old} on {server.backend}: {sum(had.values())} rows in {len(had)} tables: {had}")
     assert after == had
+    assert verify_rows().faults == []
     files = verify_files()
     assert files.is_whole and files.n_files > 100
 
