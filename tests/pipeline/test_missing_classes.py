@@ -67,7 +67,7 @@ def test_with_forever_it_goes_on_looking(mixed, lab: Laboratory):
     (restricted,) = lab.start("--table=Training", "--forever")
     wait_until(lambda: len(mixed.Training()) == 2 and lab.is_idle(restricted))
     assert len(jobs("pending")) == 2
-    more = submission(5, training="again")
+    more = submission(6, training="again")
     more["tasks"] = {
         "flip": {
             "class": "NBitFlipFlop",
