@@ -66,7 +66,7 @@ def test_with_forever_it_goes_on_looking(mixed, lab: Laboratory):
     lab.environment = {"RNN_ALLOWED_PACKAGES": ""}
     (restricted,) = lab.start("--table=Training", "--forever")
     wait_until(lambda: len(mixed.Training()) == 2 and lab.is_idle(restricted))
-    assert len(jobs("pending")) == 2
+    assert len(Queue(mixed.Training).jobs & {"status": "pending"}) == 2
     more = submission(6, training="again")
     more["tasks"] = {
         "flip": {
@@ -81,7 +81,7 @@ def test_with_forever_it_goes_on_looking(mixed, lab: Laboratory):
     mixed.submit(more)
     wait_until(lambda: len(mixed.Training()) == 3)
     lab.end()
-    assert len(jobs("pending")) == 2
+    assert len(Queue(mixed.Training).jobs & {"status": "pending"}) == 2
     assert lab.log(restricted).count(ECHO) == 1
 
 
