@@ -125,6 +125,13 @@ class ParameterError(ValueError):
         return printable(f"{self.field} = {shown(self.value)}: {self.problem}; {self.remedy}")
 
 
+class CannotImport(ParameterError):
+    """A class that a parameter names cannot be imported here, or may not be.
+
+    Where its package is installed and allowed, the same parameters may be right.
+    """
+
+
 class ParameterErrors(ParameterError):
     """Everything that is wrong with one file, found at once.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from .errors import ParameterError
+from .errors import CannotImport, ParameterError
 
 OWN_PACKAGES = ("tasks_lib", "models", "pipeline")
 
@@ -141,7 +141,7 @@ def _is_allowed(module: str) -> bool:
 
 def _refuse(field: str, name: str, module: str, problem: str) -> None:
     package = module.partition(".")[0]
-    raise ParameterError(
+    raise CannotImport(
         field,
         name,
         problem,

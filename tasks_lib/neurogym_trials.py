@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Float
-from .errors import ParameterError, kind_and_text, text_of
+from .errors import CannotImport, ParameterError, kind_and_text, text_of
 from .imports import check_origin, defined_at, import_attribute
 
 MAX_REDRAWS = 1000
@@ -72,7 +72,7 @@ def find_environment(name: Any) -> Factory:
     except ParameterError:
         raise
     except Exception as error:  # anything that a foreign module raises while it is imported
-        raise ParameterError(
+        raise CannotImport(
             "environment",
             name,
             f"cannot be imported ({kind_and_text(error)})",
@@ -103,7 +103,7 @@ def registered_environments() -> dict[str, str]:
             registration = importlib.import_module("neurogym.envs.registration")
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "neurogym"
-        raise ParameterError(
+        raise CannotImport(
             "task_class",
             "NeuroGym",
             "needs the package neurogym, which "

@@ -11,6 +11,7 @@ from .cddm import CDDM
 from .dmts import DMTS
 from .errors import (
     WRONG_KINDS,
+    CannotImport,
     ParameterError,
     collecting,
     first_name,
@@ -79,14 +80,14 @@ def task_class(name: str) -> type[Task]:
     except ParameterError:
         raise
     except (ImportError, AttributeError, ValueError) as error:
-        raise ParameterError(
+        raise CannotImport(
             "task_class",
             name,
             f"cannot be imported ({text_of(error)})",
             "install its package where this runs, or run where its file is; check the spelling",
         ) from None
     except Exception as error:  # anything that a foreign module raises while it is imported
-        raise ParameterError(
+        raise CannotImport(
             "task_class",
             name,
             f"fails when imported ({kind_and_text(error)})",

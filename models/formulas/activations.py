@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks_lib.errors import ParameterError, check_float, kind_and_text
+from tasks_lib.errors import CannotImport, ParameterError, check_float, kind_and_text
 from tasks_lib.imports import OWN_PACKAGES, import_attribute, loaded_attribute
 
 from .declaration import ActivationFunction, Array, array_module
@@ -69,7 +69,7 @@ def _find(name: Any) -> ActivationFunction:
     except ParameterError:
         raise
     except Exception as error:  # someone else's module may fail to import in any way
-        raise ParameterError(
+        raise CannotImport(
             "activation",
             name,
             f"cannot be imported ({kind_and_text(error)})",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from tasks_lib.errors import (
+    CannotImport,
     ParameterError,
     check_bool,
     check_choice,
@@ -312,11 +313,11 @@ def _entry(name: str) -> _Entry:
     except ParameterError:
         raise
     except AttributeError as error:
-        raise ParameterError(
+        raise CannotImport(
             "penalties", name, f"{module_name} has no {attribute!r}", "correct the name"
         ) from error
     except Exception as error:  # someone else's module may fail to import in any way
-        raise ParameterError(
+        raise CannotImport(
             "penalties",
             name,
             f"cannot be imported ({kind_and_text(error)})",

@@ -79,6 +79,17 @@ ItsTraining = Annotated[str, typer.Option(help="Its training.")]
 ItsSeed = Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Its seed.")]
 
 
+# A lab's own tables.
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        metavar="PACKAGE.MODULE",
+        help="A module with tables of your own below those of the pipeline; repeatable.",
+    ),
+]
+
+
 def refusal(error: BaseException, named: bool = False) -> typer.Exit:
     """Print an error that the user can mend in one line; return the exit with status 1.
 
@@ -173,6 +184,11 @@ def say_waiting(error: BaseException, seconds: float) -> None:
     """Print what is waited for."""
     line = f"{type(error).__name__}: {message(error)}"
     errors.print(f"waiting {seconds:.0f} s: {line}", soft_wrap=True)
+
+
+def say_missing_class(name: str, reason: str) -> None:
+    """Print that jobs are passed over."""
+    errors.print(f"{name}: {reason}; jobs that need it are left to other workers", soft_wrap=True)
 
 
 def key_restriction(

@@ -13,7 +13,7 @@ from rich.table import Table
 from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
-from . import upkeep, work  # noqa: F401  (their commands)
+from . import deleting, upkeep, work  # noqa: F401  (their commands)
 from .base import (
     ItsNetwork,
     ItsSeed,

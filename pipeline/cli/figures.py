@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import datajoint as dj
+
 from models.machine.atomic_file import write_atomically
 
 from ..database.types import Query, Restriction
@@ -17,12 +19,13 @@ from ..tables.line_attractors import LineAttractor
 from ..tables.performance import Psychometric, TrialPlot
 from ..tables.training import Cohort, Training
 
-KINDS = {
-    TrialPlot: "trials",
-    Psychometric: "psychometric",
-    FixedPointPlot: "fixed_points",
-    LineAttractor: "line_attractors",
-    ContinuousAttractorPlot: "continuous_attractors",
+# Of each table the kind of its figures in names of files, and its columns that hold them.
+KINDS: dict[type[dj.Computed], tuple[str, dict[str, tuple[str, ...]]]] = {
+    TrialPlot: ("trials", {"figure": ()}),
+    Psychometric: ("psychometric", {"curves_figure": ()}),
+    FixedPointPlot: ("fixed_points", {"figure_2d": (), "figure_3d": ("3d",)}),
+    LineAttractor: ("line_attractors", {"line_figure": ()}),
+    ContinuousAttractorPlot: ("continuous_attractors", {"manifold_figure": ()}),
 }
 
 
@@ -33,15 +36,14 @@ def export_figures(folder: Path, restriction: Restriction = None) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for table, kind in KINDS.items():
+    for table, (kind, columns) in KINDS.items():
         query = _restricted(table(), restriction)
         settings = [n for n in query.primary_key if n not in Training.Network().primary_key]
         for row in query.to_dicts(order_by="KEY"):
             tail = [row[name] for name in settings]
-            for column, more in (("figure", ()), ("figure_3d", ("3d",))):
-                if column in row:
-                    path = folder / _figure_name(row, kind, *tail, *more)
-                    written.append(row[column].save(path))
+            for column, more in columns.items():
+                path = folder / _figure_name(row, kind, *tail, *more)
+                written.append(row[column].save(path))
     # Drawn here: the curves are in the rows, so that no table keeps pictures of them.
     trained = _restricted(Training.Network(), restriction) & "iterations_done > 0"
     for key in (Cohort & trained.proj()).keys():

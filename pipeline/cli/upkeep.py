@@ -9,6 +9,7 @@ import typer
 
 from rnn_start import OutputError, starting
 from tasks_lib.errors import MAX_COUNT, ParameterError
+from tasks_lib.sizes import bytes_in_words
 
 from .base import app, console, errors, finite, key_restriction, refusal, session
 
@@ -44,14 +45,6 @@ def roles(
         raise refusal(error) from None
 
 
-def _size(n_bytes: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} GB"
-
-
 @app.command()
 def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
@@ -76,8 +69,8 @@ def gc(
         for text in filter(None, (about_workers, scan.note)):
             errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
         for kind, (number, n_bytes) in scan.by_kind().items():
-            console.print(f"{kind}: {number}, {_size(n_bytes)}")
-        console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")
+            console.print(f"{kind}: {number}, {bytes_in_words(n_bytes)}")
+        console.print(f"in use: {scan.n_live}, {bytes_in_words(scan.live_bytes)}")
         notes = {
             "referred to by nothing, but too young": scan.n_young,
             "in folders of no table, left alone": scan.n_foreign,
@@ -90,7 +83,9 @@ def gc(
             errors.print(f"missing: {path}", style="red", markup=False, soft_wrap=True)
         if delete:
             folders = f" and {done.n_folders} empty folders" if done.n_folders else ""
-            console.print(f"{done.n_removed} files{folders} removed, {_size(done.removed_bytes)}.")
+            console.print(
+                f"{done.n_removed} files{folders} removed, {bytes_in_words(done.removed_bytes)}."
+            )
         else:
             console.print(f"{len(scan.orphans)} files would be removed; `rnn gc --delete` does it.")
 
@@ -205,7 +200,9 @@ def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
     counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     about = ", ".join(counts) or "none damaged, none missing"
     console.print(
-        f"{result.n_files} files, {_size(result.n_bytes)}: {about}", highlight=False, soft_wrap=True
+        f"{result.n_files} files, {bytes_in_words(result.n_bytes)}: {about}",
+        highlight=False,
+        soft_wrap=True,
     )
     if result.n_without_hash:
         console.print(

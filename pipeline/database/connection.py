@@ -30,8 +30,10 @@ from .configuration import (
     remedy_of,
     tls_options,
 )
+from .datajoint_log import limit_log
 from .declaration import Activation, BehindError, TablesMissing, activate
 from .embedded_connection import EmbeddedConnection
+from .rebinding import rebind_own_schemas, remember_connection
 from .server_connection import ServerConnection
 from .sessions import prepare_session
 from .state import State, said
@@ -115,8 +117,7 @@ def connect(
     _close()
     mark_anew = declare is True
     declare = dj.config["database.create_tables"] if declare is None else declare
-    # Its warnings are about its own tables (native types in the jobs tables).
-    logging.getLogger("datajoint").setLevel(logging.ERROR)
+    limit_log()
     name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
     kind = checked_backend(backend or dj.config["database.backend"])
     check_configuration_file()
@@ -149,6 +150,8 @@ def connect(
     instance._singleton_connection = opened  # so that dj.conn() gives this one too
     try:
         _state["activation"] = activate(name, opened, declare, upgrade=mark_anew)
+        rebind_own_schemas(opened)
+        remember_connection(opened)
         _say_differences(name, address, _state["activation"].state)
     except BehindError as error:
         disconnect()

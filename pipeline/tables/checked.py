@@ -12,7 +12,7 @@ from datajoint.utils import user_choice
 
 from tasks_lib.errors import ParameterError, ParameterErrors, raise_all
 
-from .in_use import all_or_nothing, locked_row, refuse_in_use, title_of
+from .in_use import all_or_nothing, class_title, locked_row, refuse_in_use
 from .other_versions import for_columns
 from .rows import GivenRow, Row, given_rows, kind_of_column, normal_row
 
@@ -52,7 +52,7 @@ class CheckedTable(dj.Table):
             self.store([row])
         elif not self.is_same(stored[0], row):
             raise ParameterError(
-                title_of(self),
+                class_title(self),
                 self.key_of(row),
                 "exists with other values",
                 "choose another name: what hangs on this one keeps its parameters",
@@ -141,8 +141,8 @@ class CheckedTable(dj.Table):
             what an insert refuses.
         """
         if self.restriction:
-            problem, remedy = "is a part of the table", f"use {title_of(self)}.update1"
-            raise ParameterError("query", title_of(self), problem, remedy)
+            problem, remedy = "is a part of the table", f"use {class_title(self)}.update1"
+            raise ParameterError("query", class_title(self), problem, remedy)
         (given,) = given_rows([row])
         changes = self.normal(given)
         for name in self.primary_key:
@@ -236,7 +236,7 @@ class CheckedPart(CheckedTable, dj.Part):
             return int(super().delete(part_integrity=part_integrity, **kwargs))
         prompt = kwargs.get("prompt")
         ask = dj.config["safemode"] if prompt is None else prompt
-        question = f"Delete {len(self)} rows of {title_of(self)} without their sets?"
+        question = f"Delete {len(self)} rows of {class_title(self)} without their sets?"
         if ask and user_choice(question, default="no") != "yes":
             return 0
         return int(self.delete_quick(get_count=True) or 0)

@@ -195,7 +195,7 @@ class ContinuousAttractorPlot(dj.Computed):
     -> FixedPointParams
     -> ManifoldParams
     ---
-    figure : <figure@main>
+    manifold_figure : <figure@main>
     """
 
     @property
@@ -218,4 +218,4 @@ class ContinuousAttractorPlot(dj.Computed):
             points={name: (FixedPoints & one).load() for name, one in here.items()},
             trajectories=states,
         )
-        self.insert1({**key, "figure": figure})
+        self.insert1({**key, "manifold_figure": figure})

@@ -24,7 +24,7 @@ class FixedPointPlot(dj.Computed):
     -> Training.Network
     -> FixedPointParams
     ---
-    figure     : <figure@main>  # on the first two axes of the projection
+    figure_2d  : <figure@main>  # on the first two axes of the projection
     figure_3d  : <figure@main>  # on all three
     directions : <npy@main>     # axes of both (N, 3): principal components of the trials' states
     centre     : <npy@main>     # state at their origin (N,)
@@ -58,7 +58,7 @@ class FixedPointPlot(dj.Computed):
         self.insert1(
             {
                 **key,
-                "figure": flat,
+                "figure_2d": flat,
                 "figure_3d": space,
                 "directions": frame.directions,
                 "centre": frame.centre,

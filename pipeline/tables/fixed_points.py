@@ -47,7 +47,7 @@ class FixedPoints(dj.Computed):
     -> Task.Input
     -> FixedPointParams
     ---
-    status        : varchar(32)  # complete, incomplete or none_found
+    search_status : varchar(32)  # complete, incomplete or none_found
     message       : varchar(1000) # what the search says about completeness, in words
     n_points      : int32        # points found
     n_stable      : int32        # largest real part below -eig_cutoff
@@ -60,7 +60,7 @@ class FixedPoints(dj.Computed):
     is_bounded    : bool         # dynamics point inward at infinity: index sum of a complete set +1
     n_starts_used : int32        # starts of the search, all rounds
     n_converged   : int32        # starts that ended in a point
-    seconds       : float64      # wall time of the search (s)
+    search_seconds : float64     # wall time of the search (s)
     """
 
     class Point(dj.Part):
@@ -125,7 +125,7 @@ class FixedPoints(dj.Computed):
         self.insert1(
             {
                 **key,
-                "status": found.status,
+                "search_status": found.status,
                 "message": found.message,
                 "n_points": len(kinds),
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
@@ -136,7 +136,7 @@ class FixedPoints(dj.Computed):
                 "is_bounded": found.is_bounded,
                 "n_starts_used": int(found.n_starts),
                 "n_converged": int(found.n_converged),
-                "seconds": float(found.seconds),
+                "search_seconds": float(found.seconds),
             }
         )
         self.Point.insert(
@@ -192,8 +192,8 @@ class FixedPoints(dj.Computed):
             is_bounded=bool(row["is_bounded"]),
             n_starts=row["n_starts_used"],
             n_converged=row["n_converged"],
-            seconds=row["seconds"],
-            status=row["status"],
+            seconds=row["search_seconds"],
+            status=row["search_status"],
             input=np.asarray((Task.Input & key).fetch1("input_vector")),
             **{name: search[name] for name in ("mode", "fun_tol", "diff_cutoff", "eig_cutoff")},
         )

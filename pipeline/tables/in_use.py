@@ -25,7 +25,7 @@ def all_or_nothing(connection: dj.Connection) -> AbstractContextManager[None]:
     return nullcontext() if connection.in_transaction else transaction(connection)
 
 
-def title_of(table: dj.Table) -> str:
+def class_title(table: dj.Table) -> str:
     """Return the name of a table's class, "TrainingParams.Penalty" of a part's."""
     return table_title(table.table_name)
 
@@ -47,9 +47,9 @@ def locked_row(table: dj.Table, key: Mapping[str, Any], remedy: str = NEW_SET) -
         ).fetchall()
     except AccessError as error:
         problem = "may not be changed by this user of the database"
-        raise ParameterError(title_of(table), dict(key), problem, remedy) from error
+        raise ParameterError(class_title(table), dict(key), problem, remedy) from error
     if not found:
-        raise ParameterError(title_of(table), dict(key), "is not there", "enter it, with insert")
+        raise ParameterError(class_title(table), dict(key), "is not there", "enter it, with insert")
     return dict(query.fetch1())
 
 
@@ -79,7 +79,7 @@ def refuse_in_use(
     hanging = ", ".join(_hanging(table.connection, table.full_table_name, key))
     if hanging:
         kept = f", so that {what() if what else 'it'} stays as it is"
-        raise ParameterError(title_of(table), dict(key), f"is used by {hanging}{kept}", remedy)
+        raise ParameterError(class_title(table), dict(key), f"is used by {hanging}{kept}", remedy)
 
 
 def _hanging(connection: dj.Connection, full_name: str, key: Mapping[str, Any]) -> Iterator[str]:
@@ -96,10 +96,10 @@ def _hanging(connection: dj.Connection, full_name: str, key: Mapping[str, Any]) 
             continue
         rows = len(dependent & there)
         if rows:
-            yield f"{rows} row{'s' * (rows > 1)} of {title_of(dependent)}"
+            yield f"{rows} row{'s' * (rows > 1)} of {class_title(dependent)}"
         running = _running_jobs(dependent, there)
         if running:
-            yield f"{running} running job{'s' * (running > 1)} of {title_of(dependent)}"
+            yield f"{running} running job{'s' * (running > 1)} of {class_title(dependent)}"
 
 
 def _is_part(table: dj.Table, full_name: str) -> bool:

@@ -158,8 +158,8 @@ class Psychometric(dj.Computed):
     ---
     coherences     : <npy@main>     # coherence of motion and of colour (C,)
     fraction_right : <npy@main>     # right choices (context, motion, colour); NaN: no right one
-    mse            : <npy@main>     # masked mean squared error (context, motion, colour)
-    figure         : <figure@main>  # grids and fitted curves
+    grid_mse       : <npy@main>     # masked mean squared error (context, motion, colour)
+    curves_figure  : <figure@main>  # grids and fitted curves
     """
 
     class Fit(dj.Part):
@@ -191,8 +191,8 @@ class Psychometric(dj.Computed):
                 **key,
                 "coherences": np.asarray(result.coherences),
                 "fraction_right": result.fraction_right,
-                "mse": result.mse,
-                "figure": models.plot_psychometrics(result),
+                "grid_mse": result.mse,
+                "curves_figure": models.plot_psychometrics(result),
             }
         )
         self.Fit.insert(

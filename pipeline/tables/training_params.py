@@ -14,7 +14,7 @@ from tasks_lib.errors import ParameterError
 from ..database import schemas
 from .allowed_imports import only_allowed_imports
 from .checked import CheckedPart
-from .in_use import locked_row, title_of
+from .in_use import class_title, locked_row
 from .names import given_names, other_names, the_name
 from .parameters import ParameterTable, check_name, columns, config_from_columns, make_config
 from .rows import Row
@@ -72,7 +72,7 @@ class TrainingParams(ParameterTable):
                 return
             if same is not None:
                 raise ParameterError(
-                    title_of(self),
+                    class_title(self),
                     self.key_of(row),
                     "exists with other parameters",
                     "enter a new training under another name",

@@ -13,7 +13,7 @@ from models.parameters import parameters_of
 from tasks_lib.errors import ParameterError, text_of
 
 from ..database.schemas import SCHEMAS
-from ..tables.in_use import title_of
+from ..tables.in_use import class_title
 from ..tables.parameters import ParameterTable
 from ..tables.settings import CheckedSettings
 from ..tables.task import Task
@@ -91,7 +91,7 @@ def verify_rows(found: Callable[[RowFault], None] | None = None) -> RowsVerifica
     faults: list[RowFault] = []
 
     def keep(table: dj.Table, rows: list[dict[str, Any]], wrong: Iterator[RowFault]) -> None:
-        n_rows[title_of(table)] = len(rows)
+        n_rows[class_title(table)] = len(rows)
         for fault in wrong:
             faults.append(fault)
             if found is not None:
@@ -114,7 +114,7 @@ def verify_rows(found: Callable[[RowFault], None] | None = None) -> RowsVerifica
 
 
 def _fault(kind: str, table: dj.Table, row: dict[str, Any], problem: str) -> RowFault:
-    return RowFault(kind, title_of(table), {k: row[k] for k in table.primary_key}, problem)
+    return RowFault(kind, class_title(table), {k: row[k] for k in table.primary_key}, problem)
 
 
 def _changed_sets(table: ParameterTable, rows: list[dict[str, Any]]) -> Iterator[RowFault]:

@@ -85,7 +85,7 @@ def test_everything_downstream_analyses_an_imported_network(p):
         points = (p.FixedPoints & {"input_name": context}).load()
         assert np.allclose(points.points, found.points, atol=1e-8)
         line = get_line_attractor(rnn, task, context)
-        states = (p.LineAttractor.Context & {"context": context}).fetch1("states")
+        states = (p.LineAttractor.Context & {"line_context": context}).fetch1("states")
         assert np.allclose(np.asarray(states), line.points, atol=1e-8)
     assert len(p.Linearization()) == len(p.FixedPoints()) == 2
     assert [r.status for r in network_reports()] == ["imported"]

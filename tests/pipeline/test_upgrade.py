@@ -79,20 +79,15 @@ def run_rnn(server: Server, arguments, *words):
     )  # fmt: skip
 
 
-def test_connecting_says_what_is_behind_and_changes_nothing(old, server, arguments, caplog):
-    with caplog.at_level(logging.WARNING):
+def test_connecting_says_what_is_behind_and_changes_nothing(old, server, arguments):
+    with pytest.raises(pipeline.DatabaseError, match="were made by an earlier version") as caught:
         pipeline.connect(**arguments)
-    (line,) = [r.getMessage() for r in caplog.records if r.name.startswith("pipeline")]
-    assert "were made by an earlier version" in line and "`rnn declare` brings" in line
-    assert "activation holds 32 characters, not 128" in line and "\n" not in line
-    # It can be worked with all the same.
-    assert pipeline.submit(read_yaml("FILE", SUBMISSION)) == NONE_NEW
-    assert len(pipeline.Training.Network()) == 3
-    for row in pipeline.NetworkParams.to_dicts():
-        pipeline.NetworkParams.build(row)
-    assert upgrades.known_migrations()[0] in state(arguments).pending
+    line = str(caught.value)
+    assert "m0003_columns_that_join has not been run" in line and "run `rnn declare`" in line
+    assert "\n" not in line
     said = run_rnn(server, arguments, "status")
-    assert said.returncode == 0 and "`rnn declare` brings" in said.stderr
+    assert said.returncode == 1 and "run `rnn declare`" in said.stderr
+    assert len(said.stderr.splitlines()) == 1 and not said.stdout
 
 
 def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
@@ -309,6 +304,8 @@ def later_code(monkeypatch):
 
 def test_a_new_field_is_read_before_there_is_a_column(old, arguments, later_code, caplog):
     p = pipeline
+    p.connect(**arguments, declare=True)  # what this version needs to work at all
+    p.disconnect()
     later_code()
     with caplog.at_level(logging.WARNING):
         p.connect(**arguments, declare=False)
@@ -452,9 +449,11 @@ def test_a_column_is_renamed_with_the_keys_that_hang_on_it(database, arguments, 
 
 
 def test_a_worker_without_rights_works_before_and_after(
-    connect_as, database, arguments, submission
+    connect_as, database, arguments, submission, monkeypatch
 ):
     """Before `rnn declare`, and after it before the rights are given anew."""
+    for name in upgrades.known_migrations():
+        monkeypatch.setattr(upgrades.migration(name), "REQUIRED", False, raising=False)
     database.submit(submission)
     tables = Alterations(arguments["prefix"], connections.connection())
     tables.add_column("network", "network_params", "activation : varchar(32) # f")

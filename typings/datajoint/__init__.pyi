@@ -28,6 +28,7 @@ from datajoint.codecs import Codec as Codec
 from datajoint.condition import AndList as AndList
 from datajoint.condition import Not as Not
 from datajoint.connection import Connection as _Connection
+from datajoint.dependencies import Dependencies
 from datajoint.errors import DataJointError as DataJointError
 from datajoint.heading import Heading
 from datajoint.settings import Config
@@ -100,9 +101,13 @@ class Connection(_Connection):
     _conn: Any  # of PyMySQL or psycopg2
     _in_transaction: bool
     _is_closed: bool
+    schemas: dict[str, Schema]
+    dependencies: Dependencies
 
     @property
     def transaction(self) -> _GeneratorContextManager[Connection]: ...
+    @property
+    def in_transaction(self) -> bool: ...
     def query(
         self,
         query: str,
@@ -281,6 +286,11 @@ class Table(_Query):
     def _refresh_lineage(self, context: dict[str, Any] | None = None) -> None: ...
     def declare(self, context: dict[str, Any] | None = None) -> None: ...
 
+class Diagram:
+    @classmethod
+    def cascade(cls, table_expr: _Query, part_integrity: str = "enforce") -> Diagram: ...
+    def __iter__(self) -> Iterator[Table]: ...
+
 def FreeTable(conn_or_name: Connection | str, full_table_name: str | None = None) -> Table: ...
 
 class _TableMeta(type):
@@ -308,6 +318,8 @@ class _Job(Table):
 
 class AutoPopulate:
     _allow_insert: bool
+    _upstream: Any
+    _upstream_key: dict[str, Any] | None
     jobs: _OfInstanceAndClass[_Job]
     @property
     def key_source(self) -> _Query: ...
