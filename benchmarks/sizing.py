@@ -39,9 +39,10 @@ from pipeline.database.dialects import dialect_of
 from pipeline.database.server import transaction
 from pipeline.tables.computed import COMPUTED
 from pipeline.workers.dispatch import Dispatcher
+from pipeline.workers.finding import LONGEST_POLL
 from pipeline.workers.heartbeat import Heartbeat, Host
 from pipeline.workers.queue import Key, Queue
-from pipeline.workers.worker import LONGEST_POLL, WorkLoop
+from pipeline.workers.worker import WorkLoop
 
 PREFIX = "rnn_sizing"
 PROCESSES = 4
@@ -139,6 +140,8 @@ class IdleLoop(WorkLoop):
         self.own = database.second_connection()
         super().__init__(*args, **options)
         self.n_queries = 0
+        self._enter = self.finder._enter
+        self.finder._enter = self._enter_alone
         query = self.own.query
 
         def counted(*given: Any, **named: Any) -> Any:
@@ -152,9 +155,9 @@ class IdleLoop(WorkLoop):
         """The loop's own."""
         return self.own
 
-    def _enter(self, queues: Any) -> int:
+    def _enter_alone(self, queues: Any) -> int:
         with _entering:  # threads of a process share what DataJoint looks up of its tables
-            return super()._enter(queues)
+            return self._enter(queues)
 
 
 class IdleWorker(SimulatedWorker):
@@ -164,7 +167,8 @@ class IdleWorker(SimulatedWorker):
         super().__init__(queues, job_seconds, until)
         self.loop = IdleLoop([queue.table for queue in queues], until="forever", shares=True)
         self.loop.heartbeat.worker_id = self.heartbeat.worker_id
-        self.loop._found_nothing, self.loop._idle_since = "", time.monotonic() - 600.0
+        finder = self.loop.finder
+        finder._found_nothing, finder._idle_since = "", time.monotonic() - 600.0
         for queue in self.loop.heartbeat.queues:
             _ = queue.sql_name, queue.primary_key, queue.is_pending()
 
@@ -174,9 +178,9 @@ class IdleWorker(SimulatedWorker):
         self.loop.stop.wait(random.random() * LONGEST_POLL)  # they have not all begun at once
         while time.time() < self.until:
             before, began = loop.n_queries, time.perf_counter()
-            assert loop._take() is None
+            assert loop.finder.take() is None
             self.looking.append(time.perf_counter() - began)
-            loop._is_more_to_come()
+            loop.finder.is_more_to_come()
             self.asked += loop.n_queries - before
 
 

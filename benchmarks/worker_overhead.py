@@ -28,8 +28,9 @@ from models import NetworkConfig, TrainingConfig, train_cohort
 from models.training.checkpoints import Schedule
 from pipeline.database import schemas
 from pipeline.workers.checkpoints import StoredCheckpoints
-from pipeline.workers.job import Job, report_job
+from pipeline.workers.job import Job
 from pipeline.workers.queue import Queue
+from pipeline.workers.reports import report_job
 from pipeline.workers.worker import WorkLoop
 from tasks_lib import CDDM, NBitFlipFlop
 

@@ -116,6 +116,7 @@ class DelayedComparison(Task):
 
     # What follows is optional: the base class says "all steps", "zero", "input 0", "no choices".
 
+    # The same steps in all trials; trials_of_different_lengths.py says more.
     @property
     def mask(self):
         """Steps that count in the loss and the scores: not the first 3 of the decision."""

@@ -19,11 +19,20 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from tasks_lib.errors import MAX_COUNT, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    MAX_COUNT,
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    collecting,
+    raise_all,
+)
 
 Kind = Literal["whole", "number", "flag", "choice", "name", "mapping"]
 Settings = TypeVar("Settings")
@@ -84,7 +93,12 @@ class Parameter:
             return check_bool(name, value)
         if self.kind == "choice":
             return check_choice(name, value, self.choices)
-        return value  # checked by the dataclass, which knows the names or the keys
+        # The dataclass checks the rest: it knows the names or the keys.
+        if self.kind == "name" and not isinstance(value, str):
+            raise ParameterError(name, value, "is no text", "write a name")
+        if self.kind == "mapping" and not isinstance(value, Mapping):
+            raise ParameterError(name, value, "is not a set of named values", "write name: value")
+        return value
 
     @property
     def summary(self) -> str:
@@ -175,9 +189,18 @@ def parameters_of(settings: type[Any] | Any) -> dict[str, Parameter]:
 
 
 def check_parameters(instance: Any) -> None:
-    """Check every field of a dataclass and put it into its normal form, while it is made."""
+    """Check every field of a dataclass and put it into its normal form, while it is made.
+
+    Raises
+    ------
+    ParameterError
+        For each field that is wrong; where several are, as `ParameterErrors`.
+    """
+    errors: list[ParameterError] = []
     for name, parameter in parameters_of(instance).items():
-        assign(instance, **{name: parameter.checked(name, getattr(instance, name))})
+        with collecting(errors):
+            assign(instance, **{name: parameter.checked(name, getattr(instance, name))})
+    raise_all(errors)
 
 
 def assign(instance: Any, **values: Any) -> None:

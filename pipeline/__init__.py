@@ -9,9 +9,14 @@ import warnings
 
 import lazy_loader
 
+from .database import datajoint_file
+
 # Of DataJoint, when it is imported: that there is no datajoint.json is the normal case, for the
 # embedded database needs none.
 warnings.filterwarnings("ignore", message="No datajoint.json found")
+
+# Before DataJoint is imported, whichever module does it first.
+datajoint_file.prepare()
 
 __getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
 
@@ -23,6 +28,7 @@ __all__ = sorted(
         "database",
         "exchange",
         "gc",
+        "migrations",
         "progress",
         "store",
         "submission",
@@ -31,6 +37,7 @@ __all__ = sorted(
         "upkeep",
         "verify",
         "verify_files",
+        "verify_rows",
         "workers",
     }
 )

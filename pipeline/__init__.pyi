@@ -1,6 +1,7 @@
 from . import cli as cli
 from . import database as database
 from . import exchange as exchange
+from . import migrations as migrations
 from . import progress as progress
 from . import store as store
 from . import submission as submission
@@ -34,9 +35,13 @@ from .tables.training import Training as Training
 from .tables.training_params import TrainingParams as TrainingParams
 from .upkeep import gc as gc
 from .upkeep import verify as verify
+from .upkeep.deletion import delete as delete
+from .upkeep.renaming import rename as rename
 from .upkeep.verify_files import verify_files as verify_files
+from .upkeep.verify_rows import verify_rows as verify_rows
 from .workers.failures import failures as failures
 from .workers.failures import retry as retry
 from .workers.registry import LostJob as LostJob
+from .workers.registry import MissingClass as MissingClass
 from .workers.registry import Worker as Worker
 from .workers.worker import fill as fill

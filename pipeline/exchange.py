@@ -16,7 +16,6 @@ from .database.connection import check_writing, connection
 from .database.server import transaction
 from .database.types import Restriction
 from .tables.allowed_imports import allowed_packages
-from .tables.hashing import parameter_hash
 from .tables.network import NetworkParams
 from .tables.parameters import MAX_NAME
 from .tables.performance import VALIDATION_SEED
@@ -100,7 +99,13 @@ def _enter(
             allow_direct_insert=True,
         )
         source = {"file": file, "format": network.format, "sha256": network.sha256}
-        Training.Source.insert1({**key, **source, "notes": list(network.notes)})
+        notes = list(network.notes)
+        if name not in (None, key["network_name"]):
+            notes.append(
+                f"network_name: equal parameters exist as {key['network_name']!r}, under which it "
+                f"was entered and not as {name!r}"
+            )
+        Training.Source.insert1({**key, **source, "notes": notes})
         key["seed"] = key["first_seed"]
         # Last, so that whatever the database refuses leaves no file in the store.
         Training.Network.insert1(
@@ -183,10 +188,9 @@ def _refuse_second_import(network: models.ImportedNetwork, task_name: str, file:
 def _enter_parameters(network: models.ImportedNetwork, name: str | None, file: str) -> str:
     """Return the name of the network's parameters, entered where no equal set exists."""
     parameters = network.config.to_dict()
-    digest = str(parameter_hash(NetworkParams.canonical(parameters)))
-    equal = (NetworkParams & {"network_hash": digest}).to_arrays("network_name")
-    if len(equal):
-        return str(equal[0])
+    equal = NetworkParams().equal_sets(NetworkParams.canonical(parameters))
+    if equal:
+        return equal[0]
     if name is None:
         name = re.sub(r"[^\w.+-]", "_", Path(file).stem)[:MAX_NAME]
     NetworkParams.insert1({"network_name": name, **parameters})

@@ -2,88 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.files.yaml_documents import read_yaml
 from tasks_lib.errors import (
     MAX_COUNT,
     ParameterError,
-    ParameterErrors,
     check_int,
+    collecting,
+    first_name,
     raise_all,
+    renamed,
+    use_one_of,
 )
 
 from .database.connection import connection
-from .database.server import reconnect, transaction
+from .database.schemas import SCHEMAS
+from .database.server import alone, reconnect, transaction
+from .submission_file import NAMING, SECTIONS, outline, read_submission
 from .tables.network import NetworkParams
-from .tables.parameters import check_name
+from .tables.parameters import ParameterTable, check_name
 from .tables.task import Task
 from .tables.training import MOST_NETWORKS, Cohort
 from .tables.training_params import TrainingParams
+from .transient.conflicts import retry_conflicts
 
-SECTIONS = ("tasks", "networks", "trainings", "cohorts")
-NAMING = ("task", "network", "training")
+__all__ = ["read_submission", "submit"]
+
 COHORT_FIELDS = (*NAMING, "first_seed", "n_networks")
+PARAMETERS: dict[str, type[ParameterTable]] = {
+    "tasks": Task,
+    "networks": NetworkParams,
+    "trainings": TrainingParams,
+}
 
 
-def read_submission(path: str | Path) -> dict[str, Any]:
-    """Read and check the outline of a submission file.
-
-    Raises
-    ------
-    ParameterError
-        Where the file cannot be read, is not YAML or has sections that do not exist; where several
-        things are wrong, as `ParameterErrors`.
-    """
-    content = read_yaml("FILE", path)
-    if not isinstance(content, Mapping):
-        raise ParameterError("FILE", str(path), "holds no sections", f"write {', '.join(SECTIONS)}")
-    errors: list[ParameterError] = []
-    for name, section in content.items():
-        with _collecting(errors):
-            _check_section(name, section)
-    raise_all(errors)
-    return dict(content)
-
-
-def _check_section(name: Any, section: Any) -> None:
-    if name not in SECTIONS:
-        raise ParameterError("section", name, "does not exist", f"use one of {', '.join(SECTIONS)}")
-    kind = list if name == "cohorts" else Mapping
-    if not isinstance(section, kind):
-        shape = "a list of cohorts" if kind is list else "name: {field: value}"
-        raise ParameterError(name, section, "has the wrong form", f"write {shape}")
-    named: Iterable[tuple[str, Any]]
-    if isinstance(section, list):
-        named = ((f"{name}[{number}]", row) for number, row in enumerate(section))
-    else:
-        named = ((f"{name}.{entry}", row) for entry, row in section.items())
-    errors = [
-        ParameterError(entry, row, "is not a set of fields", "write field: value")
-        for entry, row in named
-        if not isinstance(row, Mapping)
-    ]
-    raise_all(errors)
-
-
-@contextmanager
-def _collecting(errors: list[ParameterError]) -> Iterator[None]:
-    """Append what is refused inside to the errors, and go on behind it."""
-    try:
-        yield
-    except ParameterErrors as several:
-        errors += several.errors
-    except ParameterError as error:
-        errors.append(error)
-
-
-def submit(content: Mapping[str, Any]) -> dict[str, int]:
+def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
     """Enter a submission in one transaction; return the number of new rows by section.
 
-    What exists already with the same parameters is left as it is.
+    What exists already with the same parameters is left as it is. Any number of processes may
+    enter submissions at once: they take turns, and each row is new to one of them.
+
+    Parameters
+    ----------
+    content : mapping, str or Path
+        The sections, or the YAML file that holds them.
 
     Raises
     ------
@@ -91,102 +55,138 @@ def submit(content: Mapping[str, Any]) -> dict[str, int]:
         For any field that is wrong, named as it is written (``networks.small.tau``); then nothing
         is entered. Where several are, as `ParameterErrors`.
     """
-    new = dict.fromkeys(SECTIONS, 0)
     errors: list[ParameterError] = []
-    refused: set[tuple[str, Any]] = set()  # entries; what is said of them is not said of cohorts
-    sections: tuple[tuple[str, Any, str], ...] = (
-        ("tasks", Task, "task_name"),
-        ("networks", NetworkParams, "network_name"),
-        ("trainings", TrainingParams, "training_name"),
-    )
-    for section in content:
-        with _collecting(errors):
-            _check_section(section, content[section])
-    raise_all(errors)
+    sections = outline(content, errors)
     reconnect(connection())
+    # Two cohorts may not share seeds, which no index of the database forbids: one at a time.
+    with alone(connection(), f"{SCHEMAS['task'].database} is submitted to"):
+        return retry_conflicts(lambda: _enter(sections, list(errors)))
+
+
+def _enter(sections: Mapping[str, Any], errors: list[ParameterError]) -> dict[str, int]:
+    """Enter sections that have the right form, unless there are errors, which are raised."""
+    new = dict.fromkeys(SECTIONS, 0)
     with transaction(connection()):
-        for section, table, name_field in sections:
+        for section, table in PARAMETERS.items():
             before = len(table())
-            for name, fields in content.get(section, {}).items():
-                row = dict(fields)
-                if section == "tasks" and "class" in row:
-                    row["task_class"] = row.pop("class")
-                found = len(errors)
-                with _collecting(errors), _of_entry(f"{section}.{name}", name_field, row):
-                    table().insert1({**row, name_field: name})
-                if len(errors) > found:
-                    refused.add((section, name))
+            for name, fields in sections.get(section, {}).items():
+                if isinstance(name, str):  # else an error has said it
+                    _enter_parameters(table, f"{section}.{name}", name, fields, errors)
             new[section] = len(table()) - before
         before = len(Cohort())
-        for number, entry in enumerate(content.get("cohorts", [])):
-            if any((f"{field}s", _hashable(entry.get(field))) in refused for field in NAMING):
-                continue
-            with _collecting(errors), _of_entry(f"cohorts[{number}]", "", {}):
-                row = _cohort_row(entry)
-                # Not skip_duplicates: MySQL asks for the right to UPDATE then, which who submits
-                # need not have.
-                if not Cohort & row:
-                    Cohort().insert1(row)
+        for number, fields in enumerate(sections.get("cohorts", [])):
+            if fields is not None:
+                _enter_cohort(f"cohorts[{number}]", fields, errors)
         new["cohorts"] = len(Cohort()) - before
-        raise_all(errors)  # which rolls back
+        raise_all(_one_for_each_field(errors))  # which rolls back
     return new
 
 
-@contextmanager
-def _of_entry(entry: str, name_field: str, row: Mapping[str, Any]) -> Iterator[None]:
-    """Let errors say in which entry of the file their field is, and call it as it is written."""
-    try:
-        yield
-    except ParameterError as error:
-        field = error.field
-        if field == name_field:
-            written = entry
-        else:
-            if field == "task_class":
-                field = "class"
-            elif row.get("params") and _first(field) not in {*row, "params"}:
-                inner = row["params"]
-                if isinstance(inner, Mapping) and _first(field) in inner:
-                    field = f"params.{field}"
-            written = f"{entry}.{field}"
-        raise ParameterError(written, error.value, error.problem, error.remedy) from error
+def _one_for_each_field(errors: list[ParameterError]) -> list[ParameterError]:
+    first: dict[str, ParameterError] = {}
+    for error in errors:
+        first.setdefault(error.field, error)
+    return list(first.values())
 
 
-def _first(field: str) -> str:
-    """Return the first name of a field: "a" of "a.b" and of "a[0]"."""
-    return field.partition(".")[0].partition("[")[0]
+def _enter_parameters(
+    table: type[ParameterTable],
+    entry: str,
+    name: str,
+    fields: Mapping[str, Any],
+    errors: list[ParameterError],
+) -> None:
+    """Enter a parameter set; append all that is wrong with it, under its name as written."""
+    if any(error.field == entry for error in errors):
+        return  # it is there twice
+    row = {field: value for field, value in fields.items() if isinstance(field, str)}
+    if table is Task and "class" in row:
+        row["task_class"] = row.pop("class")
+    unknown = _unknown(table, entry, row)
+    errors += unknown
+    for error in unknown:
+        del row[error.field.removeprefix(f"{entry}.")]
+
+    def written(field: str) -> str:
+        if field == table().name_field:
+            return entry
+        if field == "task_class":
+            field = "class"
+        elif first_name(field) not in {*row, "params"}:
+            inner = row.get("params")
+            if isinstance(inner, Mapping) and first_name(field) in inner:
+                field = f"params.{field}"
+        return f"{entry}.{field}"
+
+    with collecting(errors):
+        try:
+            if unknown:  # what else is wrong
+                check_name(table().name_field, name)
+                table.canonical(row)
+            else:
+                table().insert1({**row, table().name_field: name})
+        except ParameterError as error:
+            raise renamed(error, written) from error
 
 
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str) else None
+def _unknown(
+    table: type[ParameterTable], entry: str, row: Mapping[str, Any]
+) -> list[ParameterError]:
+    """Return an error for each field that no column or part holds."""
+    known = {*table().heading.names, *table.extra_fields} - {table().name_field}
+    names = {"class" if f == "task_class" else f for f in known - {table.hash_field}}
+    errors = []
+    for field, value in row.items():
+        if field in known:
+            continue
+        remedy = use_one_of(field, names)
+        if table is Task and not remedy.endswith("?"):
+            remedy += "; arguments of the class stand under params"
+        errors.append(ParameterError(f"{entry}.{field}", value, "does not exist", remedy))
+    return errors
 
 
-def _cohort_row(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _enter_cohort(entry: str, fields: Mapping[str, Any], errors: list[ParameterError]) -> None:
+    """Enter a cohort; append all that is wrong with it."""
+    own: list[ParameterError] = []
+    row: dict[str, Any] = {}
+    for field, value in fields.items():
+        if isinstance(field, str) and field not in COHORT_FIELDS:
+            remedy = use_one_of(field, COHORT_FIELDS)
+            own.append(ParameterError(field, value, "is not a field of a cohort", remedy))
     for field in COHORT_FIELDS:
-        if field not in entry and field != "first_seed":
-            raise ParameterError(field, None, "is missing", f"give {', '.join(COHORT_FIELDS)}")
-    unknown = [name for name in entry if name not in COHORT_FIELDS]
-    if unknown:
-        raise ParameterError(
-            unknown[0],
-            entry[unknown[0]],
-            "is not a field of a cohort",
-            f"use {', '.join(COHORT_FIELDS)}",
-        )
-    row: dict[str, Any] = {
-        "first_seed": check_int("first_seed", entry.get("first_seed", 0), 0, MAX_COUNT),
-        "n_networks": check_int("n_networks", entry["n_networks"], 1, MOST_NETWORKS),
-    }
-    for field, table in (("task", Task), ("network", NetworkParams), ("training", TrainingParams)):
-        name = {f"{field}_name": check_name(field, entry[field])}
-        if not table & name:
-            raise ParameterError(
-                field,
-                entry[field],
-                "has not been entered",
-                f"add it under {field}s: or name one that exists",
-            )
-        row |= name
+        if field not in fields and field != "first_seed":
+            remedy = f"give {', '.join(COHORT_FIELDS)}"
+            own.append(ParameterError(field, None, "is missing", remedy))
+    with collecting(own):
+        first = fields.get("first_seed", 0)
+        row["first_seed"] = check_int("first_seed", first, 0, MAX_COUNT)
+    if "n_networks" in fields:
+        with collecting(own):
+            row["n_networks"] = check_int("n_networks", fields["n_networks"], 1, MOST_NETWORKS)
+    is_refused = False  # something that it names, of which an error speaks
+    for field, table in zip(NAMING, PARAMETERS.values(), strict=True):
+        if field not in fields:
+            continue
+        value = fields[field]
+        with collecting(own):
+            row[f"{field}_name"] = check_name(field, value)
+            refused = any(f"{error.field}.".startswith(f"{field}s.{value}.") for error in errors)
+            is_refused |= refused
+            if not refused and not table & {f"{field}_name": value}:
+                raise ParameterError(
+                    field,
+                    value,
+                    "has not been entered",
+                    f"add it under {field}s: or name one that exists",
+                )
+    if not own and not is_refused:
+        with collecting(own):
+            _insert_cohort(row)
+    errors += [ParameterError(f"{entry}.{e.field}", e.value, e.problem, e.remedy) for e in own]
+
+
+def _insert_cohort(row: dict[str, Any]) -> None:
     existing = Cohort & {k: v for k, v in row.items() if k != "n_networks"}
     if existing and existing.fetch1("n_networks") != row["n_networks"]:
         raise ParameterError(
@@ -195,4 +195,6 @@ def _cohort_row(entry: Mapping[str, Any]) -> dict[str, Any]:
             f"this cohort exists with {existing.fetch1('n_networks')} networks",
             "enter the further networks as a cohort with another first_seed",
         )
-    return row
+    # Not skip_duplicates: MySQL asks for the right to UPDATE then, which who submits need not have.
+    if not existing:
+        Cohort().insert1(row)

@@ -32,7 +32,42 @@ For a task of your own, [examples/own_task.py](../examples/own_task.py) is the t
 `rnn check-task "my_package.my_module:ClassName"` says what is still wrong, and
 `models.plot_task(task)` draws it. Rows name it, and a process that connects to a database imports
 what rows name only from packages that its operator allows: `rnn --allow my_package submit FILE` and
-`rnn --allow my_package worker`, or RNN_ALLOWED_PACKAGES ([why](security.md))."""
+`rnn --allow my_package worker`, or RNN_ALLOWED_PACKAGES ([why](security.md)).
+
+## Which steps count
+
+A task says it with its `mask`, with NaN in its targets, or with both:
+
+- indices of steps, each once, or booleans (T,): the same steps in all trials;
+- booleans (T, B), a column a trial, where every batch has the same trials in the same order.
+  `get_batch` puts NaN into the targets where a step does not count;
+- a target of NaN, of a single output too: nothing is asked of this output at this step of this
+  trial. Lengths that are drawn at random are said so: a trial of L steps has targets of NaN from
+  step L on
+  ([examples/trials_of_different_lengths.py](../examples/trials_of_different_lengths.py)). Trials
+  are arrays of n_steps all the same; inputs are numbers throughout.
+
+With c = 1 for an output o, a step t and a trial b that count (t in the mask, the target not NaN)
+and c = 0 elsewhere, the task's loss is
+
+    sum over o, t, b of c (y - target)^2 / sum over o, t, b of c
+
+so that all that counts has the same weight, and a long trial as much more as it asks more. Where
+all trials count at the same steps this is the mean over outputs, masked steps and trials. MSE and
+R² pooled over trials, of all or of one kind, are sums over the same entries; R² takes the mean
+target of each output over what counts of it. A choice is read at each trial's own last step:
+`get_choices` is given outputs whose value at the last step with a target is kept to the end of the
+array.
+
+What a network does where nothing counts sends exactly 0 back: neither inputs nor targets after a
+trial's end change the training, to the bit, as long as states stay finite there. Penalties on
+activity are means over all steps and trials, those after a trial's end too, where quiet inputs (0)
+are best. In figures the steps that do not count are grey.
+
+`check_task` refuses 0 and 1 for booleans (they could be indices), weights, indices twice or
+outside of the trial, NaN inputs, infinite targets, a (T, B) mask that differs between batches, and
+a trial in which nothing is asked, which it names; a training refuses that too, before its first
+step."""
 
 
 def snake_name(name: str) -> str:

@@ -8,7 +8,11 @@
 #   mysql.sh pause DIR        stop it, and keep its data
 #   mysql.sh resume DIR       start it again, where it was
 #   mysql.sh stop DIR         stop it and remove its data
+#   mysql.sh version DIR      say which version it is
 #
+# DataJoint targets MySQL 8.4 LTS. Debian's suites carry one version each, and none of them 8.4; a
+# mirror or suite that has it is named by RNN_MYSQL_MIRROR and RNN_MYSQL_SUITE. A mysqld on the PATH
+# and the image mysql:8.4 in Docker are what the tests take without this script (tests/servers.py).
 # RNN_MYSQL_OPTIONS: more options of mysqld.
 set -euo pipefail
 
@@ -22,13 +26,14 @@ install_server() {
   fi
   local mirror
   # The machine's own mirror of the main archive.
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | head -n 1)
+  mirror=${RNN_MYSQL_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | grep -v security |
+    head -n 1)}
   [ -n "$mirror" ] || { apt-get update -qq
     mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | head -n 1); }
   mkdir -p "$(dirname "$root")"
   local building
   building=$(mktemp -d "$(dirname "$root")/building.XXXXXX")
-  debootstrap --variant=minbase --include=mysql-server-core,mysql-client-core sid \
+  debootstrap --variant=minbase --include=mysql-server-core,mysql-client-core "${RNN_MYSQL_SUITE:-sid}" \
     "$building" "$mirror" >"$building.log" 2>&1 || { tail -n 20 "$building.log" >&2; exit 1; }
   mkdir -p "$building/var/lib/mysql-files" "$building/var/lib/servers"
   # Whole, or not at all.
@@ -100,11 +105,25 @@ stop_server() {
   esac
 }
 
+# By the server itself, whatever was meant to run.
+say_version() {
+  local version
+  # shellcheck disable=SC1091
+  version=$(. "$1/env" && MYSQL_PWD=$RNN_TEST_MYSQL_PASSWORD chroot "$root" mysql --no-defaults \
+    --host="$RNN_TEST_MYSQL_HOST" --port="$RNN_TEST_MYSQL_PORT" --user="$RNN_TEST_MYSQL_USER" \
+    --batch --skip-column-names --execute "SELECT VERSION()" 2>/dev/null)
+  case "$version" in
+    8.4.*) echo "MySQL $version (LTS, which DataJoint targets)" ;;
+    *) echo "MySQL $version; DataJoint targets 8.4 LTS" ;;
+  esac
+}
+
 case "${1:-}" in
   install) install_server ;;
   start) start_server "$2" ;;
   pause) pause_server "$2" ;;
   resume) run_server "$2" ;;
   stop) stop_server "$2" ;;
-  *) sed -n '2,13p' "$0" >&2; exit 2 ;;
+  version) say_version "$2" ;;
+  *) sed -n '2,18p' "$0" >&2; exit 2 ;;
 esac

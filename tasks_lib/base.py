@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MAX_COUNT, ParameterError, check_bool, check_int
+from .imports import one_name
+from .masks import as_nan, read_mask
 from .sizes import bytes_in_words, check_bytes, physical_bytes
 
 Float = NDArray[np.float64]
@@ -44,9 +46,13 @@ class Task(ABC):
     condition_fields : tuple of str, or None
         Fields of a condition that say what kind of trial it is, by which scores are grouped;
         none of them: all trials are of one kind. None: every field that is a single value.
+    code_names : mapping
+        Arguments that name a class or a function: each with the function that returns, of a name,
+        that of the definition, so that `params` are the same whatever path names it.
     """
 
     condition_fields: ClassVar[tuple[str, ...] | None] = None
+    code_names: ClassVar[Mapping[str, Callable[[str], str]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # A subclass that defines its trials one by one must not get its parent's batches.
@@ -137,8 +143,14 @@ class Task(ABC):
         return {field: condition[field] for field in self.condition_fields}
 
     @property
-    def mask(self) -> NDArray[np.int64]:
-        """Indices of the steps that count in the loss and the scores; all by default."""
+    def mask(self) -> NDArray[np.int64] | NDArray[np.bool_]:
+        """Steps that count in the loss and the scores; all by default.
+
+        Indices of steps, or booleans (T,); or booleans (T, B), one column for each trial of a
+        batch, where every batch has the same trials: `get_batch` then puts NaN into the targets
+        where a step does not count. Where trials and their lengths are drawn at random, put NaN
+        into the targets instead (docs/tasks.md).
+        """
         return np.arange(self.n_steps)
 
     @property
@@ -159,7 +171,8 @@ class Task(ABC):
     def get_choices(self, outputs: Float) -> NDArray[np.int64] | None:
         """Return the choice (B,) read from outputs or targets (n_outputs, T, B).
 
-        0 means no choice. None, by default: a task without choices.
+        0 means no choice. None, by default: a task without choices. Where a trial's targets end
+        early (NaN), the values of its last step are kept to the end of the array.
         """
         return None
 
@@ -175,6 +188,7 @@ class Task(ABC):
         -------
         inputs : array (n_inputs, T, B)
         targets : array (n_outputs, T, B)
+            NaN where nothing is asked, such as after the end of a shorter trial.
         conditions : list of B dicts
         """
         check_bool("shuffle", shuffle)
@@ -183,11 +197,26 @@ class Task(ABC):
         if isinstance(conditions, Sequence):  # of what is none, `check_task` says so
             self.check_memory(len(conditions))
         inputs, targets, conditions = self.generate_trials(conditions)
+        targets = self._with_mask_of_trials(targets, len(conditions))
         if shuffle:
             order = self.rng.permutation(len(conditions))
             inputs, targets = np.take(inputs, order, axis=2), np.take(targets, order, axis=2)
             conditions = [conditions[i] for i in order]
         return inputs, targets, conditions
+
+    def _with_mask_of_trials(self, targets: Float, n_trials: int) -> Float:
+        """Return targets with NaN where the mask of their trial, if there is one, says no.
+
+        So shuffling, choosing and joining trials need not know of masks.
+        """
+        mask = self.mask
+        if np.ndim(mask) != 2:
+            return targets
+        name, batch = f"{type(self).__name__}.mask", " in this batch"
+        by_trial = read_mask(mask, self.n_steps, n_trials, name, batch).by_trial
+        if by_trial is None or np.shape(targets)[1:] != by_trial.shape:
+            return targets  # of another shape: `check_task` says so
+        return as_nan(targets, by_trial)
 
     def reset(self, seed: int | None = None) -> None:
         """Start the generator again, from ``seed`` or from the task's own seed."""
@@ -206,7 +235,11 @@ class Task(ABC):
                 "is an argument of the class but not an attribute",
                 f"set self.{missing[0]} in __init__",
             )
-        return {name: plain(getattr(self, name)) for name in names if name != "seed"}
+        values = {name: plain(getattr(self, name)) for name in names if name != "seed"}
+        for name, defined in self.code_names.items():
+            if isinstance(values.get(name), str):
+                values[name] = one_name(values[name], defined(values[name]))
+        return values
 
     def __repr__(self) -> str:
         """Return the call that makes this task."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -123,6 +125,13 @@ class ParameterError(ValueError):
         return printable(f"{self.field} = {shown(self.value)}: {self.problem}; {self.remedy}")
 
 
+class CannotImport(ParameterError):
+    """A class that a parameter names cannot be imported here, or may not be.
+
+    Where its package is installed and allowed, the same parameters may be right.
+    """
+
+
 class ParameterErrors(ParameterError):
     """Everything that is wrong with one file, found at once.
 
@@ -150,6 +159,45 @@ def raise_all(errors: Sequence[ParameterError]) -> None:
         raise ParameterErrors(errors)
 
 
+@contextmanager
+def collecting(errors: list[ParameterError]) -> Iterator[None]:
+    """Append what is refused inside to a list of errors, and go on behind it."""
+    try:
+        yield
+    except ParameterErrors as several:
+        errors += several.errors
+    except ParameterError as error:
+        errors.append(error)
+
+
+def renamed(error: ParameterError, name: Callable[[str], str]) -> ParameterError:
+    """Return an error, or several, with other names of the fields."""
+    each = error.errors if isinstance(error, ParameterErrors) else (error,)
+    new = [ParameterError(name(e.field), e.value, e.problem, e.remedy) for e in each]
+    return new[0] if len(new) == 1 else ParameterErrors(new)
+
+
+def are_right(errors: Iterable[ParameterError], *fields: str) -> bool:
+    """Return whether no error that was collected is about one of some fields, or a part of it."""
+    return not {first_name(error.field) for error in errors} & {*fields}
+
+
+def first_name(field: str) -> str:
+    """Return the first name of a field: "a" of "a.b" and of "a[0]"."""
+    return field.partition(".")[0].partition("[")[0]
+
+
+def use_one_of(name: Any, choices: Iterable[str]) -> str:
+    """Return the remedy for a name that does not exist: the one that was meant, or all."""
+    known = sorted(choices)
+    meant = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.8)
+    return f"did you mean {meant[0]}?" if meant else f"use {', '.join(known) or 'none'}"
+
+
+# Problems that a value has whatever the other fields are.
+WRONG_KINDS = {
+    "is not a whole number", "is not a number", "is not finite", "is not true or false",
+}  # fmt: skip
 MAX_COUNT = 2**31 - 1  # what a column of whole numbers holds
 
 
@@ -158,7 +206,8 @@ def check_int(
 ) -> int:
     """Return ``value`` as an int, after checking that it is whole and in its range."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ParameterError(field, value, "is not a whole number", "give a whole number")
+        problem = "is not a whole number"
+        raise ParameterError(field, value, problem, _as_number(value, "give a whole number"))
     number = int(value)
     if minimum is not None and number < minimum:
         raise ParameterError(field, number, "is too small", f"give at least {minimum}")
@@ -177,7 +226,8 @@ def check_float(
 ) -> float:
     """Return ``value`` as a float, after checking that it is finite and in its range."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ParameterError(field, value, "is not a number", "give a number")
+        problem = "is not a number"
+        raise ParameterError(field, value, problem, _as_number(value, "give a number"))
     try:
         number = float(value)
     except OverflowError:  # a whole number beyond every float
@@ -198,8 +248,23 @@ def check_float(
 def check_bool(field: str, value: Any) -> bool:
     """Return ``value`` as a bool; 0 and 1 are not accepted."""
     if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
-        raise ParameterError(field, value, "is not true or false", "give true or false")
+        written = isinstance(value, str) and value.lower() in ("true", "false", "yes", "no")
+        remedy = "give it without quotes" if written else "give true or false"
+        raise ParameterError(field, value, "is not true or false", remedy)
     return bool(value)
+
+
+def _as_number(value: Any, remedy: str) -> str:
+    """Return how to write a number that was written as text, or as one with a fraction of 0."""
+    if isinstance(value, float) and value.is_integer():
+        return f"give {int(value)}" if abs(value) < 1e15 else remedy
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return remedy
+        return "give it without quotes"
+    return remedy
 
 
 def check_choice(field: str, value: Any, choices: Sequence[Any]) -> Any:

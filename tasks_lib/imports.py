@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from .errors import ParameterError
+from .errors import CannotImport, ParameterError
 
 OWN_PACKAGES = ("tasks_lib", "models", "pipeline")
 
@@ -88,6 +89,12 @@ def import_attribute(field: str, name: str, own: bool = False) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def loaded_attribute(name: str) -> Any:
+    """Return what a name "package.module:attribute" says, if it is imported already; else None."""
+    module, _, attribute = name.partition(":")
+    return getattr(sys.modules.get(module), attribute, None)
+
+
 def check_origin(field: str, name: str, value: Any) -> None:
     """Refuse what a module of an allowed package merely imported from one that is not allowed.
 
@@ -101,6 +108,32 @@ def check_origin(field: str, name: str, value: Any) -> None:
         _refuse(field, name, origin, f"is defined in {origin}, which is not an allowed package")
 
 
+def defined_at(value: Any) -> str | None:
+    """Return "package.module:name" of where a class or function is defined.
+
+    None where no such name leads to it: it was made inside of a function, or replaced since.
+    """
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or not name.isidentifier():
+        return None
+    found = getattr(sys.modules.get(module), name, None)
+    return f"{module}:{name}" if found is value else None
+
+
+def one_name(name: str, defined: str) -> str:
+    """Return the one name of an object: where it is defined, if it may be imported from there.
+
+    Parameters
+    ----------
+    name : str
+        As it was given.
+    defined : str
+        A short name, or "package.module:name" of the definition.
+    """
+    module, is_address, _ = defined.partition(":")
+    return defined if not is_address or _is_allowed(module) else name
+
+
 def _is_allowed(module: str) -> bool:
     packages = _allowed.get()
     return packages is None or any(module == p or module.startswith(p + ".") for p in packages)
@@ -108,7 +141,7 @@ def _is_allowed(module: str) -> bool:
 
 def _refuse(field: str, name: str, module: str, problem: str) -> None:
     package = module.partition(".")[0]
-    raise ParameterError(
+    raise CannotImport(
         field,
         name,
         problem,

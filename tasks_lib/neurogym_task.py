@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from .base import Condition, Float, Task, Trial
 from .errors import ParameterError, check_float, check_int, text_of
-from .neurogym_trials import Factory, NeuroGymTrial, TrialSource, find_environment
+from .neurogym_trials import (
+    Factory,
+    NeuroGymTrial,
+    TrialSource,
+    environment_name,
+    find_environment,
+)
 from .windows import check_channels
 
 N_SAMPLE = 100  # trials from which lengths, periods and fields are known
@@ -46,6 +52,8 @@ class NeuroGym(Task):
         Other keyword arguments of the environment, such as timing, as plain values.
     seed : int, optional
     """
+
+    code_names = {"environment": environment_name}
 
     def __init__(
         self,

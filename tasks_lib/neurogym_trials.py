@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Float
-from .errors import ParameterError, kind_and_text, text_of
-from .imports import check_origin, import_attribute
+from .errors import CannotImport, ParameterError, kind_and_text, text_of
+from .imports import check_origin, defined_at, import_attribute
 
 MAX_REDRAWS = 1000
 ATOMS = {type, type(None), bool, int, float, str, np.ndarray}  # what holds no generator
@@ -72,7 +72,7 @@ def find_environment(name: Any) -> Factory:
     except ParameterError:
         raise
     except Exception as error:  # anything that a foreign module raises while it is imported
-        raise ParameterError(
+        raise CannotImport(
             "environment",
             name,
             f"cannot be imported ({kind_and_text(error)})",
@@ -83,6 +83,19 @@ def find_environment(name: Any) -> Factory:
     return factory
 
 
+def environment_name(name: str) -> str:
+    """Return the name of an environment that does not depend on the path by which it is named.
+
+    That under which NeuroGym registers it; else "package.module:Class" of the definition.
+    Parameters and errors are those of `find_environment`.
+    """
+    registered = registered_environments()
+    if name in registered:
+        return name
+    defined = defined_at(find_environment(name)) or name
+    return min((short for short, at in registered.items() if at == defined), default=defined)
+
+
 def registered_environments() -> dict[str, str]:
     """Return the environments that NeuroGym registers: name -> "module:Class"."""
     try:
@@ -90,7 +103,7 @@ def registered_environments() -> dict[str, str]:
             registration = importlib.import_module("neurogym.envs.registration")
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "neurogym"
-        raise ParameterError(
+        raise CannotImport(
             "task_class",
             "NeuroGym",
             "needs the package neurogym, which "

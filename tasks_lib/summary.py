@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .base import Task
+import numpy as np
+
+from .base import Float, Task
 from .checks import check_task
 from .documents import parse_json
 from .errors import ParameterError
+from .masks import asked, read_mask
 from .registry import create_task
 
 
@@ -36,7 +39,7 @@ def check_and_summarise(name: str, params: str = "{}") -> dict[str, str]:
 
 def summarise(task: Task) -> dict[str, str]:
     """Return a summary of a valid task: sizes, batch, mask, analysis inputs, kinds of trials."""
-    _, _, conditions = task.get_batch()
+    _, targets, conditions = task.get_batch()
     kinds = {json.dumps(task.condition_kind(c)) for c in conditions}
     grouped = task.condition_fields
     by = "their scalar fields" if grouped is None else ", ".join(grouped) or "nothing"
@@ -46,10 +49,21 @@ def summarise(task: Task) -> dict[str, str]:
         "inputs": f"{task.n_inputs} ({', '.join(task.input_names)})",
         "outputs": f"{task.n_outputs} ({', '.join(task.output_names)})",
         "trials in a batch": str(len(conditions)),
-        "mask": f"{intervals(task.mask.tolist())}, {len(task.mask)} of {task.n_steps} steps",
+        "mask": _mask(task, targets),
         "analysis inputs": ", ".join(task.analysis_inputs),
         "kinds of trials": f"{len(kinds)}, by {by}",
     }
+
+
+def _mask(task: Task, targets: Float) -> str:
+    """Return which steps count, and how many in each trial where trials differ."""
+    steps, counts = asked(targets, read_mask(task.mask, task.n_steps).steps)
+    text = f"{intervals(steps.tolist())}, {len(steps)} of {task.n_steps} steps"
+    if counts is None:
+        return text
+    numbers = counts.any(axis=0).sum(axis=0)
+    each = f"{numbers.min()} to {numbers.max()}" if np.ptp(numbers) else f"{numbers[0]}"
+    return f"{text}; of these {each} in a trial, where the target is not NaN"
 
 
 def intervals(steps: Sequence[int]) -> str:

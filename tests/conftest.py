@@ -50,6 +50,7 @@ SLOW_FILES = (
     "test_fencing.py",
     "test_supervisor.py",
     "test_object_store.py",
+    "test_upgrade.py",
     "test_roles.py",
     "test_chain.py",
     "test_stops.py",

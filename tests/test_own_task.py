@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +13,7 @@ import pipeline
 from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig
 from pipeline.cli.commands import app
 from tasks_lib import TASKS, ParameterError, check_task, create_task
+from tasks_lib.masks import held_to_the_end
 from tasks_lib.summary import intervals, summarise
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -42,6 +44,19 @@ def test_the_template_is_sound():
     assert len(task.mask) == 42
     with pytest.raises(ParameterError, match="longest delay"):
         create_task(TEMPLATE, n_steps=20)
+
+
+@pytest.mark.usefixtures("in_examples")
+def test_the_example_of_trials_of_different_lengths_is_sound():
+    task = create_task("trials_of_different_lengths:CuedResponse", seed=0)
+    check_task(task)
+    _, targets, conditions = task.get_batch()
+    for trial, condition in enumerate(conditions):
+        end = 20 + condition["delay"]
+        assert targets[0, end - 1, trial] == condition["sign"]
+        assert np.isnan(targets[0, end:, trial]).all()
+    right = task.get_choices(held_to_the_end(targets, targets))
+    assert right.tolist() == [c["sign"] for c in conditions]
 
 
 @pytest.mark.usefixtures("in_examples")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib import Task
 from tasks_lib.base import Condition
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_bool, check_int
+from tasks_lib.masks import asked, held_to_the_end, read_mask
 from tasks_lib.sizes import bytes_in_words, physical_bytes
 
 from ..network.rnn_numpy import RNNNumpy
@@ -65,7 +66,8 @@ def get_trials(
         Coordinates: ``time`` in the unit of tau and dt; of each trial every field of its condition,
         ``kind`` (what kind of trial it is, in words), ``repeat``, and where the task has choices
         ``choice``, ``correct_choice`` (0: none) and ``correct``; ``counts``, whether a step counts
-        in the scores. Without a task there are no targets and no conditions.
+        in the scores, of each trial where they differ (targets are NaN where nothing is asked).
+        Without a task there are no targets and no conditions.
 
     Raises
     ------
@@ -135,6 +137,13 @@ def _task_trials(
                 inputs, targets = inputs[:, :, chosen], targets[:, :, chosen]
                 conditions = [conditions[i] for i in chosen]
             return inputs, targets, conditions
+        if np.ndim(task.mask) == 2:
+            raise ParameterError(
+                "conditions",
+                list(wanted),
+                f"are not the batch of {type(task).__name__}, whose mask is of each trial of it",
+                "choose trials of the batch by {field: value}, or let the task put NaN in targets",
+            )
         task.check_memory(len(wanted))
         return task.generate_trials([dict(c) for c in wanted])
     finally:
@@ -234,16 +243,20 @@ def _dataset(
     if task is not None and targets is not None:
         variables["targets"] = variable(targets, "output", "target")
         coordinates |= trial_coordinates(conditions, task) | _choices(task, outputs, targets)
-        counts = np.zeros(n_steps, dtype=np.bool_)
-        counts[np.asarray(task.mask)] = True
-        coordinates["counts"] = ("time", counts)
+        steps, at_steps = asked(targets, read_mask(task.mask, n_steps).steps)
+        counts = np.zeros((len(conditions), n_steps), dtype=np.bool_)
+        counts[:, steps] = True if at_steps is None else at_steps.any(axis=0).T
+        alike = at_steps is None
+        coordinates["counts"] = ("time", counts[0]) if alike else (("trial", "time"), counts)
         coordinates["input"] = np.array(task.input_names, dtype=np.str_)
         coordinates["output"] = np.array(task.output_names, dtype=np.str_)
     return xarray.Dataset(variables, coordinates, _attributes(rnn, task))
 
 
 def _choices(task: Task, outputs: Float, targets: Float) -> dict[str, Any]:
-    choice, right = task.get_choices(outputs), task.get_choices(targets)
+    choice, right = (
+        task.get_choices(held_to_the_end(values, targets)) for values in (outputs, targets)
+    )
     if choice is None or right is None:
         return {}
     return {

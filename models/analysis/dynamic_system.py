@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..fixed_points import (
     search_settings,
 )
 from ..fixed_points.batch import in_parallel
+from ..fixed_points.growth import StartingStates, starting_states
 from ..fixed_points.point_set import format_input
 from ..machine.threads import blas_on_one
 from ..manifolds import ManifoldSettings, SlowManifold, find_manifolds
@@ -104,7 +106,8 @@ class DynamicSystemAnalyzer:
         name : str, optional
             Key under which the set is remembered; by default the name or the values of the input.
         trajectories : array (N, T, B) or (N, M), optional
-            States to start from: of trials (their second half is used), or any.
+            States to start from: of trials (their second half is used), or any. Those that the
+            network leaves without bound are no start: see `starting_states`.
         device : str, optional
             A torch device ("cuda") for the solves of ``exact`` mode; the CPU by default.
         **settings
@@ -147,7 +150,7 @@ class DynamicSystemAnalyzer:
             found = self.fixed_points.get(name or key)
         if found is None:
             found = self.get_fixed_points(vector, name=name or key, trajectories=trajectories)
-        states = self._states(vector, trajectories)
+        states = self._states(vector, trajectories).states
         manifolds = find_manifolds(self.rnn, vector, found, states, settings)
         self.manifolds[name or key] = manifolds
         return manifolds
@@ -160,13 +163,14 @@ class DynamicSystemAnalyzer:
         if settings.get("seed") is None:
             settings["seed"] = self.seed
         opts = search_settings(mode=mode, **settings)
-        states = self._states(vector, trajectories)
-        opts.check_reachable(states)
+        start = self._states(vector, trajectories)
+        opts.check_reachable(start.states)
+        problem = Problem(self.rnn, vector, start.states, opts, grows=start.grows)
         if mode != "exact":
-            return key, Problem(self.rnn, vector, states, opts)
+            return key, problem
         if not self._index_asked:  # of the network: the same at every input
             self._index, self._index_asked = expected_index(self.rnn), True
-        return key, Problem(self.rnn, vector, states, opts, self._index, True)
+        return key, replace(problem, index_expected=self._index, index_asked=True)
 
     def compute_point_analytics(self, x: ArrayLike, u: ArrayLike | str) -> PointAnalytics:
         """Linearise at the state ``x`` (N,), or at the rows of ``x`` (P, N), under input ``u``."""
@@ -226,8 +230,8 @@ class DynamicSystemAnalyzer:
             raise ParameterError("u", vector.tolist(), "is not finite", "pass finite inputs")
         return format_input(vector), vector
 
-    def _states(self, u: Float, trajectories: ArrayLike | None) -> Float:
-        """Return states (N, M) to start from."""
+    def _states(self, u: Float, trajectories: ArrayLike | None) -> StartingStates:
+        """Return states to start from."""
         if trajectories is not None:
             states = np.asarray(trajectories, dtype=np.float64)
             if states.ndim not in (2, 3) or states.shape[0] != self.rnn.N or not states.size:
@@ -249,16 +253,7 @@ class DynamicSystemAnalyzer:
             pool = self._task_states
         else:
             pool = self._relaxed_states(u)
-        # a trial that diverged is no place to start from
-        usable = np.isfinite(pool).all(axis=0) & (np.abs(pool).max(axis=0) < 1e6)
-        if not usable.any():
-            raise ParameterError(
-                "trajectories",
-                "diverged",
-                "no state is finite and below 1e6",
-                "pass states from which to start",
-            )
-        return pool[:, usable]
+        return starting_states(self.rnn, u, pool, self.seed)
 
     def _relaxed_states(self, u: Float) -> Float:
         """Return the second half of runs at constant ``u`` from random states (N, M)."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib import Task
 from tasks_lib.errors import ParameterError
+from tasks_lib.masks import as_nan, asked, held_to_the_end, read_mask, steps_of_batch
 
 from ..network.rnn_numpy import RNNNumpy
 from ..performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
@@ -117,22 +118,28 @@ class PerformanceAnalyzer:
         Parameters
         ----------
         scoring_function : callable (predicted, target) -> float
-            Called for each trial with arrays (n_outputs, masked steps), the prediction first, as
-            in trainRNNbrain (scikit-learn's scores want the target first).
+            Called for each trial with arrays (n_outputs, steps that count in it), the prediction
+            first, as in trainRNNbrain (scikit-learn's scores want the target first). A step counts
+            where any output is asked for something; the target of the others is NaN there.
         input_batch : array (n_inputs, T, B)
         target_batch : array (n_outputs, T, B)
-        mask : array of int, optional
-            Steps that count; the task's by default.
+            NaN where nothing is asked.
+        mask : array, optional
+            Steps that count, in any form that a task may give; the task's by default.
         noise : bool
             Whether the network runs with its noise.
         """
         _, outputs = self.rnn.run(input_batch, noise=noise)
-        targets = np.asarray(target_batch)
-        steps = np.asarray(self.task.mask if mask is None else mask)
-        scores = [
-            scoring_function(outputs[:, steps, b], targets[:, steps, b])
-            for b in range(targets.shape[2])
-        ]
+        targets = np.asarray(target_batch, dtype=np.float64)
+        common, counts = asked(targets, self.task.mask if mask is None else mask)
+        scores = []
+        for b in range(targets.shape[2]):
+            steps, wanted = common, targets[:, common, b]
+            if counts is not None:
+                here = counts[:, :, b].any(axis=0)
+                steps = common[here]
+                wanted = np.where(counts[:, here, b], wanted[:, here], np.nan)
+            scores.append(scoring_function(outputs[:, steps, b], wanted))
         return float(np.mean(scores))
 
     def validate(self, noise: bool = False, n_repeats: int = 1) -> ValidationScores:
@@ -152,9 +159,13 @@ class PerformanceAnalyzer:
         targets = np.concatenate([b[1] for b in batches], axis=2)
         conditions = [c for b in batches for c in b[2]]
         _, outputs = self.rnn.run(inputs, noise=settings.noise)
-        by_trial = r2_by_trial(outputs, targets, self.task.mask)
+        # One for each trial is in the targets, as NaN.
+        mask = steps_of_batch(self.task.mask, batches[0][1], type(self.task).__name__)
+        by_trial = r2_by_trial(outputs, targets, mask)
         defined = by_trial[np.isfinite(by_trial)]
-        choices, right = self.task.get_choices(outputs), self.task.get_choices(targets)
+        choices, right = (
+            self.task.get_choices(held_to_the_end(values, targets)) for values in (outputs, targets)
+        )
 
         def scores(trials: slice | list[int]) -> dict[str, Any]:
             y, t = outputs[:, :, trials], targets[:, :, trials]
@@ -163,8 +174,8 @@ class PerformanceAnalyzer:
                 accuracy, n_choice_trials = choice_accuracy(choices[trials], right[trials])
             return {
                 "n_trials": int(t.shape[2]),
-                "mse": mean_squared_error(y, t, self.task.mask),
-                "r2_pooled": r2_pooled(y, t, self.task.mask),
+                "mse": mean_squared_error(y, t, mask),
+                "r2_pooled": r2_pooled(y, t, mask),
                 "accuracy": accuracy,
                 "n_choice_trials": n_choice_trials,
             }
@@ -191,14 +202,15 @@ class PerformanceAnalyzer:
         noise: bool = True,
         seed: int = 0,
     ) -> Figure:
-        """Plot predicted (solid) and target (dashed, masked steps) outputs of some trials.
+        """Plot predicted (solid) and target (dashed, where it counts) outputs of some trials.
 
         Parameters
         ----------
         input_batch, target_batch : array (channels, T, B), optional
             Trials to choose from; the task's batch by default.
-        mask : array of int, optional
-            Steps of the target that are drawn; the task's by default.
+        mask : array, optional
+            Steps that count, in any form that a task may give; the task's by default. Those that
+            do not are grey.
         n_trials : int
             Number of trials drawn, at random by ``seed``.
         noise : bool
@@ -212,13 +224,17 @@ class PerformanceAnalyzer:
         else:
             inputs, targets = np.asarray(input_batch), np.asarray(target_batch)
         n_all = inputs.shape[2]
+        # Of all trials, before some are chosen.
+        read = read_mask(self.task.mask if mask is None else mask, targets.shape[1], n_all)
+        if read.by_trial is not None:
+            targets = as_nan(targets, read.by_trial)
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.permutation(n_all)[: min(n_trials, n_all)])
         _, outputs = self.rnn.run(inputs[:, :, chosen], noise=noise)
         return plot_trials(
             outputs,
             targets[:, :, chosen],
-            self.task.mask if mask is None else mask,
+            read.steps,
             dt=self.rnn.equation.dt,
             titles=None if titles is None else [titles[i] for i in chosen],
             output_names=self.task.output_names,

@@ -13,6 +13,7 @@ from tasks_lib import CDDM
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_choice, check_float, check_int
 
+from ..fixed_points.growth import FAR, drive_scale
 from ..network.rnn_numpy import RNNNumpy
 from .line_geometry import angle_between, fixed_points_along, real_or_nan
 from .point_analytics import analyse_points
@@ -254,7 +255,7 @@ def get_line_attractor(
         nudged[channel + 1] -= sign * nudge
         driven = _relaxed(rnn, rnn.x_init, nudged, steps)
         ends.append(_relaxed(rnn, driven, neutral, relax))
-        if not np.isfinite(ends[-1]).all():
+        if not np.abs(ends[-1]).max() <= FAR * drive_scale(rnn, neutral):  # nor NaN
             raise ParameterError(
                 "rnn",
                 "diverges",

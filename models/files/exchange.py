@@ -11,8 +11,9 @@ state_dict   a PyTorch state_dict of the same five tensors; the configuration is
              its metadata, ``torch.load(path, weights_only=True)._metadata[""]["config"]``
 ===========  =====================================================================================
 
-Every format gives back the same network, to the bit. No pickle is ever read: an array of Python
-objects is refused, and PyTorch reads tensors and plain values only.
+Every format gives back the same network, to the bit. A field that is not understood refuses the
+file (`models.files.known_fields`), since it may change what the network computes. No pickle is ever
+read: an array of Python objects is refused, and PyTorch reads tensors and plain values only.
 """
 
 from __future__ import annotations
@@ -30,24 +31,25 @@ import torch
 from numpy.typing import NDArray
 
 from tasks_lib.documents import open_file, reason
-from tasks_lib.errors import ParameterError, check_choice
+from tasks_lib.errors import ParameterError, check_choice, renamed
 from tasks_lib.imports import imports_only_from
 
+from ..formulas.activations import Activation
 from ..machine.atomic_file import write_atomically
 from ..network.config import NetworkConfig
 from ..network.connectivity import WEIGHTS, Connectivity, Float, as_weights
 from ..network.rnn_numpy import RNNNumpy
 from ..network.rnn_torch import RNNTorch
+from .known_fields import BIAS_FIELDS, NOISE, STATE_FIELDS, add_run, check_fields, read_run, same
 from .trainrnnbrain import (
-    BIAS_FIELDS,
-    STATE_FIELDS,
+    activation_of,
     bias_range,
     config_from_seed,
     keep_what_holds,
     required,
     seed_fields,
 )
-from .weight_files import MAX_FILE, missing, read_fields, read_run, with_hash
+from .weight_files import MAX_FILE, missing, read_fields, with_hash
 
 FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
 
@@ -137,17 +139,8 @@ def read_network(
         raise ParameterError(
             "config", str(config_path), "the file holds its own configuration", "leave it out"
         )
-    run = {} if config_path is None else read_run(config_path)
-    for name, value in run.items():
-        if name not in found or found[name] is None:
-            found[name] = value
-        elif not _same(found[name], value):
-            raise ParameterError(
-                f"config.{name}",
-                value,
-                f"the file of weights says {found[name]!r}",
-                "give the configuration of the same run",
-            )
+    if config_path is not None:
+        add_run(found, read_run(config_path), kind, notes)
     with imports_only_from(allow):
         return _network(kind, found, ours, digest, notes)
 
@@ -156,6 +149,7 @@ def _network(
     kind: str, found: dict[str, Any], ours: Any, digest: str, notes: list[str]
 ) -> ImportedNetwork:
     weights = _weights(found)
+    check_fields(found, weights["W_rec"].shape[0])
     if ours is not None:
         config = _own_config(ours, found, weights)
     else:
@@ -164,7 +158,7 @@ def _network(
             raise ParameterError(
                 "config", None, "is not in the state_dict", "give a params JSON or an npz file"
             )
-        if kind == "npz":
+        if kind == "npz" and "positions" not in found:  # whose class has form s only
             # The seed's npz files leave it out for both forms: a default would be a guess.
             required(found, "equation_type")
         config = config_from_seed(found, weights, notes)
@@ -172,13 +166,6 @@ def _network(
         kind = "seed-npz"
     config = keep_what_holds(config, weights, notes)
     return ImportedNetwork(config, weights, kind, digest, tuple(notes))
-
-
-def _same(one: Any, other: Any) -> bool:
-    numbers = (int, float)
-    if isinstance(one, numbers) and isinstance(other, numbers):
-        return bool(np.isclose(one, other, rtol=1e-6, atol=0.0))  # float32 against float64
-    return bool(one == other)
 
 
 def _weights(found: dict[str, Any]) -> dict[str, Float]:
@@ -229,6 +216,8 @@ def _own_config(ours: Any, found: Mapping[str, Any], weights: Mapping[str, Float
         config = NetworkConfig(**{"n_units": weights["W_rec"].shape[0], **ours})
     except (TypeError, AttributeError) as error:
         raise ParameterError("config", dict(ours), str(error), "mend the types") from None
+    except ParameterError as error:
+        raise renamed(error, lambda field: f"config.{field}") from None
     if config.n_units != weights["W_rec"].shape[0]:
         raise ParameterError(
             "config.n_units",
@@ -237,12 +226,21 @@ def _own_config(ours: Any, found: Mapping[str, Any], weights: Mapping[str, Float
             "give the configuration of these weights",
         )
     theirs = seed_fields(config, weights)
-    for name in ("tau", "dt", "gamma", "equation_type", "activation_args"):
-        if found.get(name) is not None and not _same(found[name], theirs[name]):
-            raise ParameterError(
-                name, found[name], f"config says {theirs[name]!r}", "change both, or remove config"
-            )
+    theirs |= {name: getattr(config, name) for name in NOISE}
+    for name in ("tau", "dt", "gamma", "equation_type", "activation_args", *NOISE):
+        if found.get(name) is not None and not same(found[name], theirs[name]):
+            raise _contradicts(name, found[name], theirs[name])
+    if any(found.get(f"activation{end}") is not None for end in ("", "_name", "_slope")):
+        given = activation_of({"activation_args": theirs["activation_args"], **found})
+        if Activation(*given) != config.equation.activation:
+            raise _contradicts("activation", given, theirs["activation_args"])
     return config
+
+
+def _contradicts(name: str, value: Any, config_says: Any) -> ParameterError:
+    return ParameterError(
+        name, value, f"config says {config_says!r}", "change both, or remove config"
+    )
 
 
 # Writing ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Its files hold one flat set of fields. In use since 2022: ``W_rec W_inp W_out y_
 ``activation_name`` and ``activation_slope``, since 2026 ``activation_args``; since then ``gamma``,
 ``equation_type`` (absent: form s), ``dale_mask``, masks of all blocks, ``dale``,
 ``io_nonnegativity``, ``self_connections`` and ``weight_boundary``. Noise levels are in the run's
-configuration only.
+configuration only. What else a file may hold is in `models.files.known_fields`.
 """
 
 from __future__ import annotations
@@ -21,31 +21,16 @@ from tasks_lib.errors import (
     check_bool,
     check_choice,
     check_float,
-    check_int,
-    printable,
+    shown,
 )
 
+from ..formulas.activations import Activation
 from ..network.config import NetworkConfig
 from ..network.connectivity import ZERO, Float, block_masks, dale_signs
+from .known_fields import NOISE
 
-BIAS_FIELDS = ("b_rec", "bias", "bias_rec")
-STATE_FIELDS = ("x_init", "y_init", "x0")
 BOUNDARIES = {"sticky": "clamp", "reflective": "reflect"}
 BIAS_STARTS = {"zeros": "zero", "zero": "zero", "uniform": "uniform"}
-NOISE = ("sigma_rec", "sigma_inp", "sigma_out")
-KNOWN = {
-    "W_rec", "W_inp", "W_out", "N", "dt", "tau", "gamma", "equation_type", "activation",
-    "activation_args", "activation_name", "activation_slope", "bias_range", "bias_trainable",
-    "bias_out", "bias_init", "dale", "dale_mask", "io_nonnegativity", "self_connections",
-    "weight_boundary", "weight_boundary_eps", "input_mask", "recurrent_mask", "output_mask",
-    "exc2inhR", "exc_to_inh_ratio", "spectral_rad", *BIAS_FIELDS, *STATE_FIELDS, *NOISE,
-}  # fmt: skip
-# What a run's configuration may say, beside the noise levels, that a file of weights does not.
-FROM_RUN = (
-    "activation", "activation_args", "activation_name", "activation_slope", "equation_type",
-    "dt", "tau", "gamma", "dale", "io_nonnegativity", "self_connections", "weight_boundary",
-    "bias_init", "exc2inhR", "exc_to_inh_ratio", "spectral_rad", *NOISE,
-)  # fmt: skip
 TOLERANCE = 1e-6  # bounds of a float32 bias, in units of max(1, |bound|)
 
 
@@ -60,21 +45,8 @@ def config_from_seed(
         For a field that is wrong, missing without a default, or that our networks cannot have.
     """
     n_units = weights["W_rec"].shape[0]
-    if fields.get("N") is not None and check_int("N", fields["N"]) != n_units:
-        raise ParameterError("N", fields["N"], f"W_rec has {n_units} units", "mend the file")
-    if _numbers("bias_out", _or(fields.get("bias_out"), 0.0)).any():
-        raise ParameterError(
-            "bias_out",
-            fields["bias_out"],
-            "our networks have no bias of the readout",
-            "import a network without one",
-        )
-    notes += [
-        f"{printable(key)[:80]}: is not known and was left out"
-        for key in sorted(set(fields) - KNOWN)
-    ]
     notes += [f"{name}: is not in the file; 0 was taken" for name in NOISE if name not in fields]
-    name, args = _activation(fields)
+    name, args = activation_of(fields)
     self_connections = _flag(fields, "self_connections", False)
     given = _or(fields.get("exc2inhR"), _or(fields.get("exc_to_inh_ratio"), 4.0))
     ratio = check_float("exc_to_inh_ratio", given, exclusive_minimum=0.0)
@@ -197,21 +169,48 @@ def required(fields: Mapping[str, Any], name: str) -> Any:
     return fields[name]
 
 
-def _activation(fields: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
-    given = _or(fields.get("activation_args"), fields.get("activation"))
-    if isinstance(given, Mapping):
-        args = dict(given)
-        if "name" not in args:
-            raise ParameterError("activation_args", args, "has no name", "name the activation")
-        return args.pop("name"), args
-    name = _or(fields.get("activation_name"), given)
-    if name is None:
-        name = required(fields, "activation_args")
-    slope = fields.get("activation_slope")
-    if slope is None:
-        return name, {}
-    # The seed took the slope of softplus for its beta.
-    return name, {"beta" if name == "softplus" else "slope": slope}
+def activation_of(fields: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    """Return name and arguments of the activation that fields name, however they name it.
+
+    Raises
+    ------
+    ParameterError
+        Where none is named, and where two fields name different ones.
+    """
+    named: list[tuple[str, str]] = []
+    arguments: list[tuple[str, dict[str, Any]]] = []
+    for field in ("activation_args", "activation", "activation_name"):
+        given = fields.get(field)
+        if isinstance(given, Mapping):
+            args = dict(given)
+            if "name" not in args:
+                raise ParameterError(field, args, "has no name", "name the activation")
+            given = args.pop("name")
+            arguments.append((field, args))
+        if given is None:
+            continue
+        if not isinstance(given, str):
+            raise ParameterError(field, given, "is not the name of a function", "name it")
+        named.append((field, given))
+    if not named:
+        required(fields, "activation_args")
+    name, slope = named[0][1], fields.get("activation_slope")
+    if slope is not None:
+        # The seed took the slope of softplus for its beta.
+        arguments.append(("activation_slope", {"beta" if name == "softplus" else "slope": slope}))
+    for field, other in named[1:]:
+        if other != name:
+            raise _differs(field, fields, named[0][0])
+    for field, args in arguments[1:]:
+        if Activation(name, args) != Activation(name, arguments[0][1]):
+            raise _differs(field, fields, arguments[0][0])
+    return name, arguments[0][1] if arguments else {}
+
+
+def _differs(field: str, fields: Mapping[str, Any], first: str) -> ParameterError:
+    return ParameterError(
+        field, fields[field], f"{first} says {shown(fields[first])}", "remove one of the two"
+    )
 
 
 def _flag(fields: Mapping[str, Any], name: str, default: bool) -> bool:

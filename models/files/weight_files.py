@@ -7,7 +7,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,16 +19,12 @@ from tasks_lib.sizes import bytes_in_words
 
 from ..machine.memory import free_bytes
 from ..machine.npz_files import PICKLE, Header, names_of, open_zip, read_array, read_header
-from .trainrnnbrain import BIAS_FIELDS, FROM_RUN, KNOWN, STATE_FIELDS
-from .yaml_documents import read_yaml
+from .known_fields import BIAS_FIELDS, CHANGE_NOTHING, JSON_TEXTS, READ, STATE_FIELDS
 
-JSON_TEXTS = ("config", "params", "activation_args")
 HASH = "sha256"  # field of the JSON files that we write
 # How an entry in a zip file's list of parts begins: where one holds another, its lengths are wrong.
 ENTRY = b"PK\x01\x02"
 DOS_FOLDER = 0x10  # bit of the attributes of a part of a zip file
-# Not read: masks of inputs and outputs, of which nothing is made.
-READ = (KNOWN | {*JSON_TEXTS}) - {"input_mask", "output_mask"}
 # N of the largest network that is read; its W_rec alone takes 8 GiB.
 LARGEST_UNITS = 2**15
 # What reading takes, in arrays of the size of W_rec in float64.
@@ -195,9 +191,12 @@ def _wrong_shape(name: str, shape: tuple[int, ...], wanted: str) -> ParameterErr
 
 
 def _from_npz(archive: zipfile.ZipFile, notes: list[str]) -> tuple[str, dict[str, Any]]:
-    # What is not known is not read, and has its name noted.
     found: dict[str, Any] = dict.fromkeys(names_of(archive))
     headers: dict[str, Header] = {}
+    for name in found.keys() - READ - CHANGE_NOTHING:  # which will be refused
+        with suppress(Exception):
+            header = read_header(archive, name)
+            found[name] = f"{header.dtype} {header.shape}"
     for name in READ & found.keys():
         try:
             headers[name] = read_header(archive, name)
@@ -242,11 +241,16 @@ def _from_torch(file: BinaryIO) -> tuple[str, dict[str, Any]]:
             if isinstance(value, torch.Tensor)
         }
     )
-    found: dict[str, Any] = {str(name): None for name in loaded}
+    found: dict[str, Any] = {str(name): _in_words(value) for name, value in loaded.items()}
     for name, value in tensors.items():
         found[name] = _tensor(name, value) if isinstance(value, torch.Tensor) else value
     config = {"config": metadata["config"]} if "config" in metadata else {}
     return "state_dict", _flat({**found, **config})
+
+
+def _in_words(value: Any) -> Any:
+    is_tensor = isinstance(value, torch.Tensor)
+    return f"{value.dtype} {tuple(value.shape)}" if is_tensor else value
 
 
 def _tensor(name: str, value: torch.Tensor) -> Any:
@@ -263,15 +267,13 @@ def _flat(found: Any) -> dict[str, Any]:
         if isinstance(result.get(name), str):
             result[name] = parse_json(result[name])
     inner = result.pop("params", None)
-    return {**result, **inner} if isinstance(inner, Mapping) else result
-
-
-def read_run(path: str | Path) -> dict[str, Any]:
-    """Return what a run's configuration (YAML) says about its network."""
-    content = read_yaml("config", path, text_keys=False)
-    model = content.get("model", content) if isinstance(content, Mapping) else None
-    if not isinstance(model, Mapping):
-        raise ParameterError(
-            "config", str(path), "holds no parameters", "give the configuration saved by the run"
-        )
-    return {name: model[name] for name in FROM_RUN if model.get(name) is not None}
+    if inner is None:
+        return result
+    if not isinstance(inner, Mapping):
+        raise ParameterError("params", inner, "is not a set of fields", "write name: value")
+    for name in inner:
+        if result.get(name) is not None:
+            raise ParameterError(
+                f"params.{name}", inner[name], "is beside params too", "remove one of the two"
+            )
+    return {**result, **inner}

@@ -18,7 +18,11 @@ MAX_DEPTH = 50
 MAX_NODES = 1_000_000
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
-_NAMED = {"int": "a number", "float": "a number", "bool": "true or false", "null": "null"}
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_NAMED = {
+    "int": "a number", "float": "a number", "bool": "true or false", "null": "null",
+    "timestamp": "a date", "seq": "a list", "map": "a mapping",
+}  # fmt: skip
 
 
 class _Loader(yaml.SafeLoader):
@@ -66,7 +70,12 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(
-    field: str, path: str | Path, text_keys: bool = True, max_bytes: int = MAX_BYTES
+    field: str,
+    path: str | Path,
+    text_keys: bool = True,
+    max_bytes: int = MAX_BYTES,
+    text_at: str | None = None,
+    errors: list[ParameterError] | None = None,
 ) -> Any:
     """Return what a YAML file says.
 
@@ -78,14 +87,21 @@ def read_yaml(
     text_keys : bool
         Whether every key must be text.
     max_bytes : int
+    text_at : str, optional
+        Regular expression of the places ("cohorts[0].network") whose values must be text.
+    errors : list, optional
+        What is wrong with keys and single values is appended here, and the rest is returned: None
+        where there is no rest. Without it that is raised.
 
     Raises
     ------
     ParameterError
         Where the file cannot be read, is not YAML, or is nested or repeats itself too much; for
-        every key that is there twice or is no text, as `ParameterErrors` where there are several.
+        every key that is there twice or is no text, and every number that means another one than
+        it looks like (010 is 8, 1:30 is 90), as `ParameterErrors` where there are several.
         Messages name line and column.
     """
+    found: list[ParameterError] = []
     content = read_file(field, path, max_bytes, "name a readable YAML file")
     try:
         loader = _Loader(content)
@@ -94,13 +110,17 @@ def read_yaml(
             if node is None:
                 return None
             _count(node, {}, set())
-            errors: list[ParameterError] = []
-            _check_keys(node, "", text_keys, errors, set())
-            raise_all(errors)
+            _Checks(text_keys, text_at, found).look_at(node, "")
+            if errors is None:
+                raise_all(found)
+            else:
+                errors += found
             return loader.construct_document(node)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
+        if found:
+            return None  # a key that no mapping can have, which has been named
         problem, remedy = _said(error)
         raise ParameterError(field, str(path), f"is not YAML: {problem}", remedy) from None
     except RecursionError:
@@ -122,7 +142,8 @@ def _said(error: yaml.YAMLError) -> tuple[str, str]:
     context = getattr(error, "context", None)
     words = printable(f"{context}, {problem}" if context else problem)
     place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-    return f"{place}{words[:300]}", "mend the named line"
+    remedy = "write spaces in place of the tab" if r"'\t'" in words else "mend the named line"
+    return f"{place}{words[:300]}", remedy
 
 
 def _count(node: Node, known: dict[int, int], within: set[int]) -> int:
@@ -148,46 +169,65 @@ def _count(node: Node, known: dict[int, int], within: set[int]) -> int:
     return total
 
 
-def _check_keys(
-    node: Node, path: str, text_keys: bool, errors: list[ParameterError], seen: set[int]
-) -> None:
-    """Append what is wrong with the keys of mappings, at any depth."""
-    if isinstance(node, ScalarNode) or id(node) in seen:
-        return
-    seen.add(id(node))
-    if isinstance(node, SequenceNode):
-        for number, child in enumerate(node.value):
-            _check_keys(child, f"{path}[{number}]", text_keys, errors, seen)
-        return
-    lines: dict[tuple[str, str], int] = {}
-    for key, value in node.value:
-        place = f"line {key.start_mark.line + 1}"
-        if not isinstance(key, ScalarNode):
-            problem = f"has a key that is no text, {place}"
-            errors.append(ParameterError(path or "FILE", "{...}", problem, "write name: value"))
-            continue
-        written = f"{path}.{key.value}" if path else key.value
-        kind = key.tag.rpartition(":")[2]
-        if text_keys and key.tag not in (_TEXT, _MERGE):
-            what = _NAMED.get(kind, f"a {kind}")
-            errors.append(
-                ParameterError(
-                    written,
-                    key.value,
-                    f"is {what} and no name, {place}",
-                    f'quote it: "{key.value}"',
+class _Checks:
+    """Checks of the keys and the values of a document, at any depth."""
+
+    def __init__(self, text_keys: bool, text_at: str | None, errors: list[ParameterError]) -> None:
+        self._text_keys, self._text_at, self._errors = text_keys, text_at, errors
+        self._seen: set[int] = set()
+
+    def look_at(self, node: Node, path: str) -> None:
+        """Append what is wrong with a node and those below it."""
+        if isinstance(node, ScalarNode):
+            self._look_at_value(node, path)
+            return
+        if id(node) in self._seen:
+            return
+        self._seen.add(id(node))
+        if isinstance(node, SequenceNode):
+            for number, child in enumerate(node.value):
+                self.look_at(child, f"{path}[{number}]")
+            return
+        lines: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, ScalarNode):
+                problem = f"has a key that is no text, line {line}"
+                self._add(path or "FILE", "{...}", problem, "write name: value")
+                continue
+            written = f"{path}.{key.value}" if path else key.value
+            if self._text_keys and key.tag not in (_TEXT, _MERGE):
+                self._add(
+                    written, key.value, f"is {_kind(key)} and no name, line {line}", _quoted(key)
                 )
-            )
-        name = (key.tag, key.value)
-        if name not in lines:
-            lines[name] = key.start_mark.line + 1
-        elif key.tag != _MERGE:  # of two merges the first one's fields count, as they should
-            errors.append(
-                ParameterError(
-                    written,
-                    key.value,
-                    f"is there twice, in line {lines[name]} and in {place}",
-                    "remove one",
-                )
-            )
-        _check_keys(value, written, text_keys, errors, seen)
+            name = (key.tag, key.value)
+            if name not in lines:
+                lines[name] = line
+            elif key.tag != _MERGE:  # of two merges the first one's fields count, as they should
+                problem = f"is there twice, in line {lines[name]} and in line {line}"
+                self._add(written, key.value, problem, "remove one")
+            self.look_at(value, written)
+
+    def _look_at_value(self, node: ScalarNode, path: str) -> None:
+        text, place = node.value, f"line {node.start_mark.line + 1}"
+        if self._text_at is not None and re.fullmatch(self._text_at, path) and node.tag != _TEXT:
+            self._add(path, text, f"is {_kind(node)} and no text, {place}", _quoted(node))
+        elif node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]*[1-7][0-7_]*", text):
+            digits = text.replace("_", "")
+            remedy = f"write {int(digits)}; for {int(digits, 8)} write that"
+            self._add(path, text, f"is read as a number to the base of 8, {place}", remedy)
+        elif node.tag in (_INT, _FLOAT) and ":" in text:
+            remedy = f"write it as one number, or {_quoted(node)}"
+            self._add(path, text, f"is read as a number to the base of 60, {place}", remedy)
+
+    def _add(self, path: str, value: str, problem: str, remedy: str) -> None:
+        self._errors.append(ParameterError(path, value, problem, remedy))
+
+
+def _kind(node: ScalarNode) -> str:
+    kind = node.tag.rpartition(":")[2]
+    return _NAMED.get(kind, f"a {kind}")
+
+
+def _quoted(node: ScalarNode) -> str:
+    return f'quote it: "{node.value}"' if node.value else "write a name"

@@ -1,6 +1,8 @@
 from .certificates import certify as certify
 from .find import find_fixed_points as find_fixed_points
 from .find import find_fixed_points_of_many as find_fixed_points_of_many
+from .growth import StartingStates as StartingStates
+from .growth import starting_states as starting_states
 from .index import expected_index as expected_index
 from .index_proof import certify_index as certify_index
 from .linear_regions import RegionSolution as RegionSolution

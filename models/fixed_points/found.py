@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.rnn_numpy import RNNNumpy
+from .kink_flow import leaves_kink
 from .spectrum import sorted_spectrum
 from .verified import approximate_inverse
 
@@ -40,6 +41,8 @@ class Found:
         Eigenvalues of the Jacobian, sorted.
     leading : array (P, N, at most 6), complex
         Eigenvectors of the first of them.
+    left : array (P,) of bool
+        Whether states around the point leave it although no eigenvalue says so, see `leaves_kink`.
     """
 
     def __init__(self, rnn: RNNNumpy, u: Float, diff_cutoff: float) -> None:
@@ -49,6 +52,7 @@ class Found:
         self.hits: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self.values: Complex = np.empty((0, rnn.N), dtype=np.complex128)
         self.leading: Complex = np.empty((0, rnn.N, min(rnn.N, N_LEADING)), dtype=np.complex128)
+        self.left: NDArray[np.bool_] = np.empty(0, dtype=bool)
         # of the points whose Jacobian can be inverted: its inverse, by number
         self._inverse: dict[int, Float] = {}
         self._numbers: NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -79,6 +83,9 @@ class Found:
             self.values = np.concatenate([self.values, values])
             self.leading = np.concatenate([self.leading, vectors[:, :, : self.leading.shape[2]]])
             self._keep_inverses(first, J, values)
+        new = slice(before, len(self))
+        self.left = np.append(self.left, leaves_kink(self.rnn, self.u, self.points[new]))
+        self.left[new] &= ~(self.values[new].real > 0.0).any(axis=1)
         if len(self) > before:
             self._measure_gaps()
         return len(self) - before
@@ -88,8 +95,8 @@ class Found:
         self.hits += np.bincount(known, minlength=len(self))
 
     def is_flat(self, eig_cutoff: float) -> NDArray[np.bool_]:
-        """Return which points have an eigenvalue of zero (P,)."""
-        return np.abs(self.values).min(axis=1, initial=np.inf) <= eig_cutoff
+        """Return which points have an eigenvalue of zero, or are left at a kink of f (P,)."""
+        return (np.abs(self.values).min(axis=1, initial=np.inf) <= eig_cutoff) | self.left
 
     def n_unstable(self, eig_cutoff: float) -> NDArray[np.int64]:
         """Return the number of eigenvalues of positive real part of each point (P,)."""

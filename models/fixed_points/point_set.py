@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 
 Float = NDArray[np.float64]
+GROWING = "growing"  # status of a set where the network's states grow without bound
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,11 @@ class FixedPointSet:
     n_unstable : array (P,) of int
         Eigenvalues whose real part is above ``eig_cutoff``.
     stability : array (P,) of str
-        "stable", "unstable" or "marginal" (largest real part within +-``eig_cutoff``).
+        "stable", "unstable" or "marginal" (largest real part within +-``eig_cutoff``). A point on a
+        kink of f that states around it leave is unstable, whatever its eigenvalues (`leaves_kink`).
     degenerate : array (P,) of bool
-        Whether some |eigenvalue| is within ``eig_cutoff``: the point need not be isolated.
+        Whether some |eigenvalue| is within ``eig_cutoff``, so that the point need not be isolated,
+        or is contradicted by the flow at a kink: then (-1)^n_unstable is not its index.
     existence_radius, uniqueness_radius : array (P,)
         Proof that a true root lies within the first distance, and no other within the second
         (`certify`; `solve_in_region` for a piecewise-linear f); NaN where none could be had.
@@ -57,7 +60,9 @@ class FixedPointSet:
     seconds : float
         Time the search took.
     status : str
-        "complete" (nothing speaks for further points), "incomplete" or "none_found".
+        "complete" (nothing speaks for further points), "incomplete" or "none_found"; "growing"
+        where the network leaves the states of its trials without bound at this input, so that the
+        search started elsewhere, and not all linear regions were solved.
     input : array (n_inputs,)
         The constant input.
     mode : str
@@ -105,10 +110,20 @@ class FixedPointSet:
     @property
     def message(self) -> str:
         """What the search says about completeness, in words."""
+        if self.status == GROWING:
+            return (
+                "states grow without bound at this input, so that the search did not start from "
+                f"them and its coverage says nothing: {self._found}"
+            )
+        return self._found
+
+    @property
+    def _found(self) -> str:
         if not len(self):
             if self.enumerated:
                 return "there is no point: all linear regions were solved"
-            text = f"no point found from {self.n_starts} starts: widen the starts or use approx"
+            text = f"no point found from {self.n_starts} starts"
+            text += "" if self.status == GROWING else ": widen the starts or use approx"
             if self.index_expected:
                 text += f"; there is one, as the index sum should be {self.index_expected:+d}"
             return text
@@ -118,12 +133,18 @@ class FixedPointSet:
                 f"{len(self)} points; all linear regions were solved, there are no others "
                 f"(starts led to {reached} of them)"
             )
-        text = f"{len(self)} points, coverage {self.coverage:.3f}; "
+        text = f"{len(self)} points"
+        text += "; " if np.isnan(self.coverage) else f", coverage {self.coverage:.3f}; "
         if self.mode == "approx":
             return text + "slow points have no index sum"
         if self.index_sum is None:
             n = int(self.degenerate.sum())
             kind = "bounded" if self.is_bounded else "unbounded"
+            if self._at_kink.all():
+                return text + (
+                    f"no index sum (dynamics are {kind}), as {n} are left at a kink of f, where "
+                    "eigenvalues do not decide"
+                )
             return text + (
                 f"no index sum (dynamics are {kind}), as {n} are degenerate: part of a continuum?"
             )
@@ -138,6 +159,12 @@ class FixedPointSet:
         if self.index_sum == wanted:
             return text + f"{total}, as {where}"
         return text + f"{total} instead of the {wanted:+d} that {where}: {missing}"
+
+    @property
+    def _at_kink(self) -> NDArray[np.bool_]:
+        """Of the points that are degenerate, which are so because they are left at a kink of f."""
+        flat = np.abs(self.eigenvalues[self.degenerate]).min(axis=1) <= self.eig_cutoff
+        return np.asarray(~flat)
 
     def by_index(self) -> dict[int, int]:
         """Return how many points have 0, 1, 2, ... unstable modes, by that number."""
@@ -160,7 +187,7 @@ class FixedPointSet:
         return replace(
             part,
             enumerated=False,
-            status="incomplete" if len(part) else "none_found",
+            status=_status_of(self.status, len(part)),
             index_sum=index_sum(part.n_unstable, part.degenerate, part.mode),
         )
 
@@ -185,24 +212,26 @@ class FixedPointSet:
         }
         joined["hits"] = np.concatenate([hits, other.hits[~shared]])
         total = index_sum(joined["n_unstable"], joined["degenerate"], self.mode)
-        status = "complete" if "complete" in (self.status, other.status) else "incomplete"
+        statuses = (self.status, other.status)
+        status = GROWING if GROWING in statuses else "incomplete"
+        status = "complete" if "complete" in statuses else status
         expected = other.index_expected if self.index_expected is None else self.index_expected
         enumerated = self.enumerated or other.enumerated
         if enumerated:
             status = "complete"
-        elif None not in (expected, total) and total != expected:
+        elif status == "complete" and None not in (expected, total) and total != expected:
             status = "incomplete"
         return replace(
             self,
             **joined,
-            coverage=good_turing(joined["hits"]),
+            coverage=float("nan") if status == GROWING else good_turing(joined["hits"]),
             index_sum=total,
             index_expected=expected,
             enumerated=enumerated,
             n_starts=self.n_starts + other.n_starts,
             n_converged=self.n_converged + other.n_converged,
             seconds=self.seconds + other.seconds,
-            status=status if len(joined["hits"]) else "none_found",
+            status=status if status == GROWING or len(joined["hits"]) else "none_found",
         )
 
 
@@ -218,6 +247,13 @@ _PER_POINT = (
     "existence_radius",
     "uniqueness_radius",
 )
+
+
+def _status_of(status: str, n_points: int) -> str:
+    """Return the status of a part of a set."""
+    if status == GROWING:
+        return GROWING
+    return "incomplete" if n_points else "none_found"
 
 
 def good_turing(hits: NDArray[np.int64]) -> float:

@@ -14,7 +14,7 @@ from .certificates import certify
 from .found import Found
 from .linear_regions import solve_in_region
 from .newton import Roots
-from .point_set import FixedPointSet, good_turing, index_sum
+from .point_set import GROWING, FixedPointSet, good_turing, index_sum
 from .region_enumeration import enumerate_fixed_points
 from .settings import SearchSettings
 from .starts import first_starts, next_starts, scales
@@ -44,6 +44,9 @@ class Problem:
         Index sum of a complete set, where it is known.
     index_asked : bool
         Whether `expected_index` has been asked: None then means that there is no answer.
+    grows : bool
+        Whether the network leaves its own states without bound (`starting_states`): then
+        ``states`` are others, and how complete a set is they do not say.
     """
 
     rnn: RNNNumpy
@@ -52,6 +55,7 @@ class Problem:
     settings: SearchSettings
     index_expected: int | None = None
     index_asked: bool = False
+    grows: bool = False
 
 
 def is_bounded(rnn: RNNNumpy) -> bool:
@@ -165,11 +169,17 @@ class Search:
         elif opts.mode == "exact":
             exists, unique = certify(rnn, self.problem.u, points)
         top = values.real[:, 0] if len(values) else np.empty(0)
-        above, below = top > opts.eig_cutoff, top < -opts.eig_cutoff
+        left = found.left[order]
+        above, below = (top > opts.eig_cutoff) | left, top < -opts.eig_cutoff
         stability = np.where(above, "unstable", np.where(below, "stable", "marginal"))
         directions = found.leading[order, :, 0].real
         directions /= np.maximum(np.linalg.norm(directions, axis=1), 1e-300)[:, None]
         status = "complete" if self._complete else "incomplete"
+        if not len(points):
+            status = "none_found"
+        grows = self.problem.grows and not self._enumerated
+        if grows:
+            status = GROWING
         return FixedPointSet(
             points=points,
             residual=residual,
@@ -182,14 +192,14 @@ class Search:
             existence_radius=exists,
             uniqueness_radius=unique,
             enumerated=self._enumerated,
-            coverage=good_turing(found.hits),
+            coverage=float("nan") if grows else good_turing(found.hits),
             index_sum=index_sum(unstable, flat, opts.mode) if len(points) else None,
             index_expected=self.problem.index_expected,
             is_bounded=is_bounded(rnn),
             n_starts=self._used,
             n_converged=self._converged,
             seconds=time.perf_counter() - self._began,
-            status=status if len(points) else "none_found",
+            status=status,
             input=np.array(self.problem.u, dtype=np.float64),
             mode=opts.mode,
             fun_tol=opts.tolerance,

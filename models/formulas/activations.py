@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 import numpy as np
 
-from tasks_lib.errors import ParameterError, check_float, kind_and_text
-from tasks_lib.imports import import_attribute
+from tasks_lib.errors import CannotImport, ParameterError, check_float, kind_and_text
+from tasks_lib.imports import OWN_PACKAGES, import_attribute, loaded_attribute
 
 from .declaration import ActivationFunction, Array, array_module
 from .declared import check_declaration
@@ -58,12 +59,17 @@ def _find(name: Any) -> ActivationFunction:
         raise ParameterError(
             "activation", name, f"is longer than {LONGEST_NAME} characters", "shorten its path"
         )
+    if name.partition(".")[0] in OWN_PACKAGES:
+        own = loaded_attribute(name)
+        for function in FUNCTIONS.values():
+            if function is own:
+                return function
     try:
         function = import_attribute("activation", name)
     except ParameterError:
         raise
     except Exception as error:  # someone else's module may fail to import in any way
-        raise ParameterError(
+        raise CannotImport(
             "activation",
             name,
             f"cannot be imported ({kind_and_text(error)})",
@@ -78,6 +84,29 @@ def _find(name: Any) -> ActivationFunction:
         )
     _IMPORTED[name] = function
     return function
+
+
+def defined_name(name: str) -> str:
+    """Return the name of a function that does not depend on the path by which it is named.
+
+    The short name of one of ours; else ``"package.module:attribute"`` where its formulas are
+    defined, if it stands there: an object does not know its own name.
+
+    Raises
+    ------
+    ParameterError
+        Where there is none, or none that may be imported here.
+    """
+    function = _find(name)
+    for short, own in FUNCTIONS.items():
+        if own is function:
+            return short
+    for formula in (function.f, function.derivative, function.second):
+        module = str(getattr(formula, "__module__", ""))
+        for attribute, value in vars(sys.modules.get(module, object)).items():
+            if value is function:
+                return f"{module}:{attribute}"
+    return name
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, are_right, collecting, raise_all
 
 from ..parameters import assign, check_parameters, choice, documented, flag, number
 from .activations import Activation, Array, get_activation
@@ -14,6 +14,23 @@ from .activations import Activation, Array, get_activation
 EQUATION_TYPES = ("s", "h")
 SIGMAS = ("sigma_rec", "sigma_inp", "sigma_out")
 NOISE = "The noise of one step is sqrt(2 / alpha) times this times a standard normal."
+
+
+def check_together(settings: Any, errors: list[ParameterError]) -> None:
+    """Append what is wrong with fields of an equation that are right each by itself."""
+    if are_right(errors, "dt", "tau") and settings.dt > settings.tau:
+        errors.append(
+            ParameterError(
+                "dt", settings.dt, f"is larger than tau = {settings.tau}", "choose dt <= tau"
+            )
+        )
+    named = ("noise_inside", "equation_type")
+    if are_right(errors, *named) and settings.noise_inside and settings.equation_type != "s":
+        errors.append(
+            ParameterError(
+                "noise_inside", True, "exists for equation_type 's' only", "set it to false"
+            )
+        )
 
 
 @documented
@@ -56,16 +73,13 @@ class Equation:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        assign(self, activation=get_activation(self.activation))
-        check_parameters(self)
-        if self.dt > self.tau:
-            raise ParameterError(
-                "dt", self.dt, f"is larger than tau = {self.tau}", "choose dt <= tau"
-            )
-        if self.noise_inside and self.equation_type != "s":
-            raise ParameterError(
-                "noise_inside", True, "exists for equation_type 's' only", "set it to false"
-            )
+        errors: list[ParameterError] = []
+        with collecting(errors):
+            assign(self, activation=get_activation(self.activation))
+        with collecting(errors):
+            check_parameters(self)
+        check_together(self, errors)
+        raise_all(errors)
 
     @property
     def alpha(self) -> float:

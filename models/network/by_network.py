@@ -20,6 +20,13 @@ def means(values: Tensor) -> Tensor:
     return values.flatten(1).mean(dim=1)
 
 
+def sums(values: Tensor) -> Tensor:
+    """Return the sum of each network's values, (K, ...) -> (K,)."""
+    if values.device.type == "cpu":
+        return torch.stack([own.contiguous().sum() for own in values])
+    return values.flatten(1).sum(dim=1)
+
+
 def products(a: Tensor, b: Tensor) -> Tensor:
     """Return the product of each network's matrices, (K, m, k) and (K, k, n)."""
     if a.device.type == "cpu":

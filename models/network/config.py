@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, are_right, collecting, raise_all
 from tasks_lib.sizes import check_bytes
 
 from ..formulas.activations import Activation
-from ..formulas.equations import Equation
+from ..formulas.equations import Equation, check_together
 from ..parameters import (
     assign,
     check_parameters,
@@ -92,28 +92,47 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Check and normalise every field."""
-        check_parameters(self)
-        # W_rec, in a training in float32.
-        needed = 4 * 2 * WEIGHT_ARRAYS * self.n_units**2
-        check_bytes("n_units", self.n_units, needed, "to train one network", "use fewer units")
-        equation = self.equation  # checks what belongs to it
-        assign(self, activation_args=equation.activation.args)
+        errors: list[ParameterError] = []
+        with collecting(errors):
+            check_parameters(self)
+        if are_right(errors, "activation", "activation_args"):
+            with collecting(errors):
+                activation = Activation(self.activation, dict(self.activation_args))
+                assign(self, activation_args=activation.args)
+        check_together(self, errors)
+        self._check_units(errors)
+        self._check_bias(errors)
+        raise_all(errors)
         for own in ("nonnegative_inp", "nonnegative_out"):
             if getattr(self, own) is None:
                 assign(self, **{own: self.dale})
-        if self.bias_min > self.bias_max:
-            raise ParameterError(
-                "bias_min",
-                self.bias_min,
-                f"is larger than bias_max = {self.bias_max}",
-                "swap the two",
+
+    def _check_units(self, errors: list[ParameterError]) -> None:
+        if not are_right(errors, "n_units"):
+            return
+        # W_rec, in a training in float32.
+        needed = 4 * 2 * WEIGHT_ARRAYS * self.n_units**2
+        with collecting(errors):
+            check_bytes("n_units", self.n_units, needed, "to train one network", "use fewer units")
+        if are_right(errors, "n_units", "dale", "exc_to_inh_ratio") and self.n_excitatory == 0:
+            errors.append(
+                ParameterError(
+                    "n_units",
+                    self.n_units,
+                    "leaves no excitatory unit",
+                    "raise it, or exc_to_inh_ratio",
+                )
             )
-        if self.dale and self.n_excitatory == 0:
-            raise ParameterError(
-                "n_units",
-                self.n_units,
-                "leaves no excitatory unit",
-                "raise it, or exc_to_inh_ratio",
+
+    def _check_bias(self, errors: list[ParameterError]) -> None:
+        if are_right(errors, "bias_min", "bias_max") and self.bias_min > self.bias_max:
+            errors.append(
+                ParameterError(
+                    "bias_min",
+                    self.bias_min,
+                    f"is larger than bias_max = {self.bias_max}",
+                    "swap the two",
+                )
             )
 
     @property

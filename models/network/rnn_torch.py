@@ -13,6 +13,7 @@ from tasks_lib.errors import ParameterError
 
 from ..engine import Statistic
 from ..engine.philox import network_key
+from ..machine.torch_modes import plain_torch
 from .batch import check_networks, one_for_each
 from .config import NetworkConfig
 from .connectivity import Connectivity, initial_connectivity, stream
@@ -54,6 +55,7 @@ class RNNTorch(ConstrainedWeights):
         Where shapes disagree, or the networks differ in more than networks of one batch may.
     """
 
+    @plain_torch()
     def __init__(
         self,
         weights: Connectivity | Sequence[Connectivity],

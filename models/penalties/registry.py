@@ -12,14 +12,24 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from tasks_lib.errors import (
+    CannotImport,
     ParameterError,
     check_bool,
     check_choice,
     check_float,
     check_int,
+    collecting,
     kind_and_text,
+    raise_all,
+    use_one_of,
 )
-from tasks_lib.imports import check_origin, import_attribute
+from tasks_lib.imports import (
+    OWN_PACKAGES,
+    check_origin,
+    defined_at,
+    import_attribute,
+    loaded_attribute,
+)
 
 from ..engine import Statistic
 
@@ -51,7 +61,7 @@ class PenaltyContext:
     rates : Tensor (N, T, B)
         Firing rates r: x in form s, f(x) in form h; given as a function, and made when asked for.
     outputs, targets : Tensor (n_outputs, T, B)
-        Output y and what it should be.
+        Output y and what it should be, NaN where nothing is asked.
     inputs : Tensor (n_inputs, T, B)
         Input u.
     W_rec, W_inp, W_out : Tensor (N, N), (N, n_inputs), (n_outputs, N)
@@ -67,7 +77,7 @@ class PenaltyContext:
     n_units : int
         Number of units N.
     mask : Tensor
-        Indices of the steps that count in the loss.
+        Indices of the steps that count in the loss, where the target is not NaN.
     statistics : mapping
         Statistics of the units (N,) that were taken while the network ran; `statistic` uses them.
     """
@@ -177,6 +187,18 @@ def get(name: str) -> Penalty:
     return _entry(name).function
 
 
+def defined_name(name: str) -> str:
+    """Return the name of a penalty that does not depend on the path by which it is named.
+
+    The short name of a penalty of this package; else ``"package.module:function"`` of the
+    definition: by its short name, a process finds another package's only once it is imported.
+    """
+    function = get(name)
+    if str(getattr(function, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]:
+        return next((n for n, e in _ENTRIES.items() if e.function is function), name)
+    return defined_at(function) or name
+
+
 def statistics(name: str, args: Mapping[str, Any]) -> tuple[Statistic, ...]:
     """Return the statistics that a penalty with these arguments needs of the units."""
     entry = _entry(name)
@@ -221,21 +243,25 @@ def check(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
     named = {p.name: p for p in every if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in every)
     remedy = f"it takes {', '.join(named)}" if named else "it takes no arguments"
+    errors: list[ParameterError] = []
     for key, value in args.items():
         if key not in named and not takes_any:
-            raise ParameterError(f"{where}.{key}", value, "is no argument of this penalty", remedy)
+            problem, meant = "is no argument of this penalty", use_one_of(key, named)
+            said = meant if meant.endswith("?") else remedy
+            errors.append(ParameterError(f"{where}.{key}", value, problem, said))
     for key, p in named.items():
         if p.default is Parameter.empty and key not in args:
-            raise ParameterError(f"{where}.{key}", None, "is missing and has no default", "give it")
-    if not entry.registered:
-        return dict(args)
-    checked = {
-        key: _check_value(f"{where}.{key}", value, named[key], entry.limits.get(key))
-        if key in named
-        else value
-        for key, value in args.items()
-    }
-    if entry.rule is not None:
+            problem = "is missing and has no default"
+            errors.append(ParameterError(f"{where}.{key}", None, problem, "give it"))
+    checked = dict(args)
+    if entry.registered:
+        for key in filter(named.__contains__, args):
+            with collecting(errors):
+                checked[key] = _check_value(
+                    f"{where}.{key}", args[key], named[key], entry.limits.get(key)
+                )
+    raise_all(errors)
+    if entry.registered and entry.rule is not None:
         defaults = {k: p.default for k, p in named.items() if p.default is not Parameter.empty}
         entry.rule({**defaults, **checked})
     return checked
@@ -272,25 +298,26 @@ def _check_value(path: str, value: Any, parameter: Parameter, limit: Limit | Non
 
 def _entry(name: str) -> _Entry:
     if not isinstance(name, str) or not name:
-        raise ParameterError("penalties", name, "is not a penalty's name", _known())
+        raise ParameterError("penalties", name, "is not a penalty's name", _known(name))
     if name in _ENTRIES:
         return _ENTRIES[name]
     if ":" not in name:
-        raise ParameterError("penalties", name, "is not a penalty", _known())
-    for entry in _ENTRIES.values():
-        if _address(entry.function) == name:
-            return entry
+        raise ParameterError("penalties", name, "is not a penalty", _known(name))
     module_name, _, attribute = name.partition(":")
+    own = loaded_attribute(name) if module_name.partition(".")[0] in OWN_PACKAGES else None
+    for entry in _ENTRIES.values():
+        if _address(entry.function) == name or entry.function is own:
+            return entry
     try:
         function = import_attribute("penalties", name)
     except ParameterError:
         raise
     except AttributeError as error:
-        raise ParameterError(
+        raise CannotImport(
             "penalties", name, f"{module_name} has no {attribute!r}", "correct the name"
         ) from error
     except Exception as error:  # someone else's module may fail to import in any way
-        raise ParameterError(
+        raise CannotImport(
             "penalties",
             name,
             f"cannot be imported ({kind_and_text(error)})",
@@ -311,8 +338,10 @@ def _entry(name: str) -> _Entry:
     return _Entry(function)
 
 
-def _known() -> str:
-    return f'use one of {", ".join(names())}, or "package.module:function"'
+def _known(name: Any) -> str:
+    meant = use_one_of(name, names())
+    every = f'use one of {", ".join(names())}, or "package.module:function"'
+    return meant if meant.endswith("?") else every
 
 
 def _address(function: Penalty) -> str:

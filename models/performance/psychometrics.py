@@ -14,8 +14,10 @@ from scipy.optimize import OptimizeWarning, curve_fit
 from tasks_lib import CDDM
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_bool, check_float, check_int
+from tasks_lib.masks import held_to_the_end
 
 from ..network.rnn_numpy import RNNNumpy
+from .scores import mean_squared_error_by_trial
 
 Float = NDArray[np.float64]
 
@@ -150,7 +152,8 @@ def get_psychometrics(
     Returns
     -------
     PsychometricCurves
-        Choices are the sign of output 0 minus output 1, or of the only output, at the last step.
+        Choices are the sign of output 0 minus output 1, or of the only output, at the last step
+        (of a trial whose targets end early, NaN, its own last step).
     """
     if not isinstance(task, CDDM):
         raise ParameterError("task", type(task).__name__, "is not CDDM", "use a CDDM task")
@@ -165,17 +168,24 @@ def get_psychometrics(
     fields = ("context", "motion_coh", "color_coh")
     trials = [dict(zip(fields, cell, strict=True)) for cell in grid]
     inputs, targets, conditions = task.generate_trials(trials)
+    if np.ndim(task.mask) == 2:
+        raise ParameterError(
+            "task.mask",
+            np.shape(task.mask),
+            "is of the trials of a batch, and the grid has others",
+            "let the task put NaN into its targets",
+        )
     correct = np.array([c["correct_choice"] for c in conditions])
     counts: list[Float] = [np.zeros(len(trials)) for _ in range(3)]
     right, plus, error = counts
     for _ in range(n_repeats):
         _, outputs = rnn.run(inputs, noise=noise)
-        evidence = outputs[0, -1] if task.n_outputs == 1 else outputs[0, -1] - outputs[1, -1]
+        last = held_to_the_end(outputs, targets)[:, -1]
+        evidence = last[0] if task.n_outputs == 1 else last[0] - last[1]
         choice = np.sign(evidence)
         right += choice == correct
         plus += (1 + choice) / 2
-        difference = (outputs - targets)[:, task.mask]
-        error += np.mean(difference**2, axis=(0, 1))
+        error += mean_squared_error_by_trial(outputs, targets, task.mask)
     # counted whole and divided once, so that all is exactly 1
     right, plus, error = right / n_repeats, plus / n_repeats, error / n_repeats
     shape = (2, len(values), len(values))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError, check_bool, check_choice, check_int
 
 from .projection import Projection
-from .style import FONT_SIZE, style_axes
+from .style import FONT_SIZE, plain_matplotlib, style_axes
 from .trial_groups import TrialGroup, trial_groups
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ ACTIVITIES = ("rates", "states")
 MAX_PATHS = 40  # single trials of a group that a picture bears
 
 
+@plain_matplotlib()
 def plot_trajectories(
     trials: xarray.Dataset,
     by: str | None = None,
@@ -71,6 +72,7 @@ def plot_trajectories(
     return figure
 
 
+@plain_matplotlib()
 def plot_unit_responses(
     trials: xarray.Dataset,
     units: Sequence[int] | None = None,
@@ -128,6 +130,7 @@ def plot_unit_responses(
     return figure
 
 
+@plain_matplotlib()
 def plot_activity_matrix(
     trials: xarray.Dataset,
     by: str | None = None,

@@ -16,7 +16,7 @@ from tasks_lib.errors import ParameterError, check_choice, check_int
 
 from .activity import ACTIVITIES, draw_legend, frame_of, label_axes
 from .projection import Projection
-from .style import FONT_SIZE
+from .style import FONT_SIZE, plain_matplotlib
 from .trial_groups import trial_groups
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TAIL = 0.15  # of a trial that is drawn thick behind its head
 
 
+@plain_matplotlib()
 def animate_trajectories(
     trials: xarray.Dataset,
     path: str | Path,

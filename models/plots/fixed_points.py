@@ -17,10 +17,13 @@ from tasks_lib.errors import check_choice
 from ..fixed_points.point_set import FixedPointSet
 from .projection import Projection
 from .scene import Scene, describe, make_scene
-from .style import COLOURS
+from .style import COLOURS, plain_matplotlib
 
 Float = NDArray[np.float64]
-MARKER_SIZE = {"o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0}  # points^2
+# In points^2.
+MARKER_SIZE = {
+    "o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0, "v": 24.0,
+}  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -36,6 +39,7 @@ MAX_ARROW_MODES = 3  # with more unstable modes than this one direction says lit
 ARROW_LENGTH = 0.09  # of the picture
 
 
+@plain_matplotlib()
 def plot_fixed_points(
     sets: Mapping[str, FixedPointSet] | Sequence[FixedPointSet],
     projection: str = "2D",

@@ -23,6 +23,7 @@ SYMBOLS = {
     "X": "x",
     "P": "cross",
     "^": "diamond",
+    "v": "square-open",
     "*": "diamond-open",
 }
 N_EIGENVALUES = 4  # of each point, in its hover text

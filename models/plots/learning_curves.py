@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
-from .style import COLOURS, FONT_SIZE, log_axis, style_axes
+from .style import COLOURS, FONT_SIZE, log_axis, plain_matplotlib, style_axes
 
 Float = NDArray[np.float64]
 MAX_GROUPS = 2 * len(COLOURS)
@@ -43,6 +43,7 @@ class LearningCurve:
     diverged: bool = False
 
 
+@plain_matplotlib()
 def plot_learning_curves(curves: Sequence[LearningCurve]) -> Figure:
     """Plot the losses of networks against iterations and, where there are any, their scores.
 

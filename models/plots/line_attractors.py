@@ -17,9 +17,10 @@ from tasks_lib.errors import ParameterError
 from ..dynamics.line_attractors import ContextLineAttractor
 from .fixed_points import STYLE
 from .projection import Projection, principal_directions
-from .style import COLOURS
+from .style import COLOURS, plain_matplotlib
 
 
+@plain_matplotlib()
 def plot_line_attractors(lines: Sequence[ContextLineAttractor]) -> Figure:
     """Plot lines in 3D, |F| along them, and the angle of what they select to each stimulus.
 

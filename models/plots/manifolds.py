@@ -21,12 +21,13 @@ from ..manifolds import SlowManifold
 from ..manifolds.attractor import rounding_floor, sign_changes
 from .fixed_points import STYLE
 from .projection import Projection
-from .scene import as_lines, some_of
-from .style import COLOURS
+from .scene import as_lines, some_of, trials_near
+from .style import COLOURS, plain_matplotlib
 
 Float = NDArray[np.float64]
 
 
+@plain_matplotlib()
 def plot_manifolds(
     manifolds: Mapping[str, Sequence[SlowManifold]],
     projection: str = "2D",
@@ -67,7 +68,8 @@ def plot_manifolds(
         frame = Projection.of(P, n_units, n_axes)
     paths = None
     if trajectories is not None:
-        paths = some_of(as_lines("trajectories", trajectories, n_units))
+        paths = some_of(trials_near(as_lines("trajectories", trajectories, n_units), samples))
+        paths = paths if paths.size else None
     with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 3.1), dpi=300)
         if n_axes == 2:

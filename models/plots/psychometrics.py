@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from tasks_lib.cddm import CONTEXTS
 
 from ..performance.psychometrics import PsychometricCurves, marginal_choices
-from .style import FONT_SIZE, style_axes
+from .style import FONT_SIZE, plain_matplotlib, style_axes
 
 
+@plain_matplotlib()
 def plot_psychometrics(result: PsychometricCurves) -> Figure:
     """Plot the grid of right choices and the curves, a row for each context.
 

@@ -15,7 +15,9 @@ from .projection import Projection
 
 Float = NDArray[np.float64]
 UNSTABLE_MARKERS = ("X", "P", "^", "*")  # for 1, 2, 3 and more unstable modes
+KINK_MARKER = "v"
 MAX_TRAJECTORIES = 40
+FARTHEST = 1e3  # |x| of trials that are drawn, for the largest |x| of a point
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ def make_scene(
     paths = None
     if trajectories is not None:
         paths = as_lines("trajectories", trajectories, n_units)
-        paths = some_of(paths)
+        paths = some_of(trials_near(paths, everything))
         paths = paths if paths.size else None
     joined = {
         name: as_lines("connections", lines, n_units) for name, lines in (connections or {}).items()
@@ -93,6 +95,19 @@ def make_scene(
     else:
         frame = Projection.of(P, n_units, n_axes)
     return Scene(shown, frame, paths, {name: joined[name] for name in shown if name in joined})
+
+
+def trials_near(trajectories: ArrayLike, points: ArrayLike) -> Float:
+    """Return the trials (N, T, B) that stay in sight of ``points`` (N, P).
+
+    Those of a network that grows without bound would leave the points too small to be seen, and
+    turn the principal components toward where they go: a trial is left out that is not finite, or
+    comes to a thousand times the largest |x| of the points (or of 1).
+    """
+    paths = np.asarray(trajectories, dtype=np.float64)
+    farthest = FARTHEST * max(1.0, float(np.abs(points).max(initial=0.0)))
+    near = np.abs(paths).max(axis=(0, 1)) <= farthest  # False for NaN
+    return paths if near.all() else paths[:, :, near]
 
 
 def some_of(paths: Float) -> Float:
@@ -118,6 +133,8 @@ def describe(points: FixedPointSet, i: int) -> tuple[str, str]:
         return "o", "stable"
     if points.stability[i] == "marginal":
         return "s", "marginal"
+    if not points.n_unstable[i]:
+        return KINK_MARKER, "unstable, at a kink of f"
     modes = min(int(points.n_unstable[i]), len(UNSTABLE_MARKERS))
     more = "+" if modes == len(UNSTABLE_MARKERS) else ""
     plural = "" if modes == 1 and not more else "s"

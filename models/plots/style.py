@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+from matplotlib import rc_context, rcdefaults
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 FONT_SIZE = 8  # points, in print
+MASKED = "0.9"  # grey of the steps that do not count
 # Okabe and Ito's colours, told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+@contextmanager
+def plain_matplotlib() -> Iterator[None]:
+    """Draw what is inside as where no ``matplotlibrc`` is: figures look the same everywhere.
+
+    Without it a worker whose settings ask for LaTeX, for other fonts or for tight margins would
+    store other figures, or none. A function can be decorated with it.
+    """
+    with rc_context():
+        rcdefaults()
+        yield
 
 
 def style_axes(axes) -> None:  # type: ignore[no-untyped-def]

@@ -13,23 +13,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib import Task
 from tasks_lib.errors import check_int
+from tasks_lib.masks import asked, read_mask
 
-from .style import COLOURS, FONT_SIZE, style_axes
+from .style import COLOURS, FONT_SIZE, MASKED, plain_matplotlib, style_axes
 
 Float = NDArray[np.float64]
 LANE = 0.24  # height of a channel's lane, inches
 GAP = 0.35  # between lanes, as a share of the range of the channels
-MASKED = "0.9"  # grey of the steps that do not count
 
 
+@plain_matplotlib()
 def plot_task(
     task: Task, trials: Sequence[int] | None = None, n_trials: int = 3, seed: int = 0
 ) -> Figure:
     """Plot inputs (above) and targets (below) of some trials, a column a trial, a lane a channel.
 
     Channels of a panel share one scale, which a bar shows; a thin line is 0. Steps that do not
-    count in the loss and the scores (outside the mask) are grey. The task's generator is left as
-    it was.
+    count in the loss and the scores (outside the mask, or after the end of a shorter trial) are
+    grey; targets are drawn where there are any. The task's generator is left as it was.
 
     Parameters
     ----------
@@ -57,14 +58,17 @@ def plot_task(
         figsize=(1.2 + 1.95 * len(trials), 1.3 + LANE * sum(heights)), layout="constrained"
     )
     panels = figure.subplots(2, len(trials), squeeze=False, height_ratios=heights)
-    ignored = np.setdiff1d(np.arange(task.n_steps), task.mask)
+    counts = np.zeros((task.n_steps, len(conditions)), dtype=bool)
+    steps, at_steps = asked(targets, read_mask(task.mask, task.n_steps).steps)
+    counts[steps] = True if at_steps is None else at_steps.any(axis=0)
     for row, streams, label, names in (
         (panels[0], inputs, "inputs", task.input_names),
         (panels[1], targets, "targets", task.output_names),
     ):
         shown = np.asarray(streams)[:, :, trials]
-        low, high = min(shown.min(), 0.0), max(shown.max(), 0.0)
+        low, high = min(np.nanmin(shown), 0.0), max(np.nanmax(shown), 0.0)
         for i, axes in enumerate(row):
+            ignored = np.flatnonzero(~counts[:, trials[i]])
             axes.bar(ignored, 1, width=1, align="edge", color=MASKED, lw=0, transform=_spans(axes))
             lanes = _draw_lanes(axes, shown[:, :, i], low, high if high > low else low + 1.0)
             axes.set_yticks(lanes, names if i == 0 else [""] * len(names))
@@ -79,9 +83,10 @@ def plot_task(
         panels[0, i].tick_params(labelbottom=False)
         panels[1, i].set_xlabel("time (steps)")
     figure.align_ylabels()
-    if ignored.size:
+    if not counts[:, trials].all():
+        label = "steps that do not count" + (" (outside the mask)" if at_steps is None else "")
         figure.legend(
-            handles=[Patch(color=MASKED, label="steps that do not count (outside the mask)")],
+            handles=[Patch(color=MASKED, label=label)],
             loc="outside lower center",
             fontsize=FONT_SIZE - 1,
             frameon=False,
@@ -141,7 +146,7 @@ def distinct_trials(
     kinds : sequence of B str, optional
         Kinds of the trials: no two of a kind are chosen, where there are enough of them.
     """
-    streams = np.concatenate([np.asarray(inputs), np.asarray(targets)])
+    streams = np.nan_to_num(np.concatenate([np.asarray(inputs), np.asarray(targets)]))
     flat = streams.reshape(-1, streams.shape[2]).T
     candidates: NDArray[np.integer[Any]] = np.arange(len(flat))
     if kinds is not None and len(set(kinds)) >= n_trials:

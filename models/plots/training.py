@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 
 from ..training.config import TASK_TERM as TASK
-from .style import COLOURS, FONT_SIZE, log_axis, style_axes
+from .style import COLOURS, FONT_SIZE, log_axis, plain_matplotlib, style_axes
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.3  # inches
 ROW_HEIGHT = 0.14  # of the legend, inches
@@ -23,6 +23,7 @@ PENALTY_COLOURS = tuple(c for c in COLOURS if c != TASK_COLOUR)
 DASHES = ("-", "--", ":", "-.")  # a dash for each round of the colours
 
 
+@plain_matplotlib()
 def plot_loss_terms(
     losses: Mapping[str, ArrayLike], gradients: Mapping[str, ArrayLike] | None = None
 ) -> Figure:

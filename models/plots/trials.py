@@ -8,11 +8,14 @@ from math import ceil
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from .style import FONT_SIZE, style_axes
+from tasks_lib.masks import asked
+
+from .style import FONT_SIZE, MASKED, plain_matplotlib, style_axes
 
 
+@plain_matplotlib()
 def plot_trials(
     outputs: ArrayLike,
     targets: ArrayLike,
@@ -21,23 +24,28 @@ def plot_trials(
     titles: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Plot predicted (solid) and target (dashed, masked steps only) outputs, a panel a trial.
+    """Plot predicted (solid) and target (dashed, where it counts) outputs, a panel a trial.
+
+    Steps at which no output is asked for anything are grey: those outside the mask, and those
+    after the end of a shorter trial.
 
     Parameters
     ----------
     outputs, targets : array (n_outputs, T, B)
-    mask : array of int, optional
-        Steps that count; the target is drawn there only. All by default.
+        Targets are NaN where nothing is asked.
+    mask : array, optional
+        Steps that count, as indices, booleans (T,) or (T, B). All by default.
     dt : float
         Duration of a step, for the time axis.
     titles : sequence of B str, optional
     output_names : sequence of str, optional
     """
-    y, t = np.asarray(outputs), np.asarray(targets)
+    y, t = np.asarray(outputs), np.asarray(targets, dtype=np.float64)
     n_outputs, n_steps, n_trials = y.shape
-    steps = np.arange(n_steps) if mask is None else np.asarray(mask)
+    steps, counts = asked(t, mask)
     shown = np.full(t.shape, np.nan)
-    shown[:, steps] = t[:, steps]
+    shown[:, steps] = t[:, steps] if counts is None else np.where(counts, t[:, steps], np.nan)
+    ignored = np.isnan(shown).all(axis=0)  # (T, B)
     n_columns = min(n_trials, 3)
     n_rows = ceil(n_trials / n_columns)
     figure = Figure(
@@ -52,6 +60,8 @@ def plot_trials(
         if b >= n_trials:
             axes.set_visible(False)
             continue
+        for first, stop in runs(ignored[:, b]):
+            axes.axvspan(dt * (first - 0.5), dt * (stop - 0.5), color=MASKED, lw=0, zorder=0)
         for i in range(n_outputs):
             color = colormaps["tab10"](i % 10)
             axes.plot(time, y[i, :, b], color=color, lw=1.2, label=names[i])
@@ -74,7 +84,13 @@ def plot_trials(
         ncols=min(n_outputs, 4),
         fontsize=FONT_SIZE - 1,
         frameon=False,
-        title="solid: network, dashed: target",
+        title="solid: network, dashed: target" + (", grey: does not count" * bool(ignored.any())),
         title_fontsize=FONT_SIZE - 1,
     )
     return figure
+
+
+def runs(chosen: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the half-open intervals of the steps that are chosen (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]])))
+    return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]

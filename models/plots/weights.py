@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from tasks_lib.errors import ParameterError
 
 from ..network.rnn_numpy import RNNNumpy
-from .style import COLOURS, FONT_SIZE, style_axes
+from .style import COLOURS, FONT_SIZE, plain_matplotlib, style_axes
 
 BLOCKS = ("W_inp", "W_rec", "W_out")
 
 
+@plain_matplotlib()
 def plot_weight_matrices(rnn: RNNNumpy, order: Sequence[int] | None = None) -> Figure:
     """Plot W_inp, W_rec and W_out as matrices, each on a scale that is symmetric about zero.
 
@@ -55,6 +56,7 @@ def plot_weight_matrices(rnn: RNNNumpy, order: Sequence[int] | None = None) -> F
     return figure
 
 
+@plain_matplotlib()
 def plot_weight_histograms(rnn: RNNNumpy) -> Figure:
     """Plot the distribution of the weights of W_inp, W_rec and W_out that are not zero."""
     figure = Figure(figsize=(5.6, 1.9), layout="constrained")
@@ -73,6 +75,7 @@ def plot_weight_histograms(rnn: RNNNumpy) -> Figure:
     return figure
 
 
+@plain_matplotlib()
 def plot_weight_eigenvalues(rnn: RNNNumpy) -> Figure:
     """Plot the eigenvalues of W_rec, and of the random matrix with as large entries.
 

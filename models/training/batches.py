@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tasks_lib import Task
 from tasks_lib.errors import ParameterError
+from tasks_lib.masks import as_nan, read_mask, steps_of_batch
 
 from ..network.connectivity import stream
 from ..network.rnn_torch import RNNTorch
@@ -30,6 +31,11 @@ class Batches:
         One task for all networks, or one for each, which then draws that network's batches.
     same : bool
         Whether one batch serves all iterations.
+
+    Attributes
+    ----------
+    steps : array (M,) of int
+        Steps that may count; where a trial asks nothing at one of them its target is NaN.
     """
 
     def __init__(self, rnn: RNNTorch, task: Task | Sequence[Task], same: bool) -> None:
@@ -47,15 +53,19 @@ class Batches:
                     f"the task has {getattr(self.tasks[0], name)}",
                     "make the network with the task's numbers",
                 )
+        masks = [
+            read_mask(task.mask, task.n_steps, field=f"{type(task).__name__}.mask").steps
+            for task in dict.fromkeys(self.tasks)
+        ]
+        self.steps = masks[0]
+        # Where the masks of the networks' tasks differ, each is put into its own targets.
+        self._masks_differ = not all(np.array_equal(masks[0], other) for other in masks)
+        if self._masks_differ:
+            self.steps = np.unique(np.concatenate(masks))
         self.same = same
         self._batch: Batch | None = None
         # Where the tasks' generators stood before the batch in use was drawn.
         self._drawn_from = [generator_state(task.rng) for task in self.tasks]
-
-    @property
-    def mask(self) -> NDArray[np.int64]:
-        """Indices of the steps that count."""
-        return self.tasks[0].mask
 
     def next(self) -> Batch:
         """Return the batch of the next iteration."""
@@ -81,11 +91,21 @@ class Batches:
     def _draw(self, tasks: Sequence[Task]) -> Batch:
         if all(task is tasks[0] for task in tasks):
             inputs, targets, _ = tasks[0].get_batch()
+            targets = self._own_targets(tasks[0], targets)
         else:
             batches = [task.get_batch() for task in tasks]
             inputs = np.stack([b[0] for b in batches])
-            targets = np.stack([b[1] for b in batches])
+            targets = np.stack(
+                [self._own_targets(task, b[1]) for task, b in zip(tasks, batches, strict=True)]
+            )
         return self.rnn.to_internal(inputs), self.rnn.to_internal(targets)
+
+    def _own_targets(self, task: Task, targets: NDArray[Any]) -> NDArray[Any]:
+        """Return a task's targets, NaN where its mask is not the common one."""
+        own = steps_of_batch(task.mask, targets, type(task).__name__)
+        if not self._masks_differ:
+            return targets
+        return as_nan(targets, np.isin(np.arange(task.n_steps), own))
 
     def state(self) -> dict[str, Any]:
         """Return where the tasks' generators stood, JSON-able."""

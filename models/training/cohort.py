@@ -13,12 +13,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tasks_lib import Task
 from tasks_lib.errors import check_int
 
 from ..machine.devices import checked_device, kind_of
+from ..machine.torch_modes import plain_torch
 from ..network.batch import check_networks, one_for_each
 from ..network.config import NetworkConfig
 from ..network.connectivity import stream
@@ -59,6 +61,7 @@ class CohortResult:
     seconds: float
 
 
+@plain_torch()
 def train_cohort(
     task: Callable[[int], Task] | Task,
     network: NetworkConfig | Sequence[NetworkConfig],
@@ -264,6 +267,7 @@ def _divided(
         n_trials=n_trials,
         device=device,
         dtype=dtype,
+        has_gaps=bool(np.isnan(targets).any()),
     )
     plan = plan_memory(size, len(nets))
     parts = [range(len(nets))]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from math import exp
 from typing import Any
 
-from tasks_lib.errors import ParameterError, check_float
+from tasks_lib.errors import ParameterError, are_right, check_float, collecting, raise_all
 
 from ..parameters import (
     assign,
@@ -111,16 +111,23 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check and normalise every field."""
-        check_parameters(self)
-        assign(self, penalties=_checked_penalties(self.penalties))
+        errors: list[ParameterError] = []
+        with collecting(errors):
+            check_parameters(self)
+        if are_right(errors, "penalties"):
+            assign(self, penalties=_checked_penalties(self.penalties, errors))
         for name, off in (("patience", 0), ("stop_score", None)):
-            if getattr(self, name) != off and not self.validation_interval:
-                raise ParameterError(
-                    name,
-                    getattr(self, name),
-                    "needs a validation score",
-                    "set validation_interval, for example to 50",
+            right = are_right(errors, name, "validation_interval")
+            if right and getattr(self, name) != off and not self.validation_interval:
+                errors.append(
+                    ParameterError(
+                        name,
+                        getattr(self, name),
+                        "needs a validation score",
+                        "set validation_interval, for example to 50",
+                    )
                 )
+        raise_all(errors)
 
     def learning_rate(self, n_units: int) -> float:
         """Return the learning rate for a network of ``n_units``."""
@@ -138,29 +145,43 @@ class TrainingConfig:
         return asdict(self)
 
 
-def _checked_penalties(penalties: Any) -> dict[str, dict[str, Any]]:
-    """Return penalties in their one normal form: sorted, arguments that are defaults left out."""
-    if not isinstance(penalties, Mapping):
-        raise ParameterError(
-            "penalties", penalties, "are not named", 'write {"metabolic": {"weight": 0.1}}'
-        )
+def _checked_penalties(
+    penalties: Mapping[str, Any], errors: list[ParameterError]
+) -> dict[str, dict[str, Any]]:
+    """Return penalties in their one normal form: sorted, arguments that are defaults left out.
+
+    What is wrong with one is appended to ``errors``.
+    """
     checked: dict[str, dict[str, Any]] = {}
-    if not penalties:
-        return checked
+    for name in sorted(penalties, key=str):
+        with collecting(errors):
+            checked[name] = _checked_penalty(name, penalties[name])
+    return checked
+
+
+def _checked_penalty(name: str, spec: Any) -> dict[str, Any]:
     from .. import penalties as penalty_registry  # these import torch
 
-    for name in sorted(penalties, key=str):
-        spec = penalties[name]
-        if name == TASK_TERM:
+    if name == TASK_TERM:
+        raise ParameterError(
+            "penalties.task", spec, "is the loss that every training has", "leave it out"
+        )
+    if not isinstance(spec, Mapping) or "weight" not in spec or set(spec) - {"weight", "args"}:
+        raise ParameterError(
+            f"penalties.{name}", spec, "is not a penalty", 'write {"weight": 0.1, "args": {}}'
+        )
+    errors: list[ParameterError] = []
+    weight, args = 0.0, {}
+    with collecting(errors):
+        weight = check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0)
+    with collecting(errors):
+        try:
+            args = penalty_registry.normal_args(name, spec.get("args") or {})
+        except ParameterError as error:
+            if error.field != "penalties":
+                raise
             raise ParameterError(
-                "penalties.task", spec, "is the loss that every training has", "leave it out"
-            )
-        if not isinstance(spec, Mapping) or "weight" not in spec or set(spec) - {"weight", "args"}:
-            raise ParameterError(
-                f"penalties.{name}", spec, "is not a penalty", 'write {"weight": 0.1, "args": {}}'
-            )
-        checked[name] = {
-            "weight": check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0),
-            "args": penalty_registry.normal_args(name, spec.get("args") or {}),
-        }
-    return checked
+                f"penalties.{name}", spec, error.problem, error.remedy
+            ) from error.__cause__
+    raise_all(errors)
+    return {"weight": weight, "args": args}

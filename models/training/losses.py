@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..engine import Cotangent, Statistic, Weights
-from ..network.by_network import inner, means
+from ..network.by_network import inner
 from ..network.dropout_mask import DropoutMask
 from ..network.noise import AnyNoise, RunNoise
 from ..network.rnn_torch import RNNTorch
@@ -20,6 +20,7 @@ from ..network.run import Run, RunMemory
 from ..penalties import PenaltyContext, PenaltyTerm
 from .config import TASK_TERM as TASK
 from .pulled import Pulled, added, collected, remove_conflict
+from .task_error import TaskErrors
 from .trajectories import NotKept, refuse_trajectories
 
 
@@ -98,6 +99,7 @@ class LossFunction:
     def __init__(self, rnn: RNNTorch, mask: Tensor, penalties: Sequence[PenaltyTerm]) -> None:
         self.rnn = rnn
         self.mask = mask
+        self.errors = TaskErrors(mask)
         self.terms = [
             _Term(penalty, weights, tuple((weights != 0).tolist()))
             for penalty in penalties
@@ -124,9 +126,8 @@ class LossFunction:
         """Return the losses on inputs u (..., T, B, n_inputs) and targets t (..., n_outputs)."""
         rnn = self.rnn
         states, outputs = rnn.simulate(u, noise)
-        error = (outputs - t)[:, self.mask]
-        by_trial = error.square().mean(dim=(1, 3))
-        task_loss = means(error.square())
+        error = self.errors(outputs, t)
+        by_trial, task_loss = error.by_trial(), error.loss()
         inputs, targets = u.expand(len(states), *u.shape[-3:]), t.expand_as(outputs)
         weights = rnn.effective_weights()
         rows = [torch.zeros_like(task_loss[0])] * len(states)
@@ -157,7 +158,8 @@ class LossFunction:
         Parameters
         ----------
         u, t : Tensor
-            Inputs (..., T, B, n_inputs) and targets (..., T, B, n_outputs).
+            Inputs (..., T, B, n_inputs) and targets (..., T, B, n_outputs), NaN where nothing is
+            asked.
         level : float
             Factor on the noise (annealing).
         dropout, memory
@@ -173,10 +175,10 @@ class LossFunction:
         asked = self.statistics if silenced is None else ()
         run = self.rnn.run(u, RunNoise(True, level), dropout, asked, memory)
         outputs = run.outputs
-        error = (outputs - t)[:, self.mask]
-        losses = {TASK: means(error.square())}
+        error = self.errors(outputs, t)
+        losses = {TASK: error.loss()}
         on_outputs = torch.zeros_like(outputs)
-        on_outputs[:, self.mask] = error * (2.0 / error[0].numel())
+        on_outputs[:, self.mask] = error.slope()
         groups = self._pull_terms(run, asked, u, t, silenced, with_norms, losses)
         total = losses[TASK]
         for term in self.terms:

@@ -41,6 +41,8 @@ class TrainingSize:
         Shape of a batch.
     device : torch.device
     dtype : torch.dtype
+    has_gaps : bool
+        Whether targets are NaN where nothing is asked.
     """
 
     network: NetworkConfig
@@ -51,6 +53,7 @@ class TrainingSize:
     n_trials: int
     device: torch.device
     dtype: torch.dtype
+    has_gaps: bool = False
 
     @property
     def _penalties(self) -> list[PenaltyTerm]:
@@ -88,7 +91,7 @@ class TrainingSize:
         of_channels = (
             self.n_steps
             * self.n_trials
-            * (4 * self.n_inputs + (6 + 2 * n_adjoints) * self.n_outputs)
+            * (4 * self.n_inputs + (6 + 2 * n_adjoints + 2 * self.has_gaps) * self.n_outputs)
         )
         copies = WEIGHT_ARRAYS * (1 + n_adjoints)
         of_weights = copies * n * (n + self.n_inputs + self.n_outputs + 2)

@@ -39,7 +39,7 @@ class Scorer:
         scores = []
         for y, wanted in zip(outputs, t.expand_as(outputs), strict=True):
             predicted, target = (a.movedim(-1, 0).double().cpu().numpy() for a in (y, wanted))
-            score = r2_pooled(predicted, target, self.batches.mask)
+            score = r2_pooled(predicted, target, self.batches.steps)
             scores.append(score if score is not None and np.isfinite(score) else None)
         return scores
 

@@ -17,6 +17,7 @@ from tasks_lib import Task
 from tasks_lib.errors import ParameterError
 
 from ..engine import Buffers, torch_on_one
+from ..machine.torch_modes import plain_torch
 from ..network.batch import one_for_each
 from ..network.rnn_torch import RNNTorch
 from ..network.run import RunMemory
@@ -64,6 +65,7 @@ class Trainer(ResumableTraining):
         Time they took, interruptions left out.
     """
 
+    @plain_torch()
     def __init__(
         self,
         rnn: RNNTorch,
@@ -71,6 +73,13 @@ class Trainer(ResumableTraining):
         config: TrainingConfig | Sequence[TrainingConfig] | None = None,
         trials_at_once: int | None = None,
     ) -> None:
+        if any(p.is_inference() for p in rnn.parameters()):
+            raise ParameterError(
+                "rnn",
+                "weights of torch.inference_mode",
+                "cannot be trained",
+                "make the network outside of it",
+            )
         self.rnn = rnn
         self.configs = one_for_each(
             "config", TrainingConfig() if config is None else config, rnn.n_networks
@@ -89,7 +98,7 @@ class Trainer(ResumableTraining):
         self.batches = Batches(rnn, task, self.config.same_batch)
         rnn.enforce_constraints()
         self.identity = training_identity(rnn, self.batches.tasks, self.configs, trials_at_once)
-        mask = torch.as_tensor(self.batches.mask, device=rnn.device)
+        mask = torch.as_tensor(self.batches.steps, device=rnn.device)
         self.losses = LossFunction(rnn, mask, penalties)
         memory = RunMemory(Buffers(), trials_at_once)
         self.steps = Stepper(rnn, self.losses, self.configs, memory)
@@ -118,6 +127,7 @@ class Trainer(ResumableTraining):
         ----------
         input_batch : array (n_inputs, T, B)
         target_batch : array (n_outputs, T, B)
+            NaN where nothing is asked.
 
         Returns
         -------
@@ -138,6 +148,7 @@ class Trainer(ResumableTraining):
         u, t = self.rnn.to_internal(input_batch), self.rnn.to_internal(target_batch)
         return self.rnn._public(self.losses(u, t, noise).total)
 
+    @plain_torch()
     def run_training(
         self,
         progress: Progress | None = None,

@@ -20,6 +20,7 @@ from tasks_lib.errors import (
     ParameterErrors,
     printable,
     text_of,
+    use_one_of,
 )
 
 app = typer.Typer(
@@ -38,7 +39,8 @@ class SafeConsole(Console):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(markup=False, emoji=False, **options)
+        # No highlighting: its expressions take hours for a text of 300 000 characters.
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text for printing; its lines and tabs stay."""
@@ -54,7 +56,13 @@ def _visible(text: str) -> str:
 
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
+MOST_NAMED = 20  # names in a message
 STORE_SECONDS = 3.0  # that a store may take to answer where it is not needed
+
+
+def cut(text: str, most: int = 1000) -> str:
+    """Return a text of somebody else's, cut where it is long."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def finite(value: float | None) -> float | None:
@@ -69,6 +77,17 @@ ItsTask = Annotated[str, typer.Option(help="Its task.")]
 ItsNetwork = Annotated[str, typer.Option(help="Its parameters.")]
 ItsTraining = Annotated[str, typer.Option(help="Its training.")]
 ItsSeed = Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Its seed.")]
+
+
+# A lab's own tables.
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        metavar="PACKAGE.MODULE",
+        help="A module with tables of your own below those of the pipeline; repeatable.",
+    ),
+]
 
 
 def refusal(error: BaseException, named: bool = False) -> typer.Exit:
@@ -167,6 +186,11 @@ def say_waiting(error: BaseException, seconds: float) -> None:
     errors.print(f"waiting {seconds:.0f} s: {line}", soft_wrap=True)
 
 
+def say_missing_class(name: str, reason: str) -> None:
+    """Print that jobs are passed over."""
+    errors.print(f"{name}: {reason}; jobs that need it are left to other workers", soft_wrap=True)
+
+
 def key_restriction(
     task: str | None = None, network: str | None = None, training: str | None = None
 ) -> dict[str, str]:
@@ -177,6 +201,30 @@ def key_restriction(
         if not value.isprintable():  # also bytes that are no text, which no driver can send
             raise ParameterError(name, value, "is not a name", "mend the option")
     return given
+
+
+def nothing_matches(restriction: dict[str, str]) -> None:
+    """Refuse a name that no parameter set has, where a command found nothing.
+
+    Raises
+    ------
+    ParameterError
+        Naming what exists.
+    """
+    import pipeline
+
+    tables = {
+        "task_name": pipeline.Task,
+        "network_name": pipeline.NetworkParams,
+        "training_name": pipeline.TrainingParams,
+    }
+    for name, value in restriction.items():
+        table = tables[name]
+        if not table & {name: value}:
+            known = [str(each) for each in table.to_arrays(name, limit=MOST_NAMED)]
+            option = f"--{name.removesuffix('_name')}"
+            remedy = use_one_of(value, known) if known else "enter it with rnn submit"
+            raise ParameterError(option, value, "has not been entered", remedy)
 
 
 def key_text(key: dict[str, Any]) -> str:

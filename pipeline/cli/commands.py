@@ -13,7 +13,7 @@ from rich.table import Table
 from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
-from . import report_command, upkeep, work  # noqa: F401  (their commands)
+from . import deleting, report_command, upkeep, work  # noqa: F401  (their commands)
 from .base import (
     ItsNetwork,
     ItsSeed,
@@ -25,6 +25,7 @@ from .base import (
     errors,
     finite,
     key_restriction,
+    nothing_matches,
     refusal,
     session,
 )
@@ -116,7 +117,7 @@ def submit(
 ) -> None:
     """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
     with session() as pipeline:
-        for section, n in pipeline.submit(pipeline.read_submission(file)).items():
+        for section, n in pipeline.submit(file).items():
             console.print(f"{section}: {n} new")
 
 
@@ -133,6 +134,7 @@ def show(
         restriction = key_restriction(task)
         reports = network_reports(restriction)
         if not reports:
+            nothing_matches(restriction)
             console.print("No trained networks." if task is None else f"No networks of {task}.")
             return
         print_reports(reports)
@@ -212,6 +214,7 @@ def summary(
         restriction = key_restriction(task)
         headings, rows = summary_rows(cohort_reports(restriction, r2, accuracy))
         if not rows:
+            nothing_matches(restriction)
             console.print("No trained networks." if task is None else f"No networks of {task}.")
         elif markdown:
             console.print(markdown_table(headings, rows), highlight=False, soft_wrap=True)

@@ -25,8 +25,7 @@ def export_figures(folder: Path, restriction: Restriction = None) -> list[Path]:
         settings = [n for n in query.primary_key if n not in Training.Network().primary_key]
         for row in query.to_dicts(order_by="KEY"):
             tail = [row[name] for name in settings]
-            for column in columns:
-                more = ("3d",) if column == "figure_3d" else ()
+            for column, more in columns.items():
                 path = folder / figure_name(row, kind, *tail, *more)
                 written.append(row[column].save(path))
     # Drawn here: the curves are in the rows, so that no table keeps pictures of them.

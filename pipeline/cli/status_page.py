@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,19 +11,30 @@ from rich.text import Text
 
 from tasks_lib.errors import printable
 
+from ..database.connection import connection
+from ..database.schemas import title_of
+from ..database.types import Populated
+from ..tables.computed import COMPUTED
+from ..workers.missing_classes import WaitingJobs, waiting_jobs
 from ..workers.queue import Queue
 from ..workers.status import Pace, TableStatus, WorkerStatus, table_status, worker_status
+from .base import cut
 
 STYLES = {"working": "green", "waiting": "yellow", "silent": "yellow", "lost": "red"}
 
 
-def status_page(pace: Pace, n_failures: int) -> RenderableType:
-    """Return tables, workers and the latest failures, as one page."""
-    tables, workers = table_status(), worker_status()
-    parts: list[RenderableType] = [_tables(tables, pace)]
+def status_page(
+    pace: Pace, n_failures: int, tables: Sequence[type[Populated]] = COMPUTED
+) -> RenderableType:
+    """Return tables, workers, jobs that no worker could do and the latest failures, as one page."""
+    counts, workers = table_status(tables), worker_status()
+    parts: list[RenderableType] = [_tables(counts, pace)]
     if workers:
         parts += ["", _workers(workers)]
-    failures = _failures(tables, n_failures)
+    waiting = waiting_jobs(connection(), [Queue(table) for table in tables])
+    if waiting:
+        parts += ["", _waiting(waiting)]
+    failures = _failures(counts, n_failures, tables)
     if failures is not None:
         parts += ["", failures]
     return Group(*parts)
@@ -68,25 +80,43 @@ def _workers(workers: list[WorkerStatus]) -> Table:
     return page
 
 
-def _failures(tables: list[TableStatus], n_failures: int) -> Table | None:
-    """Return the latest failures, by the time at which they failed."""
-    from ..tables.computed import COMPUTED
+def _waiting(waiting: list[WaitingJobs]) -> Table:
+    """Return the classes for which jobs wait, and why workers could not import them."""
+    page = Table("class", title="waiting for a worker that can import", title_justify="left")
+    page.add_column("jobs", justify="right")
+    page.add_column("workers that cannot", justify="right")
+    page.add_column("reason")
+    for w in waiting:
+        page.add_row(
+            Text(printable(w.class_name)),
+            str(w.n_jobs),
+            str(len(w.worker_ids)),
+            Text(printable(w.reason), style="yellow"),
+        )
+    return page
 
-    failed = {s.table for s in tables if s.failed}
+
+def _failures(
+    counts: list[TableStatus], n_failures: int, tables: Sequence[type[Populated]]
+) -> Table | None:
+    """Return the latest failures, by the time at which they failed."""
+    failed = {s.table for s in counts if s.failed}
     rows: list[tuple[Any, str, dict[str, Any], str]] = []
-    for table in COMPUTED:
-        if table.__name__ in failed and n_failures:
+    for table in tables:
+        if title_of(table) in failed and n_failures:
             jobs = Queue(table).jobs
             latest = (jobs & {"status": "error"}).proj("completed_time", "error_message")
             for row in latest.to_dicts(order_by="completed_time DESC", limit=n_failures):
                 key = {name: row[name] for name in jobs.primary_key}
-                rows.append((row["completed_time"], table.__name__, key, row["error_message"]))
+                rows.append((row["completed_time"], title_of(table), key, row["error_message"]))
     if not rows:
         return None
     page = Table("failed", "key", "reason", title="rnn failures says more", title_justify="left")
     rows.sort(key=lambda row: str(row[0]), reverse=True)
     for _, name, key, message in rows[:n_failures]:
-        page.add_row(name, Text(printable(_values(key))), Text(printable(message), style="red"))
+        page.add_row(
+            name, Text(printable(_values(key))), Text(printable(cut(message, 300)), style="red")
+        )
     return page
 
 

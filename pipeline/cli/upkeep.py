@@ -7,16 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from rnn_start import starting
+from rnn_start import OutputError, starting
 from tasks_lib.errors import MAX_COUNT, ParameterError
+from tasks_lib.sizes import bytes_in_words
 
 from .base import app, console, errors, finite, key_restriction, refusal, session
 
 
 @app.command()
 def declare() -> None:
-    """Make every schema and table that is missing; for an administrator."""
+    """Make tables that are missing, bring the others up to this version; for an administrator."""
     with session(declare=True) as pipeline:
+        for change in pipeline.database.connection.changes_made():
+            console.print(change, highlight=False, soft_wrap=True)
         schemas = [schema.database for schema in pipeline.database.schemas.SCHEMAS.values()]
         console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
 
@@ -40,14 +43,6 @@ def roles(
         print(roles_sql(backend, prefix), end="")
     except pipeline.DatabaseError as error:
         raise refusal(error) from None
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} GB"
 
 
 @app.command()
@@ -74,8 +69,8 @@ def gc(
         for text in filter(None, (about_workers, scan.note)):
             errors.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
         for kind, (number, n_bytes) in scan.by_kind().items():
-            console.print(f"{kind}: {number}, {_size(n_bytes)}")
-        console.print(f"in use: {scan.n_live}, {_size(scan.live_bytes)}")
+            console.print(f"{kind}: {number}, {bytes_in_words(n_bytes)}")
+        console.print(f"in use: {scan.n_live}, {bytes_in_words(scan.live_bytes)}")
         notes = {
             "referred to by nothing, but too young": scan.n_young,
             "in folders of no table, left alone": scan.n_foreign,
@@ -88,7 +83,9 @@ def gc(
             errors.print(f"missing: {path}", style="red", markup=False, soft_wrap=True)
         if delete:
             folders = f" and {done.n_folders} empty folders" if done.n_folders else ""
-            console.print(f"{done.n_removed} files{folders} removed, {_size(done.removed_bytes)}.")
+            console.print(
+                f"{done.n_removed} files{folders} removed, {bytes_in_words(done.removed_bytes)}."
+            )
         else:
             console.print(f"{len(scan.orphans)} files would be removed; `rnn gc --delete` does it.")
 
@@ -103,19 +100,30 @@ def verify(
     files: Annotated[
         bool, typer.Option("--files", help="Read stored files instead: of these, or all.")
     ] = False,
+    every_row: Annotated[
+        bool, typer.Option("--all", help="Look at every row of parameters instead.")
+    ] = False,
 ) -> None:
     """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say.
 
-    With --files nothing is trained: is every stored array and figure what was stored?
+    With --files nothing is trained: is every stored array and figure what was stored? With --all:
+    are all parameters, settings and cohorts what was entered? Both may be asked at once.
     """
     key: dict[str, Any] = key_restriction(task, network, training)
     if seed is not None:
         key["seed"] = seed
     try:
         with session():
-            whole = _verify_files(key, device) if files else _train_again(key, device)
+            whole: bool | None = True
+            if every_row:
+                whole = _verify_rows(key, device)
+            if files or not every_row:
+                other = _verify_files(key, device) if files else _train_again(key, device)
+                whole = False if False in (whole, other) else whole and other
     except typer.Exit:
         raise typer.Exit(2) from None
+    except (BrokenPipeError, OutputError):
+        raise typer.Exit(2) from None  # what cannot be printed is said once, at the end
     # Of whatever kind: a device, a driver, the code of a task, which may even call `sys.exit`.
     except (Exception, SystemExit) as error:
         refusal(error, named=True)
@@ -151,6 +159,27 @@ def _train_again(key: dict[str, Any], device: str | None) -> bool:
     return bool(result.identical)
 
 
+def _verify_rows(key: dict[str, Any], device: str | None) -> bool | None:
+    """Look at every row of parameters, and print those that are not what was entered."""
+    from pipeline.upkeep.verify_rows import RowFault, verify_rows
+
+    if key or device is not None:
+        name = next(iter(key), "device").removesuffix("_name")
+        value = next(iter(key.values()), device)
+        raise ParameterError(f"--{name}", value, "chooses nothing with --all", "leave it out")
+
+    def say(fault: RowFault) -> None:
+        console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
+
+    result = verify_rows(say)
+    kinds = Counter(fault.kind for fault in result.faults)
+    counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
+    about = ", ".join(counts) or "all are as they were entered"
+    n_rows = sum(result.n_rows.values())
+    console.print(f"{n_rows} rows of parameters: {about}", highlight=False, soft_wrap=True)
+    return result.is_whole
+
+
 def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
     """Read stored files, and print those that are not what was stored."""
     from tqdm import tqdm
@@ -171,7 +200,9 @@ def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
     counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     about = ", ".join(counts) or "none damaged, none missing"
     console.print(
-        f"{result.n_files} files, {_size(result.n_bytes)}: {about}", highlight=False, soft_wrap=True
+        f"{result.n_files} files, {bytes_in_words(result.n_bytes)}: {about}",
+        highlight=False,
+        soft_wrap=True,
     )
     if result.n_without_hash:
         console.print(

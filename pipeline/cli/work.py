@@ -13,13 +13,17 @@ from rnn_start import starting
 from tasks_lib.errors import MAX_COUNT, ParameterError, kind_and_text
 
 from .base import (
+    Modules,
     announce,
     app,
     console,
+    cut,
     errors,
     finite,
     key_restriction,
     key_text,
+    nothing_matches,
+    say_missing_class,
     say_waiting,
     session,
 )
@@ -42,6 +46,7 @@ def worker(
     ] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
     table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
+    module: Modules = None,
     heartbeat: Annotated[
         float,
         typer.Option(min=0.1, max=3600, callback=finite, help="Seconds between heartbeats."),
@@ -63,7 +68,8 @@ def worker(
     """Fill all tables until there is nothing left: any number of workers, on any machines.
 
     At SIGTERM, SIGINT, SIGUSR1 or SIGHUP a worker writes a checkpoint, gives its job back and ends
-    with status 0. Status 3: jobs failed, which `rnn failures` prints; 1: it could not work.
+    with status 0. Status 3: jobs failed, which `rnn failures` prints, or are left that need a class
+    which cannot be imported here; 1: it could not work.
     """
     from models.machine.threads import set_threads
 
@@ -82,9 +88,11 @@ def worker(
     ):
         from pipeline import progress
         from pipeline.tables.computed import load_code, tables_named
+        from pipeline.tables.own_tables import own_tables
         from pipeline.workers import supervisor, worker
 
-        tables = tables_named(table or ())
+        own = own_tables(module or ())
+        tables = tables_named(table or (), own)
         if processes > 1 and device is not None and ":" in device:
             raise ParameterError(
                 "device", device, "is one GPU for several workers", "use cuda: each gets its own"
@@ -95,8 +103,9 @@ def worker(
             arguments += [f"--checkpoint-seconds={checkpoint_seconds}"]
             arguments += [f"--device={device}"] * (device is not None)
             arguments += [f"--table={name}" for name in table or ()]
+            arguments += [f"--module={name}" for name in module or ()]
             say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
-            watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses)
+            watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses, own=own)
             raise typer.Exit(watcher.run())
         progress.quiet.set(quiet)
         with starting():
@@ -114,14 +123,21 @@ def worker(
             shares=True,
             device=device,
             checkpoint_seconds=checkpoint_seconds,
+            missing=say_missing_class,
+            also=own,
         )
         stopper.loop = loop
         supervisor.end_with_supervisor()
         filled = loop.run()
         for name, key, message in filled.errors:
-            errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
+            errors.print(f"error: {name} {key}: {cut(message)}", style="red", soft_wrap=True)
         console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
-        if filled.errors and not loop.stop.is_set():
+        for name, number in filled.waiting.items():
+            errors.print(
+                f"{number} jobs are left for a worker that can import {name}",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
+        if (filled.errors or filled.waiting) and not loop.stop.is_set():
             raise typer.Exit(supervisor.JOBS_FAILED)
 
 
@@ -134,24 +150,28 @@ def status(
     n_failures: Annotated[
         int, typer.Option("--failures", min=0, max=MAX_COUNT, help="Failures shown.")
     ] = 5,
+    module: Modules = None,
 ) -> None:
     """Say how far each table is, what each worker does, and what failed."""
     with session(needs_store=False) as pipeline:
         from pipeline.cli.status_page import status_page
         from pipeline.database.server import reconnect
+        from pipeline.tables.computed import tables_named
+        from pipeline.tables.own_tables import own_tables
         from pipeline.transient.errors import is_transient
         from pipeline.workers.status import Pace
 
+        tables = tables_named((), own_tables(module or ()))
         pace = Pace()
         if not watch:
-            console.print(status_page(pace, n_failures))
+            console.print(status_page(pace, n_failures, tables))
             return
         from rich.live import Live
 
         with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
             while True:
                 try:
-                    live.update(status_page(pace, n_failures), refresh=True)
+                    live.update(status_page(pace, n_failures, tables), refresh=True)
                     time.sleep(every)
                 except KeyboardInterrupt:
                     return
@@ -169,23 +189,28 @@ def failures(
     table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
     task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
     traceback: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
+    module: Modules = None,
 ) -> None:
     """Print the jobs that failed, and why."""
     with session(needs_store=False):
         from pipeline.tables.computed import tables_named
+        from pipeline.tables.own_tables import own_tables
         from pipeline.workers.failures import failures as failed
 
-        tables = tables_named([] if table is None else [table])
+        tables = tables_named([] if table is None else [table], own_tables(module or ()))
         found = failed(key_restriction(task), tables)
         for f in found:
             where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
             version = f", {f.code_version}" if f.code_version else ""
+            message = f.message if traceback else cut(f.message)
             console.print(
-                f"{f.table} {key_text(f.key)}\n  {f.error}: {f.message}\n  {where}{version}",
+                f"{f.table} {key_text(f.key)}\n  {f.error}: {message}\n  {where}{version}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
             if traceback and f.traceback:
                 console.print(f.traceback, markup=False, highlight=False, soft_wrap=True)
+        if not found:
+            nothing_matches(key_restriction(task))
         console.print(f"{len(found)} jobs failed.")
 
 
@@ -200,19 +225,27 @@ def retry(
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Instead: jobs that a killed populate has reserved.")
     ] = False,
+    module: Modules = None,
 ) -> None:
     """Have failed jobs done again by the workers."""
     with session(needs_store=False):
         from pipeline.tables.computed import tables_named
+        from pipeline.tables.own_tables import own_tables
         from pipeline.workers.failures import retry as put_back
 
+        own = own_tables(module or ())
+        tables = tables_named([] if table is None else [table], own)
+        selected = key_restriction(task, network, training) or None
+        is_said = table is not None or module or selected or error is not None or all_ or stuck
         given = put_back(
-            key_restriction(task, network, training) or None,
-            None if table is None else tables_named([table]),
+            selected,
+            (own if table is None and not all_ and module else tables) if is_said else None,
             error,
             everything=all_,
             stuck=stuck,
         )
+        if not given:
+            nothing_matches(key_restriction(task, network, training))
         for name, number in given.items():
             console.print(f"{name}: {number}")
         console.print(f"{sum(given.values())} jobs are pending again.")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import datajoint as dj
 from datajoint.errors import DataJointError
-from datajoint.settings import find_config_file
 
 from tasks_lib.errors import text_of
 
 from ..store.pending_files import STORE
 from ..store.settings import StoreError, check_s3, folder_store, is_s3, s3_store
+from .datajoint_file import VARIABLE, chosen
 from .embedded_files import make_home
+
+log = logging.getLogger(__name__)
 
 BACKENDS = {"mysql": "mysql", "postgres": "postgresql", "postgresql": "postgresql"}
 
@@ -68,7 +72,7 @@ def configured_host() -> str | None:
     """Return the host that the user configured; None where it is DataJoint's default."""
     if os.environ.get("DJ_HOST"):
         return os.environ["DJ_HOST"]
-    path = find_config_file()
+    path = _file_of_datajoint()
     if path is None:
         return None
     try:
@@ -76,6 +80,67 @@ def configured_host() -> str | None:
     except (OSError, ValueError) as error:
         raise DatabaseError(f"datajoint.json = {str(path)!r}: {one_line(error)}; mend it") from None
     return content.get("database.host") or content.get("database", {}).get("host")
+
+
+def _file_of_datajoint() -> Path | None:
+    """Return the ``datajoint.json`` that was read; None where there is none.
+
+    Raises
+    ------
+    DatabaseError
+        Where DataJoint was imported first, and has read one that does not count.
+    """
+    choice = chosen()
+    read = dj.config._config_path
+    if choice.foreign and read is not None:
+        raise DatabaseError(
+            f"{choice.foreign}; DataJoint, imported before pipeline, has read it: import pipeline "
+            "first"
+        )
+    if choice.path is not None and not choice.path.is_file():
+        raise DatabaseError(f"{VARIABLE} = {str(choice.path)!r}: is not a file; mend it")
+    return choice.path or (None if read is None else Path(read))
+
+
+def check_configuration_file() -> None:
+    """Say once that a ``datajoint.json`` was found and does not count.
+
+    Raises
+    ------
+    DatabaseError
+        Where DataJoint has read it all the same, and where RNN_CONFIG names none.
+    """
+    _file_of_datajoint()
+    choice = chosen()
+    if choice.foreign:
+        log.warning("%s", choice.foreign)
+        choice.foreign = ""
+
+
+def refuse_old_configuration() -> None:
+    """Refuse to start a database of our own where DataJoint's old files name a server.
+
+    DataJoint 2 reads neither ``dj_local_conf.json`` of the working directory nor
+    ``.datajoint_config.json`` of the home: whoever has one means the server in it.
+
+    Raises
+    ------
+    DatabaseError
+    """
+    folders = [Path.cwd() / "dj_local_conf.json"]
+    with suppress(RuntimeError):  # ~ is nobody's folder
+        folders.append(Path.home() / ".datajoint_config.json")
+    for path in folders:
+        try:
+            host = json.loads(path.read_text(encoding="utf-8"))["database.host"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if host:
+            raise DatabaseError(
+                f"{path.name} = {str(path)!r}: is of DataJoint before 2.0, which nothing reads any "
+                f"more; set DJ_HOST={one_line(Exception(host))}, DJ_USER and DJ_PASS, or write "
+                "datajoint.json, or rename the file to use the embedded database"
+            )
 
 
 def configured_folder(store: str | Path | None = None) -> Path | None:

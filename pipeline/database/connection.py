@@ -18,6 +18,7 @@ from ..store.settings import StoreError, check_writable
 from . import schemas
 from .configuration import (
     DatabaseError,
+    check_configuration_file,
     checked_backend,
     checked_prefix,
     configure_store,
@@ -25,17 +26,26 @@ from .configuration import (
     configured_host,
     home,
     one_line,
+    refuse_old_configuration,
     remedy_of,
     tls_options,
 )
-from .declaration import TablesMissing, activate
+from .datajoint_log import limit_log
+from .declaration import Activation, BehindError, TablesMissing, activate
 from .embedded_connection import EmbeddedConnection
+from .rebinding import rebind_own_schemas, remember_connection
+from .server_connection import ServerConnection
 from .sessions import prepare_session
+from .state import State, said
 from .store_mark import mark_store
 
 CONNECT_TIMEOUT = 10  # seconds
 
-_state: dict[str, Any] = {"connection": None, "server": None, "settings": None}
+log = logging.getLogger(__name__)
+
+_state: dict[str, Any] = {
+    "connection": None, "server": None, "settings": None, "activation": Activation(State())
+}  # fmt: skip
 
 
 def connection() -> dj.Connection:
@@ -65,6 +75,10 @@ def connect(
 ) -> dj.Connection:
     """Connect, and declare the tables that are missing.
 
+    Tables that are there are compared with the code, and left as they are: what is behind or ahead
+    is said once, by the logger of this module. A ``declare=True`` brings them up to this version,
+    as `rnn declare` does (docs/upgrading.md).
+
     The connection is encrypted where the server offers TLS. With DJ_USE_TLS=true it is refused
     where not; with RNN_TLS_CA, a file, also where the server's certificate is not signed by the
     authority whose certificate that is.
@@ -86,7 +100,8 @@ def connect(
     declare : bool, optional
         Whether missing schemas and tables are made; DJ_CREATE_TABLES or datajoint.json by
         default, else yes. Without it nothing is created or altered. A yes that is given here also
-        marks a store as this database's that has not been its store before.
+        brings tables up to this version, and marks a store as this database's that has not been
+        its store before.
     look_at_store : bool
         Without it the store is taken as it is configured: for what needs the database alone, while
         a network's file system does not answer.
@@ -95,17 +110,20 @@ def connect(
     ------
     DatabaseError
         Where the server cannot be reached or refuses, the store cannot be read or is not that of
-        this database, or tables are missing and not to be made. Whoever only reads need not be
-        able to write to the store, unless it is not marked yet.
+        this database, tables are missing and not to be made, or are such that this version cannot
+        work on them. Whoever only reads need not be able to write to the store, unless it is not
+        marked yet.
     """
     _close()
     mark_anew = declare is True
     declare = dj.config["database.create_tables"] if declare is None else declare
-    # Its warnings are about its own tables (native types in the jobs tables).
-    logging.getLogger("datajoint").setLevel(logging.ERROR)
+    limit_log()
     name = checked_prefix(prefix or os.environ.get("RNN_PREFIX") or "rnn")
     kind = checked_backend(backend or dj.config["database.backend"])
+    check_configuration_file()
     address = host or configured_host()
+    if address is None:
+        refuse_old_configuration()
     dj.config["safemode"] = True
     store = store or os.environ.get("RNN_STORE")
     if look_at_store:
@@ -131,7 +149,13 @@ def connect(
     _state["connection"], _state["settings"] = opened, settings
     instance._singleton_connection = opened  # so that dj.conn() gives this one too
     try:
-        activate(name, opened, declare)
+        _state["activation"] = activate(name, opened, declare, upgrade=mark_anew)
+        rebind_own_schemas(opened)
+        remember_connection(opened)
+        _say_differences(name, address, _state["activation"].state)
+    except BehindError as error:
+        disconnect()
+        raise DatabaseError(f"host = {address!r}: the tables {name}_* {error}") from None
     except TablesMissing as error:
         disconnect()
         raise DatabaseError(
@@ -162,14 +186,40 @@ def connect(
     return opened
 
 
+def _say_differences(name: str, address: str, state: State) -> None:
+    """Say once what is behind and what is ahead, a line each."""
+    where = f"the tables {name}_* on {address!r}"
+    if state.behind:
+        log.warning(
+            "%s were made by an earlier version (%s); `rnn declare` brings them up to this one",
+            where, said(state.behind),
+        )  # fmt: skip
+    if state.ahead:
+        log.warning(
+            "%s were made by a later version (%s); update this package", where, said(state.ahead)
+        )
+
+
+def changes_made() -> list[str]:
+    """Return what the last `connect` has changed on tables that were there, in words."""
+    return list(_state["activation"].done)
+
+
 def check_writing() -> None:
-    """Raise an error where this user may only read the store, before anything is computed.
+    """Raise an error where nothing can be written, before anything is computed.
 
     Raises
     ------
     DatabaseError
-        Where the store cannot be written, or is away.
+        Where this user may only read the store, it is away, or the tables are those of a later
+        version and have columns that this one cannot fill.
     """
+    stops = _state["activation"].state.stops_writing
+    if stops:
+        raise DatabaseError(
+            f"the tables were made by a later version ({said(stops)}): this one can read them and "
+            "not write to them; update this package"
+        )
     try:
         check_store()
         check_writable(dj.config.get_store_spec(STORE))
@@ -200,7 +250,7 @@ def disconnect() -> None:
 def _close() -> None:
     schemas.deactivate()
     remember_mark(None)
-    _state["settings"] = None
+    _state["settings"], _state["activation"] = None, Activation(State())
     opened, _state["connection"] = _state["connection"], None
     if opened is not None:
         with suppress(Exception):  # it is closed, or the server has closed it
@@ -249,7 +299,7 @@ def _open(kind: str, host: str, port: int, user: str, password: str) -> dj.Conne
                 server, host, user, password, port, use_tls=use_tls, backend=kind
             )
         else:
-            opened = dj.Connection(host, user, password, port, use_tls=use_tls, backend=kind)
+            opened = ServerConnection(host, user, password, port, use_tls=use_tls, backend=kind)
         prepare_session(opened)
         return opened
     except DatabaseError:

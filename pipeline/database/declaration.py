@@ -1,21 +1,23 @@
-"""Declaring the tables: by one process at a time, and only those that are missing."""
+"""Declaring the tables, and bringing them up to this version: by one process at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import datajoint as dj
 import tenacity
 
+from . import upgrades
+from .applied_migrations import AppliedMigration
 from .dialects import dialect_of
-from .schemas import SCHEMAS, deactivate, import_tables, jobs_table_name
+from .differences import MAX_NAMED
+from .schemas import SCHEMAS, deactivate, import_tables
+from .state import State, read_state, said
+from .structure import Table
 
 MAX_WAIT = 300.0  # seconds for another process that makes the tables
-MAX_NAMED = 4  # tables in a message
-LINEAGE = "~lineage"  # where DataJoint keeps from which table each column comes
-
-Table = tuple[str, str]  # schema, table
 
 
 class TablesMissing(Exception):
@@ -27,7 +29,29 @@ class TablesMissing(Exception):
         super().__init__(", ".join(names[:MAX_NAMED]) + more)
 
 
-def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> None:
+class BehindError(Exception):
+    """A database that this version cannot work on; the text says why, and what to type."""
+
+
+@dataclass
+class Activation:
+    """What was found and done when the tables were bound.
+
+    Attributes
+    ----------
+    state : State
+        As it is after that.
+    done : list of str
+        What was changed on tables that were there, in words.
+    """
+
+    state: State
+    done: list[str] = field(default_factory=list)
+
+
+def activate(
+    prefix: str, connection: dj.Connection, declare: bool = True, upgrade: bool = False
+) -> Activation:
     """Bind every schema and its tables to ``{prefix}_{name}`` on a connection.
 
     May be called again for another prefix or server: the tables then point there.
@@ -38,16 +62,31 @@ def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> No
         Names of schemas start with it.
     connection : Connection
     declare : bool
-        Whether what is missing is made; without it nothing is created or altered.
+        Whether tables that are missing are made; without it nothing is created or altered.
+    upgrade : bool
+        Whether tables that are there are brought up to this version.
 
     Raises
     ------
     TablesMissing
         Where tables are missing and are not to be made.
+    BehindError
+        Where the tables are such that this version cannot work on them.
     """
     import_tables()
     deactivate()
-    missing = missing_tables(prefix, connection)
+    state, done = read_state(prefix, connection), []
+    if upgrade and (state.missing or state.behind or state.unknown):
+        done = bring_up(prefix, connection)
+        state = read_state(prefix, connection)
+    if state.stops_all:
+        raise BehindError(
+            f"were made by an earlier version ({said(state.stops_all)}); run `rnn declare`, or ask "
+            "the administrator to, after a backup (docs/upgrading.md)"
+        )
+    # Only `rnn declare` begins to write down migrations in a database that has not done so.
+    record = (f"{prefix}_work", AppliedMigration.table_name)
+    missing = state.missing if state.is_new else state.missing - {record}
     if missing and not declare:
         raise TablesMissing(missing)
     if missing:
@@ -58,63 +97,64 @@ def activate(prefix: str, connection: dj.Connection, declare: bool = True) -> No
         schema.bind(f"{prefix}_{name}", connection)
     if declare:
         fill_lookups(connection)
-
-
-def expected_tables(prefix: str) -> set[Table]:
-    """Return every table of the pipeline: parts and jobs tables too."""
-    expected = set()
-    for name, schema in SCHEMAS.items():
-        for table in schema.tables:
-            expected.add((f"{prefix}_{name}", table.table_name))
-            if issubclass(table, dj.Computed):
-                expected.add((f"{prefix}_{name}", jobs_table_name(table)))
-    return expected
-
-
-def missing_tables(prefix: str, connection: dj.Connection) -> set[Table]:
-    """Return the tables that are not there, or only in part: two queries, however many tables."""
-    expected = expected_tables(prefix)
-    schemas = sorted({schema for schema, _ in expected})
-    places = ", ".join(["%s"] * len(schemas))
-    there = set(
-        connection.query(
-            "SELECT table_schema, table_name FROM information_schema.tables "
-            f"WHERE table_schema IN ({places})",
-            args=tuple(schemas),
-        ).fetchall()
-    )
-    if not all((schema, LINEAGE) in there for schema in schemas):
-        return expected - there or {(s, LINEAGE) for s in schemas if (s, LINEAGE) not in there}
-    # DataJoint writes the lineage of a table last: without it, its maker was stopped on the way.
-    quote = connection.adapter.quote_identifier
-    complete = set(
-        connection.query(
-            " UNION ".join(
-                f"SELECT '{schema}', table_name FROM {quote(schema)}.{quote(LINEAGE)}"
-                for schema in schemas
-            )
-        ).fetchall()
-    )
-    return expected - (there & complete)
+    return Activation(state, done)
 
 
 def declare_tables(prefix: str, connection: dj.Connection) -> None:
     """Declare the tables that are missing, under a lock against other processes."""
     with _alone(f"{prefix} declares its tables", connection):
-        missing = missing_tables(prefix, connection)
-        if not missing:
-            return  # made by another process meanwhile
-        for name, schema in SCHEMAS.items():
-            schema.activate(
-                f"{prefix}_{name}", connection=connection, create_schema=True, create_tables=True
+        state = read_state(prefix, connection)
+        if state.missing:  # else made by another process meanwhile
+            _declare(prefix, connection, state)
+
+
+def bring_up(prefix: str, connection: dj.Connection) -> list[str]:
+    """Bring a database up to this version, under the same lock; return what was changed.
+
+    Migrations come first, then the columns and indexes that definitions say, then tables that are
+    missing. Each step may be interrupted, and is done by the next call.
+    """
+    with _alone(f"{prefix} declares its tables", connection):
+        state = read_state(prefix, connection)
+        if state.unknown:
+            raise BehindError(
+                f"were made by a later version ({said(state.ahead)}), and are left as they are; "
+                "update this package"
             )
-        for schema in SCHEMAS.values():
-            for table in schema.tables:
-                if issubclass(table, dj.Computed):
-                    # DataJoint makes it when it is first looked at; its lineage it never mends.
-                    jobs = table().jobs
-                    if (schema.database, jobs.table_name) in missing:
-                        jobs._refresh_lineage()
+        done = []
+        if not state.is_new:
+            upgrades.make_record(prefix, connection)
+            deactivate()
+            done = upgrades.migrate(prefix, connection, state.pending)
+            done += upgrades.complete(prefix, connection)
+        if state.missing or done:
+            _declare(prefix, connection, read_state(prefix, connection), bool(done))
+        return done
+
+
+def _declare(
+    prefix: str, connection: dj.Connection, state: State, refresh_all: bool = False
+) -> None:
+    """Declare what is missing; of a new database first the migrations that it needs no more."""
+    if state.is_new:
+        upgrades.make_record(prefix, connection)
+        upgrades.record(prefix, connection, upgrades.known_migrations())
+        deactivate()
+    if state.partial:  # PostgreSQL is told the types of columns one after the other
+        upgrades.complete(prefix, connection)
+    for name, schema in SCHEMAS.items():
+        schema.activate(
+            f"{prefix}_{name}", connection=connection, create_schema=True, create_tables=True
+        )
+    for schema in SCHEMAS.values():
+        for table in schema.tables:
+            if refresh_all:
+                table()._refresh_lineage(table.declaration_context)
+            if issubclass(table, dj.Computed):
+                # DataJoint makes it when it is first looked at; its lineage it never mends.
+                jobs = table().jobs
+                if refresh_all or (schema.database, jobs.table_name) in state.missing:
+                    jobs._refresh_lineage()
 
 
 def fill_lookups(connection: dj.Connection) -> None:

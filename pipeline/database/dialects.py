@@ -7,10 +7,43 @@ error codes of both, `roles` the statements that an administrator runs, and `con
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import datajoint as dj
+
+
+class ColumnSQL(NamedTuple):
+    """A column as SQL has it.
+
+    Attributes
+    ----------
+    sql_type : str
+        As the server takes it; of an enum of PostgreSQL with the schema.
+    nullable : bool
+    default : str or None
+        An SQL literal or constant.
+    comment : str
+        As DataJoint writes it: ":its type:text".
+    choices : tuple of str
+        Of an enum.
+    """
+
+    sql_type: str
+    nullable: bool
+    default: str | None
+    comment: str
+    choices: tuple[str, ...] = ()
+
+
+def literal(text: str) -> str:
+    """Return a text that is ours as an SQL literal; texts of others are arguments of queries.
+
+    Both drivers take ``%%`` for a percent sign.
+    """
+    escaped = text.replace("'", "''").replace("%", "%%")
+    return f"'{escaped}'"
 
 
 class Dialect(ABC):
@@ -30,6 +63,12 @@ class Dialect(ABC):
     base_tables : str
         Query of the names of all tables of a schema, its one argument; also of tables on which the
         user has no rights, where the server shows them.
+    columns : str
+        Query of all columns of schemas, whose names are to stand in ``{}``: schema, table, column,
+        type, whether it may be null, default, comment.
+    indexes : str
+        Query of all indexes of schemas, in the same way: schema, table, name, whether it is
+        unique, whether it is the primary key, a column; one row a column, in their order.
     """
 
     now: str
@@ -37,6 +76,33 @@ class Dialect(ABC):
     uptime: str
     isolation: tuple[str, ...] = ()
     base_tables: str
+    columns: str
+    indexes: str
+
+    @abstractmethod
+    def type_name(self, sql_type: str) -> str:
+        """Return one name for a type that servers and DataJoint call variously."""
+
+    @abstractmethod
+    def alter_column(self, table: str, name: str, column: ColumnSQL) -> list[str]:
+        """Return the statements that give a column its type, default and comment, and NOT NULL.
+
+        Parameters
+        ----------
+        table : str
+            Its full name, quoted.
+        name : str
+            Of the column, quoted.
+        column : ColumnSQL
+        """
+
+    @abstractmethod
+    def add_column(self, table: str, name: str, column: ColumnSQL) -> str:
+        """Return the statement that adds a column, which may be null so far."""
+
+    @abstractmethod
+    def make_type(self, schema: str, column: ColumnSQL) -> str | None:
+        """Return the statement that makes the type of an enum column, where it is to be made."""
 
     @abstractmethod
     def seconds_since(self, time: str) -> str:
@@ -71,6 +137,13 @@ class Dialect(ABC):
         """Return the statement by which the session's statements wait so long for a row's lock."""
 
     @abstractmethod
+    def limit_table_wait(self, seconds: int | None) -> str:
+        """Return the statement by which the session's statements wait so long for a whole table.
+
+        None is the server's default again.
+        """
+
+    @abstractmethod
     def named_lock(self, purpose: str) -> tuple[str, str, Any]:
         """Return the statements that try for a lock and release it, and its name, their argument.
 
@@ -91,6 +164,41 @@ class MySQL(Dialect):
         "WHERE table_schema=%s AND table_type='BASE TABLE'"
     )
     now = "UTC_TIMESTAMP(3)"
+    columns = (
+        "SELECT table_schema, table_name, column_name, column_type, is_nullable = 'YES', "
+        "column_default, column_comment FROM information_schema.columns "
+        "WHERE table_schema IN ({})"
+    )
+    # Not GROUP_CONCAT, which the session may limit to few characters.
+    indexes = (
+        "SELECT table_schema, table_name, index_name, non_unique = 0, index_name = 'PRIMARY', "
+        "column_name FROM information_schema.statistics WHERE table_schema IN ({}) "
+        "ORDER BY table_schema, table_name, index_name, seq_in_index"
+    )
+
+    def type_name(self, sql_type: str) -> str:
+        """Return a type without the display widths of earlier versions, and spaces in an enum."""
+        plain = re.sub(r"\b(tinyint|smallint|int|bigint)\(\d+\)", r"\1", sql_type)
+        return re.sub(r"',\s+'", "','", plain)
+
+    def alter_column(self, table: str, name: str, column: ColumnSQL) -> list[str]:
+        """Return the one statement that gives a column type, default, comment and NOT NULL."""
+        null = "NULL" if column.nullable else "NOT NULL"
+        default = "" if column.default is None else f" DEFAULT {column.default}"
+        comment = literal(column.comment)
+        return [
+            f"ALTER TABLE {table} MODIFY COLUMN {name} {column.sql_type} {null}{default} "
+            f"COMMENT {comment}"
+        ]
+
+    def add_column(self, table: str, name: str, column: ColumnSQL) -> str:
+        """Return the statement that adds a column, which may be null so far."""
+        comment = literal(column.comment)
+        return f"ALTER TABLE {table} ADD COLUMN {name} {column.sql_type} NULL COMMENT {comment}"
+
+    def make_type(self, schema: str, column: ColumnSQL) -> str | None:
+        """Return nothing: the values of an enum stand in its column."""
+        return None
 
     def seconds_since(self, time: str) -> str:
         """Return the SQL of the seconds since a time."""
@@ -112,6 +220,10 @@ class MySQL(Dialect):
         """Return the statement that limits the wait for a row's lock."""
         return f"SET innodb_lock_wait_timeout={int(seconds)}"
 
+    def limit_table_wait(self, seconds: int | None) -> str:
+        """Return the statement that limits the wait for the lock of a table's definition."""
+        return f"SET lock_wait_timeout={'DEFAULT' if seconds is None else int(seconds)}"
+
     def named_lock(self, purpose: str) -> tuple[str, str, Any]:
         """Return statements and name of a lock: a text of at most 64 characters."""
         name = hashlib.sha256(purpose.encode()).hexdigest()
@@ -128,6 +240,63 @@ class PostgreSQL(Dialect):
         "ON n.oid = c.relnamespace WHERE n.nspname=%s AND c.relkind IN ('r', 'p')"
     )
     now = "(clock_timestamp() AT TIME ZONE 'UTC')"
+    columns = (
+        "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), "
+        "NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum) "
+        "FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid "
+        "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+        "LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum "
+        "WHERE n.nspname IN ({}) AND c.relkind IN ('r', 'p') AND a.attnum > 0 "
+        "AND NOT a.attisdropped"
+    )
+    indexes = (
+        "SELECT n.nspname, c.relname, x.relname, i.indisunique, i.indisprimary, a.attname "
+        "FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid "
+        "JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid "
+        "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+        "CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(number, place) "
+        "LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.number "
+        "WHERE n.nspname IN ({}) AND i.indisvalid ORDER BY 1, 2, 3, k.place"
+    )
+
+    def type_name(self, sql_type: str) -> str:
+        """Return a type as DataJoint writes it, an enum without its schema."""
+        plain = sql_type.replace("character varying", "varchar").replace(" without time zone", "")
+        return re.sub(r'^.*\.("?)(enum_\w+)\1$', r"\2", plain)
+
+    def alter_column(self, table: str, name: str, column: ColumnSQL) -> list[str]:
+        """Return the statements that give a column type, default, NOT NULL and comment.
+
+        The comment comes last: whoever is interrupted sees by it that something is left to do.
+        """
+        default = "DROP DEFAULT" if column.default is None else f"SET DEFAULT {column.default}"
+        null = "DROP NOT NULL" if column.nullable else "SET NOT NULL"
+        of = f"ALTER TABLE {table} ALTER COLUMN {name}"
+        return [
+            # An enum of other values is another type, and its values are texts in between.
+            f"{of} DROP DEFAULT",
+            f"{of} TYPE {column.sql_type} USING {name}::text::{column.sql_type}"
+            if column.choices
+            else f"{of} TYPE {column.sql_type}",
+            f"{of} {default}",
+            f"{of} {null}",
+            f"COMMENT ON COLUMN {table}.{name} IS {literal(column.comment)}",
+        ]
+
+    def add_column(self, table: str, name: str, column: ColumnSQL) -> str:
+        """Return the statement that adds a column, which may be null so far."""
+        return f"ALTER TABLE {table} ADD COLUMN {name} {column.sql_type} NULL"
+
+    def make_type(self, schema: str, column: ColumnSQL) -> str | None:
+        """Return the statement that makes the type of an enum, where it does not exist."""
+        if not column.choices:
+            return None
+        name = self.type_name(column.sql_type)
+        values = ", ".join(map(literal, column.choices))
+        return (
+            f'DO $$ BEGIN CREATE TYPE "{schema}"."{name}" AS ENUM ({values}); '
+            "EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
 
     def seconds_since(self, time: str) -> str:
         """Return the SQL of the seconds since a time."""
@@ -148,6 +317,10 @@ class PostgreSQL(Dialect):
     def limit_lock_wait(self, seconds: int) -> str:
         """Return the statement that limits the wait for a row's lock."""
         return f"SET lock_timeout='{int(seconds)}s'"
+
+    def limit_table_wait(self, seconds: int | None) -> str:
+        """Return the statement that limits the wait for any lock."""
+        return "RESET lock_timeout" if seconds is None else self.limit_lock_wait(seconds)
 
     def named_lock(self, purpose: str) -> tuple[str, str, Any]:
         """Return statements and name of a lock: a number of 56 bits."""

@@ -52,6 +52,8 @@ def _grants(prefix: str) -> Iterator[tuple[str, str, str, str]]:
         database = f"{prefix}_{name}"
         for table, _ in schema.declare_list:
             every = [table.table_name, *(part.table_name for part in parts(table))]
+            if getattr(table, "for_administrators", False):
+                continue
             if name == "work":
                 for each in every:
                     yield "worker", "INSERT, UPDATE", database, each

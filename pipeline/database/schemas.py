@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,6 +11,8 @@ from typing import Any
 import datajoint as dj
 from datajoint.errors import LostConnectionError
 from datajoint.heading import Heading
+
+LONGEST_TITLE = 64
 
 
 class Schema(dj.Schema):
@@ -79,6 +82,7 @@ SCHEMAS: dict[str, Schema] = {
 # The modules that define tables: a database is declared whole, whatever a process has imported. By
 # name, for they are built on this module.
 TABLE_MODULES = (
+    "pipeline.database.applied_migrations",
     "pipeline.database.store_mark",
     "pipeline.tables.computed",
     "pipeline.workers.registry",
@@ -102,10 +106,31 @@ def load_headings() -> None:
     """
     for schema in SCHEMAS.values():
         for table in schema.tables:
+            if getattr(table, "for_administrators", False):
+                continue
             heading = table().heading
             if any(heading[name].lineage is None for name in heading.primary_key):
                 heading._attributes = None
                 raise LostConnectionError(f"{table.full_table_name}: its heading came in part")
+
+
+def is_ours(table: type[dj.Table]) -> bool:
+    """Return whether a table is one of the pipeline, and not of a lab's own schema."""
+    return any(schema.database == table.database for schema in SCHEMAS.values())
+
+
+def title_of(table: type[dj.Table]) -> str:
+    """Return a table's name as reports have it: of a lab's own table, with its schema.
+
+    It is at most `LONGEST_TITLE` characters long, which the rows of workers hold.
+    """
+    if is_ours(table):
+        return str(table.__name__)
+    title = f"{table.database}.{table.__name__}"
+    if len(title) <= LONGEST_TITLE:
+        return title
+    digest = hashlib.sha256(title.encode()).hexdigest()[:8]
+    return f"{title[: LONGEST_TITLE - 9]}-{digest}"
 
 
 def jobs_table_name(table: type[dj.Table]) -> str:

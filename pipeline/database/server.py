@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import datajoint as dj
+import tenacity
 
+from .configuration import DatabaseError
 from .dialects import dialect_of
 from .sessions import prepare_session
+
+LONGEST_TURN = 300.0  # seconds for other processes that do the same
 
 
 @contextmanager
@@ -42,6 +46,42 @@ def _transaction(connection: dj.Connection) -> Iterator[None]:
     except BaseException:  # a signal: a reply may have been read by half
         close_connection(connection)
         raise
+
+
+@contextmanager
+def alone(connection: dj.Connection, purpose: str) -> Iterator[None]:
+    """Hold a lock of the server while inside, so that one process at a time does something.
+
+    No rights are needed. Should the connection be lost, the server lets go of the lock.
+
+    Parameters
+    ----------
+    connection : Connection
+    purpose : str
+        What is done, and to what, as a sentence.
+
+    Raises
+    ------
+    DatabaseError
+        Where other processes have held it for 5 minutes.
+    """
+    take, release, name = dialect_of(connection).named_lock(purpose)
+    wait = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda taken: not taken),
+        wait=tenacity.wait_random(0.02, 0.2),
+        stop=tenacity.stop_after_delay(LONGEST_TURN),
+        retry_error_callback=lambda _: False,
+    )
+    if not wait(lambda: connection.query(take, args=(name,)).fetchone()[0]):
+        raise DatabaseError(
+            f"database: other processes have been busy for {LONGEST_TURN:.0f} s ({purpose}); wait "
+            "for them, or end them"
+        )
+    try:
+        yield
+    finally:
+        with suppress(Exception):
+            connection.query(release, args=(name,), reconnect=False)
 
 
 def server_time(connection: dj.Connection) -> str:

@@ -5,7 +5,9 @@ What they are is in ``typings/datajoint/__init__.pyi``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import datajoint as dj
 
 if TYPE_CHECKING:
     from datajoint import _Cursor as Cursor
@@ -18,4 +20,7 @@ else:
 
     Cursor = Restriction = Any
 
-__all__ = ["Cursor", "Job", "Query", "Restriction"]
+# A table that workers fill; a lab's own may be imported too.
+Populated: TypeAlias = dj.Computed | dj.Imported
+
+__all__ = ["Cursor", "Job", "Populated", "Query", "Restriction"]

@@ -65,9 +65,9 @@ def pictures_of(network: NetworkRows) -> list[Picture]:
             for name, value in row.items()
             if name not in network.row and name not in columns
         ]
-        for column in columns:
-            is_3d = column == "figure_3d"
-            name = figure_name(network.row, kind, *settings, *(["3d"] if is_3d else []))
+        for column, more in columns.items():
+            is_3d = "3d" in more
+            name = figure_name(network.row, kind, *settings, *more)
             is_small = kind in SMALL and not is_3d and all(kind != p.kind for p in found)
             title = CAPTIONS[kind] + (" in 3D" if is_3d else "")
             found.append(

@@ -33,7 +33,7 @@ VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "fits": (Psychometric.Fit, ("converged", "bias", "slope", "lapse_low", "lapse_high")),
     "sets": (
         FixedPoints,
-        ("status", "message", "n_points", "n_stable", "n_marginal", "n_unstable"),
+        ("search_status", "message", "n_points", "n_stable", "n_marginal", "n_unstable"),
     ),
     "points": (
         FixedPoints.Point,
@@ -43,7 +43,8 @@ VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "lines": (
         LineAttractor.Context,
         (
-            "length", "max_drift", "n_fixed_points", "n_stable_fixed_points", "time_constant",
+            "length", "max_drift", "n_fixed_points", "n_stable_fixed_points",
+            "line_time_constant",
             "relevant_angle", "irrelevant_angle",
         ),
     ),
@@ -54,13 +55,14 @@ VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 
-# Tables with figures: the name of their kind in names of files, and the columns.
-FIGURES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
-    TrialPlot: ("trials", ("figure",)),
-    Psychometric: ("psychometric", ("figure",)),
-    FixedPointPlot: ("fixed_points", ("figure", "figure_3d")),
-    LineAttractor: ("line_attractors", ("figure",)),
-    ContinuousAttractorPlot: ("continuous_attractors", ("figure",)),
+# Of each table the kind of its figures in names of files, and its columns that hold them, with what
+# is added to the name.
+FIGURES: dict[type[Any], tuple[str, dict[str, tuple[str, ...]]]] = {
+    TrialPlot: ("trials", {"figure": ()}),
+    Psychometric: ("psychometric", {"curves_figure": ()}),
+    FixedPointPlot: ("fixed_points", {"figure_2d": (), "figure_3d": ("3d",)}),
+    LineAttractor: ("line_attractors", {"line_figure": ()}),
+    ContinuousAttractorPlot: ("continuous_attractors", {"manifold_figure": ()}),
 }
 
 NETWORK_COLUMNS = (

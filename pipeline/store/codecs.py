@@ -66,9 +66,12 @@ def is_figure(value: Any) -> TypeGuard[Figure]:
 def to_png(figure: Figure | bytes) -> bytes:
     """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
     if is_figure(figure):
+        from models.plots.style import plain_matplotlib
+
         buffer = io.BytesIO()
         # No creation date and no software tag: the same figure gives the same bytes.
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        with plain_matplotlib():
+            figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
         return buffer.getvalue()
     if isinstance(figure, bytes) and figure.startswith(PNG_SIGNATURE):
         return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import datajoint as dj
 
@@ -11,6 +11,8 @@ import models
 import tasks_lib
 from tasks_lib.errors import ParameterError
 
+from ..database.schemas import title_of
+from ..database.types import Populated
 from .continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
 from .fixed_point_plots import FixedPointPlot
 from .fixed_points import FixedPoints
@@ -50,8 +52,17 @@ def load_code() -> None:
             gc.enable()
 
 
-def tables_named(names: Iterable[str]) -> tuple[type[dj.Computed], ...]:
+def tables_named(
+    names: Iterable[str], own: Sequence[type[Populated]] = ()
+) -> tuple[type[Populated], ...]:
     """Return the computed tables of these names, in their order; all where there are none.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of a lab's own tables also with the schema: ``lab_mine.MyTable``.
+    own : sequence of tables
+        A lab's own, which come after those of the pipeline.
 
     Raises
     ------
@@ -59,9 +70,15 @@ def tables_named(names: Iterable[str]) -> tuple[type[dj.Computed], ...]:
         For a name that no table has.
     """
     wanted = set(names)
-    known = [table.__name__ for table in COMPUTED]
-    for name in sorted(wanted - set(known)):
-        raise ParameterError(
-            "table", name, "is no computed table", f"use one of {', '.join(known)}"
-        )
-    return tuple(table for table in COMPUTED if not wanted or table.__name__ in wanted)
+    tables = (*COMPUTED, *own)
+    known = [title_of(table) for table in tables]
+    for name in sorted(wanted - {*known, *(table.__name__ for table in own)}):
+        remedy = f"use one of {', '.join(known)}"
+        if not own:
+            remedy += "; a table of your own needs --module"
+        raise ParameterError("table", name, "is no computed table", remedy)
+    return tuple(
+        table
+        for table in tables
+        if not wanted or not wanted.isdisjoint({title_of(table), table.__name__})
+    )

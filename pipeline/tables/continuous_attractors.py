@@ -15,8 +15,9 @@ from ..database import schemas
 from ..database.types import Query
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
-from .parameters import CheckedSettings, columns, stored
+from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network
+from .settings import CheckedSettings
 from .task import Task
 from .training import Training, load_network
 
@@ -194,7 +195,7 @@ class ContinuousAttractorPlot(dj.Computed):
     -> FixedPointParams
     -> ManifoldParams
     ---
-    figure : <figure@main>
+    manifold_figure : <figure@main>
     """
 
     @property
@@ -217,4 +218,4 @@ class ContinuousAttractorPlot(dj.Computed):
             points={name: (FixedPoints & one).load() for name, one in here.items()},
             trajectories=states,
         )
-        self.insert1({**key, "figure": figure})
+        self.insert1({**key, "manifold_figure": figure})

@@ -24,7 +24,7 @@ class FixedPointPlot(dj.Computed):
     -> Training.Network
     -> FixedPointParams
     ---
-    figure     : <figure@main>  # on the first two axes of the projection
+    figure_2d  : <figure@main>  # on the first two axes of the projection
     figure_3d  : <figure@main>  # on all three
     directions : <npy@main>     # axes of both (N, 3): principal components of the trials' states
     centre     : <npy@main>     # state at their origin (N,)
@@ -47,7 +47,9 @@ class FixedPointPlot(dj.Computed):
             name: (FixedPoints & key & {"input_name": name}).load()
             for name in (FixedPoints & key).to_arrays("input_name", order_by="input_name")
         }
-        frame = models.Projection.principal(states)
+        points = np.vstack([found.points for found in sets.values()]).T
+        states = models.trials_near(states, points)
+        frame = models.Projection.principal(states if states.size else points)
         flow = {name: models.saddle_connections(rnn, found) for name, found in sets.items()}
         flat, space = (
             models.plot_fixed_points(sets, projection, frame, states, flow)
@@ -56,7 +58,7 @@ class FixedPointPlot(dj.Computed):
         self.insert1(
             {
                 **key,
-                "figure": flat,
+                "figure_2d": flat,
                 "figure_3d": space,
                 "directions": frame.directions,
                 "centre": frame.centre,

@@ -15,8 +15,9 @@ from models.fixed_points.settings import SearchSettings
 from ..database import schemas
 from ..database.types import Query
 from .network import NetworkParams
-from .parameters import CheckedSettings, columns, stored
+from .parameters import columns, stored
 from .performance import VALIDATION_SEED, finished_networks
+from .settings import CheckedSettings
 from .task import Task
 from .training import Training, load_network
 
@@ -46,7 +47,7 @@ class FixedPoints(dj.Computed):
     -> Task.Input
     -> FixedPointParams
     ---
-    status        : varchar(32)  # complete, incomplete or none_found
+    search_status : varchar(32)  # complete, incomplete or none_found
     message       : varchar(1000) # what the search says about completeness, in words
     n_points      : int32        # points found
     n_stable      : int32        # largest real part below -eig_cutoff
@@ -59,7 +60,7 @@ class FixedPoints(dj.Computed):
     is_bounded    : bool         # dynamics point inward at infinity: index sum of a complete set +1
     n_starts_used : int32        # starts of the search, all rounds
     n_converged   : int32        # starts that ended in a point
-    seconds       : float64      # wall time of the search (s)
+    search_seconds : float64     # wall time of the search (s)
     """
 
     class Point(dj.Part):
@@ -124,7 +125,7 @@ class FixedPoints(dj.Computed):
         self.insert1(
             {
                 **key,
-                "status": found.status,
+                "search_status": found.status,
                 "message": found.message,
                 "n_points": len(kinds),
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
@@ -135,7 +136,7 @@ class FixedPoints(dj.Computed):
                 "is_bounded": found.is_bounded,
                 "n_starts_used": int(found.n_starts),
                 "n_converged": int(found.n_converged),
-                "seconds": float(found.seconds),
+                "search_seconds": float(found.seconds),
             }
         )
         self.Point.insert(
@@ -217,8 +218,8 @@ def set_from_rows(
         is_bounded=bool(row["is_bounded"]),
         n_starts=row["n_starts_used"],
         n_converged=row["n_converged"],
-        seconds=row["seconds"],
-        status=row["status"],
+        seconds=row["search_seconds"],
+        status=row["search_status"],
         input=input_vector,
         **{name: search[name] for name in ("mode", "fun_tol", "diff_cutoff", "eig_cutoff")},
     )

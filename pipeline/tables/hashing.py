@@ -7,22 +7,47 @@ import json
 import math
 import numbers
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tasks_lib.errors import ParameterError
 
-RECIPE = 1
+from .released_defaults import DEFAULTS
+
+FIRST = "0.1.0"  # the release whose rows have recipe 1
+NONE: Mapping[str, Any] = MappingProxyType({})
 MAX_DEPTH = 50
 MAX_BITS = 1024  # of a whole number: a float holds no larger one
+
+
+class Nested(NamedTuple):
+    """A field that is a mapping of arguments, whose defaults are those of what another one names.
+
+    Attributes
+    ----------
+    field, named_by : str
+    kind : str
+        Of what is named, as in `released_defaults`.
+    """
+
+    field: str
+    named_by: str
+    kind: str
+
+
+NESTED = {
+    "NetworkParams": Nested("activation_args", "activation", "activation"),
+    "Task": Nested("params", "task_class", "Task"),
+}
 
 
 def canonical_json(value: Any) -> str:
     """Return the canonical JSON text of a value: equal values, equal text.
 
-    Recipe 1: objects with sorted keys; every number as the shortest decimal that gives the same
+    Objects with sorted keys; every number as the shortest decimal that gives the same
     float64 back, whole numbers without a point, so that 1 and 1.0 are one number; text in quotes,
     so that "1" is another; true, false and null by their names; sequences as lists.
     """
@@ -88,6 +113,79 @@ def _text(field: str, value: Any) -> str:
 
 
 def parameter_hash(params: Mapping[str, Any]) -> uuid.UUID:
-    """Return the hash of a parameter set, the first 128 bits of a SHA-256."""
-    text = f"rnn-parameters-{RECIPE}:{canonical_json(params)}"
+    """Return the hash of any set of values: the first 128 bits of a SHA-256.
+
+    Of recipe 1, over everything. Keys of jobs are known by it, and parameter sets of databases
+    that have not had the migration to recipe 2.
+    """
+    return _digest(f"rnn-parameters-1:{canonical_json(params)}")
+
+
+def row_hash(table: str, parameters: Mapping[str, Any], current: Mapping[str, Any] = NONE) -> str:
+    """Return the hash of a parameter set in its table, by the present recipe.
+
+    Recipe 2 is over what differs from the defaults that releases had (`released_defaults`): a
+    field that a later release adds changes no hash of sets that leave it at its default. What has
+    no released defaults, as a task of a user's own, is hashed whole.
+
+    Parameters
+    ----------
+    table : str
+        Name of the table's class.
+    parameters : dict
+        Complete; or without fields that have a released default, which makes no difference.
+    current : dict, optional
+        Field -> default, for fields that no release has had yet.
+    """
+    differing = _differing(table, parameters, DEFAULTS.values(), current)
+    for nested in filter(None, [NESTED.get(table)]):
+        if differing.get(nested.field) == {}:
+            del differing[nested.field]
+    return str(_digest(f"rnn-parameters-2:{table}:{canonical_json(differing)}"))
+
+
+def row_hashes(
+    table: str, parameters: Mapping[str, Any], current: Mapping[str, Any] = NONE
+) -> tuple[str, str]:
+    """Return the hashes under which a parameter set may be stored: by recipe 2, and by recipe 1.
+
+    That of recipe 1 is over the fields that the release `FIRST` had, and later ones that differ
+    from their default: it is the hash of a row that was stored before there were those.
+    """
+    later = [kinds for release, kinds in DEFAULTS.items() if release != FIRST]
+    first = DEFAULTS[FIRST].get(table, {})
+    added = {name: value for name, value in current.items() if name not in first}
+    by_recipe_1 = parameter_hash(_differing(table, parameters, later, added))
+    return row_hash(table, parameters, current), str(by_recipe_1)
+
+
+def _differing(
+    table: str,
+    parameters: Mapping[str, Any],
+    releases: Iterable[Mapping[str, Mapping[str, Any]]],
+    current: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the fields that differ from the defaults of releases, or from present ones."""
+    releases = list(releases)
+    defaults = dict(current)
+    arguments: dict[str, Any] = {}
+    nested = NESTED.get(table)
+    for kinds in releases:
+        defaults |= kinds.get(table, {})
+        if nested:
+            arguments |= kinds.get(f"{nested.kind} {parameters.get(nested.named_by)}", {})
+    kept = {}
+    for name, value in parameters.items():
+        if nested and name == nested.field and isinstance(value, Mapping):
+            kept[name] = {k: v for k, v in value.items() if not _is_default(k, v, arguments)}
+        elif not _is_default(name, value, defaults):
+            kept[name] = value
+    return kept
+
+
+def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
+    return name in defaults and _text(name, value) == _text(name, defaults[name])
+
+
+def _digest(text: str) -> uuid.UUID:
     return uuid.UUID(bytes=hashlib.sha256(text.encode()).digest()[:16])

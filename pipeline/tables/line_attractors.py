@@ -23,22 +23,22 @@ class LineAttractor(dj.Computed):
     # line attractors of a context-dependent decision network, one a context
     -> Training.Network
     ---
-    figure : <figure@main>  # both lines in 3D, |F| along them, and what they select
+    line_figure : <figure@main>  # both lines in 3D, |F| along them, and what they select
     """
 
     class Context(dj.Part):
         definition = """
         # the line of one context; angles in degrees, null where they are not defined
         -> master
-        context               : varchar(32) # motion or color
+        line_context          : varchar(32) # motion or color
         ---
         length                : float64     # of the chord between its ends; near 0: there is none
         max_drift             : float64     # largest |F| along it, per tau: 0 for a perfect line
         n_fixed_points        : int32       # fixed points on it; as many as states: a continuum
         n_stable_fixed_points : int32       # those of them that are stable
-        leading_real          : float64     # median real part of the first eigenvalue, per tau
+        line_leading_real     : float64     # median real part of the first eigenvalue, per tau
         second_real           : float64     # and of the second: well below 0 where there is a line
-        time_constant=null    : float64     # median 1 / |real part of first|, tau; null: infinite
+        line_time_constant=null : float64     # median 1 / |real part of first|, tau; null: infinite
         relevant_angle=null   : float64     # median angle of l to the relevant stimulus: below 90
         irrelevant_angle=null : float64     # and to the one that does not: 90 where it is ignored
         relevant_gain=null    : float64     # median l . b of the relevant stimulus, per tau
@@ -46,11 +46,11 @@ class LineAttractor(dj.Computed):
         choice_angle=null     : float64     # median angle of r to the choice axis, 0 to 90
         other_line_angle=null : float64     # median angle of r to the other context's chord
         states                : <npy@main>  # slow points along the line (N, P)
-        speed                 : <npy@main>  # |F|^2 at each (P,)
-        eigenvalues           : <npy@main>  # (P, N) complex, by real part, descending
+        line_speed            : <npy@main>  # |F|^2 at each (P,)
+        line_eigenvalues      : <npy@main>  # (P, N) complex, by real part, descending
         selection_vectors     : <npy@main>  # left eigenvector l at each (P, N), l.r = 1
-        right_vectors         : <npy@main>  # right one r (P, N), toward the choice axis
-        direction             : <npy@main>  # unit vector along the chord (N,)
+        line_right_vectors    : <npy@main>  # right one r (P, N), toward the choice axis
+        line_direction        : <npy@main>  # unit vector along the chord (N,)
         fixed_points          : <npy@main>  # (N, n_fixed_points)
         input_angles          : <npy@main>  # of l to each dF/du_i (P, n_inputs)
         stimulus_angles       : <npy@main>  # of l to b of motion and of color (P, 2)
@@ -68,7 +68,7 @@ class LineAttractor(dj.Computed):
         """Find both lines of one network."""
         rnn, task = fetch_network(key)
         motion, color = (models.get_line_attractor(rnn, task, c) for c in ("motion", "color"))
-        self.insert1({**key, "figure": models.plot_line_attractors([motion, color])})
+        self.insert1({**key, "line_figure": models.plot_line_attractors([motion, color])})
         self.Context.insert(
             {**key, **_context_row(line, other)}
             for line, other in ((motion, color), (color, motion))
@@ -82,14 +82,14 @@ def _context_row(
     angles, gains = line.stimulus_angles, line.stimulus_gains
     to_other = line.angles_to(other)
     return {
-        "context": line.context,
+        "line_context": line.context,
         "length": float(line.length),
         "max_drift": float(np.sqrt(line.speed.max())),
         "n_fixed_points": line.fixed_points.shape[1],
         "n_stable_fixed_points": int(line.fixed_point_stable.sum()),
-        "leading_real": float(np.median(line.eigenvalues[:, 0].real)),
+        "line_leading_real": float(np.median(line.eigenvalues[:, 0].real)),
         "second_real": float(np.median(line.eigenvalues[:, 1].real)),
-        "time_constant": _median(line.time_constants),
+        "line_time_constant": _median(line.time_constants),
         "relevant_angle": _median(angles[:, own]),
         "irrelevant_angle": _median(angles[:, 1 - own]),
         "relevant_gain": _median(gains[:, own]),
@@ -97,11 +97,11 @@ def _context_row(
         "choice_angle": _median(line.choice_angles),
         "other_line_angle": _median(to_other),
         "states": line.points,
-        "speed": line.speed,
-        "eigenvalues": line.eigenvalues,
+        "line_speed": line.speed,
+        "line_eigenvalues": line.eigenvalues,
         "selection_vectors": line.left,
-        "right_vectors": line.right,
-        "direction": line.direction,
+        "line_right_vectors": line.right,
+        "line_direction": line.direction,
         "fixed_points": line.fixed_points,
         "input_angles": line.input_angles,
         "stimulus_angles": angles,

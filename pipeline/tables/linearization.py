@@ -21,7 +21,7 @@ class Linearization(dj.Computed):
     # linearisation at every point of a set
     -> FixedPoints
     ---
-    n_points : int32  # points linearised
+    n_linearized : int32  # points linearised
     """
 
     class Point(dj.Part):
@@ -56,7 +56,7 @@ class Linearization(dj.Computed):
         from models.fixed_points import certify_index
 
         found = (FixedPoints & key).load()
-        self.insert1({**key, "n_points": len(found)})
+        self.insert1({**key, "n_linearized": len(found)})
         if not len(found):
             return
         rnn, _ = fetch_network(key)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 import datajoint as dj
@@ -12,8 +12,10 @@ import datajoint as dj
 from models.parameters import parameters_of
 from tasks_lib.errors import ParameterError, shown
 
-from ..database.server import transaction
-from .hashing import check_storable, parameter_hash
+from .checked import CheckedTable
+from .hashing import canonical_json, check_storable, row_hashes
+from .other_versions import refuse_later_row, unknown_columns, whole_row
+from .rows import Row
 
 Config = TypeVar("Config")
 MAX_NAME = 64
@@ -60,10 +62,37 @@ def columns(
     return "\n    ".join(lines)  # as the definitions around them are indented
 
 
-def config_from_columns(cls: type[Config], row: Mapping[str, Any], **extra: Any) -> Config:
-    """Make a configuration dataclass from a fetched row."""
-    values = {name: row[name] for name in parameters_of(cls) if name not in extra}
-    return cls(**as_flags(cls, values), **extra)
+def config_from_columns(table: type[ParameterTable], row: Mapping[str, Any], **extra: Any) -> Any:
+    """Make a table's configuration dataclass from a fetched row.
+
+    A field for which the database has no column yet has its default.
+
+    Raises
+    ------
+    ParameterError
+        Where a field was not fetched, or a later version has stored what this one does not know.
+    """
+    cls = table.config
+    assert cls is not None
+    names = [name for name in parameters_of(cls) if name not in extra]
+    values = as_flags(cls, whole_row(table, row, names))
+    known = {table.primary_key[0], table.hash_field, *names, *extra}
+    for name in unknown_columns(table, row, known):
+        # Where it has its default, the hash is that of the others.
+        if row.get(table.hash_field) not in table.hashes({**values, **extra}):
+            raise refuse_later_row(name, row)
+    return cls(**values, **extra)
+
+
+def defaults_of(cls: type[Any]) -> dict[str, Any]:
+    """Return the default of each field of a dataclass of `models.parameters` that has one."""
+    found = {}
+    for field in fields(cls):
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return {name: value for name, value in found.items() if name in parameters_of(cls)}
 
 
 def as_flags(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,66 +131,25 @@ def column_length(column_type: str) -> int | None:
     return int(found[1]) if found else None
 
 
-class CheckedSettings(dj.Lookup):
-    """Base of the Lookup tables whose rows are settings; a subclass names their dataclass.
-
-    Attributes
-    ----------
-    config : dataclass of `models.parameters`
-    left_out : tuple of str
-        Fields without a column: they have their default.
-    renamed : dict
-        Field -> name of its column, where that is another.
-    """
-
-    config: type[Any]
-    left_out: tuple[str, ...] = ()
-    renamed: Mapping[str, str] = {}
-
-    @classmethod
-    def build(cls, row: Mapping[str, Any]) -> Any:
-        """Return the settings that a row describes; what it lacks has its default.
-
-        Raises
-        ------
-        ParameterError
-            For a column that does not exist, or a value that cannot be used.
-        """
-        known = {
-            cls.renamed.get(name, name): name
-            for name in parameters_of(cls.config)
-            if name not in cls.left_out
-        }
-        own = {k: v for k, v in row.items() if k not in cls().primary_key}
-        for column, value in own.items():
-            if column not in known:
-                raise ParameterError(column, value, "does not exist", f"use {', '.join(known)}")
-        values = {known[column]: value for column, value in own.items()}
-        return make_config(cls.config, as_flags(cls.config, values))
-
-    def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
-        """Insert settings; their values are checked first, and defaults filled in."""
-        key = self.primary_key
-        whole = [
-            {
-                **{name: row[name] for name in key if name in row},
-                **stored(self.build(row), self.left_out, self.renamed),
-            }
-            for row in map(dict, rows)
-        ]
-        super().insert(whole, **kwargs)
-
-
-class ParameterTable(dj.Manual):
+class ParameterTable(CheckedTable, dj.Manual):
     """Base of the Manual tables that hold parameters.
 
-    A subclass names its ``hash_field``, gives `canonical` and, where it has parts, `part_rows`.
-    The table's own primary key is the name of the parameter set. Inserting the same set under the
-    same name again does nothing.
+    A subclass names its ``hash_field`` and, where its columns are the fields of a dataclass, its
+    ``config``; it gives `canonical` and, where it has parts, `part_rows`. The table's own primary
+    key is the name of the parameter set. Inserting the same set under the same name again does
+    nothing.
     """
 
     hash_field: str
-    extra_fields: tuple[str, ...] = ()  # fields of a row that live in a part
+    config: type[Any] | None = None  # dataclass of `models.parameters`
+
+    @classmethod
+    def default_columns(cls) -> dict[str, Any]:
+        """Return column -> what it holds in rows that were stored before there was one."""
+        if cls.config is None:
+            return {}
+        defaults = defaults_of(cls.config)
+        return {name: value for name, value in defaults.items() if name not in cls.extra_fields}
 
     @classmethod
     def canonical(cls, row: dict[str, Any]) -> dict[str, Any]:
@@ -169,47 +157,61 @@ class ParameterTable(dj.Manual):
         raise NotImplementedError
 
     @classmethod
-    def part_rows(cls, row: dict[str, Any]) -> dict[Any, list[dict[str, Any]]]:
-        """Return rows of the parts, without the name, that belong to canonical parameters."""
-        return {}
+    def hashes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the hashes of complete parameters: by the present recipe, and by earlier ones."""
+        current = {} if cls.config is None else defaults_of(cls.config)
+        return row_hashes(cls.__name__, parameters, current)
 
-    def insert(self, rows: Iterable[Any], **kwargs: Any) -> None:
-        """Insert parameter sets: all of them, or none.
+    @classmethod
+    def parameters_of_row(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that a whole row holds, as they are stored: nothing is made.
+
+        What the database has no column for is left out; `hashes` are the same without it.
+        """
+        return cls.fields_of_row(row, cls.primary_key[0])
+
+    @classmethod
+    def fields_of_row(cls, row: Mapping[str, Any], name_field: str) -> dict[str, Any]:
+        """Return the same, of columns only; it needs no connection."""
+        if cls.config is None:
+            return {k: v for k, v in row.items() if k not in (name_field, cls.hash_field)}
+        known = {k: v for k, v in row.items() if k in parameters_of(cls.config)}
+        return as_flags(cls.config, known)
+
+    @classmethod
+    def completed(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the complete parameters of a stored row, with today's defaults for what it lacks.
 
         Raises
         ------
         ParameterError
-            For a wrong field, and where an equal set exists under another name or another set
-            under the same name.
+            Where they cannot be used any more.
         """
-        prepared = [self._prepare(row) for row in rows]
-        connection = self.connection
-        guard = nullcontext() if connection.in_transaction else transaction(connection)
-        with guard:
-            for name, parameters in prepared:
-                self._insert_one(name, parameters, kwargs)
+        return cls.canonical(cls.parameters_of_row(row))
+
+    @classmethod
+    def may_be_equal(cls, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return restrictions of stored rows that may be equal under another hash."""
+        return []
+
+    @classmethod
+    def part_rows(cls, row: dict[str, Any]) -> dict[Any, list[dict[str, Any]]]:
+        """Return rows of the parts, without the name, that belong to canonical parameters."""
+        return {}
+
+    def spellings(self, parameters: Row) -> Iterator[Row]:
+        """Yield canonical parameters as earlier versions may have stored them: by other names."""
+        yield from ()
 
     @property
     def name_field(self) -> str:
         """The primary key."""
         return self.primary_key[0]
 
-    def _prepare(self, row: Any) -> tuple[str, dict[str, Any]]:
-        if not isinstance(row, Mapping):
-            raise ParameterError(
-                type(self).__name__, row, "is not a set of fields", "insert dicts of fields"
-            )
+    def checked(self, row: Row) -> Row:
+        """Return the complete row without its hash, defaults filled in."""
         given = {k: v for k, v in row.items() if k != self.hash_field}
-        name = given.pop(self.name_field, None)
-        name = check_name(self.name_field, name)
-        # The columns say what exists; `canonical` says what is right.
-        known = {*self.heading.names, *self.extra_fields}
-        known -= {self.name_field, self.hash_field}
-        for field in given:
-            if field not in known:
-                raise ParameterError(
-                    field, given[field], "does not exist", f"use {', '.join(sorted(known))}"
-                )
+        name = check_name(self.name_field, given.pop(self.name_field, None))
         check_storable("", given)
         parameters = self.canonical(given)
         for field, attribute in self.heading.attributes.items():
@@ -222,31 +224,104 @@ class ParameterTable(dj.Manual):
                     f"is longer than the {length} characters that this database's column holds",
                     "use a shorter name, or have the administrator widen the column",
                 )
-        return name, parameters
+        return {self.name_field: name, **parameters}
 
-    def _insert_one(self, name: str, parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    def equal_sets(self, parameters: Row) -> list[str]:
+        """Return the names of the sets with equal parameters: one, but for what old versions left.
+
+        Parameters
+        ----------
+        parameters : dict
+            Canonical parameters.
+
+        Raises
+        ------
+        ParameterError
+            Where a set with the hash of these parameters has others.
+        """
+        spellings = [parameters, *self.spellings(parameters)]
+        hashes = {each for spelling in spellings for each in self.hashes(spelling)}
         # Text, not uuid: PostgreSQL cannot compare a uuid with the literal DataJoint 2.3 writes.
-        digest = str(parameter_hash(parameters))
-        equal = (self & {self.hash_field: digest}).to_dicts()
-        for other in equal:
-            if other[self.name_field] != name:
-                raise ParameterError(
-                    self.name_field,
-                    name,
-                    f"has the same parameters as {other[self.name_field]!r}",
-                    f"use {other[self.name_field]!r}, or change a parameter",
-                )
-        if equal:
+        alike = [{self.hash_field: each} for each in sorted(hashes)]
+        equal = []
+        for row in (self & [*alike, *self.may_be_equal(parameters)]).to_dicts(
+            order_by=self.name_field
+        ):
+            name = str(row[self.name_field])
+            if row[self.hash_field] in hashes:
+                if row[self.hash_field] not in self.hashes(self.parameters_of_row(row)):
+                    problem = "was changed after it had been entered: its hash is of other values"
+                    remedy = "see `rnn verify --all`, and put its values right"
+                    raise ParameterError(self.name_field, name, problem, remedy)
+                equal.append(name)
+            elif self._is_equal(row, parameters):
+                equal.append(name)
+        return equal
+
+    def enter(self, row: Row, skip_duplicates: bool) -> None:
+        """Insert a checked set and its parts, if it is not there."""
+        name, parameters = row[self.name_field], self._parameters(row)
+        equal = self.equal_sets(parameters)
+        if name in equal:
             return
-        if self & {self.name_field: name}:
+        self._refuse_equal(name, equal)
+        if self & self.key_of(row):
             raise ParameterError(
                 self.name_field,
                 name,
                 "exists with other parameters",
                 "choose another name: rows that hang on this one keep their parameters",
             )
+        self.store([{self.name_field: name, **self._columns(parameters)}])
+        self._store_parts(name, parameters)
+
+    def change(self, key: Row, stored: Row, new: Row) -> None:
+        """Change a set, which is locked and not in use: its columns, its hash and its parts."""
+        row = self.checked({k: v for k, v in new.items() if k != self.hash_field})
+        name, parameters = row[self.name_field], self._parameters(row)
+        self._refuse_equal(name, [other for other in self.equal_sets(parameters) if other != name])
+        columns = {self.name_field: name, **self._columns(parameters)}
+        self.overwrite(columns)
+        self.change_parts(key, stored, parameters)
+
+    def change_parts(self, key: Row, stored: Row, parameters: Row) -> None:
+        """Make the parts of a set those that belong to its new parameters."""
+        for part in self.part_rows(parameters):
+            (part() & key).remove()
+        self._store_parts(key[self.name_field], parameters)
+
+    def _parameters(self, row: Row) -> Row:
+        return {k: v for k, v in row.items() if k != self.name_field}
+
+    def _columns(self, parameters: Row) -> Row:
         columns = {k: v for k, v in parameters.items() if k not in self.extra_fields}
-        key = {self.name_field: name}
-        super().insert([{**key, **columns, self.hash_field: digest}], **kwargs)
+        return {**columns, self.hash_field: self.hashes(parameters)[0]}
+
+    def _store_parts(self, name: str, parameters: Row) -> None:
         for part, rows in self.part_rows(parameters).items():
-            part.insert({**key, **row} for row in rows)
+            part().store([{self.name_field: name, **row} for row in rows])
+
+    def _refuse_equal(self, name: str, equal: list[str]) -> None:
+        if equal:
+            raise ParameterError(
+                self.name_field,
+                name,
+                f"has the same parameters as {equal[0]!r}",
+                f"use {equal[0]!r}, or change a parameter",
+            )
+
+    def _is_equal(self, row: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+        """Whether a stored row means these parameters, its missing fields with their defaults."""
+        there = self.parameters_of_row(row)
+        if _names(there) == _names(parameters):
+            return canonical_json(there) == canonical_json(parameters)
+        try:
+            return canonical_json(self.completed(row)) == canonical_json(parameters)
+        except ParameterError:  # a class that is not there any more, or may not be imported
+            return False
+
+
+def _names(parameters: Mapping[str, Any]) -> set[str]:
+    """Return the names of fields, and of arguments within them."""
+    inner = {f"{k}.{n}" for k, v in parameters.items() if isinstance(v, Mapping) for n in v}
+    return {*parameters, *inner}

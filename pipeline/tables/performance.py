@@ -9,11 +9,13 @@ import numpy as np
 
 import models
 from models.performance.settings import ValidationSettings
+from tasks_lib.registry import long_names
 
 from ..database import schemas
 from ..database.types import Query
 from .network import NetworkParams
-from .parameters import CheckedSettings, columns, stored
+from .parameters import columns, stored
+from .settings import CheckedSettings
 from .task import Task
 from .training import Training, load_network
 
@@ -35,7 +37,9 @@ def validations() -> Query:
 
 def decision_networks() -> Query:
     """Return the finished networks of context-dependent decision making."""
-    return finished_networks() & (Task & {"task_class": "CDDM"}).proj()
+    # Earlier versions kept the name as it was given.
+    names = ("CDDM", *long_names("CDDM"))
+    return finished_networks() & (Task & [{"task_class": name} for name in names]).proj()
 
 
 def finished_networks() -> Query:
@@ -154,8 +158,8 @@ class Psychometric(dj.Computed):
     ---
     coherences     : <npy@main>     # coherence of motion and of colour (C,)
     fraction_right : <npy@main>     # right choices (context, motion, colour); NaN: no right one
-    mse            : <npy@main>     # masked mean squared error (context, motion, colour)
-    figure         : <figure@main>  # grids and fitted curves
+    grid_mse       : <npy@main>     # masked mean squared error (context, motion, colour)
+    curves_figure  : <figure@main>  # grids and fitted curves
     """
 
     class Fit(dj.Part):
@@ -187,8 +191,8 @@ class Psychometric(dj.Computed):
                 **key,
                 "coherences": np.asarray(result.coherences),
                 "fraction_right": result.fraction_right,
-                "mse": result.mse,
-                "figure": models.plot_psychometrics(result),
+                "grid_mse": result.mse,
+                "curves_figure": models.plot_psychometrics(result),
             }
         )
         self.Fit.insert(

@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 import models
 from models.network.connectivity import WEIGHTS
 from models.training.config import TASK_TERM
-from tasks_lib.errors import MAX_COUNT, ParameterError, check_int
+from tasks_lib.errors import MAX_COUNT, ParameterError, check_choice, check_int
 from tasks_lib.sizes import check_bytes
 
 from ..database import schemas
 from ..database.types import Query
 from ..progress import progress_bar
+from .checked import CheckedTable
 from .current_job import current_job
 from .network import NetworkParams
 from .network_groups import grouped
+from .parameters import check_name
 from .provenance import provenance
+from .rows import Row
 from .task import Task
-from .training_params import IMPORTED, TrainingParams  # noqa: F401  (the definition names it)
+from .training_params import IMPORTED, TrainingParams
 from .training_rows import TrainingRows, train_from_rows
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inse
 
 
 @schemas.training
-class Cohort(dj.Manual):
+class Cohort(CheckedTable, dj.Manual):
     definition = """
     # networks alike but for their seed, trained together
     -> Task
@@ -46,34 +49,50 @@ class Cohort(dj.Manual):
     origin='trained' : enum('trained', 'imported')  # imported: trained elsewhere, never here
     """
 
-    def insert(self, rows: Any, **kwargs: Any) -> None:
-        """Insert cohorts; seeds, numbers of networks and origins are checked first."""
-        rows = [dict(row) for row in rows]
-        for row in rows:
-            if (row.get("training_name") == IMPORTED) != (row.get("origin") == "imported"):
-                raise ParameterError(
-                    "training_name",
-                    row.get("training_name"),
-                    f"only imported networks have the training {IMPORTED!r}, and no other",
-                    "name a training that you entered, or use import_network",
-                )
-            row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
-            row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MOST_NETWORKS)
-            self._refuse_size(row)
-            self._refuse_overlap(row)
-        super().insert(rows, **kwargs)
+    remedy = "enter the networks as a cohort with another first_seed"
+
+    def checked(self, row: Row) -> Row:
+        """Return the complete row: its parameters are there, its seeds and numbers are sensible."""
+        row = {"origin": "trained", **row}
+        check_choice("origin", row["origin"], ("trained", "imported"))
+        for field, table in (
+            ("task_name", Task), ("network_name", NetworkParams), ("training_name", TrainingParams),
+        ):  # fmt: skip
+            name = {field: check_name(field, row.get(field))}
+            if not table & name:
+                remedy = f"enter it in {table.__name__}, or name one that exists"
+                raise ParameterError(field, row[field], "has not been entered", remedy)
+        if (row["training_name"] == IMPORTED) != (row["origin"] == "imported"):
+            raise ParameterError(
+                "training_name",
+                row["training_name"],
+                f"only imported networks have the training {IMPORTED!r}, and no other",
+                "name a training that you entered, or use import_network",
+            )
+        row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
+        row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MOST_NETWORKS)
+        self._refuse_size(row)
+        return row
+
+    def enter(self, row: Row, skip_duplicates: bool) -> None:
+        """Insert a checked cohort, if it is not there."""
+        self._refuse_overlap(row)
+        super().enter(row, skip_duplicates)
+
+    def change(self, key: Row, stored: Row, new: Row) -> None:
+        """Change a cohort, which is locked and not in use."""
+        self._refuse_overlap(self.checked(new))
+        super().change(key, stored, new)
 
     def _refuse_size(self, row: dict[str, Any]) -> None:
         """Refuse more networks than a machine holds, by their weights alone, in float32."""
-        network = NetworkParams & {"network_name": row.get("network_name")}
-        task = Task & {"task_name": row.get("task_name")}
-        if network and task:  # else the server says what is missing
-            n_units = network.fetch1("n_units")
-            n_inputs, n_outputs = task.fetch1("n_inputs", "n_outputs")
-            each = 4 * n_units * (n_units + n_inputs + n_outputs + 2)
-            what = f"the weights of so many networks of {n_units} units"
-            needed = row["n_networks"] * each
-            check_bytes("n_networks", row["n_networks"], needed, what, "use several cohorts")
+        n_units = (NetworkParams & {"network_name": row["network_name"]}).fetch1("n_units")
+        task = Task & {"task_name": row["task_name"]}
+        n_inputs, n_outputs = task.fetch1("n_inputs", "n_outputs")
+        each = 4 * n_units * (n_units + n_inputs + n_outputs + 2)
+        what = f"the weights of so many networks of {n_units} units"
+        needed = row["n_networks"] * each
+        check_bytes("n_networks", row["n_networks"], needed, what, "use several cohorts")
 
     def _refuse_overlap(self, row: dict[str, Any]) -> None:
         """Refuse seeds beyond the column's range, and those that another cohort trains already."""
@@ -82,7 +101,7 @@ class Cohort(dj.Manual):
             raise ParameterError(
                 "first_seed", first, f"leads to seed {last}", f"stay below {MAX_COUNT}"
             )
-        alike = {k: row.get(k) for k in ("task_name", "network_name", "training_name")}
+        alike = {k: row[k] for k in ("task_name", "network_name", "training_name")}
         for other in (Cohort & alike).to_dicts():
             start, stop = other["first_seed"], other["first_seed"] + other["n_networks"] - 1
             if start != first and start <= last and first <= stop:

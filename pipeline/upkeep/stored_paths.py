@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import datajoint as dj
@@ -24,8 +24,15 @@ def schema_names() -> list[str]:
     return [str(schema.database) for schema in schemas.SCHEMAS.values()]
 
 
-def tables_with_files() -> dict[tuple[str, str], tuple[dj.Table, list[str]]]:
+def tables_with_files(
+    further: Iterable[str] = (),
+) -> dict[tuple[str, str], tuple[dj.Table, list[str]]]:
     """Return every table of our schemas, by schema and name, with its columns that keep files.
+
+    Parameters
+    ----------
+    further : iterable of str
+        Schemas of others that are looked at too.
 
     Raises
     ------
@@ -33,7 +40,7 @@ def tables_with_files() -> dict[tuple[str, str], tuple[dj.Table, list[str]]]:
         Where a table cannot be looked at.
     """
     here = connection()
-    wanted = {name: set(names_in_database(name)) for name in schema_names()}
+    wanted = {name: set(names_in_database(name)) for name in (*schema_names(), *further)}
     # A table without rights on it is in no list of the server's: what the code declares must be.
     for schema in schemas.SCHEMAS.values():
         for master, _ in schema.declare_list:
@@ -137,9 +144,11 @@ def count_values(
 
 
 def _where(table: dj.Table, values: dict[str, Any], *more: str) -> tuple[str, tuple[Any, ...]]:
-    """Return the condition that columns have some values, and its arguments."""
+    """Return the condition of a table's own restriction, and that columns have some values."""
     quoted = table.adapter.quote_identifier
-    conditions = [f"{quoted(name)} = %s" for name in values] + list(more)
+    own = table.where_clause().strip().removeprefix("WHERE").strip()
+    conditions = [f"({own})"] if own else []
+    conditions += [*(f"{quoted(name)} = %s" for name in values), *more]
     return f"WHERE {' AND '.join(conditions)}" if conditions else "", tuple(values.values())
 
 

@@ -15,8 +15,8 @@ from tasks_lib.errors import ParameterError, text_of
 
 from ..database.types import Restriction
 from ..store.checked_files import DamagedFile
-from ..tables.hashing import parameter_hash
 from ..tables.network import NetworkParams
+from ..tables.parameters import ParameterTable
 from ..tables.provenance import provenance
 from ..tables.task import Task
 from ..tables.training import Training, network_columns, term_rows
@@ -252,22 +252,12 @@ def _changes(training: dict[str, Any], device: str, rows: TrainingRows) -> list[
             changes.append(Change(name, then, now[name]))
     if kind_of(training["device"]) != kind_of(device):
         changes.append(Change("device", training["device"], device))
-    canonical: dict[Any, tuple[dict[str, Any], Any]] = {
-        Task: (rows.task, lambda: Task.canonical(_given(rows.task))),
-        NetworkParams: (rows.network, lambda: NetworkParams.build(rows.network).to_dict()),
-        TrainingParams: (
-            rows.training,
-            lambda: TrainingParams.build(rows.training, rows.penalties).to_dict(),
-        ),
-    }
-    for table, (row, make) in canonical.items():
-        digest = str(parameter_hash(make()))
-        if digest != row[table.hash_field]:
+    sets: dict[type[ParameterTable], dict[str, Any]] = {
+        Task: rows.task, NetworkParams: rows.network, TrainingParams: rows.training,
+    }  # fmt: skip
+    for table, row in sets.items():
+        hashes = table.hashes(table.parameters_of_row(row))
+        if row[table.hash_field] not in hashes:
             name = row[table.primary_key[0]]
-            changes.append(Change(f"{table.__name__} {name!r}", row[table.hash_field], digest))
+            changes.append(Change(f"{table.__name__} {name!r}", row[table.hash_field], hashes[0]))
     return changes
-
-
-def _given(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a task's row that a submission gives."""
-    return {k: row[k] for k in ("task_class", "n_steps", "n_inputs", "n_outputs", "params")}

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import datajoint as dj
 from datajoint.errors import MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 
@@ -16,6 +15,7 @@ from models.machine.atomic_file import write_atomically
 from models.training.checkpoints import CheckpointNotWritten
 from tasks_lib.errors import text_of
 
+from ..database.types import Populated
 from ..store.mounts import check_store
 from ..store.pending_files import STORE, sync_folders
 from ..transient.errors import is_transient
@@ -91,6 +91,6 @@ class StoredCheckpoints:
             log.warning("checkpoints %s cannot be removed: %s", self.folder, error)
 
 
-def checkpoint_folder(table: type[dj.Computed]) -> str:
+def checkpoint_folder(table: type[Populated]) -> str:
     """Return the name of the folder that holds the checkpoints of a computed table."""
     return str(table().full_table_name).replace("`", "").replace('"', "")

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import datajoint as dj
 from datajoint.condition import Not
 
 from tasks_lib.errors import ParameterError
 
 from ..database import connection as database
-from ..database.types import Job, Restriction
+from ..database.types import Job, Populated, Restriction
 from ..tables.computed import COMPUTED
 from .job_table import Key
 from .queue import Queue
@@ -53,7 +52,7 @@ class Failure:
 
 
 def failures(
-    restriction: Restriction = None, tables: Sequence[type[dj.Computed]] = COMPUTED
+    restriction: Restriction = None, tables: Sequence[type[Populated]] = COMPUTED
 ) -> list[Failure]:
     """Return the jobs that failed, the tables in their order and the latest failure last.
 
@@ -86,7 +85,7 @@ def failures(
 
 def retry(
     restriction: Restriction = None,
-    tables: Sequence[type[dj.Computed]] | None = None,
+    tables: Sequence[type[Populated]] | None = None,
     error: str | None = None,
     everything: bool = False,
     stuck: bool = False,

@@ -98,6 +98,8 @@ class Heartbeat:
         self._connection: dj.Connection | None = None
         self._thread: threading.Thread | None = None
         self._contact_since: float | None = None
+        # Asked after each heartbeat, on its connection: whether the worker's job is still wanted.
+        self.look: Callable[[dj.Connection], Any] | None = None
 
     # Start and end -------------------------------------------------------------------------------
 
@@ -182,6 +184,9 @@ class Heartbeat:
             try:
                 with self._using:
                     self._send()
+                    look = self.look
+                    if look is not None:
+                        look(self._open())
                     self._reap()
                 wait = self.beat_seconds
             except Exception as error:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import datajoint as dj
 from deepdiff import DeepHash
@@ -18,6 +17,7 @@ from models.training.checkpoints import CHECKPOINT_SECONDS
 from tasks_lib.errors import kind_and_text, text_of
 
 from ..database.server import transaction
+from ..database.types import Populated
 from ..store.mounts import check_store, store_answers
 from ..store.pending_files import WrittenFiles
 from ..tables.current_job import working_on
@@ -26,23 +26,10 @@ from .checkpoints import StoredCheckpoints, checkpoint_folder
 from .heartbeat import Heartbeat
 from .job_table import Key
 from .queue import Queue, job_hash
+from .steps import Tripartite, make_row, refuse_nothing, steps_of
 
 MOST_FAILURES = 5  # errors of a computation itself that look transient
 MOST_SHORT = 3  # times that a computation may lack memory
-
-
-@runtime_checkable
-class Tripartite(Protocol):
-    """A computed table whose computation is apart from its reading and its inserting."""
-
-    def make_fetch(self, key: Key) -> tuple[Any, ...]:
-        """Fetch what the computation needs."""
-
-    def make_compute(self, key: Key, *fetched: Any) -> tuple[Any, ...]:
-        """Compute, without the database."""
-
-    def make_insert(self, key: Key, *computed: Any) -> None:
-        """Insert what was computed."""
 
 
 class OutOfMemory(PermanentError):
@@ -55,6 +42,10 @@ class JobTakenOver(Exception):
 
 class JobStopped(BaseException):
     """The computation must end at once, because its process ends."""
+
+
+class JobDeleted(BaseException):
+    """The computation must end at once: what it is computed from, or its job, was deleted."""
 
 
 @dataclass
@@ -79,6 +70,10 @@ class Job:
         Whether the computation checks `must_stop` itself, and saves its state before it ends.
     uncertain_files : WrittenFiles
         Files of an insert whose commit may or may not have been done.
+    deleted : Event
+        Set when its key, or its job, is found to be deleted.
+    interrupt : callable, optional
+        Called then: ends a computation that does not check `must_stop`.
     """
 
     queue: Queue
@@ -90,12 +85,17 @@ class Job:
     phase: str = "fetching"
     checks_stop: bool = False
     uncertain_files: WrittenFiles = field(default_factory=WrittenFiles, init=False)
+    deleted: threading.Event = field(default_factory=threading.Event, init=False)
+    interrupt: Callable[[], Any] | None = None
 
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:
         """The checkpoints of its training."""
         folder = checkpoint_folder(self.queue.table)
-        is_ours = lambda: not self.heartbeat.declared_dead.is_set()  # noqa: E731
+
+        def is_ours() -> bool:
+            return not (self.heartbeat.declared_dead.is_set() or self.deleted.is_set())
+
         return StoredCheckpoints(folder, job_hash(self.key), is_ours)
 
     def report(self, step: int, n_steps: int, loss: float) -> None:
@@ -107,8 +107,31 @@ class Job:
         report.n_iterations, report.loss, report.iteration = n_steps, loss, step
 
     def must_stop(self) -> bool:
-        """Return whether the computation must end: the process ends, or counts as dead."""
-        return self.stop.is_set() or self.heartbeat.declared_dead.is_set()
+        """Return whether the computation must end.
+
+        Its process ends, or counts as dead, or what it computes is not wanted any more.
+        """
+        return self.stop.is_set() or self.heartbeat.declared_dead.is_set() or self.deleted.is_set()
+
+    @cached_property
+    def wanted(self) -> tuple[str, tuple[Any, ...]]:
+        """The query, with its arguments, that has a row while the key is to be computed."""
+        return self.queue.wanted_key(self.key)
+
+    def look_whether_deleted(self, connection: dj.Connection) -> None:
+        """Notice that the job is not ours any more, or that its key has gone; with a heartbeat.
+
+        Its computation ends then: its result could not be inserted.
+        """
+        query, arguments = self.wanted
+        if self.deleted.is_set() or (
+            self.queue.is_held(connection, self.key, self.heartbeat.worker_id)
+            and connection.query(query, args=arguments).fetchone() is not None
+        ):
+            return
+        self.deleted.set()
+        if self.interrupt is not None:
+            self.interrupt()
 
     @contextmanager
     def checking_stop(self) -> Iterator[dict[str, Any]]:
@@ -156,18 +179,21 @@ def run_job(
             retry(lambda: job.queue.finish(connection, job.key, job.heartbeat.worker_id))
             job.checkpoints.remove()  # of a worker that was killed between the two
             return False
-        if isinstance(table, Tripartite):
-            fetched = retry(lambda: table.make_fetch(dict(job.key)))
+        steps = steps_of(table)
+        if steps is not None:
+            fetched = retry(lambda: steps.make_fetch(dict(job.key)))
             before = _hash(fetched)  # now: references remember what they have loaded
             job.phase = "computing"
             if job.stop.is_set():  # a signal that came before is not raised any more
                 raise JobStopped
-            compute = _with_limited_retries(lambda: table.make_compute(dict(job.key), *fetched))
+            if job.deleted.is_set():
+                raise JobDeleted
+            compute = _with_limited_retries(lambda: steps.make_compute(dict(job.key), *fetched))
             computed = retry(compute)
             job.phase = "inserting"
-            retry(lambda: _insert(job, connection, table, computed, before))
+            retry(lambda: _insert(job, connection, table, steps, computed, before))
         else:
-            make = _with_limited_retries(lambda: table.make(dict(job.key)))
+            make = _with_limited_retries(lambda: make_row(table, dict(job.key)))
             retry(lambda: _make(job, connection, table, make))
         if "checkpoints" in vars(job):
             job.checkpoints.remove()
@@ -214,7 +240,7 @@ def remove_left_checkpoints(job: Job) -> None:
 
 
 @contextmanager
-def _inserting(job: Job, connection: dj.Connection, table: dj.Computed) -> Iterator[bool]:
+def _inserting(job: Job, connection: dj.Connection, table: Populated) -> Iterator[bool]:
     """Open a transaction that inserts and ends the job; yield False if the rows are there."""
     files = WrittenFiles()
     is_committing = False
@@ -246,59 +272,34 @@ def _inserting(job: Job, connection: dj.Connection, table: dj.Computed) -> Itera
 
 
 def _insert(
-    job: Job, connection: dj.Connection, table: dj.Computed, computed: Any, before: str
+    job: Job,
+    connection: dj.Connection,
+    table: Populated,
+    steps: Tripartite,
+    computed: Any,
+    before: str,
 ) -> None:
-    assert isinstance(table, Tripartite)
     with _inserting(job, connection, table) as is_new:
         if is_new:
-            if _hash(table.make_fetch(dict(job.key))) != before:
+            if _hash(steps.make_fetch(dict(job.key))) != before:
                 raise dj.DataJointError(
                     "what the job was computed from has changed meanwhile; retry it"
                 )
-            table.make_insert(dict(job.key), *computed)
+            steps.make_insert(dict(job.key), *computed)
+            refuse_nothing(table, job.key)
 
 
-def _make(job: Job, connection: dj.Connection, table: dj.Computed, make: Callable[[], Any]) -> None:
+def _make(job: Job, connection: dj.Connection, table: Populated, make: Callable[[], Any]) -> None:
     """Compute and insert a row in one transaction, for tables with a single ``make``."""
     with _inserting(job, connection, table) as is_new:
         if is_new:
             job.phase = "computing"
+            if job.deleted.is_set():
+                raise JobDeleted
             make()
             job.phase = "inserting"
+            refuse_nothing(table, job.key)
 
 
 def _hash(fetched: Any) -> str:
     return str(DeepHash(fetched, ignore_iterable_order=False)[fetched])
-
-
-def report_job(heartbeat: Heartbeat, queue: Queue, key: Key) -> None:
-    """Report the job in the next heartbeats; soon, if it is of another table than the last one."""
-    report = heartbeat.report
-    is_other_table = report.job_table != queue.name
-    # How far the job before was goes first: a heartbeat may come in between.
-    report.first_iteration = report.iteration = report.n_iterations = report.loss = None
-    report.state, report.note = "working", ""
-    report.job_table, report.job_key, report.job_began = queue.name, key, time.monotonic()
-    if is_other_table:
-        heartbeat.send_soon()
-
-
-def report_waiting(heartbeat: Heartbeat, note: str) -> None:
-    """Report that the worker waits for the server or the store."""
-    report = heartbeat.report
-    report.state, report.note = "waiting", note[:255]
-
-
-def report_resumed(heartbeat: Heartbeat) -> None:
-    """Report that the worker waits no longer, if it did."""
-    report = heartbeat.report
-    if report.state == "waiting":
-        report.state, report.note = "working" if report.job_table else "idle", ""
-
-
-def report_idle(heartbeat: Heartbeat) -> None:
-    """Report that the worker has no job."""
-    report = heartbeat.report
-    report.state, report.note = "idle", ""
-    report.job_table, report.job_key, report.job_began = "", None, None
-    report.first_iteration = report.iteration = report.n_iterations = report.loss = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,11 +17,13 @@ import datajoint as dj
 from datajoint.condition import AndList, Not
 
 from ..database.dialects import Dialect, dialect_of
+from ..database.schemas import is_ours, title_of
 from ..database.server import transaction
-from ..database.types import Job, Query, Restriction
+from ..database.types import Job, Populated, Query, Restriction
 from ..transient.errors import is_transient
 
 Key = dict[str, Any]
+Sets = Mapping[str, Sequence[str]]  # names of parameter sets, by the column that holds them
 DECLARE_ATTEMPTS = 5
 AGAIN_AT_ONCE = 500  # jobs that become pending again with one commit
 
@@ -32,15 +34,25 @@ class JobTable:
 
     Parameters
     ----------
-    table : Computed table
+    table : Computed or Imported table
     """
 
-    table: type[dj.Computed]
+    table: type[Populated]
 
     @property
     def name(self) -> str:
-        """The table's name."""
-        return str(self.table.__name__)
+        """The table's name; of a lab's own, with its schema."""
+        return title_of(self.table)
+
+    @cached_property
+    def is_ours(self) -> bool:
+        """Whether it is a table of the pipeline, and not of a lab's own schema."""
+        return is_ours(self.table)
+
+    @property
+    def lease_table(self) -> str | None:
+        """The table's full name where a lease of its own is taken for it (`leases.lease_name`)."""
+        return None if self.is_ours else str(self.table.full_table_name)
 
     @cached_property
     def jobs(self) -> Job:
@@ -164,6 +176,27 @@ class JobTable:
             f"{self.quoted('status')}='pending' AND ({scheduled} <= {self.dialect.jobs_now} "
             f"OR {scheduled} <= {created}){self.is_wanted(restriction)}"
         )
+
+    def is_of_none(self, excluded: Sets) -> str:
+        """Return the SQL condition, after others, of jobs that need none of some parameter sets."""
+        return "".join(
+            f" AND {self.quoted(column)} NOT IN ({self._listed(names)})"
+            for column, names in excluded.items()
+            if names and column in self.primary_key
+        )
+
+    def is_of_any(self, sets: Sets) -> str:
+        """Return the SQL condition of jobs that need some of these parameter sets."""
+        conditions = [
+            f"{self.quoted(column)} IN ({self._listed(names)})"
+            for column, names in sets.items()
+            if names and column in self.primary_key
+        ]
+        return f"({' OR '.join(conditions)})" if conditions else "FALSE"
+
+    def _listed(self, names: Iterable[str]) -> str:
+        # The driver takes %% for %.
+        return ", ".join(self.jobs.adapter.quote_string(n).replace("%", "%%") for n in names)
 
     def entered_now(self) -> str:
         """Return the SQL assignments of a job that is pending from now on, without a delay."""

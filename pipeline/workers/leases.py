@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import datajoint as dj
 
 from ..database.dialects import dialect_of
@@ -21,7 +23,7 @@ def take_lease(connection: dj.Connection, name: str, worker_id: int, pause: floa
     Parameters
     ----------
     name : str
-        "enter_jobs" or "reap", as in the table.
+        As in the table: "enter_jobs", "reap", or that of a lab's own table (`lease_name`).
     pause : float
         Seconds from the end of one to the next.
     """
@@ -47,6 +49,31 @@ def take_lease(connection: dj.Connection, name: str, worker_id: int, pause: floa
         args=(worker_id, name),
     ).rowcount
     return bool(taken == 1)
+
+
+def lease_name(task: str, table: str | None) -> str:
+    """Return the name of the lease of a task: of all tables of the pipeline, or one of a lab's own.
+
+    Workers that do not know a lab's table cannot do the task for those that do.
+
+    Parameters
+    ----------
+    task : str
+        "enter_jobs" or "reap".
+    table : str, optional
+        Full name of the lab's table.
+    """
+    if table is None:
+        return task
+    return f"{task} {hashlib.sha256(table.encode()).hexdigest()[:12]}"
+
+
+def add_lease(connection: dj.Connection, name: str) -> None:
+    """Add the row of a lease, where it is not there yet."""
+    connection.query(
+        dialect_of(connection).insert_new(f"{Errand.full_table_name} (errand)", "VALUES (%s)"),
+        args=(name,),
+    )
 
 
 def end_lease(connection: dj.Connection, name: str, worker_id: int) -> None:

@@ -11,6 +11,8 @@ import json
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import datajoint as dj
@@ -19,7 +21,7 @@ from datajoint.jobs import ERROR_MESSAGE_LENGTH
 from ..database.server import transaction
 from ..database.types import Job, Restriction
 from ..tables.hashing import parameter_hash
-from .job_table import JobTable, Key
+from .job_table import JobTable, Key, Sets
 from .registry import Worker
 from .worker_sql import reset_losses
 
@@ -53,6 +55,18 @@ class Queue(JobTable):
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {self.is_pending(restriction)}"
         return int(connection.query(query).fetchone()[0])
 
+    def n_pending_of(self, connection: dj.Connection, sets: Sets) -> list[tuple[Key, int]]:
+        """Return how many jobs that may be taken need which of some parameter sets."""
+        columns = [name for name in sets if name in self.primary_key]
+        if not columns:
+            return []
+        named = ", ".join(self.quoted(name) for name in columns)
+        rows = connection.query(
+            f"SELECT {named}, COUNT(*) FROM {self.sql_name} "
+            f"WHERE {self.is_pending()} AND {self.is_of_any(sets)} GROUP BY {named}"
+        ).fetchall()
+        return [(dict(zip(columns, row, strict=False)), int(row[-1])) for row in rows]
+
     def n_running(
         self, connection: dj.Connection, condition: str, restriction: Sequence[Restriction] = ()
     ) -> int:
@@ -68,7 +82,7 @@ class Queue(JobTable):
 
     def take_next(
         self, connection: dj.Connection, worker_id: int, version: str, pid: int,
-        restriction: Sequence[Any] = (),
+        restriction: Sequence[Any] = (), excluded: Sets = MappingProxyType({}),
     ) -> Key | None:  # fmt: skip
         """Reserve the first pending job that no other worker is taking; return its key, or None.
 
@@ -77,13 +91,15 @@ class Queue(JobTable):
         job stays pending.
         """
         with transaction(connection):
-            row = connection.query(self.next_pending(restriction)).fetchone()
+            row = connection.query(self.next_pending(restriction, excluded)).fetchone()
             if row is None:
                 return None
             key = dict(zip(self.primary_key, row, strict=True))
             return key if self.take(connection, key, worker_id, version, pid) else None
 
-    def next_pending(self, restriction: Sequence[Any] = ()) -> str:
+    def next_pending(
+        self, restriction: Sequence[Any] = (), excluded: Sets = MappingProxyType({})
+    ) -> str:
         """Return the query that finds the next pending job, and locks its row."""
         # The hints have MySQL read the jobs first, in the order of their index. Otherwise it may
         # sort, as it does with few rows or where it reads the tables of a restriction first, and
@@ -92,7 +108,7 @@ class Queue(JobTable):
         hint = f"/*+ JOIN_PREFIX({table}) INDEX({table} {self.quoted('status')}) */ "
         return (
             f"SELECT {hint}{self.columns} FROM {self.sql_name} "
-            f"WHERE {self.is_pending(restriction)} "
+            f"WHERE {self.is_pending(restriction)}{self.is_of_none(excluded)} "
             f"ORDER BY {self.quoted('priority')}, {self.quoted('scheduled_time')} "
             "LIMIT 1 FOR UPDATE SKIP LOCKED"
         )
@@ -122,6 +138,31 @@ class Queue(JobTable):
     def is_held(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Return whether a worker has reserved a job."""
         where, arguments = self.where_held(key, worker_id)
+        query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {where}"
+        return bool(connection.query(query, args=arguments).fetchone()[0])
+
+    @cached_property
+    def _wanted_keys(self) -> str:
+        return str(self.table().key_source.proj().make_sql())
+
+    def wanted_key(self, key: Key) -> tuple[str, tuple[Any, ...]]:
+        """Return the query that has a row where a key is to be computed, and its arguments.
+
+        To be called on the table's own connection; any may ask it.
+        """
+        # Of a lab's own table, what is to be computed may be another thing from call to call.
+        wanted = self._wanted_keys if self.is_ours else self.table().key_source.proj().make_sql()
+        where, arguments = self.where_key(key)
+        return f"SELECT 1 FROM ({wanted}) AS wanted WHERE {where} LIMIT 1", arguments
+
+    def remove(self, connection: dj.Connection, key: Key, worker_id: int) -> None:
+        """Remove a worker's job whose key has gone."""
+        where, arguments = self.where_held(key, worker_id)
+        connection.query(f"DELETE FROM {self.sql_name} WHERE {where}", args=arguments)
+
+    def is_there(self, connection: dj.Connection, key: Key) -> bool:
+        """Return whether there is a job of a key, whoever has it."""
+        where, arguments = self.where_key(key)
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {where}"
         return bool(connection.query(query, args=arguments).fetchone()[0])
 
@@ -261,11 +302,15 @@ class Queue(JobTable):
 
 
 def with_pending_jobs(
-    connection: dj.Connection, queues: Sequence[Queue], restriction: Sequence[Restriction] = ()
+    connection: dj.Connection,
+    queues: Sequence[Queue],
+    restriction: Sequence[Restriction] = (),
+    excluded: Sets = MappingProxyType({}),
 ) -> list[Queue]:
     """Return those queues that have a job that may be taken, found with one query."""
     exist = " UNION ALL ".join(
-        f"(SELECT {i} FROM {queue.sql_name} WHERE {queue.is_pending(restriction)} LIMIT 1)"
+        f"(SELECT {i} FROM {queue.sql_name} WHERE {queue.is_pending(restriction)}"
+        f"{queue.is_of_none(excluded)} LIMIT 1)"
         for i, queue in enumerate(queues)
     )
     if not exist:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import datajoint as dj
@@ -10,7 +11,7 @@ import datajoint as dj
 from ..database.server import end_session, transaction
 from ..transient.errors import is_transient
 from .job_table import Key
-from .leases import end_lease, take_lease
+from .leases import end_lease, lease_name, take_lease
 from .queue import Queue, job_hash, key_of
 from .worker_sql import earlier_losses, mark_silent_workers_dead, record_loss
 
@@ -27,7 +28,7 @@ def reap(
 ) -> int:
     """Find workers whose heartbeat has stopped and give their jobs back; return how many jobs.
 
-    One worker does it for all, every few seconds.
+    One worker does it for all that know the tables, every few seconds.
 
     Parameters
     ----------
@@ -43,13 +44,15 @@ def reap(
     beat_seconds : float
         Time between this worker's heartbeats (s).
     """
-    if not take_lease(connection, "reap", worker_id, min(REAP_SECONDS, beat_seconds)):
-        return 0
-    try:
-        mark_silent_workers_dead(connection, in_contact, worker_id, beat_seconds)
-        return give_back_jobs_of_dead_workers(connection, queues, max_losses)
-    finally:
-        end_lease(connection, "reap", worker_id)
+    given = 0
+    for name, of_lease in groupby(queues, lambda queue: lease_name("reap", queue.lease_table)):
+        if take_lease(connection, name, worker_id, min(REAP_SECONDS, beat_seconds)):
+            try:
+                mark_silent_workers_dead(connection, in_contact, worker_id, beat_seconds)
+                given += give_back_jobs_of_dead_workers(connection, list(of_lease), max_losses)
+            finally:
+                end_lease(connection, name, worker_id)
+    return given
 
 
 def give_back_jobs_of_dead_workers(

@@ -58,6 +58,18 @@ class LostJob(dj.Manual):
 
 
 @schemas.work
+class MissingClass(dj.Manual):
+    definition = """
+    # class that a worker could not import: jobs that need it wait for another worker
+    worker_id  : int64
+    class_name : varchar(190)    # "package.module:ClassName", or the name of a task with an extra
+    ---
+    reason     : varchar(500)
+    missed_at  : datetime(3)
+    """
+
+
+@schemas.work
 class Errand(dj.Lookup):
     # The table of leases (`pipeline.workers.leases`): its name is that of the released version.
     definition = """

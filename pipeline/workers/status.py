@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import datajoint as dj
-
 from ..database.connection import connection
+from ..database.schemas import title_of
+from ..database.types import Populated
 from ..tables.computed import COMPUTED
 from .queue import Queue, key_of
 from .registry import MISSED_HEARTBEATS
@@ -77,7 +77,7 @@ class WorkerStatus:
     n_done: int
 
 
-def table_status(tables: Sequence[type[dj.Computed]] = COMPUTED) -> list[TableStatus]:
+def table_status(tables: Sequence[type[Populated]] = COMPUTED) -> list[TableStatus]:
     """Count the keys of each computed table."""
     result = []
     for table in tables:
@@ -88,7 +88,7 @@ def table_status(tables: Sequence[type[dj.Computed]] = COMPUTED) -> list[TableSt
         left = jobs.restrict((instance.key_source - instance.proj()).proj(), semantic_check=False)
         running, failed = len(left & {"status": "reserved"}), len(left & {"status": "error"})
         pending = max(remaining - running - failed, 0)
-        result.append(TableStatus(table.__name__, total - remaining, pending, running, failed))
+        result.append(TableStatus(title_of(table), total - remaining, pending, running, failed))
     return result
 
 

@@ -18,6 +18,7 @@ from models.machine.devices import n_gpus
 
 from ..database import connection as database
 from ..database.server import reconnect
+from ..database.types import Populated
 from ..tables.computed import COMPUTED
 from ..transient.errors import is_transient
 from .queue import Queue
@@ -30,7 +31,8 @@ from .worker_sql import mark_dead, mark_ended
 # Environment of a supervised worker: its number, and the process that watches it.
 WORKER_ID = "RNN_WORKER_ID"
 SUPERVISOR = "RNN_SUPERVISOR"
-# Exit status where jobs failed: their rows say why, and the worker has ended as it should.
+# Exit status where jobs failed, or are left for workers that can import their classes: rows say
+# why, and the worker has ended as it should.
 JOBS_FAILED = 3
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds until a dead worker is started again
@@ -72,6 +74,8 @@ class Supervisor:
         Called with a line where something happens.
     max_losses : int
         As for each of the workers.
+    own : sequence of tables
+        A lab's own, which the workers fill too.
     command : sequence of str, optional
         The program itself.
     """
@@ -81,6 +85,7 @@ class Supervisor:
     forever: bool = False
     say: Callable[[str], Any] = print
     max_losses: int = MAX_LOSSES
+    own: Sequence[type[Populated]] = ()
     # Not from the current directory first, as -m would have it: -P.
     command: Sequence[str] = (sys.executable, "-P", "-m", "rnn_start", "worker")
 
@@ -89,7 +94,7 @@ class Supervisor:
         self._is_stopped = False
         self._kill_at = float("inf")
         self._slots = [_Slot(i) for i in range(self.n_processes)]
-        self._queues = [Queue(table) for table in COMPUTED]
+        self._queues = [Queue(table) for table in (*COMPUTED, *self.own)]
         self._devices = _visible_devices()
         self._worker_ids: set[int] = set()
 

@@ -11,7 +11,7 @@ import datajoint as dj
 from datajoint.errors import DuplicateError
 
 from ..database.dialects import dialect_of
-from .registry import LIVE_STATES, MISSED_HEARTBEATS, LostJob, Worker
+from .registry import LIVE_STATES, MISSED_HEARTBEATS, LostJob, MissingClass, Worker
 
 Key = dict[str, Any]
 
@@ -77,6 +77,18 @@ def write_end(connection: dj.Connection, worker_id: int, note: str, n_done: int)
         f"beat_at={dialect_of(connection).now}, {NO_JOB} WHERE worker_id=%s AND state <> 'lost'",
         args=(note[:255], n_done, worker_id),
     )
+
+
+def write_missing_class(
+    connection: dj.Connection, worker_id: int, class_name: str, reason: str
+) -> None:
+    """Write that a worker cannot import a class; not twice."""
+    dialect = dialect_of(connection)
+    statement = dialect.insert_new(
+        f"{MissingClass.full_table_name} (worker_id, class_name, reason, missed_at)",
+        f"VALUES (%s, %s, %s, {dialect.now})",
+    )
+    connection.query(statement, args=(worker_id, class_name, reason[:500]))
 
 
 # Other workers -----------------------------------------------------------------------------------

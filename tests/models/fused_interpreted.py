@@ -24,6 +24,7 @@ from models.engine import (
 from models.engine.backends import fused
 from models.engine.philox import network_key, normals
 from models.formulas.equations import Equation
+from tests.models.test_masks import check_loss_and_gradient, run_on
 
 SIMULATION = (5 << 32) + 0xF0000001  # both words count, and the lower one has its highest bit set
 FIRST_TRIAL = 11
@@ -177,6 +178,13 @@ def test_the_engine_runs_on_it(sliced):
     for ours, theirs in both:
         for one, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["s", "h"])
+def test_trials_of_different_lengths(form, monkeypatch):
+    """Where nothing is asked, nothing is sent back."""
+    run_on("fused", monkeypatch)
+    check_loss_and_gradient(torch.float32, 1e-4, form)
 
 
 def test_networks_run_in_plain_torch_where_the_kernels_do_not_fit(monkeypatch):

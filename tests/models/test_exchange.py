@@ -257,7 +257,9 @@ def test_files_of_earlier_years(tmp_path):
     with pytest.raises(ParameterError, match="activation_args"):
         read_network(write_json(path, first))
     run = tmp_path / "config.json"
-    run.write_text(json.dumps({"N": 50, "activation": "relu", "sigma_rec": 0.03, "seed": None}))
+    run.write_text(
+        json.dumps({"N": 12, "activation": "relu", "sigma_rec": 0.03, "seed": None, "sr": 1.2})
+    )
     network = read_network(path, run)
     assert (network.config.activation, network.config.equation_type) == ("relu", "s")
     assert network.config.gamma == 0  # not 0.1, a later default

@@ -24,6 +24,7 @@ from models.parameters import (
 )
 from models.performance.settings import ValidationSettings
 from tasks_lib import ParameterError
+from tasks_lib.errors import ParameterErrors
 
 ALL = (NetworkConfig, TrainingConfig, SearchSettings, ManifoldSettings, ValidationSettings)
 
@@ -73,6 +74,44 @@ def test_a_wrong_value_is_named_with_its_field(field, value, problem):
     assert str(caught.value).startswith(f"{field} = {value!r}: {problem}") or (
         caught.value.field == field and problem in str(caught.value)
     )
+
+
+def test_each_wrong_field_is_named_at_once():
+    with pytest.raises(ParameterErrors) as caught:
+        Settings("x", size=0, tau="1", share=0.5, fast="yes", kind="c", more=[1])
+    assert [str(error) for error in caught.value.errors] == [
+        "size = 0: is too small; give at least 1",
+        "tau = '1': is not a number; give it without quotes",
+        "fast = 'yes': is not true or false; give it without quotes",
+        "kind = 'c': does not exist; use one of 'a', 'b'",
+        "more = [1]: is not a set of named values; write name: value",
+    ]
+
+
+def fields_of(function):
+    with pytest.raises(ParameterError) as caught:
+        function()
+    return [error.field for error in getattr(caught.value, "errors", [caught.value])]
+
+
+def test_what_is_wrong_of_two_fields_together_is_named_with_the_rest():
+    """Where one of the two is wrong by itself, nothing is said of them together."""
+    made = lambda **fields: fields_of(lambda: NetworkConfig(**fields))  # noqa: E731
+    wrong = {"bias_min": 2.0, "dt": 20.0, "density": 3.0, "activation": "x", "noise_inside": True}
+    assert made(**wrong, equation_type="h") == [
+        "density", "activation", "dt", "noise_inside", "bias_min",
+    ]  # fmt: skip
+    assert made(bias_min="2", dt=20.0, tau=-1.0, equation_type="x", noise_inside=True) == [
+        "equation_type", "tau", "bias_min",
+    ]  # fmt: skip
+    assert made(n_units=10**9, gamma=-1.0) == ["gamma", "n_units"]
+    assert made(n_units=1, dale=True, exc_to_inh_ratio=0.1, tau=-1.0) == ["tau", "n_units"]
+    assert fields_of(lambda: Equation("x", dt=2.0, tau=1.0)) == ["activation", "dt"]
+    train = lambda **fields: fields_of(lambda: TrainingConfig(**fields))  # noqa: E731
+    penalties = {"metabolic": {"weight": -1}, "x": {"weight": 1}, "output_var": {"w": 1}}
+    assert train(max_iter=0, patience=3, penalties=penalties) == [
+        "max_iter", "penalties.metabolic.weight", "penalties.output_var", "penalties.x", "patience",
+    ]  # fmt: skip
 
 
 @given(size=st.integers(1, 10), tau=st.integers(1, 9), share=st.none() | st.floats(0, 0.99))

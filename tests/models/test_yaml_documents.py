@@ -87,6 +87,43 @@ def test_every_key_that_is_wrong_is_named_at_once(tmp_path):
     assert read(tmp_path, "8: 1", text_keys=False) == {8: 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("010", "a.b = '010': is read as a number to the base of 8, line 1; write 10; for 8 write"),
+        ("-0_17", "to the base of 8, line 1; write -17; for -15"),
+        ("1:30", 'to the base of 60, line 1; write it as one number, or quote it: "1:30"'),
+        ("1:30.5", "to the base of 60"),
+    ],
+)
+def test_numbers_that_mean_another_one_than_they_look_like(tmp_path, text, problem):
+    with pytest.raises(ParameterError) as caught:
+        read(tmp_path, f"a: {{b: {text}}}")
+    assert problem in str(caught.value)
+    assert read(tmp_path, f"a: '{text}'") == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0), ("00", 0), ("0o10", "0o10"), ("0x10", 16), ("1_000", 1000), ("08", "08")],
+)
+def test_numbers_that_mean_what_they_look_like(tmp_path, text, value):
+    assert read(tmp_path, f"a: {text}") == {"a": value}
+
+
+@pytest.mark.parametrize("text", ["8", "no", "2024-01-01", "1e3", "null", ""])
+def test_places_that_must_hold_text(tmp_path, text):
+    content, pattern = f"a: [{{name: {text}, other: 8}}]", r"a\[\d+\]\.name"
+    assert read(tmp_path, content)["a"][0]["other"] == 8
+    with pytest.raises(
+        ParameterError, match=r"a\[0\]\.name = .* and no text, line 1; (quote|write)"
+    ):
+        read(tmp_path, content, text_at=pattern)
+    found = []
+    assert read(tmp_path, content, text_at=pattern, errors=found)["a"][0]["other"] == 8
+    assert [error.field for error in found] == ["a[0].name"]
+
+
 TAGS = ["!!int ", "!!set ", "!!omap ", "!!binary ", "!!timestamp "]
 PIECES = [*"ab1 \n\t:-?[]{},&*!|>'\"%@`#~<=.e_", *TAGS, "<<: ", "&a ", "*a", "---\n", "0x", "1e-3"]
 pieces = st.lists(st.sampled_from(PIECES)).map("".join)

@@ -67,7 +67,11 @@ CASES = [
     (("tasks", "cddm", "params", "stim_on"), "a\0", "tasks.cddm.params.stim_on"),
     (("tasks", "cddm", "class"), "../../x:Y", "tasks.cddm.class = '../../x:Y'"),
     (("networks", "n5"), None, "networks.n5 = None: is not a set of fields"),
-    (("cohorts", 0, "network"), 8, "cohorts[0].network = 8: is no text; quote it"),
+    (
+        ("cohorts", 0, "network"),
+        8,
+        "cohorts[0].network = '8': is a number and no text",
+    ),
 ]
 
 
@@ -118,9 +122,10 @@ def test_a_name_that_an_older_column_cannot_hold_is_refused():
             return row
 
     table = Table()
-    assert table._prepare({"network_name": "a", "activation": "x" * 32})[0] == "a"
+    row = {"network_name": "a", "activation": "x" * 32}
+    assert table.checked(row) == row
     with pytest.raises(ParameterError, match=r"activation = .*longer than the 32 characters"):
-        table._prepare({"network_name": "a", "activation": "x" * 33})
+        table.checked({"network_name": "a", "activation": "x" * 33})
 
 
 def test_absurd_numbers_of_cohorts_and_settings(database, submission):
@@ -239,14 +244,92 @@ def test_all_that_is_wrong_is_said_at_once(database, submission):
         "networks.small.n_unit",
         "networks.other.tau",
         "trainings.short.lr",
-        "cohorts[1].n_networks",  # of the first one: what it names is refused already
+        # Of the first cohort nothing: what it names is refused already.
+        *(f"cohorts[1].{field}" for field in ("n_networks", "task", "network", "training")),
     ]
     assert counts(p) == [0] * 6
+
+
+def test_each_field_of_a_file_is_named_at_once(database, tmp_path):
+    """Whatever the kind of fault: of the YAML, of a single value, of two together, of a name."""
+    file = tmp_path / "submission.yaml"
+    file.write_text(
+        """
+tasks:
+  ff: {class: NBitFlipFlop, n_stps: 20, params: {pulse: -3, batch_size: x, puls: 2}}
+  ff2: {n_bits: 2}
+networks:
+  n8: {n_unit: 8, activation: tnh, tau: -1, dt: yes, gamma: 1_000, n_units: "12", dale: "yes"}
+  n9: {activation_args: [1], bias_min: 1.0, density: 010, tau: 1:30, dt: .inf}
+  n10:
+  8: {n_units: 1e2}
+  twice: {}
+  twice: {}
+trainings:
+  t:
+    max_iter: 0
+    lr: 1e-3x
+    patience: 3
+    penalties: {metabolic: {weight: -1}, metabolc: {weight: 1},
+                fr_magnitude: {weight: 1, args: {tau: -1, taau: 3}}}
+cohorts:
+- {task: ff, network: n8, training: t, n_networks: 0, first_sed: 3}
+- {task: foo, network: n8, training: no, n_networks: 1}
+networkz: {}
+"""
+    )
+    with pytest.raises(ParameterErrors) as caught:
+        database.submit(file)
+    lines = {error.field: str(error) for error in caught.value.errors}
+    expected = {
+        "tasks.ff.n_stps": "n_stps = 20: does not exist; did you mean n_steps?",
+        "tasks.ff.params.pulse": "give at least 1",
+        "tasks.ff.params.batch_size": "batch_size = 'x': is not a whole number",
+        "tasks.ff.params.puls": "is not a parameter of NBitFlipFlop; did you mean pulse?",
+        "tasks.ff2.n_bits": "arguments of the class stand under params",
+        "tasks.ff2.class": "is missing",
+        "networks.n8.n_unit": "did you mean n_units?",
+        "networks.n8.activation": "use one of",
+        "networks.n8.tau": "give more than 0",
+        "networks.n8.dt": "dt = True: is not a number",
+        "networks.n8.n_units": "give it without quotes",
+        "networks.n8.dale": "give it without quotes",
+        "networks.n9.activation_args": "write name: value",
+        "networks.n9.bias_min": "is larger than bias_max",
+        "networks.n9.density": "to the base of 8, line 7; write 10; for 8 write that",
+        "networks.n9.tau": 'to the base of 60, line 7; write it as one number, or quote it: "1:30"',
+        "networks.n9.dt": "is not finite",
+        "networks.n10": "write n10: {} for the defaults",
+        "networks.8": 'is a number and no name, line 9; quote it: "8"',
+        "networks.twice": "line 10 and in line 11",
+        "trainings.t.max_iter": "give at least 1",
+        "trainings.t.lr": "lr = '1e-3x': is not a number",
+        "trainings.t.patience": "set validation_interval",
+        "trainings.t.penalties.metabolic.weight": "give at least 0",
+        "trainings.t.penalties.metabolc": "did you mean metabolic?",
+        "trainings.t.penalties.fr_magnitude.args.tau": "tau = -1.0: is too small",
+        "trainings.t.penalties.fr_magnitude.args.taau": "did you mean tau?",
+        "cohorts[0].n_networks": "give at least 1",
+        "cohorts[0].first_sed": "did you mean first_seed?",
+        "cohorts[1].task": "has not been entered",
+        "cohorts[1].training": 'is true or false and no text, line 21; quote it: "no"',
+        "section": "did you mean networks?",
+    }
+    assert set(lines) == set(expected)
+    assert [f for f, words in expected.items() if words not in lines[f]] == []
+    assert all(line.isprintable() for line in lines.values())
+    assert counts(database) == [0] * 6
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("networks:", "networks = None: is empty; remove it"),
+        ("cohorts:", "cohorts = None: is empty; remove it, or write a list of cohorts"),
+        ("# nothing", "no sections"),
+        ("networks: [a]", "wrong form"),
+        ("networks:\n\ta: {}", "write spaces in place of the tab"),
+        ("? [1]\n: 2", "has a key that is no text"),
         ("tasks: [", "not YAML"),
         ("just text", "no sections"),
         ("tasks: 3", "wrong form"),

@@ -83,8 +83,13 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     # Everything about a point is one join.
     for point in (p.FixedPoints.Point * p.Linearization.Point).to_dicts():
         check_linearisation((p.Training.Network & point).load(), p.Task.Input, point)
-    for table in (p.TrialPlot, p.FixedPointPlot, p.Psychometric, p.LineAttractor):
-        figures = table.to_arrays("figure")
+    for table, column in (
+        (p.TrialPlot, "figure"),
+        (p.FixedPointPlot, "figure_2d"),
+        (p.Psychometric, "curves_figure"),
+        (p.LineAttractor, "line_figure"),
+    ):
+        figures = table.to_arrays(column)
         assert len(figures) > 0
         assert all(f._repr_png_().startswith(b"\x89PNG") for f in figures)
     assert len(p.Psychometric.Fit()) == 4 * len(p.Psychometric())
@@ -135,8 +140,8 @@ def check_linearisation(rnn, inputs, point):
 
 
 def check_line(row):
-    n_points = len(np.asarray(row["speed"]))
-    own = ("motion", "color").index(row["context"])
+    n_points = len(np.asarray(row["line_speed"]))
+    own = ("motion", "color").index(row["line_context"])
     angles, gains = np.asarray(row["stimulus_angles"]), np.asarray(row["stimulus_gains"])
     assert angles.shape == gains.shape == (n_points, 2)
     assert np.asarray(row["input_angles"]).shape == (n_points, 6)
@@ -145,11 +150,11 @@ def check_line(row):
             known = values[~np.isnan(values[:, column]), column]
             expected = np.median(known) if known.size else None
             assert row[f"{name}_{kind}"] == expected
-    assert row["max_drift"] ** 2 == pytest.approx(np.asarray(row["speed"]).max())
+    assert row["max_drift"] ** 2 == pytest.approx(np.asarray(row["line_speed"]).max())
     assert np.asarray(row["fixed_points"]).shape[1] == row["n_fixed_points"]
     assert 0 <= row["n_stable_fixed_points"] <= row["n_fixed_points"]
-    assert row["leading_real"] >= row["second_real"]
-    assert np.linalg.norm(np.asarray(row["direction"])) == pytest.approx(1)
+    assert row["line_leading_real"] >= row["second_real"]
+    assert np.linalg.norm(np.asarray(row["line_direction"])) == pytest.approx(1)
     if row["choice_angle"] is not None:
         assert 0 <= row["choice_angle"] <= 90
     if row["length"] > 1e-6 and row["other_line_angle"] is not None:
@@ -157,7 +162,7 @@ def check_line(row):
 
 
 def check_pictures(picture, sets):
-    assert picture.fetch1("figure_3d")._repr_png_() != picture.fetch1("figure")._repr_png_()
+    assert picture.fetch1("figure_3d")._repr_png_() != picture.fetch1("figure_2d")._repr_png_()
     frame = picture.projection()
     assert frame.names == ("PC 1", "PC 2", "PC 3")
     assert np.allclose(frame.directions.T @ frame.directions, np.eye(3))

@@ -85,7 +85,7 @@ def test_what_is_read_in_which_period_is_a_query(networks):
     assert len(joined & "n_stable_along = 0" & "dimension = 1") == len(lines) == 2
     assert len(p.ContinuousAttractor.Manifold * p.Training.Network) == 2
     assert len(p.ContinuousAttractor.Manifold * p.FixedPoints.Point) > len(lines)
-    (figure,) = p.ContinuousAttractorPlot.to_arrays("figure")
+    (figure,) = p.ContinuousAttractorPlot.to_arrays("manifold_figure")
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert p.fill((p.ContinuousAttractor, p.ContinuousAttractorPlot)).made == 0
 
@@ -119,7 +119,7 @@ def test_an_empty_set_has_the_shapes_of_a_full_one(networks):
     p = networks
     full = p.FixedPoints & {"input_name": "delay", "search_name": "exact"}
     p.FixedPointParams.insert1({**p.FixedPointParams.fetch1(), "search_name": "none"})
-    none = {**full.fetch1(), "search_name": "none", "status": "none_found", "n_points": 0}
+    none = {**full.fetch1(), "search_name": "none", "search_status": "none_found", "n_points": 0}
     p.FixedPoints.insert1(none, allow_direct_insert=True)
     empty, found = (p.FixedPoints & {"search_name": "none"}).load(), full.load()
     for name in ("points", "eigenvalues", "directions"):
@@ -149,7 +149,7 @@ def test_what_is_fetched_is_small_and_tells_one_set_from_another(networks):
     fetched = p.ContinuousAttractor().make_fetch(key)
     assert all(isinstance(row, dict) for row in fetched)  # no arrays
     assert fetched[0] == p.ContinuousAttractor().make_fetch(key)[0]
-    for name in ("n_points", "n_converged", "seconds"):
+    for name in ("n_points", "n_converged", "search_seconds"):
         row = (p.FixedPoints & key).fetch1()
         point_set = {k: row[k] for k in p.FixedPoints.primary_key}
         p.FixedPoints.update1({**point_set, name: row[name] + 1})

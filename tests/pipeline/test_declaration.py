@@ -11,7 +11,7 @@ import pytest
 
 import pipeline
 from pipeline.database import connection as connections
-from pipeline.database import declaration, schemas
+from pipeline.database import declaration, schemas, state
 from pipeline.workers.worker import COMPUTED
 
 pytestmark = pytest.mark.fresh_schemas
@@ -100,11 +100,11 @@ def test_processes_that_start_the_embedded_server_at_once_all_succeed(short_fold
 def test_every_table_is_made_and_the_jobs_tables_too(database, arguments):
     prefix = arguments["prefix"]
     made = tables(connections.connection(), prefix)
-    assert made >= declaration.expected_tables(prefix)
+    assert made >= state.expected_tables(prefix)
     for table in COMPUTED:
         assert (table.database, schemas.jobs_table_name(table)) in made
         assert table().jobs.table_name == schemas.jobs_table_name(table)
-    made -= declaration.expected_tables(prefix)
+    made -= state.expected_tables(prefix)
     assert {table for _, table in made} == {"~lineage"}
 
 
@@ -114,7 +114,9 @@ def test_connecting_again_asks_little_and_changes_nothing(database, arguments, m
     database.connect(**arguments)
     # Beside them: what the server is, and what the session is told of its own timeout.
     asked = [q for q in sent if not any(word in q.upper() for word in ("VERSION", "TIMEOUT"))]
-    assert len(asked) == 4  # tables, lineage, rows of the Lookup tables, mark of the store
+    assert (
+        len(asked) == 5
+    )  # columns, indexes, lineage, rows of the Lookup tables, mark of the store
     assert all(q.lstrip().startswith("SELECT") for q in asked)
     assert database.Training.definition in database.Training.__doc__
 
@@ -157,10 +159,10 @@ def test_what_a_stopped_process_left_half_made_is_mended(database, arguments):
     halves = {p.Training.table_name, schemas.jobs_table_name(p.Training)}
     for name in halves:
         connection.query(f"DELETE FROM {lineage} WHERE table_name = '{name}'")
-    assert {t for _, t in declaration.missing_tables(arguments["prefix"], connection)} == halves
+    assert {t for _, t in state.missing_tables(arguments["prefix"], connection)} == halves
     p.disconnect()
     p.connect(**arguments)
-    assert not declaration.missing_tables(arguments["prefix"], connections.connection())
+    assert not state.missing_tables(arguments["prefix"], connections.connection())
     assert len(p.Training * p.Cohort) == 0  # a join asks for lineage
 
 

@@ -17,8 +17,8 @@ from pipeline.tables.current_job import current_job
 from pipeline.transient import retry
 from pipeline.workers import reaper, worker_sql
 from pipeline.workers.heartbeat import Heartbeat, Host
-from pipeline.workers.job import report_job
 from pipeline.workers.queue import Queue
+from pipeline.workers.reports import report_job
 from pipeline.workers.worker import WorkLoop, checked_device
 from tasks_lib import ParameterError
 from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files

@@ -85,7 +85,7 @@ def test_everything_downstream_analyses_an_imported_network(p):
         points = (p.FixedPoints & {"input_name": context}).load()
         assert np.allclose(points.points, found.points, atol=1e-8)
         line = get_line_attractor(rnn, task, context)
-        states = (p.LineAttractor.Context & {"context": context}).fetch1("states")
+        states = (p.LineAttractor.Context & {"line_context": context}).fetch1("states")
         assert np.allclose(np.asarray(states), line.points, atol=1e-8)
     assert len(p.Linearization()) == len(p.FixedPoints()) == 2
     assert [r.status for r in network_reports()] == ["imported"]
@@ -129,6 +129,12 @@ def test_the_same_file_twice_is_recognised(p, submission, tmp_path):
     fields["W_rec"][0][1] *= 0.5
     second = p.import_network(altered(tmp_path, W_rec=fields["W_rec"]), "cddm", "other")
     assert second == {**first, "first_seed": 1, "seed": 1}
+    notes = (p.Training.Source & second).fetch1("notes")
+    assert (
+        "network_name: equal parameters exist as 'theirs', under which it was entered and not"
+        in (" ".join(notes))
+    )
+    assert "network_name" not in " ".join((p.Training.Source & first).fetch1("notes"))
     assert len(p.NetworkParams()) == 1
     # For another task it is another network.
     task = submission["tasks"]["cddm"]

@@ -6,7 +6,7 @@ import pytest
 
 import pipeline
 from pipeline.database import connection as database
-from pipeline.database import declaration
+from pipeline.database import state
 from pipeline.database.store_mark import StoreMark
 from pipeline.workers.registry import Errand, Worker
 from tests import kept_schemas
@@ -23,7 +23,7 @@ def kept(server, arguments):
 
 def missing(kept):
     with kept_schemas.session(kept.server) as connection:
-        return declaration.missing_tables(kept.prefix, connection)
+        return state.missing_tables(kept.prefix, connection)
 
 
 def test_rows_are_gone_and_lookups_are_back(kept, arguments, submission, tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_rows_are_gone_and_lookups_are_back(kept, arguments, submission, tmp_pat
 
 def test_a_changed_structure_is_noticed(kept, arguments):
     adapter = database.connection().adapter
-    lineage = adapter.make_full_table_name(pipeline.Task.database, declaration.LINEAGE)
+    lineage = adapter.make_full_table_name(pipeline.Task.database, state.LINEAGE)
     column = adapter.quote_identifier("extra")
     for change in (
         f"ALTER TABLE {Worker.full_table_name} ADD COLUMN {column} int",
@@ -78,4 +78,4 @@ def test_a_changed_structure_is_noticed(kept, arguments):
         database.connection().query(change)
         pipeline.disconnect()
         kept.restore()
-        assert missing(kept) == declaration.expected_tables(kept.prefix)
+        assert missing(kept) == state.expected_tables(kept.prefix)

@@ -64,7 +64,7 @@ def cohort(task="cddm", n_networks=3, **changes):
         point = {**key, "seed": 5 + i, "input_name": task, "search_name": "exact"}
         network.tables["sets"].append(
             point | {"n_points": 1, "n_stable": 1, "n_marginal": 0, "n_unstable": 0}
-            | {"status": "complete", "message": task}
+            | {"search_status": "complete", "message": task}
         )  # fmt: skip
         network.tables["points"].append(
             point | {"point": 0, "stability": "stable", "n_unstable_modes": 0}

@@ -15,6 +15,7 @@ from pipeline.database import schemas
 from pipeline.database.connection import connection
 from pipeline.database.roles import ROLES, roles_sql
 from pipeline.workers.status import table_status
+from tasks_lib import ParameterError
 from tests.pipeline.workers import files_in, run_commands, settings_of
 from tests.s3_server import S3Folder
 
@@ -108,6 +109,19 @@ def test_experimenter_enters_worker_fills_analyst_reads(connect_as, submission):
     )
     (p.ValidationParams & {"validation_name": "another"}).fetch1()
     assert set(p.submit(submission).values()) == {0}
+    # What is there is not theirs to change, and they are told what to do.
+    p.TrainingParams.insert1({"training_name": "mine", "max_iter": 3})
+    penalty = {"training_name": "mine", "penalty": "metabolic", "weight": 1.0}
+    for change in (
+        lambda: p.TrainingParams.update1({"training_name": "mine", "max_iter": 4}),
+        lambda: p.ValidationParams.update1({"validation_name": "noisy", "n_repeats": 4}),
+        lambda: p.TrainingParams.Penalty.insert1(penalty),
+    ):
+        with pytest.raises(ParameterError, match=r"may not be changed by this user.*; enter a new"):
+            change()
+    assert len(p.TrainingParams.Penalty & {"training_name": "mine"}) == 0
+    p.Task.insert1({"task_name": "mine", "task_class": "XOR"})
+    p.Task.Input.insert1({"task_name": "mine", "input_name": "half", "input_vector": [0.5] * 4})
     no_changes_of_structure(p)
     no_changes_of_results(p)
     refused(f"INSERT INTO {quoted(p.Training)} SELECT * FROM {quoted(p.Training)}")
@@ -148,8 +162,9 @@ def test_experimenter_enters_worker_fills_analyst_reads(connect_as, submission):
         refused(f"INSERT INTO {quoted(table)} SELECT * FROM {quoted(table)}")
     refused(f"UPDATE {jobs(p.Training)} SET status = 'pending'")
     refused(f"DELETE FROM {quoted(p.LostJob)}")
+    refused(f"INSERT INTO {quoted(p.Task.Input)} SELECT * FROM {quoted(p.Task.Input)}")
     with pytest.raises(DataJointError):
-        p.Task.Input().insert1({"task_name": "cddm", "input_name": "x", "input_vector": [1.0]})
+        p.NetworkParams.insert1({"network_name": "x", "n_units": 5})
 
     p = connect_as("admin", declare=True)
     (p.Training & {"first_seed": 3}).delete(prompt=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datajoint as dj
 import pytest
+from datajoint.errors import LostConnectionError
 
 import pipeline
 from pipeline.database import connection as connections
@@ -97,4 +98,34 @@ def test_a_certificate_of_another_authority_is_refused(with_tls, tmp_path, monke
         monkeypatch.setenv("RNN_TLS_CA", str(tmp_path / "localhost.crt"))
         connection = opened(with_tls)
         assert cipher(connection)
+        connection.close()
+
+
+@pytest.fixture
+def tls_in_name_only(monkeypatch):
+    """As DataJoint hands it on: PyMySQL gets an empty dictionary, and takes any connection."""
+    monkeypatch.setattr(connections, "tls_options", lambda kind: True)
+
+
+def test_whatever_asks_for_it_gets_no_connection_without_it(with_tls, server, tls_in_name_only):
+    connection = opened(with_tls)
+    assert cipher(connection) and connection.is_encrypted
+    with without_tls(server) as plain:
+        with pytest.raises(pipeline.DatabaseError, match="DJ_USE_TLS") as caught:
+            opened(plain)
+        assert "\n" not in str(caught.value)
+        # Nor when it connects again, as after a lost connection.
+        connection.conn_info |= {"host": plain.host, "port": plain.port}
+        with pytest.raises(Exception, match=r"TLS was asked for|SSL"):
+            connection.connect()
+        if server.backend == "mysql":  # the driver itself was content
+            with pytest.raises(LostConnectionError):
+                connection.query("SELECT 1", reconnect=False)
+
+
+def test_what_was_not_asked_for_is_not_looked_at(server):
+    with without_tls(server) as plain:
+        opened(server).close()  # so that MySQL knows the password
+        connection = opened(plain)
+        assert not connection.is_encrypted
         connection.close()

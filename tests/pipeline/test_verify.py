@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from botocore.exceptions import NoCredentialsError
+from datajoint import Table
 from datajoint.storage import StorageBackend
 from typer.testing import CliRunner
 
@@ -34,6 +35,11 @@ def trained(database, submission):
     database.submit(submission)
     assert database.fill((database.Training,)).errors == []
     return database
+
+
+def in_place(table, row):
+    """Change a row as plain SQL does, whatever hangs on it."""
+    Table.update1(table(), row)
 
 
 def counts(p):
@@ -116,7 +122,7 @@ def test_a_weight_that_was_tampered_with_is_found(trained, store):
 
 def test_a_parameter_that_was_changed_shows_where_it_began_to_matter(trained):
     p = trained
-    p.TrainingParams.update1({"training_name": "short", "lr": 0.021})
+    in_place(p.TrainingParams, {"training_name": "short", "lr": 0.021})
     result = verify({"seed": 3})
     assert not result.identical
     first = result.differences[0]
@@ -131,7 +137,7 @@ def test_a_parameter_that_was_changed_shows_where_it_began_to_matter(trained):
     (change,) = result.changed
     assert change.what == "TrainingParams 'short'" and change.then != change.now
     # A shorter training is alike as far as it goes.
-    p.TrainingParams.update1({"training_name": "short", "lr": 0.02, "max_iter": 4})
+    in_place(p.TrainingParams, {"training_name": "short", "lr": 0.02, "max_iter": 4})
     first = verify({"seed": 3}).differences[0]
     assert first.again == "4 values, the first 4 alike"
 
@@ -211,7 +217,7 @@ def test_the_command_says_so_with_its_exit_status(trained, run):
     result = run()
     assert result.exit_code == 0, result.output
     assert "cddm/small/short seed 3, on cpu: identical" in result.output
-    trained.TrainingParams.update1({"training_name": "short", "lr": 0.021})
+    in_place(trained.TrainingParams, {"training_name": "short", "lr": 0.021})
     result = run()
     assert result.exit_code == 1
     assert "differs first: loss_curve at iteration 2: stored" in result.output

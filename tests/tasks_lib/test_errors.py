@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks_lib import TASKS, ParameterError, check_task, create_task, task_class
-from tasks_lib.errors import check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import ParameterErrors, check_bool, check_choice, check_float, check_int
 
 from .test_check_task import Echo
 
@@ -225,6 +225,23 @@ def test_unknown_parameters_are_refused_with_the_accepted_ones():
     refused(lambda: create_task("DMTS", params={"windw": 3}), "params.windw", 3, "random_window")
     refused(lambda: create_task("DMTS", params={"n_steps": 3}), "params.n_steps", 3, "beside")
     refused(lambda: create_task("DMTS", params=[1]), "params", [1], "write")
+
+
+def test_parameters_of_a_task_that_are_wrong_are_named_at_once():
+    params = {"n_bits": "x", "pulse": -3, "bach": 4, "batch_size": [8], "n_steps": 3, "mu": True}
+    with pytest.raises(ParameterErrors) as caught:
+        create_task("NBitFlipFlop", n_inputs=2.5, params=params)
+    lines = [str(error) for error in caught.value.errors]
+    assert lines[0].startswith("params.bach = 4: is not a parameter of NBitFlipFlop; ")
+    assert lines[1].startswith("params.n_steps = 3: stands in params")
+    named = {error.field for error in caught.value.errors[2:]}
+    assert named >= {"n_bits", "n_inputs", "batch_size", "mu"}
+    assert len(named) == len(lines) - 2  # one error each
+    # What only a default would be wrong with is not said: stim_off is right for this stim_on.
+    windows = {"stim_on": "5", "stim_off": 15, "dec_on": 16}
+    with pytest.raises(ParameterError) as caught:
+        create_task("CDDM", n_steps=20, params=windows)
+    assert str(caught.value) == "stim_on = '5': is not a whole number; give it without quotes"
 
 
 def test_a_fault_that_shows_in_the_batch_names_the_method():

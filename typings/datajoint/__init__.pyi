@@ -28,6 +28,7 @@ from datajoint.codecs import Codec as Codec
 from datajoint.condition import AndList as AndList
 from datajoint.condition import Not as Not
 from datajoint.connection import Connection as _Connection
+from datajoint.dependencies import Dependencies
 from datajoint.errors import DataJointError as DataJointError
 from datajoint.heading import Heading
 from datajoint.settings import Config
@@ -100,9 +101,13 @@ class Connection(_Connection):
     _conn: Any  # of PyMySQL or psycopg2
     _in_transaction: bool
     _is_closed: bool
+    schemas: dict[str, Schema]
+    dependencies: Dependencies
 
     @property
     def transaction(self) -> _GeneratorContextManager[Connection]: ...
+    @property
+    def in_transaction(self) -> bool: ...
     def query(
         self,
         query: str,
@@ -157,6 +162,9 @@ class _Attribute:
     type: str
     lineage: str | None
     codec: Codec | None
+    nullable: bool
+    default: Any
+    autoincrement: bool
     @property
     def is_schema_object(self) -> bool: ...
 
@@ -216,6 +224,8 @@ class _Query:
         offset: int | None = None,
         squeeze: bool = False,
     ) -> Any: ...
+    @property
+    def restriction(self) -> Any: ...
     def where_clause(self) -> str: ...
     def make_sql(self, fields: Sequence[str] | None = None) -> str: ...
     def restrict(self, restriction: _Restriction, semantic_check: bool = True) -> Self: ...
@@ -228,6 +238,12 @@ class _Query:
     def __bool__(self) -> bool: ...
     def __contains__(self, item: object) -> bool: ...
     def __iter__(self) -> Iterator[dict[str, Any]]: ...
+
+class U:
+    """The universal set: with a query, the different values of its columns."""
+
+    def __init__(self, *primary_key: str) -> None: ...
+    def __and__(self, other: _Query | type[Table]) -> _Query: ...
 
 class Table(_Query):
     database: str | None
@@ -257,6 +273,10 @@ class Table(_Query):
     @_MethodOfInstanceAndClass
     def insert1(self, /, row: _Row, **kwargs: Any) -> None: ...
     @_MethodOfInstanceAndClass
+    def update1(self, /, row: _Row) -> None: ...
+    @_MethodOfInstanceAndClass
+    def delete_quick(self, get_count: bool = False) -> int | None: ...
+    @_MethodOfInstanceAndClass
     def delete(
         self,
         transaction: bool = True,
@@ -264,6 +284,12 @@ class Table(_Query):
         part_integrity: str = "enforce",
     ) -> int: ...
     def _refresh_lineage(self, context: dict[str, Any] | None = None) -> None: ...
+    def declare(self, context: dict[str, Any] | None = None) -> None: ...
+
+class Diagram:
+    @classmethod
+    def cascade(cls, table_expr: _Query, part_integrity: str = "enforce") -> Diagram: ...
+    def __iter__(self) -> Iterator[Table]: ...
 
 def FreeTable(conn_or_name: Connection | str, full_table_name: str | None = None) -> Table: ...
 
@@ -282,10 +308,18 @@ class Lookup(_UserTable):
 class Part(_UserTable):
     _master: type[Table] | None
 
-class _Job(Table): ...
+    def delete(  # type: ignore[override]
+        self, part_integrity: str = "enforce", **kwargs: Any
+    ) -> int: ...
+
+class _Job(Table):
+    # Also of what is no table, but has what the definition is made of.
+    def _generate_definition(self: Any) -> str: ...
 
 class AutoPopulate:
     _allow_insert: bool
+    _upstream: Any
+    _upstream_key: dict[str, Any] | None
     jobs: _OfInstanceAndClass[_Job]
     @property
     def key_source(self) -> _Query: ...

@@ -1,0 +1,95 @@
+"""The task's part of the loss: the mean square of y - t over all that counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tasks_lib.masks import check_asked
+
+from ..network.by_network import means, sums
+
+
+@dataclass(frozen=True, eq=False)
+class TaskError:
+    """Errors of K networks at the steps of the mask.
+
+    With c = 1 where an entry counts, at a step of the mask at which the target is not NaN, and
+    c = 0 elsewhere, the loss is sum c (y - t)^2 / sum c: every entry that counts has the same
+    weight, whatever the length of its trial.
+
+    Attributes
+    ----------
+    values : Tensor (K, M, B, n_outputs)
+        y - t; 0 where nothing is asked.
+    numbers : Tensor (K or 1, B), or None
+        Entries that count in each trial; None where all of ``values`` do.
+    """
+
+    values: Tensor
+    numbers: Tensor | None
+
+    def loss(self) -> Tensor:
+        """Return the mean square of all that counts, (K,)."""
+        if self.numbers is None:
+            return means(self.values.square())
+        return sums(self.values.square()) / self.numbers.sum(dim=1)
+
+    def by_trial(self) -> Tensor:
+        """Return the mean square of what counts in each trial, (K, B)."""
+        if self.numbers is None:
+            return self.values.square().mean(dim=(1, 3))
+        return self.values.square().sum(dim=(1, 3)) / self.numbers
+
+    def slope(self) -> Tensor:
+        """Return the derivative of the loss by the outputs at these steps, as ``values``."""
+        if self.numbers is None:
+            return self.values * (2.0 / self.values[0].numel())
+        return self.values * (2.0 / self.numbers.sum(dim=1))[:, None, None, None]
+
+
+class TaskErrors:
+    """Takes the errors of outputs, batch after batch.
+
+    Parameters
+    ----------
+    steps : Tensor (M,)
+        Indices of the steps of the mask.
+    """
+
+    def __init__(self, steps: Tensor) -> None:
+        self.steps = steps
+        # Of the last batch: a GPU would have to be waited for at every iteration.
+        self._last: tuple[Tensor, int, Tensor | None] | None = None
+
+    def __call__(self, outputs: Tensor, t: Tensor) -> TaskError:
+        """Return the errors of outputs (K, T, B, n_outputs) against targets (..., T, B, n_outputs).
+
+        Raises
+        ------
+        ParameterError
+            Where nothing is asked in a trial.
+        """
+        error = (outputs - t)[:, self.steps]
+        counts = self._counts(t)
+        if counts is None:
+            return TaskError(error, None)
+        numbers = counts.sum(dim=(1, 3)).to(error.dtype)
+        return TaskError(torch.where(counts, error, torch.zeros_like(error)), numbers)
+
+    def _counts(self, t: Tensor) -> Tensor | None:
+        """Return what counts (K or 1, M, B, n_outputs); None where all does."""
+        if self._last is not None:
+            known, version, counts = self._last
+            if known is t and version == t._version:
+                return counts
+        counts = ~torch.isnan(t if t.ndim == 4 else t[None])[:, self.steps]
+        if bool(counts.all()):
+            counts = None
+        else:
+            for own in counts.any(dim=3).any(dim=1).cpu().numpy():
+                check_asked(own)
+        self._last = (t, t._version, counts)
+        return counts

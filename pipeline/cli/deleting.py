@@ -1,0 +1,118 @@
+"""Commands of ``rnn`` that delete and rename."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from tasks_lib.errors import MAX_COUNT, ParameterError
+from tasks_lib.sizes import bytes_in_words
+
+from .base import Modules, app, console, errors, key_restriction, key_text, session
+
+if TYPE_CHECKING:
+    from pipeline.upkeep.deletion import Deletion
+
+MOST_JOBS = 10  # that are listed
+
+
+@app.command()
+def delete(
+    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
+    network: Annotated[str | None, typer.Option(help="Only of these network parameters.")] = None,
+    training: Annotated[str | None, typer.Option(help="Only of this training.")] = None,
+    first_seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_COUNT, help="Only the cohort with this first seed.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=MAX_COUNT, help="With --table: only of networks with this seed."),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(help="Not the cohorts: rows of this computed table, to be computed again."),
+    ] = None,
+    module: Modules = None,
+    parameters: Annotated[
+        bool,
+        typer.Option("--parameters", help="Also the parameter sets that no cohort uses any more."),
+    ] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All rows.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete cohorts with their networks, all analyses, files and jobs; asks first.
+
+    A worker that has a job of what is deleted drops it at its next heartbeat.
+    """
+    selected: dict[str, Any] = key_restriction(task, network, training)
+    seeds = {"first_seed": first_seed, "seed": seed}
+    selected |= {name: value for name, value in seeds.items() if value is not None}
+    with session(writes=not dry_run, needs_store=not dry_run) as pipeline:
+        from pipeline.tables.computed import tables_named
+        from pipeline.tables.own_tables import own_tables
+
+        if not (selected or all_):
+            raise ParameterError(
+                "delete", None, "nothing is selected",
+                "name a task, a network, a training or a seed, or say --all",
+            )  # fmt: skip
+        if seed is not None and table is None:
+            raise ParameterError(
+                "--seed", seed, "is of one network, and a cohort goes as a whole",
+                "use --first-seed, or --table for the analyses of one network",
+            )  # fmt: skip
+        own = own_tables(module or ())
+        of = pipeline.Cohort if table is None else tables_named([table], own)[0]
+        preview = pipeline.delete(selected or None, of, parameters, dry_run=True)
+        if not preview.rows:
+            console.print("No rows are selected.")
+            return
+        _print(preview)
+        if dry_run:
+            return
+        if not (yes or typer.confirm("Delete all of this?", default=False)):
+            console.print("Nothing was deleted.")
+            raise typer.Exit(1)
+        done = pipeline.delete(selected or None, of, parameters)
+        number = sum(done.rows.values())
+        size = bytes_in_words(done.removed_bytes)
+        console.print(f"{number} rows and {done.n_removed} files deleted, {size}.")
+        if done.note:
+            errors.print(f"note: {done.note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print(preview: Deletion) -> None:
+    page = Table("table")
+    page.add_column("rows", justify="right")
+    for name, number in preview.rows.items():
+        page.add_row(name, str(number))
+    console.print(page)
+    console.print(f"files: {len(preview.files)}, {bytes_in_words(preview.n_bytes)}")
+    pending = len(preview.jobs) - len(preview.running)
+    console.print(f"jobs: {len(preview.running)} running, {pending} not")
+    for job in preview.running[:MOST_JOBS]:
+        console.print(
+            f"running: {job.table} {key_text(job.key)}, on {job.host}, process {job.pid}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+@app.command()
+def rename(
+    kind: Annotated[
+        str, typer.Argument(help="task, network, training, validation, search or manifolds.")
+    ],
+    old: Annotated[str, typer.Argument(help="Its name.")],
+    new: Annotated[str, typer.Argument(help="The name that it shall have.")],
+) -> None:
+    """Rename a parameter set, with all rows, jobs and checkpoints that name it.
+
+    Files keep their paths. Not while a job that names it is running.
+    """
+    with session(writes=True) as pipeline:
+        for name, number in pipeline.rename(kind, old, new).items():
+            console.print(f"{name}: {number}")
+        console.print(f"{kind} {old} is {new} now.", soft_wrap=True)

@@ -1,0 +1,170 @@
+"""Released defaults are frozen, and the code's defaults are those; the hash of recipe 2."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from dataclasses import make_dataclass
+from pathlib import Path
+
+import pytest
+
+import tasks_lib
+from models import penalties
+from models.formulas.functions import FUNCTIONS
+from models.network.config import NetworkConfig
+from models.parameters import flag, number, parameters_of
+from models.training.config import TrainingConfig
+from pipeline.tables import hashing
+from pipeline.tables.continuous_attractors import ManifoldParams
+from pipeline.tables.fixed_points import FixedPointParams
+from pipeline.tables.hashing import parameter_hash, row_hash, row_hashes
+from pipeline.tables.network import NetworkParams
+from pipeline.tables.parameters import defaults_of
+from pipeline.tables.performance import ValidationParams
+from pipeline.tables.released_defaults import DEFAULTS
+from pipeline.tables.training_params import TrainingParams
+from tasks_lib.registry import task_class
+
+KEPT = Path(__file__).parent / "released"
+SETTINGS = (NetworkParams, TrainingParams, ValidationParams, FixedPointParams, ManifoldParams)
+REQUIRED = {  # arguments without a default
+    "Task NeuroGym": {"environment"},
+}
+GOLDEN = {
+    "network": "1454f993-4d97-cde3-e167-388fc6aa491a",
+    "training": "0e542269-a000-b24f-a2c7-9f593ab1eed0",
+    "task": "c3be0f35-c0b4-7d90-51e7-d31ed7797e22",
+}
+
+
+def plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def defaults_of_the_code():
+    found = {table.__name__: defaults_of(table.config) for table in SETTINGS}
+    for name in tasks_lib.TASKS:
+        found[f"Task {name}"] = {
+            argument: parameter.default
+            for argument, parameter in inspect.signature(task_class(name)).parameters.items()
+            if argument != "seed" and parameter.default is not inspect.Parameter.empty
+        }
+    for name, function in FUNCTIONS.items():
+        found[f"activation {name}"] = dict(function.defaults)
+    for name in penalties.names():
+        function = penalties.get(name)
+        if function.__module__.startswith("models."):
+            arguments = list(inspect.signature(function).parameters.items())[1:]
+            found[f"penalty {name}"] = {argument: p.default for argument, p in arguments}
+    return {
+        kind: {field: plain(value) for field, value in fields.items()}
+        for kind, fields in found.items()
+    }
+
+
+def released():
+    found = {}
+    for kinds in DEFAULTS.values():
+        for kind, fields in kinds.items():
+            found.setdefault(kind, {}).update(fields)
+    return found
+
+
+def test_every_default_is_that_which_a_release_had():
+    frozen = released()
+    for kind, fields in defaults_of_the_code().items():
+        assert kind in frozen, f"enter {kind!r} in pipeline/tables/released_defaults.py"
+        for field, value in fields.items():
+            assert field in frozen[kind], (
+                f"enter {field!r} of {kind!r} in pipeline/tables/released_defaults.py, under the "
+                "release that brings it"
+            )
+            assert frozen[kind][field] == value and type(frozen[kind][field]) is type(value), (
+                f"the default of {field!r} of {kind!r} was released as {frozen[kind][field]!r}: "
+                "stored rows mean that value; leave it, or give the new behaviour another name"
+            )
+
+
+@pytest.mark.parametrize("release", [path.name for path in KEPT.iterdir() if path.is_dir()
+                                     and path.name[0].isdigit()])  # fmt: skip
+def test_what_was_released_stays_in_the_table(release):
+    kept = json.loads((KEPT / release / "defaults.json").read_text(encoding="utf-8"))
+    assert DEFAULTS[release] == kept
+
+
+def test_no_field_is_entered_twice_and_later_ones_have_a_fixed_default():
+    seen = set()
+    configurations = {table.__name__: table.config for table in SETTINGS}
+    for release, kinds in DEFAULTS.items():
+        for kind, fields in kinds.items():
+            assert not seen & {(kind, field) for field in fields}
+            seen |= {(kind, field) for field in fields}
+            for field in fields if release != hashing.FIRST and kind in configurations else ():
+                # What rows mean that lack it could not be said otherwise.
+                assert not parameters_of(configurations[kind])[field].derived, (kind, field)
+
+
+def test_hashes_of_recipe_2_are_frozen():
+    derived = {"nonnegative_inp": False, "nonnegative_out": False}
+    whole = row_hash("NetworkParams", NetworkConfig().to_dict())
+    assert whole == row_hash("NetworkParams", derived)
+    network = NetworkConfig(n_units=12, dale=True, tau=2, activation="leaky_relu").to_dict()
+    assert row_hash("NetworkParams", network) == GOLDEN["network"]
+    training = TrainingConfig(
+        max_iter=20, lr=0.02, penalties={"metabolic": {"weight": 0.01}}
+    ).to_dict()
+    assert row_hash("TrainingParams", training) == GOLDEN["training"]
+    task = {"task_class": "CDDM", "n_steps": 20, "n_inputs": 6, "n_outputs": 2}
+    params = {"stim_on": 5, "cue_on": 0, "coherences": [-1.0, 0, 1]}
+    assert row_hash("Task", {**task, "params": params}) == GOLDEN["task"]
+
+
+def test_an_added_field_changes_no_hash_until_it_differs():
+    before = NetworkConfig(n_units=7).to_dict()
+    added = {"adaptation": 0.0}
+    hashes = row_hashes("NetworkParams", before)
+    assert row_hashes("NetworkParams", {**before, **added}, added) == hashes
+    assert hashes[1] == str(parameter_hash(before))
+    other = row_hashes("NetworkParams", {**before, "adaptation": 0.5}, added)
+    assert not set(other) & set(hashes)
+
+
+def test_an_added_argument_of_a_task_or_an_activation_changes_no_hash(monkeypatch):
+    task = {"task_class": "CDDM", "n_steps": 20, "n_inputs": 6, "n_outputs": 2,
+            "params": {"stim_on": 5}}  # fmt: skip
+    network = NetworkConfig(activation="sigmoid").to_dict()
+    before = row_hashes("Task", task), row_hashes("NetworkParams", network)
+    later = {"Task CDDM": {"jitter": 0.0}, "activation sigmoid": {"height": 1.0}}
+    monkeypatch.setitem(DEFAULTS, "9.9.9", later)
+    task["params"]["jitter"] = 0
+    network["activation_args"]["height"] = 1.0
+    assert (row_hashes("Task", task), row_hashes("NetworkParams", network)) == before
+    network["activation_args"]["height"] = 2.0
+    assert not set(row_hashes("NetworkParams", network)) & set(before[1])
+
+
+def test_a_default_that_the_code_changes_does_not_change_what_rows_mean():
+    changed = {**defaults_of(NetworkConfig), "tau": 20.0}
+    ten, twenty = ({**NetworkConfig().to_dict(), "tau": tau} for tau in (10.0, 20.0))
+    assert row_hash("NetworkParams", ten, changed) == row_hash("NetworkParams", ten)
+    assert row_hash("NetworkParams", twenty, changed) != row_hash("NetworkParams", ten)
+
+
+def test_a_task_of_a_users_own_is_hashed_whole():
+    own = {"task_class": "lab.tasks:Echo", "n_steps": 8, "n_inputs": 1, "n_outputs": 1,
+           "params": {"n_values": 4}}  # fmt: skip
+    with_more = copy.deepcopy(own)
+    with_more["params"]["gain"] = 1.0
+    assert row_hash("Task", own) != row_hash("Task", with_more)
+    # The same numbers in another table, or of another class, are another set.
+    assert row_hash("Task", own) != row_hash("Task", {**own, "task_class": "lab.tasks:Other"})
+    assert row_hash("NetworkParams", {}) != row_hash("TrainingParams", {})
+
+
+def test_defaults_of_a_dataclass_are_found():
+    made = make_dataclass(
+        "Made", [("a", float, number(1.5, "a")), ("b", bool, flag(False, "b")), ("c", int, 3)]
+    )
+    assert defaults_of(made) == {"a": 1.5, "b": False}
