@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SYMBOLS = {
     "o": "circle",
     "s": "square",
-    "X": "x",
+    "X": "circle-open",  # its x is a glyph that machines without pictograms lack
     "P": "cross",
     "^": "diamond",
     "v": "square-open",

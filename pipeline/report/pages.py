@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,12 +14,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 
-from models.network.config import NetworkConfig
-from models.parameters import default_of, parameters_of, sentence
-from models.training.config import TrainingConfig
-
 from .drawings import distribution
 from .names import COHORT, NETWORK, page_of, url, verify_command
+from .parameters import parameters_shown
 from .rows import CohortRows, NetworkRows, Row
 from .site import fingerprint
 from .values import counted, median_and_lowest, spread, text_of_value
@@ -187,7 +183,7 @@ def cohort_context(cohort: CohortRows, networks: Sequence[Row], has_curves: str)
         "spreads": [{"name": METRICS[name], "cells": spread(v)} for name, v in values.items() if v],
         "curves": has_curves,
         "provenance": _provenance(cohort),
-        **_parameters(cohort, whole=True),
+        **parameters_shown(cohort, whole=True),
     }
 
 
@@ -246,74 +242,12 @@ def network_context(
         "views": list(views),
         "provenance": _provenance(cohort),
         "verify": "" if cohort.source or cohort.training is None else verify_command(network.row),
-        **_parameters(cohort, whole=False),
+        **parameters_shown(cohort, whole=False),
     }
 
 
 def _point(row: Row) -> tuple[Any, ...]:
     return row["input_name"], row["search_name"], row["point"]
-
-
-CONFIGURATIONS: dict[str, type[Any]] = {"Network": NetworkConfig, "Training": TrainingConfig}
-NO_PARAMETERS = {  # columns
-    "task_name", "network_name", "training_name", "task_hash", "network_hash", "training_hash",
-    "params",
-}  # fmt: skip
-
-
-def _parameters(cohort: CohortRows, whole: bool) -> dict[str, Any]:
-    """Return the parameters of a cohort by their table.
-
-    The whole, or those that differ from the defaults, to keep the pages of thousands of networks
-    small.
-    """
-    rows = {
-        "Task": cohort.task | (cohort.task["params"] or {}),
-        "Network": cohort.network,
-        "Training": cohort.parameters,
-    }
-    groups = []
-    for title, row in rows.items():
-        config = CONFIGURATIONS.get(title)
-        shown = [
-            (name, value)
-            for name, value in row.items()
-            if name not in NO_PARAMETERS
-            and (whole or config is None or not _is_default(config, name, value))
-        ]
-        if shown:
-            groups.append({"title": title, "rows": shown})
-    penalties = [
-        (p["penalty"], ", ".join([f"weight {text_of_value(p['weight'])}", *_arguments(p["args"])]))
-        for p in cohort.penalties
-    ]
-    if penalties:
-        groups.append({"title": "Penalties", "rows": penalties})
-    return {"parameters": groups}
-
-
-def _arguments(given: Mapping[str, Any] | None) -> list[str]:
-    return [f"{name} {text_of_value(value)}" for name, value in (given or {}).items()]
-
-
-def meanings_context() -> dict[str, Any]:
-    """Return what the page of the meanings of parameters shows, once for all networks."""
-    groups = []
-    for title, config in CONFIGURATIONS.items():
-        rows = [
-            (name, default_of(config, name), parameter.range, sentence(parameter))
-            for name, parameter in parameters_of(config).items()
-        ]
-        groups.append({"title": title, "rows": rows})
-    return {"root": "", "title": "Parameters of networks and trainings", "groups": groups}
-
-
-def _is_default(config: type[Any], name: str, value: Any) -> bool:
-    known = config.__dataclass_fields__.get(name)
-    if known is None:
-        return False
-    default = known.default if known.default is not MISSING else known.default_factory()
-    return bool(value == default)
 
 
 def _provenance(cohort: CohortRows) -> list[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from ..transient.errors import is_transient
 from . import pages
 from .drawings import curve
 from .names import figure_name, page_of
+from .parameters import meanings_context
 from .pictures import (
     Picture,
     copy_picture,
@@ -165,7 +166,7 @@ class Writer:
             summaries.append(lines)
         context = pages.index_context(self.cohorts, summaries, self.selection)
         self._write_page(INDEX, "index.html", context)
-        self._write_page(MEANINGS, "parameters.html", pages.meanings_context())
+        self._write_page(MEANINGS, "parameters.html", meanings_context())
         self.site.finish()
         report.n_cohorts = len(self.cohorts)
         report.n_written, report.n_removed = self.site.n_written, self.site.n_removed
