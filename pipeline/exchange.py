@@ -17,11 +17,12 @@ from .database.server import transaction
 from .database.types import Restriction
 from .tables.allowed_imports import allowed_packages
 from .tables.network import NetworkParams
+from .tables.network_rows import load_network
 from .tables.parameters import MAX_NAME
 from .tables.performance import VALIDATION_SEED
 from .tables.provenance import provenance
 from .tables.task import Task
-from .tables.training import Cohort, Training, load_network
+from .tables.training import Cohort, Training
 from .tables.training_params import IMPORTED, TrainingParams
 
 # Imports at the same moment can want the same seed.

@@ -15,11 +15,12 @@ from ..database import schemas
 from ..database.types import Query
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
+from .network_rows import load_network
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network
 from .settings import CheckedSettings
 from .task import Task
-from .training import Training, load_network
+from .training import Training
 
 
 @schemas.dynamics

@@ -15,11 +15,12 @@ from models.fixed_points.settings import SearchSettings
 from ..database import schemas
 from ..database.types import Query
 from .network import NetworkParams
+from .network_rows import load_network
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, finished_networks
 from .settings import CheckedSettings
 from .task import Task
-from .training import Training, load_network
+from .training import Training
 
 
 @schemas.dynamics
@@ -47,7 +48,7 @@ class FixedPoints(dj.Computed):
     -> Task.Input
     -> FixedPointParams
     ---
-    search_status : varchar(32)  # complete, incomplete or none_found
+    search_status : varchar(32)  # complete, incomplete, none_found or growing
     message       : varchar(1000) # what the search says about completeness, in words
     n_points      : int32        # points found
     n_stable      : int32        # largest real part below -eig_cutoff

@@ -14,10 +14,11 @@ from tasks_lib.registry import long_names
 from ..database import schemas
 from ..database.types import Query
 from .network import NetworkParams
+from .network_rows import load_network
 from .parameters import columns, stored
 from .settings import CheckedSettings
 from .task import Task
-from .training import Training, load_network
+from .training import Training
 
 # Validation draws its own batches, with seeds that training never uses.
 VALIDATION_SEED = 2**32 + 1

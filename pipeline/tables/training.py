@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
-from numpy.typing import NDArray
 
 import models
-from models.network.connectivity import WEIGHTS
 from models.training.config import TASK_TERM
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_choice, check_int
 from tasks_lib.sizes import check_bytes
@@ -22,6 +20,7 @@ from .checked import CheckedTable
 from .current_job import current_job
 from .network import NetworkParams
 from .network_groups import grouped
+from .network_rows import load_network, network_columns, term_rows
 from .parameters import check_name
 from .provenance import provenance
 from .rows import Row
@@ -312,54 +311,3 @@ class Training(dj.Computed):
             for network in result.networks
             for row in term_rows(network, weights)
         )
-
-
-def network_columns(network: models.TrainedNetwork) -> dict[str, Any]:
-    """Return the row of a network in `Training.Network`, without its key."""
-    return {
-        "status": network.status,
-        "iterations_done": network.iterations,
-        "loss": None if np.isnan(network.loss) else network.loss,
-        "r2": network.r2,
-        **{name.lower(): network.weights[name] for name in WEIGHTS},
-        "loss_curve": network.loss_curve,
-        "stopped_by": network.stopped_by,
-        "score_curve": network.score_curve,
-    }
-
-
-def term_rows(network: models.TrainedNetwork, weights: dict[str, float]) -> list[dict[str, Any]]:
-    """Return the rows of a network in `Training.Term`, without its key."""
-    # A network that was monitored without penalties has no curve of its one term: it is the loss.
-    losses = network.term_curves or dict.fromkeys(network.gradient_curves, network.loss_curve)
-    rows = []
-    for term, curve in losses.items():
-        gradient = network.gradient_curves.get(term)
-        rows.append(
-            {
-                "term": term,
-                "term_weight": 1.0 if term == TASK_TERM else weights[term],
-                "final_loss": _last(curve),
-                "final_gradient": _last(gradient),
-                "term_curve": curve,
-                "gradient_curve": gradient,
-            }
-        )
-    return rows
-
-
-def _last(curve: NDArray[Any] | None) -> float | None:
-    """Return the last value; None where there is none or it is not finite (MySQL refuses it)."""
-    if curve is None or not curve.size or not np.isfinite(curve[-1]):
-        return None
-    return float(curve[-1])
-
-
-def load_network(row: dict[str, Any], config: models.NetworkConfig) -> models.RNNNumpy:
-    """Make the network of a `Training.Network` row, reading its weights from the store."""
-    eq = config.equation
-    return models.RNNNumpy(
-        **{name: np.asarray(row[name.lower()]) for name in WEIGHTS},
-        **{name: getattr(eq, name) for name in eq.__dataclass_fields__},
-        seed=int(row["seed"]),
-    )

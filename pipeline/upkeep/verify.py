@@ -16,10 +16,11 @@ from tasks_lib.errors import ParameterError, text_of
 from ..database.types import Restriction
 from ..store.checked_files import DamagedFile
 from ..tables.network import NetworkParams
+from ..tables.network_rows import network_columns, term_rows
 from ..tables.parameters import ParameterTable
 from ..tables.provenance import provenance
 from ..tables.task import Task
-from ..tables.training import Training, network_columns, term_rows
+from ..tables.training import Training
 from ..tables.training_params import TrainingParams
 from ..tables.training_rows import TrainingRows, train_from_rows
 from ..transient.errors import is_transient
