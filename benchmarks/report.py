@@ -39,12 +39,14 @@ SUBMISSION = {
     "tasks": {
         "cddm": {"class": "CDDM", "n_steps": 40, "params": {"stim_on": 10, "dec_on": 30}},
     },
-    "networks": {"relu_dale": {"n_units": 30, "dale": True, "activation": "relu", "tau": 5.0}},
+    "networks": {"relu_dale": {"n_units": 20, "dale": True, "activation": "relu", "tau": 5.0}},
     "trainings": {
-        "short": {"max_iter": 200, "lr": 0.01, "penalties": {"metabolic": {"weight": 0.001}}}
+        "short": {"max_iter": 100, "lr": 0.02, "penalties": {"metabolic": {"weight": 0.001}}}
     },
     "cohorts": [{"task": "cddm", "network": "relu_dale", "training": "short", "n_networks": EACH}],
 }
+# Name, seconds, report, and the sizes of figures and of everything else (MB).
+Case = tuple[str, float, Report, tuple[float, float]]
 FILLED = (
     pipeline.Training, pipeline.Validation, pipeline.TrialPlot, pipeline.Psychometric, FixedPoints,
     Linearization, FixedPointPlot, LineAttractor,
@@ -101,9 +103,9 @@ def megabytes(folder: Path) -> tuple[float, float]:
     return sizes[True] / 1e6, sizes[False] / 1e6
 
 
-def measure(folder: Path) -> list[tuple[str, float, Report, tuple[float, float]]]:
-    """Return name, seconds, report and sizes of each case."""
-    rows = []
+def measure(folder: Path, write_down: Callable[[list[Case]], object]) -> None:
+    """Measure, and have what is measured so far written down after each case."""
+    rows: list[Case] = []
 
     def timed(name: str, out: Path, write: Callable[[], Report]) -> None:
         began = time.perf_counter()
@@ -111,6 +113,7 @@ def measure(folder: Path) -> list[tuple[str, float, Report, tuple[float, float]]
         seconds = time.perf_counter() - began
         rows.append((name, seconds, report, megabytes(out)))
         print(f"{name}: {seconds:.1f} s, {report.n_written} files", flush=True)
+        write_down(rows)
 
     bare, whole = folder / "bare", folder / "whole"
     timed("numbers alone (`--no-figures`)", bare, lambda: write_report(bare, figures=False))
@@ -119,10 +122,9 @@ def measure(folder: Path) -> list[tuple[str, float, Report, tuple[float, float]]
     timed("the same again, nothing changed", whole, lambda: write_report(whole))
     (pipeline.Validation & {"first_seed": 0}).delete(prompt=False)
     timed("the same, scores of ten networks gone", whole, lambda: write_report(whole))
-    return rows
 
 
-def page(rows: list[tuple[str, float, Report, tuple[float, float]]], backend: str) -> str:
+def page(rows: list[Case], backend: str) -> str:
     """Return the results as a page."""
     n = rows[0][2].n_networks
     machine = f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}"
@@ -145,7 +147,7 @@ def page(rows: list[tuple[str, float, Report, tuple[float, float]]], backend: st
 
 
 def main() -> None:
-    """Measure, print, and write the page where asked to."""
+    """Measure and print; write the page where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--networks", type=int, default=1000)
     parser.add_argument("--write", type=Path)
@@ -156,11 +158,13 @@ def main() -> None:
     pipeline.connect(prefix=f"bench{os.getpid()}", store=folder / "store")
     try:
         make_rows(options.networks)
-        rows = measure(folder)
-        text = page(rows, connection().adapter.backend)
-        print(text)
-        if options.write is not None:
-            options.write.write_text(text, encoding="utf-8")
+        backend = connection().adapter.backend
+
+        def write_down(rows: list[Case]) -> None:
+            if options.write is not None:
+                options.write.write_text(page(rows, backend), encoding="utf-8")
+
+        measure(folder, write_down)
     finally:
         schemas.drop()
         pipeline.disconnect()

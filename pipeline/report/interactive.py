@@ -17,9 +17,10 @@ from ..database.types import Query
 from ..tables.fixed_point_plots import FixedPointPlot
 from ..tables.fixed_points import FixedPointParams, FixedPoints, set_from_rows
 from ..tables.network import NetworkParams
+from ..tables.network_rows import load_network
 from ..tables.performance import VALIDATION_SEED
 from ..tables.task import Task
-from ..tables.training import Training, load_network
+from ..tables.training import Training
 from .names import Key, figure_name, network_key
 from .pages import design
 from .rows import CohortRows, NetworkRows, Row
