@@ -96,7 +96,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 // Whoever has no mouse scrolls wide tables with the arrow keys.
-for (const wide of document.querySelectorAll(".wide")) wide.tabIndex = 0;
+for (const wide of document.querySelectorAll(".wide, main > div:not([class])")) wide.tabIndex = 0;
 
 const networks = document.getElementById("networks");
 const filter = document.getElementById("filter");
