@@ -133,7 +133,8 @@ def _unknown(
     table: type[ParameterTable], entry: str, row: Mapping[str, Any]
 ) -> list[ParameterError]:
     """Return an error for each field that no column or part holds."""
-    known = {*table().heading.names, *table.extra_fields} - {table().name_field}
+    known = {*table().heading.names, *table.default_columns(), *table.extra_fields}
+    known -= {table().name_field}
     names = {"class" if f == "task_class" else f for f in known - {table.hash_field}}
     errors = []
     for field, value in row.items():

@@ -66,7 +66,7 @@ def delete(
             )  # fmt: skip
         own = own_tables(module or ())
         of = pipeline.Cohort if table is None else tables_named([table], own)[0]
-        preview = pipeline.delete(selected or None, of, parameters, dry_run=True)
+        preview = pipeline.delete(selected, of, parameters, dry_run=True, everything=all_)
         if not preview.rows:
             console.print("No rows are selected.")
             return
@@ -76,7 +76,7 @@ def delete(
         if not (yes or typer.confirm("Delete all of this?", default=False)):
             console.print("Nothing was deleted.")
             raise typer.Exit(1)
-        done = pipeline.delete(selected or None, of, parameters)
+        done = pipeline.delete(selected, of, parameters, everything=all_)
         number = sum(done.rows.values())
         size = bytes_in_words(done.removed_bytes)
         console.print(f"{number} rows and {done.n_removed} files deleted, {size}.")

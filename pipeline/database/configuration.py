@@ -79,6 +79,12 @@ def configured_host() -> str | None:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatabaseError(f"datajoint.json = {str(path)!r}: {one_line(error)}; mend it") from None
+    sections = ("database", "stores")
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(name, {}), dict) for name in sections
+    ):
+        problem = f"is no object of settings, in which {' and '.join(sections)} are objects"
+        raise DatabaseError(f"datajoint.json = {str(path)!r}: {problem}; mend it")
     return content.get("database.host") or content.get("database", {}).get("host")
 
 

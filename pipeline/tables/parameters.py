@@ -117,12 +117,24 @@ def check_name(field: str, name: Any) -> str:
     if isinstance(name, str) and re.fullmatch(rf"[\w.+-]{{1,{MAX_NAME}}}", name):
         return name
     remedy = f"use 1 to {MAX_NAME} letters, digits and . _ + -"
+    _refuse_no_text(field, name, remedy)
+    raise ParameterError(field, name, "is not a name", remedy)
+
+
+def check_text(field: str, name: Any) -> str:
+    """Return a name in words, with spaces, say; or say why it is none."""
+    remedy = f"use 1 to {MAX_NAME} characters that can be printed"
+    _refuse_no_text(field, name, remedy)
+    if not (isinstance(name, str) and name.isprintable() and 0 < len(name.strip()) <= MAX_NAME):
+        raise ParameterError(field, name, "is not a name", remedy)
+    return name
+
+
+def _refuse_no_text(field: str, name: Any, remedy: str) -> None:
     if name is not None and not isinstance(name, str):
-        problem = "is no text"
         if isinstance(name, bool | int | float):
             remedy = f'quote it: "{shown(name)}"'
-        raise ParameterError(field, name, problem, remedy)
-    raise ParameterError(field, name, "is not a name", remedy)
+        raise ParameterError(field, name, "is no text", remedy)
 
 
 def column_length(column_type: str) -> int | None:

@@ -18,7 +18,7 @@ from .allowed_imports import only_allowed_imports
 from .checked import CheckedPart
 from .in_use import refuse_in_use
 from .names import given_names, other_names, the_name
-from .parameters import ParameterTable, check_name
+from .parameters import ParameterTable, check_text
 from .rows import Row
 
 
@@ -50,7 +50,7 @@ class Task(ParameterTable):
 
         def checked(self, row: Row) -> Row:
             """Return the row: a name, and a finite number for each channel of the task."""
-            task_name = check_name("task_name", row.get("task_name"))
+            task_name = check_text("task_name", row.get("task_name"))
             tasks = (Task & {"task_name": task_name}).to_arrays("n_inputs")
             if not len(tasks):
                 raise ParameterError(
@@ -62,7 +62,7 @@ class Task(ParameterTable):
         def check(row: Mapping[str, Any], n_inputs: int) -> Row:
             """Return name and vector of an input of a task with so many channels, checked."""
             return {
-                "input_name": check_name("input_name", row.get("input_name")),
+                "input_name": check_text("input_name", row.get("input_name")),
                 "input_vector": _input_vector(row.get("input_vector"), n_inputs),
             }
 

@@ -21,7 +21,7 @@ from .current_job import current_job
 from .network import NetworkParams
 from .network_groups import grouped
 from .network_rows import load_network, network_columns, term_rows
-from .parameters import check_name
+from .parameters import check_name, check_text
 from .provenance import provenance
 from .rows import Row
 from .task import Task
@@ -57,8 +57,9 @@ class Cohort(CheckedTable, dj.Manual):
         for field, table in (
             ("task_name", Task), ("network_name", NetworkParams), ("training_name", TrainingParams),
         ):  # fmt: skip
-            name = {field: check_name(field, row.get(field))}
+            name = {field: check_text(field, row.get(field))}
             if not table & name:
+                check_name(field, row[field])
                 remedy = f"enter it in {table.__name__}, or name one that exists"
                 raise ParameterError(field, row[field], "has not been entered", remedy)
         if (row["training_name"] == IMPORTED) != (row["origin"] == "imported"):

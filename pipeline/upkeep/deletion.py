@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,7 @@ def delete(
     table: type[dj.Manual] | type[Populated] = Cohort,
     parameters: bool = False,
     dry_run: bool = False,
+    everything: bool = False,
 ) -> Deletion:
     """Delete rows of a table, and all that depends on them, without asking.
 
@@ -113,7 +114,7 @@ def delete(
     Parameters
     ----------
     restriction : restriction, optional
-        Which rows of the table; all by default.
+        Which rows of the table. An empty one is refused: it may be a selection that went wrong.
     table : table
         Cohorts by default, with their networks and all analyses. A computed table: its rows, which
         workers then compute again.
@@ -122,6 +123,8 @@ def delete(
         more.
     dry_run : bool
         Only say what would be deleted.
+    everything : bool
+        Whether all rows of the table are meant, where there is no restriction.
 
     Returns
     -------
@@ -130,14 +133,21 @@ def delete(
     Raises
     ------
     ParameterError
-        Where the table is one of parameters that cohorts use, or parameters are to go with another
-        table than cohorts.
+        Where nothing is selected and not everything is meant, where the table is one of parameters
+        that cohorts use, or where parameters are to go with another table than cohorts.
     DatabaseError
         Where rows cannot be deleted: nothing is deleted then.
     """
     if parameters and table is not Cohort:
         raise ParameterError(
             "parameters", True, "go with cohorts only", "leave out the table, or --parameters"
+        )
+    empty = restriction is None or (
+        isinstance(restriction, Mapping | Sequence | set) and not restriction
+    )
+    if empty and not everything:
+        raise ParameterError(
+            "restriction", restriction, "selects nothing", "say which rows, or everything=True"
         )
     if restriction is not None and isinstance(restriction, Mapping):
         _check_columns(restriction, table)

@@ -169,19 +169,20 @@ def _unusable_inputs(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
 
 
 def _changed_cohorts(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
-    """Yield the trained cohorts that have networks of seeds beyond those that they name."""
+    """Yield the trained cohorts whose networks are not of the seeds that they name."""
     named = {tuple(row[k] for k in Cohort.primary_key): row for row in rows}
-    extremes = {"low": "min(seed)", "high": "max(seed)"}
+    extremes = {"low": "min(seed)", "high": "max(seed)", "number": "count(*)"}
     seeds = Cohort.aggr(Training.Network, exclude_nonmatching=True, **extremes)
     for trained in seeds.to_dicts():
         row = named.get(tuple(trained[k] for k in Cohort.primary_key))
         if row is None:  # entered since, or deleted
             continue
         first, last = row["first_seed"], row["first_seed"] + row["n_networks"] - 1
-        if first <= trained["low"] and trained["high"] <= last:
+        there = (trained["low"], trained["high"], trained["number"])
+        if there == (first, last, row["n_networks"]):
             continue
         problem = (
-            f"its seeds are {first} to {last}, and it has networks of seeds {trained['low']} to "
-            f"{trained['high']}: n_networks was changed since it was trained; put it right"
+            f"its seeds are {first} to {last}, and it has {there[2]} networks of seeds {there[0]} "
+            f"to {there[1]}: n_networks was changed since it was trained; put it right"
         )
         yield _fault(CHANGED, Cohort(), row, problem)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.database.configuration import DatabaseError, configured_host
 from pipeline.database.datajoint_file import choose
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,16 @@ def test_that_of_the_working_directory_counts(tmp_path):
     write(tmp_path)
     said = run(tmp_path)
     assert said.stdout.split() == ["db.lab.example", "u", "p"] and not said.stderr
+
+
+@pytest.mark.parametrize("content", [[], None, "x", 3, {"database": None}, {"stores": 3}])
+def test_what_is_no_object_of_settings_is_one_line(tmp_path, content, monkeypatch):
+    path = tmp_path / "datajoint.json"
+    path.write_text(json.dumps(content))
+    monkeypatch.setattr("pipeline.database.configuration._file_of_datajoint", lambda: path)
+    monkeypatch.delenv("DJ_HOST", raising=False)
+    with pytest.raises(DatabaseError, match=r"is no object of settings.*; mend it"):
+        configured_host()
 
 
 def test_so_does_that_of_the_project(tmp_path):

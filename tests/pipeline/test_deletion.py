@@ -86,7 +86,7 @@ def test_parameter_sets_that_nothing_uses_go_too(filled):
     assert done.rows["Task"] == 1 and done.rows["Task.Input"] >= 1
     assert filled.Task.to_arrays("task_name").tolist() == ["cddm"]
     assert "NetworkParams" not in done.rows  # the other task's cohorts have them
-    done = filled.delete(parameters=True)
+    done = filled.delete(parameters=True, everything=True)
     assert done.rows["NetworkParams"] == done.rows["TrainingParams"] == 1
     training = filled.TrainingParams
     tables = (filled.Task, filled.NetworkParams, training, training.Penalty)
@@ -215,6 +215,9 @@ def test_a_column_that_is_not_there_does_not_select_all(filled):
         filled.delete({"seed": 3})
     with pytest.raises(ParameterError, match="go with cohorts only"):
         filled.delete({"seed": 3}, filled.Validation, parameters=True)
+    for nothing in (None, {}, [], ""):  # a selection that went wrong
+        with pytest.raises(ParameterError, match="everything=True"):
+            filled.delete(nothing)
     assert len(filled.Cohort()) == 3
 
 
@@ -287,9 +290,9 @@ def test_a_training_that_is_deleted_stops(database, lab: Laboratory, store, how)
     (worker,) = lab.start("--table=Training", "--forever")
     wait_until(lambda: lab.iteration(worker) and lab.has_checkpoint())
     if how == "ours":
-        preview = database.delete(dry_run=True)
+        preview = database.delete(dry_run=True, everything=True)
         assert [(job.table, job.pid) for job in preview.running] == [("Training", worker.pid)]
-        database.delete()
+        database.delete(everything=True)
     else:
         database.Cohort.delete(prompt=False)
     more = submission(5, n_cohorts=2)
@@ -310,7 +313,7 @@ def test_an_analysis_that_is_deleted_is_broken_off(database, lab: Laboratory, st
     lab.order("validation", "sleep")
     (worker,) = lab.start("--table=Validation", "--forever")
     wait_until(lambda: lab.sleeps("validation", worker))
-    database.delete()
+    database.delete(everything=True)
     wait_until(lambda: lab.is_idle(worker), 10)
     lab.end()
     assert not len(database.Validation()) and not jobs()
@@ -328,7 +331,7 @@ def test_a_training_that_is_just_inserted_is_deleted_with_the_rest(database, lab
 
     timer = threading.Timer(2.0, lambda: lab.order("insert", None))
     timer.start()
-    done = database.delete()
+    done = database.delete(everything=True)
     timer.join()
     assert done.rows["Training.Network"] == 1
     wait_until(lambda: lab.is_idle(worker), 10)

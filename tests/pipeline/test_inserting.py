@@ -227,7 +227,7 @@ def test_inputs_are_checked(database, value, said):
     with pytest.raises(ParameterError, match=rf"^input_vector = .*{said}; give one for each"):
         p.Task.Input.insert1(row)
     right = {**row, "input_vector": [1, 0, 0, 0, 0, 0.5]}
-    for field, bad in (("task_name", "nobody"), ("input_name", "a b"), ("colour", 1)):
+    for field, bad in (("task_name", "nobody"), ("input_name", "a\nb"), ("colour", 1)):
         with pytest.raises(ParameterError, match=f"^{field} = "):
             p.Task.Input.insert1({**right, field: bad})
     assert len(p.Task.Input()) == n

@@ -74,6 +74,7 @@ def test_whatever_was_changed_with_plain_sql_is_found(entered):
         (p.FixedPointParams, {"n_starts": 0}, {"search_name": "exact"}, "unusable",
          p.FixedPointParams),
         (p.Cohort, {"first_seed": 3, "n_networks": 1}, {"task_name": "cddm"}, "changed", p.Cohort),
+        (p.Cohort, {"n_networks": 40}, {"task_name": "cddm"}, "changed", p.Cohort),
     ]  # fmt: skip
     assert found() == []
     for table, values, key, kind, named in changes:
