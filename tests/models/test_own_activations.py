@@ -266,7 +266,7 @@ def test_rows_name_it_where_its_package_is_allowed():
         ("no_such_package_of_anyone:f", {}, "cannot be imported"),
         (f"{HOME}:no_function", {}, "ActivationFunction"),
         (f"{HOME}:" + "x" * 128, {}, "longer than 128"),
-        (7, {}, "does not exist"),
+        (7, {}, "is no text"),
         (f"{HOME}:softsign", {"slope": 1.0}, r"activation_args\.slope.*use gain"),
         (f"{HOME}:softsign", {"gain": -1.0}, r"activation_args\.gain"),
         (f"{HOME}:swish", {"gain": 1.0}, "leave it out"),
