@@ -145,7 +145,8 @@ def test_the_commands_print_failures_and_retry_them(run):
     assert refused.exit_code == 1 and "--all" in refused.output
     wrong = run("retry", "--table", "Trainings")
     assert wrong.exit_code == 1 and "is no computed table" in wrong.output
-    assert "0 jobs are pending" in run("retry", "--network", "large").output
+    unknown = run("retry", "--network", "large")
+    assert unknown.exit_code == 1 and "use small" in unknown.output
     assert "Training: 1" in run("retry", "--error", "no stream", "--training", "short").output
     assert "0 jobs failed." in run("failures").output
     assert "0 jobs are pending" in run("retry", "--stuck").output
