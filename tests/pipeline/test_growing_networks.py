@@ -33,8 +33,8 @@ def test_a_network_that_grows_says_so_in_its_rows(database, growing):
     here = {"input_name": "motion"}
     calm = (p.FixedPoints & here & {"network_name": "calm"}).to_dicts()
     grows = (p.FixedPoints & here & {"network_name": "grows"}).to_dicts()
-    assert {row["status"] for row in calm} == {"complete"}
-    assert {row["status"] for row in grows} == {"growing"}
+    assert {row["search_status"] for row in calm} == {"complete"}
+    assert {row["search_status"] for row in grows} == {"growing"}
     assert all(row["coverage"] is None for row in grows)
     assert all(row["coverage"] > 0.9 for row in calm)
     assert all(row["message"].startswith("states grow without bound") for row in grows)
