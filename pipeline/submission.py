@@ -17,9 +17,10 @@ from tasks_lib.errors import (
     use_one_of,
 )
 
+from .database.configuration import DatabaseError
 from .database.connection import connection
 from .database.schemas import SCHEMAS
-from .database.server import alone, reconnect, transaction
+from .database.server import LONGEST_TURN, alone, reconnect, transaction
 from .submission_file import NAMING, SECTIONS, outline, read_submission
 from .tables.network import NetworkParams
 from .tables.parameters import ParameterTable, check_name
@@ -59,7 +60,12 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
     sections = outline(content, errors)
     reconnect(connection())
     # Two cohorts may not share seeds, which no index of the database forbids: one at a time.
-    with alone(connection(), f"{SCHEMAS['task'].database} is submitted to"):
+    purpose = f"{SCHEMAS['task'].database} is submitted to"
+    busy = DatabaseError(
+        f"database: other processes have been busy for {LONGEST_TURN:.0f} s ({purpose}); wait for "
+        "them, or end them"
+    )
+    with alone(connection(), purpose, busy):
         return retry_conflicts(lambda: _enter(sections, list(errors)))
 
 

@@ -153,6 +153,25 @@ class Task(ABC):
         """
         return np.arange(self.n_steps)
 
+    def check_network(self, network: Any, remedy: str) -> None:
+        """Refuse a network whose channels are not those of this task.
+
+        Parameters
+        ----------
+        network : object with ``n_inputs`` and ``n_outputs``
+        remedy : str
+            What to do then.
+
+        Raises
+        ------
+        ParameterError
+            Naming the number that differs.
+        """
+        for field in ("n_inputs", "n_outputs"):
+            has, wanted = getattr(network, field), getattr(self, field)
+            if has != wanted:
+                raise ParameterError(field, has, f"the task has {wanted}", remedy)
+
     @property
     def analysis_inputs(self) -> dict[str, Float]:
         """Named constant inputs (n_inputs,) at which the dynamics are worth analysing."""

@@ -48,7 +48,7 @@ def trial_coordinates(
 
 def kind_in_words(kind: Mapping[str, Any]) -> str:
     """Return what kind of trial it is as text; "all" where a task has one kind of trials."""
-    return ", ".join(f"{field} {_short(value)}" for field, value in kind.items()) or "all"
+    return ", ".join(f"{field} {in_words(value)}" for field, value in kind.items()) or "all"
 
 
 def _name(field: str, taken: Container[str]) -> str:
@@ -60,8 +60,9 @@ def _name(field: str, taken: Container[str]) -> str:
     return name
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def in_words(value: Any) -> str:
+    """Return a value of a condition as labels have it: numbers to three digits."""
+    return f"{value:.3g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
 def _values(values: list[Any]) -> NDArray[Any]:

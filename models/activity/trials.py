@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib import Task
 from tasks_lib.base import Condition
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_bool, check_int
-from tasks_lib.masks import asked, held_to_the_end, read_mask
+from tasks_lib.masks import asked, read_mask
 from tasks_lib.sizes import bytes_in_words, physical_bytes
 
 from ..network.rnn_numpy import RNNNumpy
+from ..performance.scores import read_choices
 from .coordinates import trial_coordinates
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def get_trials(
         batch, targets = given[:, :, None] if given.ndim == 2 else given, None
         said: list[Condition] = [{} for _ in range(batch.shape[-1])]
     elif task is not None:
-        _check_channels(rnn, task)
+        task.check_network(
+            rnn, "run the network on the task that it was trained on, or give inputs"
+        )
         batch, targets, said = _task_trials(task, conditions, seed)
     else:
         raise ParameterError(
@@ -110,17 +113,6 @@ def get_trials(
     return _dataset(rnn, named, (batch, states, outputs, targets), said, repeat).assign_attrs(
         noise=int(noise), seed=seed
     )
-
-
-def _check_channels(rnn: RNNNumpy, task: Task) -> None:
-    for field in ("n_inputs", "n_outputs"):
-        if getattr(rnn, field) != getattr(task, field):
-            raise ParameterError(
-                field,
-                getattr(rnn, field),
-                f"the task has {getattr(task, field)}",
-                "run the network on the task that it was trained on, or give inputs",
-            )
 
 
 def _task_trials(
@@ -254,9 +246,7 @@ def _dataset(
 
 
 def _choices(task: Task, outputs: Float, targets: Float) -> dict[str, Any]:
-    choice, right = (
-        task.get_choices(held_to_the_end(values, targets)) for values in (outputs, targets)
-    )
+    choice, right = read_choices(task, outputs, targets)
     if choice is None or right is None:
         return {}
     return {

@@ -11,11 +11,16 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib import Task
-from tasks_lib.errors import ParameterError
-from tasks_lib.masks import as_nan, asked, held_to_the_end, read_mask, steps_of_batch
+from tasks_lib.masks import as_nan, asked, read_mask, steps_of_batch
 
 from ..network.rnn_numpy import RNNNumpy
-from ..performance.scores import choice_accuracy, mean_squared_error, r2_by_trial, r2_pooled
+from ..performance.scores import (
+    choice_accuracy,
+    mean_squared_error,
+    r2_by_trial,
+    r2_pooled,
+    read_choices,
+)
 from ..performance.settings import ValidationSettings
 from ..plots.trials import plot_trials
 
@@ -94,14 +99,7 @@ class PerformanceAnalyzer:
     """
 
     def __init__(self, rnn: RNNNumpy, task: Task) -> None:
-        for field in ("n_inputs", "n_outputs"):
-            if getattr(rnn, field) != getattr(task, field):
-                raise ParameterError(
-                    field,
-                    getattr(rnn, field),
-                    f"the task has {getattr(task, field)}",
-                    "analyse the network with the task that it was trained on",
-                )
+        task.check_network(rnn, "analyse the network with the task that it was trained on")
         self.rnn = rnn
         self.task = task
 
@@ -163,9 +161,7 @@ class PerformanceAnalyzer:
         mask = steps_of_batch(self.task.mask, batches[0][1], type(self.task).__name__)
         by_trial = r2_by_trial(outputs, targets, mask)
         defined = by_trial[np.isfinite(by_trial)]
-        choices, right = (
-            self.task.get_choices(held_to_the_end(values, targets)) for values in (outputs, targets)
-        )
+        choices, right = read_choices(self.task, outputs, targets)
 
         def scores(trials: slice | list[int]) -> dict[str, Any]:
             y, t = outputs[:, :, trials], targets[:, :, trials]

@@ -53,10 +53,8 @@ def plot_trajectories(
     of : {"states", "rates"}
     """
     n_axes = 2 if check_choice("projection", projection, ("2D", "3D")) == "2D" else 3
-    check_choice("of", of, ACTIVITIES)
     check_bool("average", average)
-    groups = trial_groups(trials, by)
-    activity = trials[of].transpose("trial", "unit", "time").values
+    groups, activity = grouped_activity(trials, by, of)
     paths = [_paths(activity[group.trials], average) for group in groups]
     frame, labels = frame_of(paths, P, n_axes)
     figure = Figure(figsize=(3.5, 3.3), layout="constrained" if n_axes == 2 else None)
@@ -92,9 +90,7 @@ def plot_unit_responses(
         The coordinate over trials that tells groups apart; see `trial_groups`.
     of : {"rates", "states"}
     """
-    check_choice("of", of, ACTIVITIES)
-    groups = trial_groups(trials, by)
-    activity = trials[of].transpose("trial", "unit", "time").values
+    groups, activity = grouped_activity(trials, by, of)
     n_units = activity.shape[1]
     if units is None:
         means = np.stack([activity[g.trials].mean(axis=0) for g in groups])
@@ -153,10 +149,8 @@ def plot_activity_matrix(
         by peaks shows a sequence also in noise: compare with trials that were not used.
     of : {"rates", "states"}
     """
-    check_choice("of", of, ACTIVITIES)
     check_choice("sort", sort, ("peak", "cluster", None))
-    groups = trial_groups(trials, by)
-    activity = trials[of].transpose("trial", "unit", "time").values
+    groups, activity = grouped_activity(trials, by, of)
     means = np.stack([activity[g.trials].mean(axis=0) for g in groups])  # (G, N, T)
     largest = np.abs(means).max(axis=(0, 2), keepdims=True)
     scaled = np.divide(means, largest, out=np.zeros_like(means), where=largest > 0)
@@ -197,6 +191,14 @@ def plot_activity_matrix(
     bar.set_label(f"{of[:-1]} / largest of the unit", size=FONT_SIZE)
     bar.ax.tick_params(labelsize=FONT_SIZE - 1)
     return figure
+
+
+def grouped_activity(
+    trials: xarray.Dataset, by: str | None, of: str
+) -> tuple[list[TrialGroup], Float]:
+    """Return the groups of trials, and the states or rates of all trials (B, N, T)."""
+    check_choice("of", of, ACTIVITIES)
+    return trial_groups(trials, by), trials[of].transpose("trial", "unit", "time").values
 
 
 def _paths(activity: Float, average: bool) -> Float:

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from tasks_lib.errors import ParameterError, check_choice, check_int
+from tasks_lib.errors import ParameterError, check_int
 
-from .activity import ACTIVITIES, draw_legend, frame_of, label_axes
+from .activity import draw_legend, frame_of, grouped_activity, label_axes
 from .projection import Projection
 from .style import FONT_SIZE, plain_matplotlib
-from .trial_groups import trial_groups
 
 if TYPE_CHECKING:
     import xarray
@@ -47,14 +46,12 @@ def animate_trajectories(
         As in `plot_trajectories`.
     n_frames, frames_per_second : int
     """
-    check_choice("of", of, ACTIVITIES)
     check_int("n_frames", n_frames, 2, 1000)
     check_int("frames_per_second", frames_per_second, 1, 60)
     target = Path(path)
     if target.suffix != ".gif":
         raise ParameterError("path", str(target), "does not end with .gif", "add .gif")
-    groups = trial_groups(trials, by)
-    activity = trials[of].transpose("trial", "unit", "time").values
+    groups, activity = grouped_activity(trials, by, of)
     means = [activity[group.trials].mean(axis=0) for group in groups]
     frame, labels = frame_of([mean[None] for mean in means], P, 2)
     paths = [frame(mean) for mean in means]

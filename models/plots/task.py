@@ -15,6 +15,7 @@ from tasks_lib import Task
 from tasks_lib.errors import check_int
 from tasks_lib.masks import asked, read_mask
 
+from ..activity.coordinates import in_words
 from .style import COLOURS, FONT_SIZE, MASKED, plain_matplotlib, style_axes
 
 Float = NDArray[np.float64]
@@ -127,8 +128,7 @@ def _draw_scale(axes: Any, largest: float) -> None:
 def _title(task: Task, condition: dict[str, Any], trial: int) -> str:
     lines = []
     for field, value in list(task.condition_kind(condition).items())[:3]:
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        lines.append(f"{field.replace('_', ' ')} = {text}")
+        lines.append(f"{field.replace('_', ' ')} = {in_words(value)}")
     return "\n".join(lines) or f"trial {trial}"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
+from ..activity.coordinates import in_words
 from .style import COLOURS
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGro
         return _binned(name, values)
     colours = _colours(distinct)
     return [
-        TrialGroup(f"{name} = {_short(value)}", np.flatnonzero(values == value), colour)
+        TrialGroup(f"{name} = {in_words(value)}", np.flatnonzero(values == value), colour)
         for value, colour in zip(distinct, colours, strict=True)
     ]
 
@@ -97,7 +98,7 @@ def _binned(name: str, values: NDArray[Any]) -> list[TrialGroup]:
     colours = _colours(edges[:-1] + np.diff(edges) / 2)
     return [
         TrialGroup(
-            f"{name}: {_short(edges[k])} to {_short(edges[k + 1])}",
+            f"{name}: {in_words(edges[k])} to {in_words(edges[k + 1])}",
             np.flatnonzero(which == k),
             colours[k],
         )
@@ -122,7 +123,3 @@ def _colours(values: NDArray[Any]) -> list[Any]:
         ]
     spread = np.ptp(numbers) or 1.0
     return [colormaps["viridis"](0.9 * (v - numbers.min()) / spread) for v in numbers]
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, (float, np.floating)) else str(value)

@@ -45,14 +45,7 @@ class Batches:
             raise ParameterError(
                 "task", len(self.tasks), f"there are {rnn.n_networks} networks", "give one for each"
             )
-        for name in ("n_inputs", "n_outputs"):
-            if getattr(self.tasks[0], name) != getattr(rnn, name):
-                raise ParameterError(
-                    name,
-                    getattr(rnn, name),
-                    f"the task has {getattr(self.tasks[0], name)}",
-                    "make the network with the task's numbers",
-                )
+        self.tasks[0].check_network(rnn, "make the network with the task's numbers")
         masks = [
             read_mask(task.mask, task.n_steps, field=f"{type(task).__name__}.mask").steps
             for task in dict.fromkeys(self.tasks)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import datajoint as dj
-import tenacity
 
 from . import upgrades
 from .applied_migrations import AppliedMigration
-from .dialects import dialect_of
 from .differences import MAX_NAMED
 from .schemas import SCHEMAS, deactivate, import_tables
+from .server import LONGEST_TURN, alone
 from .state import State, read_state, said
 from .structure import Table
-
-MAX_WAIT = 300.0  # seconds for another process that makes the tables
 
 
 class TablesMissing(Exception):
@@ -102,7 +99,7 @@ def activate(
 
 def declare_tables(prefix: str, connection: dj.Connection) -> None:
     """Declare the tables that are missing, under a lock against other processes."""
-    with _alone(f"{prefix} declares its tables", connection):
+    with _alone(prefix, connection):
         state = read_state(prefix, connection)
         if state.missing:  # else made by another process meanwhile
             _declare(prefix, connection, state)
@@ -114,7 +111,7 @@ def bring_up(prefix: str, connection: dj.Connection) -> list[str]:
     Migrations come first, then the columns and indexes that definitions say, then tables that are
     missing. Each step may be interrupted, and is done by the next call.
     """
-    with _alone(f"{prefix} declares its tables", connection):
+    with _alone(prefix, connection):
         state = read_state(prefix, connection)
         if state.unknown:
             raise BehindError(
@@ -157,6 +154,16 @@ def _declare(
                     jobs._refresh_lineage()
 
 
+def _alone(prefix: str, connection: dj.Connection) -> AbstractContextManager[None]:
+    """Let one process at a time declare.
+
+    Creating a table "if it does not exist" fails on both back ends where two do it at once; and a
+    table can be seen before DataJoint has written down its columns' types.
+    """
+    busy = TimeoutError(f"another process has been making them for {LONGEST_TURN:.0f} s")
+    return alone(connection, f"{prefix} declares its tables", busy)
+
+
 def fill_lookups(connection: dj.Connection) -> None:
     """Insert the contents of the Lookup tables that are not there, as DataJoint does."""
     lookups = [t for s in SCHEMAS.values() for t in s.tables if issubclass(t, dj.Lookup)]
@@ -166,26 +173,3 @@ def fill_lookups(connection: dj.Connection) -> None:
         contents = list(table.contents)
         if len(contents) > n_rows:
             table().insert(contents, skip_duplicates=True)
-
-
-@contextmanager
-def _alone(purpose: str, connection: dj.Connection) -> Iterator[None]:
-    """Hold a lock of the server while inside, so that one process at a time declares.
-
-    Creating a table "if it does not exist" fails on both back ends where two do it at once; and a
-    table can be seen before DataJoint has written down its columns' types.
-    """
-    take, release, name = dialect_of(connection).named_lock(purpose)
-    wait = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda taken: not taken),
-        wait=tenacity.wait_random(0.02, 0.2),
-        stop=tenacity.stop_after_delay(MAX_WAIT),
-        retry_error_callback=lambda _: False,
-    )
-    if not wait(lambda: connection.query(take, args=(name,)).fetchone()[0]):
-        raise TimeoutError(f"another process has been making them for {MAX_WAIT:.0f} s")
-    try:
-        yield
-    finally:
-        # Should the connection be lost, the server lets go of the lock.
-        connection.query(release, args=(name,))

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 import datajoint as dj
 import tenacity
 
-from .configuration import DatabaseError
 from .dialects import dialect_of
 from .sessions import prepare_session
 
@@ -49,7 +48,7 @@ def _transaction(connection: dj.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def alone(connection: dj.Connection, purpose: str) -> Iterator[None]:
+def alone(connection: dj.Connection, purpose: str, busy: Exception) -> Iterator[None]:
     """Hold a lock of the server while inside, so that one process at a time does something.
 
     No rights are needed. Should the connection be lost, the server lets go of the lock.
@@ -58,12 +57,9 @@ def alone(connection: dj.Connection, purpose: str) -> Iterator[None]:
     ----------
     connection : Connection
     purpose : str
-        What is done, and to what, as a sentence.
-
-    Raises
-    ------
-    DatabaseError
-        Where other processes have held it for 5 minutes.
+        What is done, and to what, as a sentence: whoever says the same waits.
+    busy : Exception
+        What is raised where other processes have held it for `LONGEST_TURN`.
     """
     take, release, name = dialect_of(connection).named_lock(purpose)
     wait = tenacity.Retrying(
@@ -73,10 +69,7 @@ def alone(connection: dj.Connection, purpose: str) -> Iterator[None]:
         retry_error_callback=lambda _: False,
     )
     if not wait(lambda: connection.query(take, args=(name,)).fetchone()[0]):
-        raise DatabaseError(
-            f"database: other processes have been busy for {LONGEST_TURN:.0f} s ({purpose}); wait "
-            "for them, or end them"
-        )
+        raise busy
     try:
         yield
     finally:

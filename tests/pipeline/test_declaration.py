@@ -11,7 +11,7 @@ import pytest
 
 import pipeline
 from pipeline.database import connection as connections
-from pipeline.database import declaration, schemas, state
+from pipeline.database import declaration, schemas, server, state
 from pipeline.workers.worker import COMPUTED
 
 pytestmark = pytest.mark.fresh_schemas
@@ -170,10 +170,10 @@ def test_the_maker_waits_for_another_one_and_gives_up_in_one_line(database, argu
     p = database
     p.LineAttractor.jobs.drop()
     holder = connections.second_connection()
-    monkeypatch.setattr(declaration, "MAX_WAIT", 0.3)
+    monkeypatch.setattr(server, "LONGEST_TURN", 0.3)
     try:
         with (
-            declaration._alone(f"{arguments['prefix']} declares its tables", holder),
+            declaration._alone(arguments["prefix"], holder),
             pytest.raises(p.DatabaseError, match="another process has been making them"),
         ):
             p.connect(**arguments)
