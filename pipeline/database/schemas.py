@@ -135,7 +135,17 @@ def title_of(table: type[dj.Table]) -> str:
 
 def jobs_table_name(table: type[dj.Table]) -> str:
     """Return the name of a computed table's jobs table, as DataJoint makes it."""
-    return "~~" + table.table_name.lstrip("_")
+    return jobs_name(table.table_name)
+
+
+def jobs_name(table_name: str) -> str:
+    """Return the name of the jobs table of a computed table, by its name in the database."""
+    return "~~" + table_name.lstrip("_")
+
+
+def plain_name(full_name: str) -> str:
+    """Return schema and table without the quotes of a back end: "rnn_training.__training"."""
+    return full_name.replace("`", "").replace('"', "")
 
 
 def deactivate() -> None:

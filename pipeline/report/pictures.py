@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 import models
 
-from ..store.codecs import StoredFigure
+from ..store.codecs import StoredFigure, to_png
+from ..tables.network_rows import learning_curve
 from .names import figure_name
 from .rows import FIGURES, NetworkRows, Row
 from .site import Site, fingerprint
@@ -116,11 +115,6 @@ def thumbnail(content: bytes) -> bytes:
         return buffer.getvalue()
 
 
-def curves_of(row: Row) -> tuple[Any, Any]:
-    """Return loss curve (iterations,) and score curve (V, 2) of a row of `Training.Network`."""
-    return np.asarray(row["loss_curve"]), np.asarray(row["score_curve"]).reshape(-1, 2)
-
-
 def curves_made_from(row: Row) -> list[Any]:
     """Return what says which curves a row has, without reading them."""
     return [row[name].stored for name in ("loss_curve", "score_curve")] + [row["status"]]
@@ -128,12 +122,5 @@ def curves_made_from(row: Row) -> list[Any]:
 
 def learning_curves(networks: Sequence[NetworkRows]) -> bytes:
     """Return the figure of the learning curves of networks, as a PNG file."""
-    figure = models.plot_learning_curves(
-        [
-            models.LearningCurve(*curves_of(n.row), "", n.row["status"] == "diverged")
-            for n in networks
-        ]
-    )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=CURVES_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    figure = models.plot_learning_curves([learning_curve(n.row) for n in networks])
+    return to_png(figure, CURVES_DPI)

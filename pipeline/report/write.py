@@ -17,6 +17,7 @@ from markupsafe import Markup
 from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile
+from ..tables.network_rows import curves_of
 from ..transient.errors import is_transient
 from . import pages
 from .drawings import curve
@@ -26,7 +27,6 @@ from .pictures import (
     Picture,
     copy_picture,
     curves_made_from,
-    curves_of,
     learning_curves,
     pictures_of,
 )

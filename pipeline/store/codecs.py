@@ -63,7 +63,7 @@ def is_figure(value: Any) -> TypeGuard[Figure]:
     return matplotlib is not None and isinstance(value, getattr(matplotlib, "Figure", ()))
 
 
-def to_png(figure: Figure | bytes) -> bytes:
+def to_png(figure: Figure | bytes, dpi: int = DPI) -> bytes:
     """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
     if is_figure(figure):
         from models.plots.style import plain_matplotlib
@@ -71,7 +71,7 @@ def to_png(figure: Figure | bytes) -> bytes:
         buffer = io.BytesIO()
         # No creation date and no software tag: the same figure gives the same bytes.
         with plain_matplotlib():
-            figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+            figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
         return buffer.getvalue()
     if isinstance(figure, bytes) and figure.startswith(PNG_SIGNATURE):
         return figure

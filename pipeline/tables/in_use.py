@@ -14,6 +14,7 @@ from datajoint.errors import AccessError
 
 from tasks_lib.errors import ParameterError
 
+from ..database.schemas import jobs_name
 from ..database.server import transaction
 from ..store.checked_files import table_title
 
@@ -113,11 +114,9 @@ def _running_jobs(table: dj.Table, key: Mapping[str, Any]) -> int:
     """Return how many jobs of a computed table run with a key; nobody takes one from here on."""
     if not table.table_name.startswith("__") or "__" in table.table_name.lstrip("_"):
         return 0
-    name = table.table_name.lstrip("_")
     adapter = table.connection.adapter
-    jobs = dj.FreeTable(
-        table.connection, adapter.make_full_table_name(str(table.database), f"~~{name}")
-    )
+    full_name = adapter.make_full_table_name(str(table.database), jobs_name(table.table_name))
+    jobs = dj.FreeTable(table.connection, full_name)
     if not jobs.is_declared:
         return 0
     query = jobs & key

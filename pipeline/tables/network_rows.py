@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,16 @@ def _last(curve: NDArray[Any] | None) -> float | None:
     if curve is None or not curve.size or not np.isfinite(curve[-1]):
         return None
     return float(curve[-1])
+
+
+def curves_of(row: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return loss curve (iterations,) and score curve (V, 2) of a row of `Training.Network`."""
+    return np.asarray(row["loss_curve"]), np.asarray(row["score_curve"]).reshape(-1, 2)
+
+
+def learning_curve(row: Mapping[str, Any], group: str = "") -> models.LearningCurve:
+    """Return what figures show of the training of a row of `Training.Network`."""
+    return models.LearningCurve(*curves_of(row), group, row["status"] == "diverged")
 
 
 def load_network(row: dict[str, Any], config: models.NetworkConfig) -> models.RNNNumpy:

@@ -20,7 +20,7 @@ from .checked import CheckedTable
 from .current_job import current_job
 from .network import NetworkParams
 from .network_groups import grouped
-from .network_rows import load_network, network_columns, term_rows
+from .network_rows import learning_curve, load_network, network_columns, term_rows
 from .parameters import check_name, check_text
 from .provenance import provenance
 from .rows import Row
@@ -195,15 +195,7 @@ class Training(dj.Computed):
                 more groups than can be told apart.
             """
             return models.plot_learning_curves(
-                [
-                    models.LearningCurve(
-                        np.asarray(row["loss_curve"]),
-                        np.asarray(row["score_curve"]).reshape(-1, 2),
-                        group,
-                        row["status"] == "diverged",
-                    )
-                    for row, group in zip(*grouped(self, by), strict=True)
-                ]
+                [learning_curve(row, group) for row, group in zip(*grouped(self, by), strict=True)]
             )
 
     class Term(dj.Part):

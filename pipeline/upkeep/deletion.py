@@ -15,7 +15,7 @@ from ..database.configuration import DatabaseError
 from ..database.connection import connection
 from ..database.datajoint_log import deleting_quietly
 from ..database.dialects import dialect_of
-from ..database.schemas import SCHEMAS, parts, title_of
+from ..database.schemas import SCHEMAS, jobs_name, parts, plain_name, title_of
 from ..database.server import transaction
 from ..database.types import Populated, Query, Restriction
 from ..tables.network import NetworkParams
@@ -220,7 +220,7 @@ def _found(roots: list[dj.Table]) -> Deletion:
         for table in dj.Diagram.cascade(root):
             number = len(table)
             name = str(table.full_table_name)
-            title = titles.get(name, name.replace("`", "").replace('"', ""))
+            title = titles.get(name, plain_name(name))
             if number:
                 # All that depends on the parameters depends on their cohorts, which come first.
                 found.rows[title] = max(number, found.rows.get(title, 0))
@@ -259,10 +259,10 @@ def _jobs_below(root: dj.Table) -> Iterator[DeletedJob]:
         schema, table = split(name)
         if schema not in known:
             known[schema] = set(names_in_database(schema))
-        jobs_name = "~~" + table.lstrip("_")
-        if jobs_name not in known[schema] or not table.startswith("_"):
+        of_jobs = jobs_name(table)
+        if of_jobs not in known[schema] or not table.startswith("_"):
             continue
-        jobs = dj.FreeTable(here, here.adapter.make_full_table_name(schema, jobs_name))
+        jobs = dj.FreeTable(here, here.adapter.make_full_table_name(schema, of_jobs))
         key = list(jobs.heading.primary_key)
         if not set(root.primary_key) <= set(key):
             continue  # under other names: workers drop them as they find their keys gone
@@ -273,7 +273,7 @@ def _jobs_below(root: dj.Table) -> Iterator[DeletedJob]:
             f"SELECT {shown} FROM {jobs.full_table_name} WHERE ({columns}) IN "
             f"(SELECT {columns} FROM ({wanted.make_sql()}) AS going)"
         ).fetchall()
-        folder = str(name).replace("`", "").replace('"', "")
+        folder = plain_name(str(name))
         for *values, status, host, pid, _ in rows:
             yield DeletedJob(
                 titles.get(name, folder), dict(zip(key, values, strict=True)), status, host or "",
@@ -290,7 +290,7 @@ def _delete_jobs(jobs: list[DeletedJob]) -> None:
     quoted = here.adapter.quote_identifier
     for job in jobs:
         schema, _, table = job.folder.partition(".")
-        name = here.adapter.make_full_table_name(schema, "~~" + table.lstrip("_"))
+        name = here.adapter.make_full_table_name(schema, jobs_name(table))
         where = " AND ".join(f"{quoted(column)}=%s" for column in job.key)
         values = tuple(job.key.values())
         free = f"SELECT 1 FROM {name} WHERE {where} FOR UPDATE SKIP LOCKED"

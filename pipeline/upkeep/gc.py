@@ -12,6 +12,7 @@ from tasks_lib.errors import check_float, text_of
 
 from ..database.configuration import DatabaseError
 from ..database.connection import check_writing, connection
+from ..database.schemas import plain_name
 from ..store.file_names import leads_out
 from ..store.pending_files import SAVING
 from ..tables.computed import COMPUTED
@@ -207,7 +208,7 @@ def refuse_while_working() -> None:
     for sql_name in sorted(queues):
         reserved = n_reserved(here, sql_name)
         if reserved:
-            table = sql_name.replace("`", "").replace('"', "").replace("~~", "")
+            table = plain_name(sql_name).replace("~~", "")
             raise DatabaseError(
                 f"jobs = {table}: {reserved} are reserved, so that files may be being written; "
                 "wait until they are done; those of dead workers are given back when a worker "

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import datajoint as dj
-from datajoint.hash_registry import get_store_backend
 
 from tasks_lib.errors import ParameterError, text_of
 
 from ..database.configuration import DatabaseError
 from ..database.connection import connection
 from ..database.dialects import dialect_of
+from ..database.schemas import jobs_name, plain_name
 from ..database.server import transaction
-from ..store.pending_files import STORE
 from ..tables.continuous_attractors import ManifoldParams
 from ..tables.fixed_points import FixedPointParams
 from ..tables.network import NetworkParams
@@ -27,7 +23,7 @@ from ..tables.performance import ValidationParams
 from ..tables.task import Task
 from ..tables.training_params import IMPORTED, TrainingParams
 from ..transient.errors import is_transient
-from ..workers.checkpoints import FOLDER
+from ..workers.checkpoints import StoredCheckpoints
 from ..workers.queue import job_hash
 from ..workers.registry import LostJob
 from .deletion import LOCK_SECONDS
@@ -95,7 +91,7 @@ def rename(kind: str, old: str, new: str) -> dict[str, int]:
             f"{column} = {old!r}: cannot be renamed ({text_of(error)}); nothing was{hint}"
         ) from error
     _move_checkpoints(jobs, column, new)
-    return {_plain(name): number for name, number in counts.items() if number}
+    return {plain_name(name): number for name, number in counts.items() if number}
 
 
 def _check(kind: str, table: dj.Table, column: str, old: str, new: str) -> None:
@@ -132,8 +128,8 @@ def _that_name(full: str, column: str) -> Iterator[tuple[str, str]]:
                     is_it = referred == columns[parent]
                     if is_it and columns.setdefault(name, child) != child:
                         raise DatabaseError(
-                            f"table = {_plain(name)}: names the set in two columns; it cannot be "
-                            "renamed with the rest"
+                            f"table = {plain_name(name)}: names the set in two columns; it cannot "
+                            "be renamed with the rest"
                         )
         if name in columns:
             yield str(name), columns[name]
@@ -188,9 +184,9 @@ def _job_tables(tables: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]
     here = connection()
     for name, key in tables:
         schema, table = here.adapter.split_full_table_name(name)
-        jobs = "~~" + table.lstrip("_")
+        jobs = jobs_name(table)
         if table.startswith("_") and jobs in names_in_database(schema):
-            yield here.adapter.make_full_table_name(schema, jobs), key, _plain(name)
+            yield here.adapter.make_full_table_name(schema, jobs), key, plain_name(name)
 
 
 def _rename_jobs(
@@ -237,22 +233,6 @@ def _rename_losses(column: str, old: str, new: str) -> None:
 
 def _move_checkpoints(jobs: list[tuple[str, dict[str, Any]]], column: str, new: str) -> None:
     """Move the checkpoints of jobs, so that trainings go on from them; else they begin anew."""
-    backend = get_store_backend(STORE)
     for table, key in jobs:
-        before = f"{FOLDER}/{table}/{job_hash(key)}"
-        after = f"{FOLDER}/{table}/{job_hash({**key, column: new})}"
-        if backend.protocol == "file":
-            source, target = (Path(backend._full_path(path)) for path in (before, after))
-            if source.is_dir():
-                shutil.rmtree(target, ignore_errors=True)
-                os.rename(source, target)
-        else:
-            root = backend._full_path(before)
-            for path in backend.fs.find(root):
-                name = path.rpartition("/")[2]
-                backend.put_buffer(backend.get_buffer(f"{before}/{name}"), f"{after}/{name}")
-            backend.remove_folder(before)
-
-
-def _plain(name: str) -> str:
-    return name.replace("`", "").replace('"', "")
+        before = StoredCheckpoints(table, job_hash(key))
+        before.move_to(StoredCheckpoints(table, job_hash({**key, column: new})))

@@ -15,6 +15,7 @@ from models.machine.atomic_file import write_atomically
 from models.training.checkpoints import CheckpointNotWritten
 from tasks_lib.errors import text_of
 
+from ..database.schemas import plain_name
 from ..database.types import Populated
 from ..store.mounts import check_store
 from ..store.pending_files import STORE, sync_folders
@@ -80,6 +81,20 @@ class StoredCheckpoints:
             log.warning("checkpoint %s: %s; the training goes on", path, text_of(error))
             raise CheckpointNotWritten(text_of(error)) from error
 
+    def move_to(self, other: StoredCheckpoints) -> None:
+        """Make these, if there are any, the checkpoints of another job, in place of its own."""
+        if self._backend.protocol == "file":
+            source, target = (Path(self._backend._full_path(each.folder)) for each in (self, other))
+            if source.is_dir():
+                shutil.rmtree(target, ignore_errors=True)
+                os.rename(source, target)
+        else:
+            for path in self._backend.fs.find(self._backend._full_path(self.folder)):
+                name = path.rpartition("/")[2]
+                content = self._backend.get_buffer(f"{self.folder}/{name}")
+                self._backend.put_buffer(content, f"{other.folder}/{name}")
+            self._backend.remove_folder(self.folder)
+
     def remove(self) -> None:
         """Remove the checkpoints, because the results are stored."""
         try:
@@ -93,4 +108,4 @@ class StoredCheckpoints:
 
 def checkpoint_folder(table: type[Populated]) -> str:
     """Return the name of the folder that holds the checkpoints of a computed table."""
-    return str(table().full_table_name).replace("`", "").replace('"', "")
+    return plain_name(str(table().full_table_name))
