@@ -33,6 +33,12 @@ def submission() -> dict:
 
 
 @pytest.fixture
+def entered(database, submission):
+    database.submit(submission)
+    return database
+
+
+@pytest.fixture
 def own_classes_allowed():
     """What an operator sets who trusts the task and the penalty of `tests.pipeline.own`."""
     with pytest.MonkeyPatch.context() as patch:  # one of its own: tests undo theirs

@@ -13,17 +13,7 @@ from pipeline.database import connection as database_connection
 from pipeline.database.server import transaction
 from pipeline.tables.in_use import locked_row
 from tasks_lib import ParameterError
-
-
-@pytest.fixture
-def entered(database, submission):
-    database.submit(submission)
-    return database
-
-
-def only(table, name):
-    (field,) = table.primary_key
-    return (table & {field: name}).fetch1()
+from tests.pipeline.test_inserting import only
 
 
 def hash_of(table, name):

@@ -18,12 +18,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "inserting.md"
 PENALTIES = {"metabolic": {"weight": 0.01, "args": {}}}
 
 
-@pytest.fixture
-def entered(database, submission):
-    database.submit(submission)
-    return database
-
-
 def only(table, name):
     (field,) = table.primary_key
     return (table & {field: name}).fetch1()
