@@ -260,7 +260,6 @@ def test_what_is_not_said_clearly_is_refused(filled, words, problem, monkeypatch
 
 def test_datajoints_own_list_is_shown_before_it_asks(filled, monkeypatch):
     import datajoint.table
-
     from datajoint.logging import stream_handler
 
     seen = []
