@@ -13,12 +13,8 @@ from rich.table import Table
 from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
-from . import deleting, report_command, upkeep, work  # noqa: F401  (their commands)
+from . import deleting, export_command, report_command, upkeep, work  # noqa: F401  (their commands)
 from .base import (
-    ItsNetwork,
-    ItsSeed,
-    ItsTask,
-    ItsTraining,
     announce,
     app,
     console,
@@ -128,8 +124,8 @@ def show(
 ) -> None:
     """Print trained networks with their scores and fixed points."""
     with session():
-        from pipeline.cli.figures import export_figures
         from pipeline.cli.report import network_reports
+        from pipeline.sharing.figures import export_figures
 
         restriction = key_restriction(task)
         reports = network_reports(restriction)
@@ -160,22 +156,6 @@ def import_(
         console.print(f"{name} seed {key['seed']}: noise-free R² {_number(r2, 4)}", soft_wrap=True)
         for note in (pipeline.Training.Source & key).fetch1("notes"):
             console.print(f"note: {note}", markup=False, soft_wrap=True)
-
-
-@app.command()
-def export(
-    path: Annotated[Path, typer.Argument(help="File to write; replaced where it exists.")],
-    task: ItsTask,
-    network: ItsNetwork,
-    training: ItsTraining,
-    seed: ItsSeed,
-    format: Annotated[str, typer.Option(help="npz, state_dict, seed-json or seed-npz.")] = "npz",
-) -> None:
-    """Write a network to a file."""
-    with session() as pipeline:
-        key = {**key_restriction(task, network, training), "seed": seed}
-        written = pipeline.export_network(key, path, format)
-        console.print(f"{written}", markup=False, soft_wrap=True)
 
 
 @app.command()

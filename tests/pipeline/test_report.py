@@ -7,7 +7,6 @@ from pathlib import Path
 import datajoint as dj
 import pytest
 
-from pipeline.cli.figures import export_figures
 from pipeline.cli.report import (
     CohortReport,
     cohort_reports,
@@ -15,6 +14,7 @@ from pipeline.cli.report import (
     summary_rows,
 )
 from pipeline.database.connection import connection
+from pipeline.sharing.figures import export_figures
 from tasks_lib import TASKS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
