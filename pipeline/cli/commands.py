@@ -147,10 +147,13 @@ def import_(
     task: Annotated[str, typer.Option(help="The task that the network was trained on.")],
     network: Annotated[str | None, typer.Option(help="Name for its parameters.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="YAML of names, for another program's state_dict.")
+    ] = None,
 ) -> None:
     """Enter a network that was trained elsewhere."""
     with session() as pipeline:
-        key = pipeline.import_network(file, task, network, config)
+        key = pipeline.import_network(file, task, network, config, mapping)
         name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
         r2 = (pipeline.Training.Network & key).fetch1("r2")
         console.print(f"{name} seed {key['seed']}: noise-free R² {_number(r2, 4)}", soft_wrap=True)

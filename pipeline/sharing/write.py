@@ -19,7 +19,7 @@ from models.machine.atomic_file import LONGEST_NAME, naming, write_atomically
 from tasks_lib.errors import ParameterError, check_choice
 
 from ..database.connection import connection
-from ..database.server import snapshot
+from ..database.server import reconnect, snapshot
 from ..report.names import figure_name
 from ..report.site import Site
 from ..report.write import Writer
@@ -138,6 +138,7 @@ def export(
     try:
         with naming(work):
             work.mkdir()
+        reconnect(connection())  # which an interrupt may have closed
         with snapshot(connection()):
             selection = Selection(given, modules)
             content = _Contents(work, selection, format, figures, parquet)

@@ -1,0 +1,374 @@
+"""Exports of a selection: what they hold, that they come back to the bit, and whole or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import datajoint as dj
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import pipeline
+from models import read_network
+from pipeline.cli.commands import app
+from pipeline.sharing import write as writing
+from pipeline.sharing.manifest import MANIFEST, check_export
+from tasks_lib import ParameterError
+from tests.needs import skip_unless_required
+from tests.pipeline.test_imported import SEED_FILE
+
+ANALYSED = ("Training", "Validation", "TrialPlot", "FixedPoints")
+
+
+@pytest.fixture
+def trained(entered):
+    """Two networks."""
+    assert not entered.fill([entered.Training]).errors
+    return entered
+
+
+@pytest.fixture
+def analysed(entered):
+    """Two networks with scores, figures and fixed points, and an imported one."""
+    assert not entered.fill([getattr(entered, name) for name in ANALYSED]).errors
+    entered.import_network(SEED_FILE, "cddm", "theirs")
+    return entered
+
+
+def rows_of(folder, table):
+    with (folder / "tables" / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_everything_of_a_selection_is_there(analysed, tmp_path):
+    p, out = analysed, tmp_path / "shared"
+    made = p.export(out, {"network_name": "small"})
+    assert (made.n_networks, made.n_cohorts) == (2, 1)
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert manifest["selection"] == {"network_name": "small"}
+    assert manifest["parameters"]["trainings"]["short"]["max_iter"] == 60
+    assert manifest["code_version"] == (p.Training & {"network_name": "small"}).fetch1(
+        "code_version"
+    )
+    assert {*manifest["files"], MANIFEST} == {
+        path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()
+    }
+    for name in ("report/index.html", "README.txt", "tasks.yaml", "submission.yaml"):
+        assert name in manifest["files"]
+
+    networks = rows_of(out, "Training.Network")
+    stored = (p.Training.Network & {"network_name": "small"}).to_dicts(order_by="seed")
+    assert [row["seed"] for row in networks] == ["3", "4"]
+    assert [float(row["r2"]) for row in networks] == [row["r2"] for row in stored]
+    with np.load(out / "tables" / "Training.Network.npz") as arrays:
+        for row, own in zip(networks, stored, strict=True):
+            assert np.array_equal(arrays[row["loss_curve"]], np.asarray(own["loss_curve"]))
+    for row, own in zip(networks, stored, strict=True):
+        network = read_network(out / row["network_file"])
+        assert np.array_equal(network.weights["W_rec"], np.asarray(own["w_rec"]))
+    # The rows of each table are those of the selection, in order.
+    for name in ("Validation", "Validation.Condition", "FixedPoints.Point", "Training"):
+        table = p
+        for part in name.split("."):
+            table = getattr(table, part)
+        assert len(rows_of(out, name)) == len(table & {"network_name": "small"}) > 0
+        assert manifest["tables"][name]["rows"] == len(rows_of(out, name))
+    assert [r["network_name"] for r in rows_of(out, "NetworkParams")] == ["small"]
+    assert [r["validation_name"] for r in rows_of(out, "ValidationParams")] == sorted(
+        {*p.Validation.to_arrays("validation_name")}
+    )
+    assert rows_of(out, "Training.Source") == rows_of(out, "ManifoldParams") == []
+    figures = {path.name for path in (out / "figures").iterdir()}
+    assert len([name for name in figures if "trials" in name]) == 2 * 2  # with noise and without
+    assert (rows_of(out, "Training")[0]["code_dirty"]) in ("true", "false")
+
+
+def test_an_exported_network_comes_back_to_the_bit(analysed, tmp_path):
+    p = analysed
+    p.export(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    (out,) = (tmp_path / "unpacked").iterdir()
+    inputs = np.random.default_rng(0).normal(size=(6, 20, 5))
+    key = {"network_name": "small", "seed": 4}
+    before = (p.Training.Network & key).load().run(inputs)
+    parameters = (p.NetworkParams & key).fetch1()
+    p.delete(everything=True, parameters=True)
+    assert not p.Task() and not p.NetworkParams() and not p.Cohort()
+
+    p.submit(out / "tasks.yaml")
+    (row,) = (r for r in rows_of(out, "Training.Network") if r["seed"] == "4")
+    imported = p.import_network(out / row["network_file"], row["task_name"], row["network_name"])
+    after = (p.Training.Network & imported).load().run(inputs)
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert (p.NetworkParams & imported).fetch1() == parameters
+    p.fill([p.Validation])
+    (scores,) = (p.Validation & imported & {"validation_name": "noise_free"}).to_dicts()
+    (theirs,) = (
+        row
+        for row in rows_of(out, "Validation")
+        if (row["network_name"], row["seed"]) == ("small", "4")
+        and row["validation_name"] == "noise_free"
+    )
+    assert all(float(theirs[n]) == scores[n] for n in ("r2_pooled", "mse", "accuracy"))
+
+
+def test_the_submission_of_an_export_trains_the_same_networks(analysed, tmp_path):
+    p, out = analysed, tmp_path / "shared"
+    p.export(out, figures=False, report=False)
+    assert not (out / "figures").exists() and not (out / "report").exists()
+    key = {"network_name": "small", "seed": 3}
+    before = np.asarray((p.Training.Network & key).fetch1("w_rec"))
+    rows = {t: (t() & "1=1").to_dicts() for t in (p.Task, p.TrainingParams.Penalty)}
+    short = {"training_name": "short"}
+    training = (p.TrainingParams & short).fetch1()
+    submission = yaml.safe_load((out / "submission.yaml").read_text())
+    assert [c["network"] for c in submission["cohorts"]] == ["small"]  # not the imported one
+    p.delete(everything=True, parameters=True)
+    p.submit(out / "submission.yaml")
+    assert all(t().to_dicts() == before for t, before in rows.items())
+    assert (p.TrainingParams & short).fetch1() == training
+    p.fill([p.Training])
+    assert np.array_equal(np.asarray((p.Training.Network & key).fetch1("w_rec")), before)
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
+def test_equal_content_gives_equal_bytes(trained, tmp_path, ending):
+    one, other = (tmp_path / f"{name}{ending}" for name in ("one", "other"))
+    first = trained.export(one, {"seed": 3}, figures=False)
+    second = trained.export(other, {"seed": 3}, figures=False)
+    assert one.read_bytes() == other.read_bytes()
+    assert first.sha256 == second.sha256 == check_export(one).sha256
+    assert check_export(one).is_whole and check_export(one).n_files == first.n_files
+    third = trained.export(other, {"seed": 4}, figures=False, update=True)
+    assert third.sha256 != first.sha256
+
+
+def test_a_selection_by_seed_has_its_cohort_and_nothing_else(analysed, tmp_path):
+    out = tmp_path / "one"
+    analysed.export(out, {"training_name": "short", "seed": 3})
+    for table in ("Training.Network", "Validation", "FixedPoints", "Training.Term"):
+        assert {row["seed"] for row in rows_of(out, table)} == {"3"}
+    assert len(rows_of(out, "Cohort")) == 1
+    pages = [path.name for path in (out / "report" / "networks").iterdir()]
+    assert len(pages) == 1 and "seed3" in pages[0]
+    assert not [path for path in (out / "figures").iterdir() if "seed4" in path.name]
+
+
+@pytest.mark.parametrize("selection", [{"task_name": "xor"}, {"seed": 77}])
+def test_nothing_selected_is_refused(trained, tmp_path, selection):
+    with pytest.raises(ParameterError, match=r"selection = .*: has no cohort"):
+        trained.export(tmp_path / "x", selection)
+    with pytest.raises(ParameterError, match=r"restriction.sed = 3: .*did you mean seed"):
+        trained.export(tmp_path / "x", {"sed": 3})
+    assert not [*tmp_path.glob("*x*")]
+
+
+@pytest.mark.parametrize("name", ["shared", "shared.zip", "shared.tar.gz"])
+def test_what_is_interrupted_leaves_nothing(trained, tmp_path, monkeypatch, name):
+    out = tmp_path / name
+    before = {path.name for path in tmp_path.iterdir()}
+    for place in ("export_figures", "write_table", "_put", "pack", "manifest_text"):
+        with monkeypatch.context() as patch:
+
+            def stop(*args, **options):
+                raise KeyboardInterrupt
+
+            patch.setattr(writing, place, stop)
+            try:
+                trained.export(out)
+            except KeyboardInterrupt:
+                assert {path.name for path in tmp_path.iterdir()} == before
+            else:  # a folder is not packed
+                assert place == "pack" and name == "shared"
+                trained.export(out, update=True)
+
+
+def test_an_interrupted_update_leaves_the_earlier_export(trained, tmp_path, monkeypatch):
+    out = tmp_path / "shared.zip"
+    first = trained.export(out, figures=False, report=False)
+
+    def fail(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "pack", fail)
+    with pytest.raises(OSError, match="No space left"):
+        trained.export(out, {"seed": 3}, figures=False, report=False, update=True)
+    assert check_export(out).sha256 == first.sha256
+    assert [p.name for p in tmp_path.iterdir() if "unfinished" in p.name] == []
+
+
+def test_what_is_there_is_replaced_only_where_it_is_an_export(trained, tmp_path):
+    options = {"figures": False, "report": False}
+    out = tmp_path / "shared"
+    out.mkdir()
+    first = trained.export(out, **options)  # an empty folder
+    with pytest.raises(ParameterError, match=r"is there already; name another, or say --update"):
+        trained.export(out, **options)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(ParameterError, match=r"not of the export: notes.txt"):
+        trained.export(out, **options, update=True)
+    (out / "notes.txt").unlink()
+    (out / "README.txt").write_text("mine")
+    with pytest.raises(ParameterError, match=r"changed: README.txt"):
+        trained.export(out, **options, update=True)
+    (out / "README.txt").unlink()  # what is lost is no reason
+    assert trained.export(out, **options, update=True).sha256 == first.sha256
+    other = tmp_path / "other.zip"
+    other.write_bytes(b"mine")
+    with pytest.raises(ParameterError, match="is no export that could be replaced"):
+        trained.export(other, **options, update=True)
+    assert other.read_bytes() == b"mine"
+    with pytest.raises(ParameterError, match="there is no folder"):
+        trained.export(tmp_path / "nowhere" / "x", **options)
+    assert {p.name for p in tmp_path.iterdir() if p.name.startswith(".")} == set()
+
+
+def test_rows_that_come_meanwhile_are_not_in_it(analysed, tmp_path, monkeypatch, arguments):
+    """Another session deletes and commits while it reads: the export is of one moment."""
+    from tests.kept_schemas import session
+
+    connected = analysed.database.connection.connection()
+    name = analysed.Validation.Condition.full_table_name
+    real = writing.Selection
+
+    class Slow(real):
+        def tables(self):
+            with session(_server_of(arguments)) as other:
+                other.query(f"DELETE FROM {name}")
+            return super().tables()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "Selection", Slow)
+        analysed.export(tmp_path / "shared", figures=False, report=False)
+    assert len(rows_of(tmp_path / "shared", "Validation.Condition")) > 0
+    assert len(analysed.Validation.Condition()) == 0
+    assert not connected.in_transaction
+
+
+def _server_of(arguments):
+    from tests.servers import Server
+
+    wanted = Server.__dataclass_fields__
+    return Server(**{k: v for k, v in arguments.items() if k in wanted})
+
+
+def test_files_of_the_store_that_are_lost_stop_it(analysed, tmp_path, store):
+    for path in store.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(Exception, match=r"png"):
+        analysed.export(tmp_path / "shared")
+    assert not (tmp_path / "shared").exists()
+    analysed.export(tmp_path / "shared", figures=False)
+
+
+def test_parquet_holds_the_same_as_csv(analysed, tmp_path):
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        skip_unless_required("pyarrow", "pip install pyarrow")
+    out = tmp_path / "shared"
+    analysed.export(out, figures=False, report=False, parquet=True)
+    n_values = 0
+    for path in (out / "tables").glob("*.parquet"):
+        table = pyarrow.parquet.read_table(path)
+        columns = table.to_pydict()
+        read = rows_of(out, path.stem)
+        assert table.num_rows == len(read)
+        assert [*columns] == _header(out, path.stem)
+        for number, row in enumerate(read):
+            for name, text in row.items():
+                value = columns[name][number]
+                n_values += 1
+                if isinstance(value, bool):
+                    assert text == ("true" if value else "false")
+                elif isinstance(value, float | int):
+                    assert float(text) == value
+                else:
+                    assert text == ("" if value is None else str(value))
+    assert n_values > 500
+    field = pyarrow.parquet.read_schema(out / "tables" / "Training.parquet").field("seconds")
+    assert field.metadata[b"comment"] == b"wall time (s)"
+
+
+def _header(out, table):
+    with (out / "tables" / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def test_parquet_without_pyarrow_is_refused_before_anything_is_read(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ParameterError, match=r'pip install "rnn-pipeline\[parquet\]"'):
+        trained.export(tmp_path / "shared", parquet=True)
+    assert not (tmp_path / "shared").exists()
+
+
+@pytest.mark.fresh_schemas
+def test_tables_of_ones_own(entered, tmp_path, monkeypatch, arguments):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    monkeypatch.delitem(sys.modules, "own_tables", raising=False)
+    entered.fill([entered.Training])
+    name = f"{arguments['prefix']}_lab"
+    monkeypatch.setattr(dj, "Schema", lambda _, make=dj.Schema: make(name))
+    try:
+        import own_tables
+
+        entered.fill([own_tables.RecurrentWeights])
+        out = tmp_path / "shared"
+        entered.export(out, {"seed": 3}, modules=["own_tables"], figures=False, report=False)
+        (row, *others) = rows_of(out, f"{name}.RecurrentWeights")
+        assert {r["seed"] for r in (row, *others)} == {"3"}
+        with np.load(out / "tables" / f"{name}.RecurrentWeights.npz") as arrays:
+            assert arrays[row["singular_values"]].shape == (12,)
+        assert len(rows_of(out, f"{name}.RecurrentWeights.Unit")) == 12 * len((row, *others))
+    finally:
+        own_tables.schema.drop(prompt=False)
+
+
+@pytest.fixture
+def run(trained, arguments, monkeypatch):
+    """The command, in this process."""
+    connect = pipeline.connect
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
+
+    def run(*words):
+        result = CliRunner().invoke(app, ["export", *map(str, words)])
+        connect(**arguments)
+        return result
+
+    return run
+
+
+def test_the_command(run, tmp_path):
+    out = tmp_path / "shared.zip"
+    done = run("--out", out, "--task", "cddm", "--seed", 3, "--no-figures")
+    assert done.exit_code == 0, done.output
+    assert "1 network in 1 cohort: " in done.output
+    said = done.output.split("manifest ")[1].strip()
+    checked = run("--check", out)
+    assert (checked.exit_code, f"manifest {said}" in checked.output) == (0, True)
+    assert "whole" in checked.output
+    assert run("--out", out).exit_code == 1
+    assert run("--out", out, "--update").exit_code == 0
+
+    one = tmp_path / "one.npz"
+    key = ("--task", "cddm", "--network", "small", "--training", "short")
+    assert run(one, *key, "--seed", 3).exit_code == 0
+    assert one.exists()
+    for words, message in (
+        ((), "nothing is named"),
+        ((one, "--out", out), "FILE and --out are given"),
+        ((one, *key), "--seed = None: is not given"),
+        ((one, *key, "--seed", 3, "--update"), "--update = True: goes with --out"),
+        (("--out", tmp_path / "x", "--task", "cdm"), "did you mean cddm"),
+        (("--check", tmp_path / "x"), "is not there"),
+    ):
+        refused = run(*words)
+        assert refused.exit_code == 1
+        assert message in refused.output.replace("\n", " ")
