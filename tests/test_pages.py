@@ -21,6 +21,7 @@ import tasks_lib
 from models import NetworkConfig, TrainingConfig, penalties, train_cohort
 from models.engine import Statistic
 from models.network.connectivity import STREAMS
+from models.parameters import parameters_of
 from models.penalties import registry
 from tasks_lib import TASKS, NBitFlipFlop, ParameterError, create_task
 
@@ -83,6 +84,22 @@ def test_the_page_of_parameters_is_up_to_date():
     for config in (NetworkConfig, TrainingConfig):
         for field in fields(config):
             assert f"| `{field.name}` |" in stored
+
+
+def test_every_number_on_the_page_of_parameters_has_its_unit_or_none(monkeypatch):
+    stored = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    for row in (
+        "| `tau` | 10 | time |",
+        "| `max_iter` | 3000 | iterations |",
+        "| `dale` | false | |",
+    ):
+        assert row in stored.replace("|  |", "| |")
+    for cls, known in parameter_script.UNITS.items():
+        numbers = {n for n, p in parameters_of(cls).items() if p.kind in ("whole", "number")}
+        assert {*known} <= numbers
+    monkeypatch.delitem(parameter_script.UNITS[TrainingConfig], "patience")
+    with pytest.raises(ValueError, match=r"TrainingConfig\.patience: say its unit"):
+        parameter_script.page()
 
 
 def test_the_training_of_the_page_of_penalties_is_one():

@@ -19,6 +19,7 @@ from tasks_lib.errors import ParameterError, printable
 
 ZIP, TAR = ".zip", ".tar.gz"
 LEVEL = 6  # of the compression
+MOST_PADDING = 2**20  # bytes after the last file of a tar
 CHUNK = 2**20  # bytes read at a time
 # What readers of damaged archives raise.
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
@@ -136,8 +137,8 @@ def opened(path: Path) -> Iterator[Iterator[Member]]:
             with zipfile.ZipFile(path) as archive:
                 yield _of_zip(archive)
         else:
-            with tarfile.open(path, "r:gz") as tar:
-                yield _of_tar(tar)
+            with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
+                yield _of_tar(tar, packed)
     except DAMAGED as error:
         problem = f"is no whole archive ({printable(str(error))[:120]})"
         raise ParameterError("PATH", str(path), problem, "copy it anew") from None
@@ -167,11 +168,14 @@ def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(_inside(entry.filename), partial(archive.open, entry))
 
 
-def _of_tar(tar: tarfile.TarFile) -> Iterator[Member]:
+def _of_tar(tar: tarfile.TarFile, packed: IO[bytes]) -> Iterator[Member]:
     for member in tar:
         if not member.isdir():
             opener = partial(tar.extractfile, member) if member.isreg() else None
             yield Member(_inside(member.name), opener)
+
+    if len(packed.read(MOST_PADDING)) == MOST_PADDING:  # which compares the checksum at the end
+        raise tarfile.ReadError("something follows its end")
 
 
 def _inside(name: str) -> str:

@@ -138,15 +138,15 @@ def test_the_submission_of_an_export_trains_the_same_networks(analysed, tmp_path
     assert np.array_equal(np.asarray((p.Training.Network & key).fetch1("w_rec")), before)
 
 
-@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
-def test_equal_content_gives_equal_bytes(trained, tmp_path, ending):
-    one, other = (tmp_path / f"{name}{ending}" for name in ("one", "other"))
-    first = trained.export(one, {"seed": 3}, figures=False)
-    second = trained.export(other, {"seed": 3}, figures=False)
-    assert one.read_bytes() == other.read_bytes()
-    assert first.sha256 == second.sha256 == check_export(one).sha256
-    assert check_export(one).is_whole and check_export(one).n_files == first.n_files
-    third = trained.export(other, {"seed": 4}, figures=False, update=True)
+def test_equal_content_gives_equal_bytes(trained, tmp_path):
+    for ending in (".zip", ".tar.gz"):
+        one, other = (tmp_path / f"{name}{ending}" for name in ("one", "other"))
+        first = trained.export(one, {"seed": 3}, figures=False)
+        second = trained.export(other, {"seed": 3}, figures=False)
+        assert one.read_bytes() == other.read_bytes()
+        assert first.sha256 == second.sha256 == check_export(one).sha256
+        assert check_export(one).is_whole and check_export(one).n_files == first.n_files
+    third = trained.export(other, {"seed": 4}, figures=False, report=False, update=True)
     assert third.sha256 != first.sha256
 
 
@@ -161,33 +161,38 @@ def test_a_selection_by_seed_has_its_cohort_and_nothing_else(analysed, tmp_path)
     assert not [path for path in (out / "figures").iterdir() if "seed4" in path.name]
 
 
-@pytest.mark.parametrize("selection", [{"task_name": "xor"}, {"seed": 77}])
-def test_nothing_selected_is_refused(trained, tmp_path, selection):
-    with pytest.raises(ParameterError, match=r"selection = .*: has no cohort"):
-        trained.export(tmp_path / "x", selection)
+def test_what_cannot_be_exported_is_refused_before_anything_is_written(
+    trained, tmp_path, monkeypatch
+):
+    out = tmp_path / "x"
+    for selection in ({"task_name": "xor"}, {"seed": 77}):
+        with pytest.raises(ParameterError, match=r"selection = .*: has no cohort"):
+            trained.export(out, selection)
     with pytest.raises(ParameterError, match=r"restriction.sed = 3: .*did you mean seed"):
-        trained.export(tmp_path / "x", {"sed": 3})
+        trained.export(out, {"sed": 3})
+    with pytest.raises(ParameterError, match="format"):
+        trained.export(out, format="hdf5")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ParameterError, match=r'pip install "rnn-pipeline\[parquet\]"'):
+        trained.export(out, parquet=True)
     assert not [*tmp_path.glob("*x*")]
 
 
-@pytest.mark.parametrize("name", ["shared", "shared.zip", "shared.tar.gz"])
-def test_what_is_interrupted_leaves_nothing(trained, tmp_path, monkeypatch, name):
-    out = tmp_path / name
+def test_what_is_interrupted_leaves_nothing(trained, tmp_path, monkeypatch):
     before = {path.name for path in tmp_path.iterdir()}
-    for place in ("export_figures", "write_table", "_put", "pack", "manifest_text"):
+
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    for name, place in (
+        ("shared", "write_table"), ("shared", "manifest_text"), ("shared.zip", "pack"),
+        ("shared.tar.gz", "pack"),
+    ):  # fmt: skip
         with monkeypatch.context() as patch:
-
-            def stop(*args, **options):
-                raise KeyboardInterrupt
-
             patch.setattr(writing, place, stop)
-            try:
-                trained.export(out)
-            except KeyboardInterrupt:
-                assert {path.name for path in tmp_path.iterdir()} == before
-            else:  # a folder is not packed
-                assert place == "pack" and name == "shared"
-                trained.export(out, update=True)
+            with pytest.raises(KeyboardInterrupt):
+                trained.export(tmp_path / name, figures=False, report=False)
+        assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_an_interrupted_update_leaves_the_earlier_export(trained, tmp_path, monkeypatch):
@@ -300,13 +305,6 @@ def test_parquet_holds_the_same_as_csv(analysed, tmp_path):
 def _header(out, table):
     with (out / "tables" / f"{table}.csv").open(encoding="utf-8", newline="") as file:
         return next(csv.reader(file))
-
-
-def test_parquet_without_pyarrow_is_refused_before_anything_is_read(trained, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ParameterError, match=r'pip install "rnn-pipeline\[parquet\]"'):
-        trained.export(tmp_path / "shared", parquet=True)
-    assert not (tmp_path / "shared").exists()
 
 
 @pytest.mark.fresh_schemas
