@@ -195,6 +195,23 @@ def test_what_is_interrupted_leaves_nothing(trained, tmp_path, monkeypatch):
         assert {path.name for path in tmp_path.iterdir()} == before
 
 
+def test_what_a_kill_leaves_does_not_look_whole(trained, tmp_path, monkeypatch):
+    def killed(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "manifest_text", killed)
+    monkeypatch.setattr(writing.shutil, "rmtree", lambda *args, **options: None)
+    with pytest.raises(KeyboardInterrupt):
+        trained.export(tmp_path / "shared", figures=False, report=False)
+    assert not (tmp_path / "shared").exists()
+    (left,) = tmp_path.glob(".shared.unfinished-*")
+    assert len([*left.rglob("*")]) > 20
+    with pytest.raises(ParameterError, match=r"is no whole export: it has no manifest.json"):
+        check_export(left)
+    monkeypatch.undo()
+    assert trained.export(tmp_path / "shared", figures=False, report=False).n_networks == 2
+
+
 def test_an_interrupted_update_leaves_the_earlier_export(trained, tmp_path, monkeypatch):
     out = tmp_path / "shared.zip"
     first = trained.export(out, figures=False, report=False)

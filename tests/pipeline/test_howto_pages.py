@@ -39,8 +39,9 @@ def test_the_commands_and_blocks_of_a_page_run(reader, page):
 
 
 def test_blocks_of_a_page():
-    text = "# A\n\n    rnn status\n    rnn show\n\ntext\n\n```python\n# a.py\nx = 1\n```\n\n- item\n    no\n"
-    found = [(b.kind, b.text, b.line) for b in blocks_of(text)]
+    page = ["# A", "", "    rnn status", "    rnn show", "", "text", "", "```python", "# a.py"]
+    page += ["x = 1", "```", "", "- item", "    no code", ""]
+    found = [(b.kind, b.text, b.line) for b in blocks_of("\n".join(page))]
     assert found == [("shell", "rnn status\nrnn show", 3), ("python", "# a.py\nx = 1", 9)]
 
 
