@@ -22,6 +22,7 @@ from .database.connection import connection
 from .database.schemas import SCHEMAS
 from .database.server import LONGEST_TURN, alone, reconnect, transaction
 from .submission_file import NAMING, SECTIONS, outline, read_submission
+from .tables.hashing import check_storable
 from .tables.network import NetworkParams
 from .tables.parameters import ParameterTable, check_name
 from .tables.task import Task
@@ -108,10 +109,10 @@ def _enter_parameters(
     row = {field: value for field, value in fields.items() if isinstance(field, str)}
     if table is Task and "class" in row:
         row["task_class"] = row.pop("class")
-    unknown = _unknown(table, entry, row)
-    errors += unknown
-    for error in unknown:
+    unusable = _unknown(table, entry, row)
+    for error in unusable:
         del row[error.field.removeprefix(f"{entry}.")]
+    errors += unusable
 
     def written(field: str) -> str:
         if field == table().name_field:
@@ -124,15 +125,28 @@ def _enter_parameters(
                 field = f"params.{field}"
         return f"{entry}.{field}"
 
+    for error in _no_values(table, row):
+        row.pop(first_name(error.field), None)
+        errors.append(renamed(error, written))
+        unusable.append(error)
     with collecting(errors):
         try:
-            if unknown:  # what else is wrong
+            if unusable:  # what else is wrong
                 check_name(table().name_field, name)
                 table.canonical(row)
             else:
                 table().insert1({**row, table().name_field: name})
         except ParameterError as error:
             raise renamed(error, written) from error
+
+
+def _no_values(table: type[ParameterTable], row: Mapping[str, Any]) -> list[ParameterError]:
+    """Return an error for each field whose value no table can hold: a NaN, a text with a NUL."""
+    errors: list[ParameterError] = []
+    for field, value in row.items():
+        with collecting(errors):
+            check_storable("", table().normal({field: value}))
+    return errors
 
 
 def _unknown(
