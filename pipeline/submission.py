@@ -125,10 +125,11 @@ def _enter_parameters(
                 field = f"params.{field}"
         return f"{entry}.{field}"
 
-    for error in _no_values(table, row):
+    no_values = _no_values(table, row)
+    errors += [renamed(error, written) for error in no_values]
+    for error in no_values:
         row.pop(first_name(error.field), None)
-        errors.append(renamed(error, written))
-        unusable.append(error)
+    unusable += no_values
     with collecting(errors):
         try:
             if unusable:  # what else is wrong
