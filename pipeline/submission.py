@@ -127,6 +127,7 @@ def _enter_parameters(
 
     no_values = _no_values(table, row)
     errors += [renamed(error, written) for error in no_values]
+    in_mapping = any(error.field not in row for error in no_values)
     for error in no_values:
         row.pop(first_name(error.field), None)
     unusable += no_values
@@ -134,7 +135,8 @@ def _enter_parameters(
         try:
             if unusable:  # what else is wrong
                 check_name(table().name_field, name)
-                table.canonical(row)
+                if not in_mapping:  # without it others would be wrong by its defaults only
+                    table.canonical(row)
             else:
                 table().insert1({**row, table().name_field: name})
         except ParameterError as error:
