@@ -17,12 +17,12 @@ from tasks_lib.errors import (
     use_one_of,
 )
 
-from .database.configuration import DatabaseError
 from .database.connection import connection
 from .database.schemas import SCHEMAS
-from .database.server import LONGEST_TURN, alone, reconnect, transaction
+from .database.server import reconnect, transaction
 from .submission_file import NAMING, SECTIONS, outline, read_submission
 from .tables.hashing import check_storable
+from .tables.in_use import entering_alone
 from .tables.network import NetworkParams
 from .tables.parameters import ParameterTable, check_name
 from .tables.task import Task
@@ -60,13 +60,7 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
     errors: list[ParameterError] = []
     sections = outline(content, errors)
     reconnect(connection())
-    # Two cohorts may not share seeds, which no index of the database forbids: one at a time.
-    purpose = f"{SCHEMAS['task'].database} is submitted to"
-    busy = DatabaseError(
-        f"database: other processes have been busy for {LONGEST_TURN:.0f} s ({purpose}); wait for "
-        "them, or end them"
-    )
-    with alone(connection(), purpose, busy):
+    with entering_alone(connection(), SCHEMAS["task"].database):
         return retry_conflicts(lambda: _enter(sections, list(errors)))
 
 
