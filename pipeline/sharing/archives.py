@@ -168,7 +168,7 @@ def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(_inside(entry.filename), partial(archive.open, entry))
 
 
-def _of_tar(tar: tarfile.TarFile, packed: IO[bytes]) -> Iterator[Member]:
+def _of_tar(tar: tarfile.TarFile, packed: gzip.GzipFile) -> Iterator[Member]:
     for member in tar:
         if not member.isdir():
             opener = partial(tar.extractfile, member) if member.isreg() else None
