@@ -16,6 +16,7 @@ from .database.connection import disconnect as disconnect
 from .exchange import export_network as export_network
 from .exchange import import_network as import_network
 from .sharing.manifest import check_export as check_export
+from .sharing.receive import import_export as import_export
 from .sharing.write import export as export
 from .submission import read_submission as read_submission
 from .submission import submit as submit

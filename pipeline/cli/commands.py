@@ -142,23 +142,57 @@ def show(
 @app.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="Params JSON or npz of trainRNNbrain, our npz, or a state_dict.")
+        Path,
+        typer.Argument(
+            help="Params JSON or npz of trainRNNbrain, our npz, a state_dict; or a whole export."
+        ),
     ],
-    task: Annotated[str, typer.Option(help="The task that the network was trained on.")],
+    task: Annotated[
+        str | None, typer.Option(help="The task that the network was trained on.")
+    ] = None,
     network: Annotated[str | None, typer.Option(help="Name for its parameters.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
     mapping: Annotated[
         Path | None, typer.Option(help="YAML of names, for another program's state_dict.")
     ] = None,
 ) -> None:
-    """Enter a network that was trained elsewhere."""
+    """Enter a network that was trained elsewhere, or all networks of an export and their tasks."""
     with session() as pipeline:
+        if task is None:
+            for option, value in (("network", network), ("config", config), ("mapping", mapping)):
+                if value is not None:
+                    raise ParameterError(
+                        "--task", None, f"is not given beside --{option}", "give it"
+                    )
+            _import_export(file)
+            return
         key = pipeline.import_network(file, task, network, config, mapping)
         name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
         r2 = (pipeline.Training.Network & key).fetch1("r2")
         console.print(f"{name} seed {key['seed']}: noise-free R² {_number(r2, 4)}", soft_wrap=True)
         for note in (pipeline.Training.Source & key).fetch1("notes"):
             console.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+def _import_export(path: Path) -> None:
+    """Import what an export holds; say which network is which here."""
+    from pipeline.progress import file_bar
+    from pipeline.report.values import counted
+    from pipeline.sharing.receive import import_export, is_export
+
+    if not is_export(path):
+        raise ParameterError(
+            "--task", None, "is not given, which the file of one network needs",
+            "name the task that it was trained on; without one, name an export",
+        )  # fmt: skip
+    with file_bar("networks", "network") as show:
+        received = import_export(path, show)
+    for name, key in received.keys.items():
+        here = f"{key['task_name']}/{key['network_name']}/{key['training_name']} seed {key['seed']}"
+        console.print(f"{name}: {here}", soft_wrap=True)
+    before = f", {len(received.known)} imported before" if received.known else ""
+    new = f"{counted(received.n_tasks, 'task')} and {counted(len(received.keys), 'network')} new"
+    console.print(f"{new}{before}", soft_wrap=True)
 
 
 @app.command()

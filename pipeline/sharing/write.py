@@ -48,15 +48,16 @@ TEXT = """\
 An export of rnn-pipeline: trained recurrent networks, and what was found out about them.
 
 report/index.html  all of it to look at, in a browser; needs nothing else
-networks/          a file each: weights and equation (numpy.load reads npz); rnn import reads them
+networks/          a file each: weights and equation (numpy.load reads npz)
 tables/            the rows of the database as CSV: texts in quotes, what is missing is empty.
                    A cell such as loss_curve/0 is the name of an array in the npz file beside
 figures/           as PNG
-tasks.yaml         what the networks were trained on: rnn submit enters it, before rnn import
+tasks.yaml         what the networks were trained on
 submission.yaml    all parameters: rnn submit enters them, and workers train the same networks again
 manifest.json      selection, parameters, version of the code, and the SHA-256 of every file
 
-rnn export --check PATH says whether this folder or archive is as it was exported.
+rnn export --check PATH says whether this folder or archive is as it was exported;
+rnn import PATH enters its tasks and networks into another database.
 """
 Progress = Callable[[int, int], object]
 

@@ -119,6 +119,42 @@ def test_an_exported_network_comes_back_to_the_bit(analysed, tmp_path):
     assert all(float(theirs[n]) == scores[n] for n in ("r2_pooled", "mse", "accuracy"))
 
 
+@pytest.mark.parametrize("ending", ["", ".tar.gz"])
+def test_a_whole_export_is_imported(trained, tmp_path, ending):
+    p, out = trained, tmp_path / f"all{ending}"
+    p.import_network(SEED_FILE, "cddm", "theirs")
+    p.export(out, figures=False, report=False, format="seed-json")
+    inputs = np.random.default_rng(0).normal(size=(6, 20, 5))
+    before = [
+        (p.Training.Network & key).load().run(inputs)[1]
+        for key in p.Training.Network.keys(order_by="KEY")
+    ]
+    p.delete(everything=True, parameters=True)
+    received = p.import_export(out)
+    assert (received.n_tasks, len(received.keys), received.known) == (1, 3, [])
+    after = [(p.Training.Network & key).load().run(inputs)[1] for key in received.keys.values()]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert {key["network_name"] for key in received.keys.values()} == {"small", "theirs"}
+    again = p.import_export(out)
+    assert (again.n_tasks, again.keys, len(again.known)) == (0, {}, 3)
+    # What an interrupt has left is gone on with.
+    one = dict([*received.keys.values()][1])
+    del one["seed"]
+    p.delete(one)
+    assert len(p.import_export(out).keys) == 1
+
+
+def test_an_export_that_was_changed_is_not_imported(trained, tmp_path):
+    out = tmp_path / "all"
+    trained.export(out, figures=False, report=False)
+    (network,) = (out / "networks").glob("*seed4*")
+    network.write_bytes(network.read_bytes()[:-1])
+    n_networks = len(trained.Training.Network())
+    with pytest.raises(ParameterError, match=r"is not as it was exported \(changed: networks/"):
+        trained.import_export(out)
+    assert len(trained.Training.Network()) == n_networks
+
+
 def test_the_submission_of_an_export_trains_the_same_networks(analysed, tmp_path):
     p, out = analysed, tmp_path / "shared"
     p.export(out, figures=False, report=False)

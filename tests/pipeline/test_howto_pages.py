@@ -33,7 +33,9 @@ def test_the_commands_and_blocks_of_a_page_run(reader, page):
         assert pipeline.NetworkParams & {"network_name": "slow", "tau": 50.0}
     if page == "share.md":
         assert sum("whole" in said for said in reader.said) == 2
-        assert pipeline.Training.Network.fetch1("status") == "imported"
+        assert any("1 task and 2 networks new" in said for said in reader.said)
+        assert {*pipeline.Training.Network.to_arrays("status")} == {"imported"}
+        assert len(pipeline.Training.Network()) == 2
     if page == "sweep.md":
         assert len(pipeline.Cohort()) == 2 * 3 + 1
 
