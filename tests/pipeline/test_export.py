@@ -91,7 +91,7 @@ def test_everything_of_a_selection_is_there(analysed, tmp_path):
 
 def test_an_exported_network_comes_back_to_the_bit(analysed, tmp_path):
     p = analysed
-    p.export(tmp_path / "all.zip")
+    p.export(tmp_path / "all.zip", figures=False, report=False)
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
     (out,) = (tmp_path / "unpacked").iterdir()
