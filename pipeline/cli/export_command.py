@@ -61,7 +61,7 @@ def export(
     if len(given) != 1:
         problem = f"{' and '.join(given)} are given" if given else "nothing is named"
         remedy = "give FILE for one network, or --out TARGET, or --check TARGET"
-        raise refusal(ParameterError("export", None, problem, remedy))
+        raise typer.BadParameter(f"{problem}; {remedy}")
     if check is not None:
         _check(check)
         return

@@ -100,6 +100,13 @@ class Member:
         with file:
             return file.read(most)
 
+    def save(self, path: Path) -> None:
+        """Write its content to a new file."""
+        file = self.open and self.open()
+        if file is not None:
+            with file, path.open("xb") as target:
+                _copy(file, target)
+
     def hashed(self, most: int) -> tuple[int, str]:
         """Return its number of bytes and their SHA-256; what is longer is not read to its end.
 

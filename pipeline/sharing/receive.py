@@ -110,4 +110,4 @@ def _unpack(target: Path, check: ExportCheck, folder: Path) -> None:
             if wanted and member.path in check.manifest["files"]:
                 place = folder / member.path
                 place.parent.mkdir(exist_ok=True)
-                place.write_bytes(member.read(check.manifest["files"][member.path]["bytes"]))
+                member.save(place)

@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 import models
-from models.files.exchange import FORMATS
 from models.machine.atomic_file import LONGEST_NAME, naming, write_atomically
 from tasks_lib.errors import ParameterError, check_choice
 
@@ -129,6 +128,8 @@ def export(
     DatabaseError, OSError
         Where what is exported cannot be read or written. The target is then as it was.
     """
+    from models.files.exchange import FORMATS  # which imports torch
+
     where = Path(target)
     check_choice("format", format, FORMATS)
     given = checked_selection(restriction)

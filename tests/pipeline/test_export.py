@@ -412,9 +412,8 @@ def test_the_command(run, tmp_path):
     key = ("--task", "cddm", "--network", "small", "--training", "short")
     assert run(one, *key, "--seed", 3).exit_code == 0
     assert one.exists()
+    assert run().exit_code == run(one, "--out", out).exit_code == 2  # as of any usage
     for words, message in (
-        ((), "nothing is named"),
-        ((one, "--out", out), "FILE and --out are given"),
         ((one, *key), "--seed = None: is not given"),
         ((one, *key, "--seed", 3, "--update"), "--update = True: goes with --out"),
         (("--out", tmp_path / "x", "--task", "cdm"), "did you mean cddm"),
