@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, shown
 
 from ..database.connection import check_writing
 from ..exchange import import_network
@@ -71,23 +71,42 @@ def import_export(
             "PATH", str(target), f"is not as it was exported ({check.faults[0]})",
             "copy it anew; see `rnn export --check`",
         )  # fmt: skip
+    for name in (TASKS, NETWORK_TABLE):
+        if name not in check.manifest["files"]:
+            raise _foreign(target, f"has no {name}")
     received = Received()
     with tempfile.TemporaryDirectory(prefix="rnn") as folder:
         _unpack(target, check, Path(folder))
         received.n_tasks = submit(Path(folder) / TASKS)["tasks"]
-        text = (Path(folder) / NETWORK_TABLE).read_text(encoding="utf-8")
-        rows = [row for row in csv.DictReader(text.splitlines()) if row[FILE_COLUMN]]
-        for number, row in enumerate(rows, start=1):
-            name = row[FILE_COLUMN]
+        networks = _networks(target, check, Path(folder))
+        for number, (name, task_name, network_name) in enumerate(networks, start=1):
             sha256 = check.manifest["files"][name]["sha256"]
-            if Training.Source & {"task_name": row["task_name"], "sha256": sha256}:
+            if Training.Source & {"task_name": task_name, "sha256": sha256}:
                 received.known.append(name)
             else:
-                received.keys[name] = import_network(
-                    Path(folder) / name, row["task_name"], row["network_name"]
-                )
-            progress(number, len(rows))
+                received.keys[name] = import_network(Path(folder) / name, task_name, network_name)
+            progress(number, len(networks))
     return received
+
+
+def _networks(target: Path, check: ExportCheck, folder: Path) -> list[tuple[str, str, str]]:
+    """Return file, task and parameters of each network, as the export's own table has them."""
+    with (folder / NETWORK_TABLE).open(encoding="utf-8", newline="") as file:
+        try:
+            found = [
+                (row[FILE_COLUMN], row["task_name"], row["network_name"])
+                for row in csv.DictReader(file)
+            ]
+        except (KeyError, csv.Error, UnicodeDecodeError):
+            raise _foreign(target, f"has no list of networks in {NETWORK_TABLE}") from None
+    for name, *_ in found:
+        if not (name or "").startswith(f"{NETWORKS}/") or name not in check.manifest["files"]:
+            raise _foreign(target, f"names {shown(name)} as the file of a network")
+    return found
+
+
+def _foreign(target: Path, problem: str) -> ParameterError:
+    return ParameterError("PATH", str(target), problem, "name what `rnn export --out` has made")
 
 
 def is_export(path: str | Path) -> bool:
@@ -109,5 +128,5 @@ def _unpack(target: Path, check: ExportCheck, folder: Path) -> None:
             wanted = member.path in (TASKS, NETWORK_TABLE) or member.path.startswith(f"{NETWORKS}/")
             if wanted and member.path in check.manifest["files"]:
                 place = folder / member.path
-                place.parent.mkdir(exist_ok=True)
+                place.parent.mkdir(parents=True, exist_ok=True)
                 member.save(place)

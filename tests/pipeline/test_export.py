@@ -18,7 +18,7 @@ import pipeline
 from models import read_network
 from pipeline.cli.commands import app
 from pipeline.sharing import write as writing
-from pipeline.sharing.manifest import MANIFEST, check_export
+from pipeline.sharing.manifest import MANIFEST, check_export, described, manifest_text
 from tasks_lib import ParameterError
 from tests.needs import skip_unless_required
 from tests.pipeline.test_imported import SEED_FILE
@@ -153,6 +153,51 @@ def test_an_export_that_was_changed_is_not_imported(trained, tmp_path):
     with pytest.raises(ParameterError, match=r"is not as it was exported \(changed: networks/"):
         trained.import_export(out)
     assert len(trained.Training.Network()) == n_networks
+
+
+def test_an_export_that_somebody_made_up_is_one_line(database, submission, tmp_path):
+    """Its hashes agree: they say nothing of who made it."""
+    p, tasks = database, {"tasks": submission["tasks"]}
+    secret = tmp_path / "secret.npz"
+    secret.write_bytes(b"x")
+    header = '"task_name","network_name","network_file"\n'
+    for rows, message in (
+        (header + '"cddm","small","../secret.npz"\n', "names '../secret.npz' as the file"),
+        (header + '"cddm","small","tasks.yaml"\n', "names 'tasks.yaml' as the file"),
+        (header + '"cddm","small"\n', "names None as the file"),
+        ('"seed"\n1\n', "has no list of networks"),
+        (None, "has no tables/Training.Network.csv"),
+    ):
+        out = tmp_path / f"made_{len(message)}"
+        (out / "tables").mkdir(parents=True)
+        (out / "tasks.yaml").write_text(yaml.safe_dump(tasks))
+        if rows is not None:
+            (out / "tables" / "Training.Network.csv").write_text(rows)
+        files = [f.relative_to(out).as_posix() for f in out.rglob("*") if f.is_file()]
+        (out / MANIFEST).write_text(manifest_text({"files": described(out, files)}))
+        with pytest.raises(ParameterError, match=message):
+            p.import_export(out)
+        assert not p.Training.Network()
+
+
+def test_the_command_imports_an_export(trained, tmp_path, arguments, monkeypatch):
+    out = tmp_path / "all.zip"
+    trained.export(out, figures=False, report=False)
+    trained.delete(everything=True, parameters=True)
+    connect = pipeline.connect
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
+    one = tmp_path / "one.npz"
+    one.write_bytes(b"PK")
+    for words, status, said in (
+        ((out,), 0, "1 task and 2 networks new"),
+        ((out,), 0, "0 tasks and 0 networks new, 2 imported before"),
+        ((out, "--network", "x"), 1, "--task = None: is not given beside --network"),
+        ((one,), 1, "without one, name an export"),
+        ((tmp_path,), 1, "has no manifest.json"),
+    ):
+        result = CliRunner().invoke(app, ["import", *map(str, words)])
+        assert (result.exit_code, said in result.output.replace("\n", " ")) == (status, True)
+    connect(**arguments)
 
 
 def test_the_submission_of_an_export_trains_the_same_networks(analysed, tmp_path):
