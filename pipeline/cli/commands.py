@@ -153,7 +153,8 @@ def import_(
     network: Annotated[str | None, typer.Option(help="Name for its parameters.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="YAML of names, for another program's state_dict.")
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML of names, for another program's state_dict."),
     ] = None,
 ) -> None:
     """Enter a network that was trained elsewhere, or all networks of an export and their tasks."""

@@ -22,14 +22,24 @@ def export(
         Path | None,
         typer.Argument(metavar="[FILE]", help="Of one network; replaced where it exists."),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
-    network: Annotated[str | None, typer.Option(help="Only those with these parameters.")] = None,
-    training: Annotated[str | None, typer.Option(help="Only those of this training.")] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only networks of this task.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those with these parameters.")
+    ] = None,
+    training: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those of this training.")
+    ] = None,
     first_seed: Annotated[
-        int | None, typer.Option(min=0, max=MAX_COUNT, help="Only of cohorts with this first seed.")
+        int | None,
+        typer.Option(
+            metavar="N", min=0, max=MAX_COUNT, help="Only of cohorts with this first seed."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=MAX_COUNT, help="Only networks with this seed.")
+        int | None,
+        typer.Option(metavar="N", min=0, max=MAX_COUNT, help="Only networks with this seed."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -38,7 +48,9 @@ def export(
             help="All of the selection: a new folder, or an archive (.zip, .tar.gz).",
         ),
     ] = None,
-    format: Annotated[str, typer.Option(help="npz, state_dict, seed-json or seed-npz.")] = "npz",
+    format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="npz, state_dict, seed-json or seed-npz.")
+    ] = "npz",
     parquet: Annotated[
         bool, typer.Option("--parquet", help="With --out: tables as Parquet too, by pyarrow.")
     ] = False,
