@@ -20,7 +20,7 @@ MOST_FAULTS = 20  # that are listed
 def export(
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Of one network; replaced where it exists."),
+        typer.Argument(metavar="FILE", help="Of one network; replaced where it exists."),
     ] = None,
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only networks of this task.")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import yaml
 
 import models
-from models.machine.atomic_file import LONGEST_NAME, naming, write_atomically
+from models.machine.atomic_file import naming, write_atomically
 from tasks_lib.errors import ParameterError, check_choice
 
 from ..database.connection import connection
@@ -26,9 +24,8 @@ from ..store.file_names import file_name
 from ..tables.network import NetworkParams
 from ..tables.network_rows import load_network
 from ..tables.provenance import code_version
-from .archives import ending_of, pack
 from .figures import export_figures
-from .manifest import MANIFEST, check_export, described, hash_of, manifest_text, read_manifest
+from .manifest import MANIFEST, described, hash_of, manifest_text, read_manifest
 from .selection import (
     WEIGHTS,
     Selection,
@@ -38,6 +35,7 @@ from .selection import (
     submission_of,
 )
 from .table_files import parquet_library, write_table
+from .target import beside, check_target, put
 
 ENDINGS = {"npz": ".npz", "state_dict": ".pt", "seed-json": ".json", "seed-npz": ".npz"}
 NETWORKS, TABLES, FIGURES, REPORT = "networks", "tables", "figures", "report"
@@ -135,8 +133,8 @@ def export(
     given = checked_selection(restriction)
     if parquet:
         parquet_library()
-    _check_target(where, update)
-    work = _beside(where, "unfinished")
+    check_target(where, update)
+    work = beside(where, "unfinished")
     try:
         with naming(work):
             work.mkdir()
@@ -150,7 +148,7 @@ def export(
         write_atomically(work / MANIFEST, lambda file: file.write(text.encode()))
         whole = read_manifest(work)
         sha256 = hash_of(whole)
-        _put(work, where, sorted([*whole["files"], MANIFEST]), f"rnn-export-{sha256[:12]}", update)
+        put(work, where, sorted([*whole["files"], MANIFEST]), f"rnn-export-{sha256[:12]}", update)
     finally:
         with suppress(OSError):
             shutil.rmtree(work)
@@ -278,98 +276,3 @@ class _Contents:
             },
             "files": described(self.folder, [path.as_posix() for path in files]),
         }
-
-
-# The target ------------------------------------------------------------------------------------
-
-
-def _beside(target: Path, what: str) -> Path:
-    """Return a new hidden name beside the target, on the same file system."""
-    name = target.name
-    shown = name if len(os.fsencode(name)) <= LONGEST_NAME - len(what) else "export"
-    return target.with_name(f".{shown}.{what}-{secrets.token_hex(4)}")
-
-
-def _check_target(target: Path, update: bool) -> None:
-    """Refuse a target that is there, unless it is an earlier export that is to be replaced."""
-    option = "--out"
-    if not target.name or target.name == "..":
-        raise ParameterError(option, str(target), "is not the name of a file", "name a new one")
-    if not target.parent.is_dir():
-        raise ParameterError(
-            option, str(target), f"there is no folder {str(target.parent)!r}", "make it first"
-        )
-    if target.is_symlink():
-        raise ParameterError(option, str(target), "is a link", "name what it leads to")
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not update:
-        raise ParameterError(
-            option, str(target), "is there already",
-            "name another, or say --update (update=True) to replace an earlier export",
-        )  # fmt: skip
-    if target.is_dir() == bool(ending_of(target)):
-        kind = "a folder" if target.is_dir() else "a file"
-        raise ParameterError(option, str(target), f"is {kind}", "name another")
-    try:  # of an archive, nobody changes a part
-        faults = check_export(target).faults if target.is_dir() else []
-        read_manifest(target)
-    except ParameterError as error:
-        raise ParameterError(
-            option, str(target), "is no export that could be replaced", "name another, or remove it"
-        ) from error
-    added = [fault for fault in faults if not fault.startswith("missing: ")]
-    if added:
-        raise ParameterError(
-            option, str(target), f"is not as it was exported ({added[0]})",
-            "move elsewhere what you changed or added, or name another",
-        )  # fmt: skip
-
-
-def _put(work: Path, target: Path, paths: Sequence[str], root: str, update: bool) -> None:
-    """Give a whole export its name: packed, or as the folder that it is."""
-    ending = ending_of(target)
-    if ending:
-        packed = _beside(target, "unfinished")
-        try:
-            with naming(packed), packed.open("xb") as file:
-                pack(work, list(paths), root, ending, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if update:
-                os.replace(packed, target)
-            else:
-                _rename_to_new(packed, target)
-        finally:
-            packed.unlink(missing_ok=True)
-    elif update and target.exists():
-        old = _beside(target, "replaced")
-        os.rename(target, old)
-        os.rename(work, target)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        with naming(target):
-            os.rename(work, target)  # which no folder with files in it gives way to
-    _sync(target.parent)
-
-
-def _rename_to_new(packed: Path, target: Path) -> None:
-    """Rename a file to a name that nobody has taken meanwhile."""
-    try:
-        os.link(packed, target)
-    except FileExistsError:
-        raise ParameterError(
-            "--out", str(target), "is there since a moment ago", "name another"
-        ) from None
-    except OSError:  # a file system without links
-        os.replace(packed, target)
-
-
-def _sync(folder: Path) -> None:
-    """Have the new name on the disk."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

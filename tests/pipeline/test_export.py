@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import pipeline
 from models import read_network
 from pipeline.cli.commands import app
+from pipeline.sharing import target as targets
 from pipeline.sharing import write as writing
 from pipeline.sharing.manifest import MANIFEST, check_export, described, manifest_text
 from tasks_lib import ParameterError
@@ -270,7 +271,7 @@ def test_what_is_interrupted_leaves_nothing(trained, tmp_path, monkeypatch):
         ("shared.tar.gz", "pack"),
     ):  # fmt: skip
         with monkeypatch.context() as patch:
-            patch.setattr(writing, place, stop)
+            patch.setattr(targets if place == "pack" else writing, place, stop)
             with pytest.raises(KeyboardInterrupt):
                 trained.export(tmp_path / name, figures=False, report=False)
         assert {path.name for path in tmp_path.iterdir()} == before
@@ -300,7 +301,7 @@ def test_an_interrupted_update_leaves_the_earlier_export(trained, tmp_path, monk
     def fail(*args, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "pack", fail)
+    monkeypatch.setattr(targets, "pack", fail)
     with pytest.raises(OSError, match="No space left"):
         trained.export(out, {"seed": 3}, figures=False, report=False, update=True)
     assert check_export(out).sha256 == first.sha256
