@@ -5,6 +5,7 @@ from . import migrations as migrations
 from . import progress as progress
 from . import store as store
 from . import submission as submission
+from . import sweeps as sweeps
 from . import tables as tables
 from . import transient as transient
 from . import upkeep as upkeep
@@ -29,6 +30,8 @@ from .tables.performance import Psychometric as Psychometric
 from .tables.performance import TrialPlot as TrialPlot
 from .tables.performance import Validation as Validation
 from .tables.performance import ValidationParams as ValidationParams
+from .tables.sweeps import Sweep as Sweep
+from .tables.sweeps import SweepPoint as SweepPoint
 from .tables.task import Task as Task
 from .tables.training import Cohort as Cohort
 from .tables.training import Training as Training
