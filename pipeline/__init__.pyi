@@ -17,6 +17,7 @@ from .exchange import export_network as export_network
 from .exchange import import_network as import_network
 from .submission import read_submission as read_submission
 from .submission import submit as submit
+from .sweeps.table import sweep_table as sweep_table
 from .tables.continuous_attractors import ContinuousAttractor as ContinuousAttractor
 from .tables.continuous_attractors import ContinuousAttractorPlot as ContinuousAttractorPlot
 from .tables.continuous_attractors import ManifoldParams as ManifoldParams

@@ -206,7 +206,7 @@ def _values(axis: Axis, given: Any, most: int) -> list[Any]:
         raise ParameterError(axis.name, given, "are no values of an axis", form)
     number = check_int(f"{axis.name}.n", given["n"], 2, MAX_COUNT)
     low, high = _ends(axis, kind, given[kind])
-    _refuse_too_many("vary", number, most)
+    _refuse_too_many(f"{axis.name}.n", number, most)
     return [_rounded(axis, x) for x in _SPACED[kind](low, high, number)]
 
 
@@ -270,7 +270,12 @@ def _rounded(axis: Axis, value: float) -> int | float:
 
 def _different_values(axis: Axis, values: list[Any]) -> list[Any]:
     """Return the values, refusing one that is there twice, but for what rounding made so."""
-    kept = {canonical_json(value): value for value in values}
+    kept = {}
+    for value in values:
+        try:
+            kept[canonical_json(value)] = value
+        except ParameterError as error:  # not finite, say
+            raise ParameterError(axis.name, value, error.problem, error.remedy) from error
     if len(kept) < len(values) and not axis.is_whole:
         raise ParameterError(axis.name, values, "has a value twice", "name each value once")
     return list(kept.values())

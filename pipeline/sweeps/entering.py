@@ -234,7 +234,8 @@ def _of_axis(error: ParameterError, axes: Sequence[Axis], values: Values) -> Par
 def _named_by_axis(error: ParameterError, axes: Sequence[Axis], values: Values) -> ParameterError:
     for axis in axes:
         whole = ".".join(axis.path)
-        if error.field in (whole, axis.path[-1]) or error.field.startswith(f"{whole}."):
+        inner = f"{error.field}.".startswith(f"{whole}.")
+        if inner or whole.startswith(f"{error.field}.") or error.field == axis.path[-1]:
             field, value = f"vary.{axis.name}", values[axis.path]
             return ParameterError(field, value, error.problem, error.remedy)
     varied = ", ".join(f"{axis.name} = {values[axis.path]}" for axis in axes)
