@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 
+import models
 from models.plots.sweeps import plot_sweep
 from pipeline.sweeps.design import points_of
 from pipeline.sweeps.naming import set_name
@@ -200,6 +203,25 @@ def test_one_table_has_all_that_was_found(database):
     assert "4 of 4 missing" in figure.axes[0].get_title()
     with pytest.raises(ParameterError, match="has not been entered; use s"):
         p.sweep_table("other")
+
+
+def test_the_page_is_true(database, tmp_path):
+    p = database
+    page = Path(__file__).parents[2].joinpath("docs", "sweeps.md").read_text()
+    (given,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(given.replace("max_iter: 1000", "max_iter: 2"))
+    new = p.submit(file)
+    assert (new["sweep points"], new["cohorts"]) == (30, 30)
+    assert "base-lr_0.003-metabolic_0.01" in p.TrainingParams.to_arrays("training_name")
+    p.fill([p.Training], {"network_name": "n50-sigma_rec_0.1"})
+    asking, answer = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {"pipeline": p, "models": models}
+    exec(asking, names)
+    assert len(p.Training()) == 25  # 15 before, and those of two of three rates
+    exec(answer.replace("rates.pdf", str(tmp_path / "rates.pdf")), names)
+    assert (tmp_path / "rates.pdf").read_bytes().startswith(b"%PDF")
+    assert len(names["table"]) == 90
 
 
 def test_points_need_no_database_but_for_names_of_fields(database):
