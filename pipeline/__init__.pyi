@@ -6,6 +6,7 @@ from . import progress as progress
 from . import sharing as sharing
 from . import store as store
 from . import submission as submission
+from . import sweeps as sweeps
 from . import tables as tables
 from . import transient as transient
 from . import upkeep as upkeep
@@ -20,6 +21,7 @@ from .sharing.receive import import_export as import_export
 from .sharing.write import export as export
 from .submission import read_submission as read_submission
 from .submission import submit as submit
+from .sweeps.table import sweep_table as sweep_table
 from .tables.continuous_attractors import ContinuousAttractor as ContinuousAttractor
 from .tables.continuous_attractors import ContinuousAttractorPlot as ContinuousAttractorPlot
 from .tables.continuous_attractors import ManifoldParams as ManifoldParams
@@ -33,6 +35,8 @@ from .tables.performance import Psychometric as Psychometric
 from .tables.performance import TrialPlot as TrialPlot
 from .tables.performance import Validation as Validation
 from .tables.performance import ValidationParams as ValidationParams
+from .tables.sweeps import Sweep as Sweep
+from .tables.sweeps import SweepPoint as SweepPoint
 from .tables.task import Task as Task
 from .tables.training import Cohort as Cohort
 from .tables.training import Training as Training
