@@ -141,7 +141,7 @@ class Selection:
                        schemas.performance, schemas.dynamics):  # fmt: skip
             for table in schema.tables:
                 if not {*table.primary_key} & {*NAMES}:
-                    settings.append(table)  # of an analysis: those that its rows name
+                    settings.append(table)  # of an analysis or a sweep: those that rows name
                     found[_title(table)] = TableRows("", [], [], [], [], True)
                 else:
                     found[_title(table)] = self._rows(table)
@@ -164,8 +164,8 @@ class Selection:
         return _table_rows(table, (table() & self.cohorts.proj()).to_dicts())
 
     def _settings(self, table: type[dj.Table], others: Sequence[TableRows]) -> TableRows:
-        """Return those rows of settings of analyses that rows of other tables name."""
-        (name,) = table.primary_key
+        """Return those rows of settings of analyses, and of sweeps, that other tables name."""
+        name = table.primary_key[0]  # of a part, its master's
         used = {row[name] for other in others for row in other.rows if name in row}
         return _table_rows(table, [row for row in table().to_dicts() if row[name] in used])
 

@@ -243,6 +243,28 @@ def test_a_selection_by_seed_has_its_cohort_and_nothing_else(analysed, tmp_path)
     assert not [path for path in (out / "figures").iterdir() if "seed4" in path.name]
 
 
+def test_sweeps_of_a_selection_are_tables_too(database, submission, tmp_path):
+    names = {"task": "cddm", "network": "small", "training": "short"}
+    values = {"network.sigma_rec": [0.0, 0.1]}
+    submission["sweeps"] = {
+        "noise": {**names, "vary": values},
+        "rates": {**names, "vary": {"training.lr": [0.5]}},
+    }
+    del submission["cohorts"]
+    database.submit(submission)
+    database.export(tmp_path / "all", figures=False, report=False)
+    assert {r["sweep_name"] for r in rows_of(tmp_path / "all", "Sweep")} == {"noise", "rates"}
+    named = {"training_name": "short"}  # of the one, whose points are networks
+    database.export(tmp_path / "one", named, figures=False, report=False)
+    out = tmp_path / "one"
+    assert [row["sweep_name"] for row in rows_of(out, "Sweep")] == ["noise"]
+    assert [row["axis"] for row in rows_of(out, "Sweep.Axis")] == ["network.sigma_rec"]
+    points = rows_of(out, "SweepPoint")
+    assert sorted(float(row["value"]) for row in points) == [0.0, 0.1]
+    assert len(rows_of(out, "Cohort")) == 2
+    assert len(rows_of(tmp_path / "all", "Cohort")) == 3
+
+
 def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     trained, tmp_path, monkeypatch
 ):

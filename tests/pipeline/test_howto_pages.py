@@ -37,7 +37,7 @@ def test_the_commands_and_blocks_of_a_page_run(reader, page):
         assert {*pipeline.Training.Network.to_arrays("status")} == {"imported"}
         assert len(pipeline.Training.Network()) == 2
     if page == "sweep.md":
-        assert len(pipeline.Cohort()) == 2 * 3 + 1
+        assert len(pipeline.Cohort()) == 2 * 3 + 2 * 2
 
 
 def test_blocks_of_a_page():
