@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
-from .style import COLOURS, FONT_SIZE, log_axis, plain_matplotlib, style_axes
+from .palette import CATEGORIES, categories
+from .style import log_axis, plain_matplotlib
 
 Float = NDArray[np.float64]
-MAX_GROUPS = 2 * len(COLOURS)
+MAX_GROUPS = 2 * len(CATEGORIES)
 LOWEST_SCORE = -0.5
 
 
@@ -71,8 +72,9 @@ def plot_learning_curves(curves: Sequence[LearningCurve]) -> Figure:
             "curves", f"{len(groups)} groups", "are too many to be told apart",
             f"group them by what has at most {MAX_GROUPS} values",
         )  # fmt: skip
+    colours = categories()
     styles = {
-        group: (COLOURS[i % len(COLOURS)], "-" if i < len(COLOURS) else "--")
+        group: (colours[i % len(colours)], "-" if i < len(colours) else "--")
         for i, group in enumerate(groups)
     }
     has_scores = any(len(curve.scores) for curve in shown)
@@ -100,7 +102,6 @@ def plot_learning_curves(curves: Sequence[LearningCurve]) -> Figure:
     for axes in panels:
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        style_axes(axes)
     _legend(figure, shown, groups, styles)
     return figure
 
@@ -145,6 +146,4 @@ def _legend(
         handles=handles,
         loc="outside lower center",
         ncols=max(1, min(len(handles), int(figure.get_figwidth() * 16 // (widest + 6)))),
-        fontsize=FONT_SIZE - 1,
-        frameon=False,
     )

@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 
 from ..training.config import TASK_TERM as TASK
-from .style import COLOURS, FONT_SIZE, log_axis, plain_matplotlib, style_axes
+from .palette import BLACK, CATEGORIES
+from .style import log_axis, plain_matplotlib
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.3  # inches
 ROW_HEIGHT = 0.14  # of the legend, inches
 LETTER_WIDTH, HANDLE_WIDTH = 0.058, 0.42  # of the legend, inches
-TASK_COLOUR = "#000000"
-PENALTY_COLOURS = tuple(c for c in COLOURS if c != TASK_COLOUR)
+TASK_COLOUR = BLACK
+PENALTY_COLOURS = tuple(c for c in CATEGORIES if c != TASK_COLOUR)
 DASHES = ("-", "--", ":", "-.")  # a dash for each round of the colours
 
 
@@ -79,7 +80,6 @@ def plot_loss_terms(
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if any((curve > 0).any() for curve in curves.values()):
             log_axis(axes)
-        style_axes(axes)
     figure.legend(
         handles=[
             Line2D([], [], color=styles[name][0], ls=styles[name][1], lw=0.9, label=label)
@@ -87,8 +87,6 @@ def plot_loss_terms(
         ],
         loc="outside lower center",
         ncols=n_columns,
-        fontsize=FONT_SIZE - 1,
-        frameon=False,
     )
     return figure
 
