@@ -163,7 +163,8 @@ def fit_space(figure: Figure, axes: Any, box: tuple[float, float, float, float])
     """
     left, bottom, right, top = box
     axes.set_position((left, bottom, right - left, top - bottom))
-    renderer: Any = FigureCanvasAgg(figure).get_renderer()
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
     to_shares = figure.transFigure.inverted()
     for _ in range(2):  # sizes of letters do not scale with the axes: the second time is close
         with renderer._draw_disabled():  # labels of 3D axes get their places while they are drawn
@@ -208,7 +209,8 @@ def fit_left(figure: Figure, panels: Any) -> None:
 
     To be called when limits and labels are set.
     """
-    renderer: Any = FigureCanvasAgg(figure).get_renderer()
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
     boxes = [axes.yaxis.get_tightbbox(renderer) for axes in panels[:, 0] if axes.get_visible()]
     first = min(box.x0 for box in boxes if box is not None)
     missing = 0.01 - figure.transFigure.inverted().transform((first, 0.0))[0]

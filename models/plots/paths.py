@@ -92,7 +92,9 @@ def mean_paths(trials: xarray.Dataset, points: Float) -> Paths:
     states = trials["states"].transpose("unit", "time", "trial").values
     near = stays_near(states, points)
     made = trials["choice"].values if "choice" in trials.coords else np.zeros(len(near), dtype=int)
-    means, groups, choices = [], [], []
+    means: list[Float] = []
+    groups: list[TrialGroup] = []
+    choices: list[int] = []
     for group in trial_groups(trials):
         first = len(means)
         for choice in np.unique(made[group.trials]):

@@ -12,12 +12,14 @@ import numpy as np
 from cycler import cycler
 from matplotlib import rc_context, rcdefaults, rcParams, style
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike
 
 from tasks_lib.errors import ParameterError, text_of
 
 from .palette import CATEGORIES, own_categories
 
 Style: TypeAlias = str | Path | Mapping[str, Any]
+SCORE, LOWEST_SCORE = "validation R²", -0.5
 SMALL = 7  # points, in print: ticks, legends, titles
 # What a journal asks for. Nothing else sets sizes, so that a style of one's own replaces them.
 HOUSE: dict[str, Any] = {
@@ -125,6 +127,14 @@ def _settings(chosen: Style) -> dict[str, Any]:
 def unit() -> float:
     """Return the inches that an inch of our layouts takes: figures grow with their letters."""
     return float(rcParams["font.size"]) / HOUSE["font.size"]
+
+
+def score_axis(axes: Any, scores: ArrayLike) -> None:
+    """Let the axis of values hold validation scores (V,), and say where it cuts them."""
+    low = float(np.nanmin(scores))
+    cut = low < LOWEST_SCORE  # the first scores may lie far below what is of interest
+    axes.set_ylabel(SCORE + (f" (cut at {LOWEST_SCORE:g})" if cut else ""))
+    axes.set_ylim(LOWEST_SCORE if cut else low - 0.05, 1.02)
 
 
 def log_axis(axes) -> None:  # type: ignore[no-untyped-def]

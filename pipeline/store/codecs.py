@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeGuard, TypeVar
 
 import datajoint as dj
 import numpy as np
@@ -17,7 +18,7 @@ from datajoint.storage import StorageBackend
 from numpy.typing import NDArray
 
 from models.machine.atomic_file import naming, write_atomically
-from tasks_lib.errors import text_of
+from tasks_lib.errors import ParameterError, text_of
 
 from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
 from .file_names import leads_out
@@ -27,8 +28,12 @@ from .pending_files import STORE, note_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from models.plots.files import DescribedFigure
+    from models.plots.style import Style
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DPI = 300
+FORMATS = ("png", "pdf", "svg")  # of figures that are saved
 
 
 def check_reference(stored: Any) -> dict[str, Any]:
@@ -63,16 +68,18 @@ def is_figure(value: Any) -> TypeGuard[Figure]:
     return matplotlib is not None and isinstance(value, getattr(matplotlib, "Figure", ()))
 
 
-def to_png(figure: Figure | bytes, dpi: int = DPI) -> bytes:
-    """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
-    if is_figure(figure):
-        from models.plots.style import plain_matplotlib
+def is_described(value: Any) -> TypeGuard[DescribedFigure]:
+    """Return whether a value is a figure with what is to stand in its files."""
+    files = sys.modules.get("models.plots.files")
+    return files is not None and isinstance(value, files.DescribedFigure)
 
-        buffer = io.BytesIO()
-        # No creation date and no software tag: the same figure gives the same bytes.
-        with plain_matplotlib():
-            figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-        return buffer.getvalue()
+
+def to_png(figure: Figure | DescribedFigure | bytes, dpi: int = DPI) -> bytes:
+    """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
+    if is_figure(figure) or is_described(figure):
+        from models.plots.files import figure_file
+
+        return figure_file(figure, dpi=dpi)
     if isinstance(figure, bytes) and figure.startswith(PNG_SIGNATURE):
         return figure
     raise DataJointError(
@@ -91,7 +98,12 @@ class StoredFigure:
     n_bytes : int
     stored : dict
         What the row keeps of the file.
+    redrawn : callable
+        Draws the figure of a path anew, as the content of a file of some format, in a style. The
+        tables set it, which know what their figures are drawn from.
     """
+
+    redrawn: ClassVar[Callable[[str, str, Style | None, bool], bytes]]
 
     def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
         self.path = str(stored["path"])
@@ -117,9 +129,36 @@ class StoredFigure:
         """Return the PNG file's bytes, read anew and not kept: for those who read thousands."""
         return _read_png(self.stored, self._backend)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the figure to a PNG file."""
-        target, content = Path(path), self.png
+    def save(self, path: str | Path, style: Style | None = None, footer: bool = False) -> Path:
+        """Write the figure to a file: PNG, PDF or SVG, by the ending of its name.
+
+        A PNG file is the stored one. Of anything else the figure is drawn anew from the rows that
+        it is of, by the present code, whose version the file's metadata name.
+
+        Parameters
+        ----------
+        path : str or Path
+        style : str, Path or mapping, optional
+            A matplotlib style: see `models.figure_style`.
+        footer : bool
+            Whether network, parameters' names and the version of the code stand below it too.
+
+        Raises
+        ------
+        ParameterError
+            For another ending, and where the row is gone, or its table cannot draw.
+        """
+        target = Path(path)
+        kind = target.suffix.lower().removeprefix(".")
+        if kind not in FORMATS:
+            raise ParameterError(
+                "path", str(path), "names no format by its ending",
+                f"end it with {', '.join('.' + name for name in FORMATS)}",
+            )  # fmt: skip
+        if kind == "png" and style is None and not footer:
+            content = self.png
+        else:
+            content = type(self).redrawn(self.path, kind, style, footer)
         write_atomically(target, lambda file: file.write(content))
         return target
 
@@ -244,7 +283,7 @@ class FigureCodec(CheckedCodec[StoredFigure]):
 
     def validate(self, value: Any) -> None:
         """Refuse what is not a figure, before anything is written."""
-        if not is_figure(value):
+        if not (is_figure(value) or is_described(value)):
             to_png(value)
 
     def encode(

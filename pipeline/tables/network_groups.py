@@ -14,8 +14,12 @@ from .training_params import TrainingParams
 NAMES = {"task": Task, "network": NetworkParams, "training": TrainingParams}
 
 
-def grouped(networks: Query, by: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+def grouped(
+    networks: Query, by: str | None = None
+) -> tuple[list[dict[str, Any]], list[str], list[float | None]]:
     """Return the rows of `Training.Network` that a query selects, and the group of each.
+
+    The third list has what a group is where that is a number, and else None.
 
     Parameters
     ----------
@@ -32,8 +36,14 @@ def grouped(networks: Query, by: str | None = None) -> tuple[list[dict[str, Any]
     rows = networks.to_dicts(order_by="KEY")
     if by is None:
         differ = [f"{n}_name" for n in NAMES if len({row[f"{n}_name"] for row in rows}) > 1]
-        return rows, [", ".join(str(row[name]) for name in differ) for row in rows]
-    return rows, [f"{by} = {_short(value)}" for value in _values(networks, rows, by)]
+        names = [", ".join(str(row[name]) for name in differ) for row in rows]
+        return rows, names, [None] * len(rows)
+    values = _values(networks, rows, by)
+    numbers = [
+        float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else None
+        for v in values
+    ]
+    return rows, [f"{by} = {_short(value)}" for value in values], numbers
 
 
 def _values(networks: Query, rows: list[dict[str, Any]], by: str) -> list[Any]:
