@@ -13,7 +13,7 @@ from rich.table import Table
 from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
-from . import deleting, report_command, upkeep, work  # noqa: F401  (their commands)
+from . import deleting, figures_command, report_command, upkeep, work  # noqa: F401  (their commands)
 from .base import (
     ItsNetwork,
     ItsSeed,

@@ -58,7 +58,7 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     copied = folder / "figures" / "cddm--small--short--seed3--trials--noisy.png"
     assert copied.read_bytes() == figure.png
     assert (folder / "figures" / "cddm--small--short--seed3--fixed_points--exact--3d.png").exists()
-    assert "thumbnails/cddm,small,short,seed3" in (folder / "index.html").read_text()
+    assert "thumbnails/cddm--small--short--seed3" in (folder / "index.html").read_text()
     assert "not yet" in (folder / "index.html").read_text()  # the other cohort
 
     before = contents(folder)
