@@ -68,7 +68,7 @@ def plot_trajectories(
     u = unit()
     legend = _group_legend(groups, u * 3.5, "mean of" if average else "")
     if n_axes == 2:
-        figure, grid = panel_grid((1, 1), (2.9, 2.4), (0.5, 0.1, 0.4, 0.1), foot=legend.height)
+        figure, grid = panel_grid((1, 1), (2.9, 2.33), (0.5, 0.1, 0.4, 0.17), foot=legend.height)
         axes: Any = grid[0, 0]
     else:
         figure = Figure(figsize=(u * 3.5, u * 2.9 + legend.height))

@@ -125,7 +125,8 @@ def _texts(described: DescribedFigure, kind: str) -> dict[str, Any]:
             "Title": title, "Subject": everything, "Creator": software, "CreationDate": None,
             "Producer": None,
         }  # fmt: skip
-    return {"Title": title, "Description": everything, "Creator": software, "Date": None}
+    known = {"Title": title, "Description": everything, "Creator": software}
+    return {**{name: text for name, text in known.items() if text is not None}, "Date": None}
 
 
 def _draw_footer(described: DescribedFigure) -> tuple[Any, float]:

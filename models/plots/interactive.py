@@ -79,7 +79,7 @@ def view_fixed_points(
             joined = scene.frame(scene.connections[name])
             figure.add_trace(_lines(graph_objects, joined, f"input {name}: flow", colour))
         figure.add_trace(_points(graph_objects, scene, name, found, colour))
-    titles = [f"{name} (a.u.)" for name in scene.frame.names]
+    titles = scene.frame.labels(scene.states, short=True)
     figure.update_layout(
         scene={
             "xaxis_title": titles[0],

@@ -42,6 +42,8 @@ def text_width(text: str, size: str = "legend.fontsize") -> float:
 
 def fitted(text: str, width: float, size: str = "legend.fontsize", lines: int = 3) -> str:
     """Return a text in as many lines as its width in inches asks for; the rest becomes "…"."""
+    if "\n" in text:
+        return "\n".join(fitted(line, width, size, lines) for line in text.split("\n"))
     if text_width(text, size) <= width:
         return text
     n_letters = max(4, int(len(text) * width / text_width(text, size)))

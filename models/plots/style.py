@@ -25,6 +25,7 @@ SMALL = 7  # points, in print: ticks, legends, titles
 HOUSE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": SMALL,
+    "axes.titley": 1.0,  # where it always is: to look for room takes a tenth of a drawing
     "axes.labelsize": 8,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,

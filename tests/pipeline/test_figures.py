@@ -70,7 +70,9 @@ def test_figures_in_every_format_and_style(p, tmp_path):
     with_foot = pixels(figure.save(tmp_path / "foot.png", footer=True).read_bytes())
     n_rows = len(with_foot) - len(pixels(figure.png))
     assert 10 < n_rows < 200 and with_foot[-n_rows:].min() < 200
-    assert abs(with_foot[: -n_rows - 3] - pixels(figure.png)[:-3]).mean() < 3.0  # half a pixel lower
+    assert (
+        abs(with_foot[: -n_rows - 3] - pixels(figure.png)[:-3]).mean() < 3.0
+    )  # half a pixel lower
 
     # What cannot be done is said.
     with pytest.raises(ParameterError, match=r"\.pdf"):

@@ -98,7 +98,9 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     assert p.fill((p.Validation,)).errors == []
     more, made = n_queries()
     assert (more, made.n_networks) == (few, 5) and few < 60
-    assert (folder / "figures" / "other_task--small--short--seeds_from0--learning_curves.png").exists()
+    assert (
+        folder / "figures" / "other_task--small--short--seeds_from0--learning_curves.png"
+    ).exists()
 
     code, said = command("--task", "cddm", "--no-figures")
     assert "2 networks in 1 cohort;" in said
