@@ -136,6 +136,8 @@ def _draw_footer(described: DescribedFigure) -> tuple[Any, float]:
     text = " · ".join(filter(None, (described.title, described.software)))
     shown = fitted(text, width * letter() / size - 0.1)
     height = size * (1.25 * (shown.count("\n") + 1) + 0.5)
+    for legend in figure.legends:  # else they would stand at the foot of the file, on the footer
+        legend.set_bbox_to_anchor((0.0, 0.0, 1.0, 1.0), figure.transFigure)
     note = figure.text(
         0.5, -0.25 * size / figure.get_figheight(), shown, ha="center", va="top",
         size=72 * size, color="0.4", fontfamily=rcParams["font.family"],

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.masks import asked
 
-from .layout import fit_left, fitted, panel_grid, plan_legend
+from .layout import fit_left, fitted, letter, panel_grid, plan_legend
 from .palette import INK, MASKED, colours_of_names
 from .style import plain_matplotlib, unit
 
@@ -60,7 +60,7 @@ def plot_trials(
     width = PANEL[0] * unit()
     shown_titles = [fitted(title, width, "axes.titlesize") for title in titles or ()]
     n_lines = max((title.count("\n") + 1 for title in shown_titles), default=0)
-    gap = 0.09 + 0.13 * n_lines
+    gap = 0.09 + 1.3 * letter("axes.titlesize") / unit() * n_lines
     least = 3.5
     legend = plan_legend(
         _handles(names, colours, shown, ignored),
