@@ -13,8 +13,8 @@ from tasks_lib.errors import ParameterError, check_choice
 from ..database.types import Query, Restriction
 from ..report.names import figure_name
 from ..report.rows import FIGURES
-from ..store.codecs import FORMATS
 from ..store.file_names import file_name
+from ..store.stored_figures import FORMATS
 from ..tables.figures import describe_figures, figure_files
 from ..tables.training import Cohort, Training
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import models
 
-from ..store.codecs import StoredFigure, to_png
+from ..store.stored_figures import StoredFigure, to_png
 from ..tables.network_rows import learning_curve
 from .names import figure_name
 from .rows import FIGURES, TERM_CURVES, NetworkRows, Row

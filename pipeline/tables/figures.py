@@ -10,7 +10,7 @@ from tasks_lib.errors import ParameterError
 
 from ..database.schemas import title_of
 from ..database.types import Query
-from ..store.codecs import StoredFigure
+from ..store.stored_figures import StoredFigure
 from .network import NetworkParams
 from .provenance import code_version
 from .task import Task
