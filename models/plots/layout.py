@@ -172,7 +172,7 @@ def fit_space(figure: Figure, axes: Any, box: tuple[float, float, float, float])
         with renderer._draw_disabled():  # labels of 3D axes get their places while they are drawn
             axes.draw(renderer)
         boxes = [a.get_tightbbox(renderer) for a in (axes.xaxis, axes.yaxis, axes.zaxis)]
-        needed = Bbox.union([_corners(axes), *(b for b in boxes if b is not None)])
+        needed = Bbox.union([corners(axes), *(b for b in boxes if b is not None)])
         needed = needed.transformed(to_shares)
         place = axes.get_position(original=True)
         scale = min((right - left) / needed.width, (top - bottom) / needed.height)
@@ -182,7 +182,7 @@ def fit_space(figure: Figure, axes: Any, box: tuple[float, float, float, float])
         axes.set_position((x, y, width, height))
 
 
-def _corners(axes: Any) -> Bbox:
+def corners(axes: Any) -> Bbox:
     """Return what the box of 3D axes takes in the figure, in pixels."""
     limits = (axes.get_xlim3d(), axes.get_ylim3d(), axes.get_zlim3d())
     corners = np.array(np.meshgrid(*limits)).reshape(3, -1)

@@ -20,7 +20,7 @@ from models import (
     plot_trajectories,
 )
 from models.plots.files import DescribedFigure, figure_file
-from models.plots.layout import fitted, plan_legend, text_width
+from models.plots.layout import corners, fitted, plan_legend, text_width
 from tasks_lib import CDDM, MemoryNumber
 
 LONG = "a_name_of_sixty_four_letters_as_the_tables_allow_it_and_no_longer"
@@ -87,6 +87,7 @@ def test_nothing_is_beyond_the_edge(name, letters):
     parts += [axes.zaxis for axes in shown if axes.name == "3d"]
     boxes = [axis.get_tightbbox(renderer) for axis in parts]
     boxes += [axes.title.get_window_extent(renderer) for axes in shown if axes.get_title()]
+    boxes += [corners(axes) for axes in shown if axes.name == "3d"]
     legends = [legend.get_window_extent(renderer) for legend in figure.legends]
     for box in filter(None, boxes + legends):
         assert box.x0 >= -1 and box.y0 >= -1
