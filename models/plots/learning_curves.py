@@ -145,18 +145,16 @@ def _styles(curves: Sequence[LearningCurve]) -> dict[str, tuple[Any, str]]:
     numbers = np.array([values[g] for g in groups if values[g] is not None], dtype=np.float64)
     if len(numbers) == len(groups) > 2 and np.isfinite(numbers).all():
         groups = [groups[i] for i in np.argsort(numbers, kind="stable")]
-        ranked = np.sort(numbers)
-        if ranked[0] > 0 and ranked[-1] > 20 * ranked[0]:  # decades of learning rates, say
-            ranked = np.log(ranked)
-        return {g: (colour, "-") for g, colour in zip(groups, in_order(ranked), strict=True)}
+        colours = in_order(np.sort(numbers))
+        return {g: (colour, "-") for g, colour in zip(groups, colours, strict=True)}
     if len(groups) > MAX_GROUPS:
         raise ParameterError(
             "curves", f"{len(groups)} groups", "are too many to be told apart",
             f"group them by what has at most {MAX_GROUPS} values, or by a number",
         )  # fmt: skip
-    colours = categories()
+    plain = categories()
     return {
-        group: (colours[i % len(colours)], "-" if i < len(colours) else "--")
+        group: (plain[i % len(plain)], "-" if i < len(plain) else "--")
         for i, group in enumerate(groups)
     }
 

@@ -100,7 +100,9 @@ def colours_of_values(field: str, values: NDArray[Any]) -> list[Any]:
 
 
 def in_order(numbers: NDArray[np.float64]) -> list[Any]:
-    """Return colours of numbers from dark to light, by their size."""
+    """Return colours of numbers from dark to light: by size, over decades by the logarithm."""
+    if numbers.min() > 0 and numbers.max() > 20 * numbers.min():  # learning rates, say
+        numbers = np.log(numbers)
     spread = float(np.ptp(numbers)) or 1.0
     return [tuple(c) for c in colormaps[SEQUENTIAL](0.9 * (numbers - numbers.min()) / spread)]
 

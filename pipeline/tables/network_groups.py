@@ -25,7 +25,8 @@ def grouped(
     ----------
     networks : query of `Training.Network`
     by : str, optional
-        A column of the query, or of `NetworkParams`, `TrainingParams` or `Task`. By default the
+        A column of the query, or of `NetworkParams`, `TrainingParams` or `Task`, also as an axis
+        of a sweep names it, "training.lr". By default the
         names of task, network and training, those of them that differ.
 
     Raises
@@ -55,6 +56,10 @@ def _values(networks: Query, rows: list[dict[str, Any]], by: str) -> list[Any]:
             chosen = (table & [{key: row[key]} for row in rows]).proj(by).to_dicts()
             values = {row[key]: row[by] for row in chosen}
             return [values[row[key]] for row in rows]
+    table_name, _, column = by.partition(".")  # an axis of a sweep, as "training.lr"
+    of_axis = NAMES.get(table_name)
+    if of_axis is not None and column in of_axis().heading.names:
+        return _values(networks, rows, column)
     known = [c for t in NAMES.values() for c in t().heading.names if not c.endswith("_hash")]
     raise ParameterError(
         "by", by, "is no column of these networks or their parameters", f"use {', '.join(known)}"
