@@ -48,7 +48,7 @@ def plot_psychometrics(result: PsychometricCurves) -> Figure:
         curves.set_ylim(-0.05, 1.05)
         curves.set_xlabel("coherence")
         curves.set_ylabel("fraction of + choices")
-        curves.legend()
+        curves.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
     bar = figure.colorbar(panels[0, 0].images[0], ax=panels[:, 0], shrink=0.6, location="left")
     bar.set_label("fraction right")
     return figure
