@@ -13,7 +13,14 @@ from rich.table import Table
 from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
-from . import deleting, export_command, report_command, upkeep, work  # noqa: F401  (their commands)
+from . import (  # noqa: F401  (their commands)
+    deleting,
+    export_command,
+    figures_command,
+    report_command,
+    upkeep,
+    work,
+)
 from .base import (
     announce,
     app,
