@@ -157,6 +157,13 @@ class CDDM(Task):
         """Return the sign of output 0 minus output 1 at the last step of the decision."""
         return decision_sign(outputs, (self.dec_off - 1, self.dec_off))
 
+    def signed_stimuli(self, condition: Condition) -> tuple[str, dict[str, float]]:
+        """Return the context, the coherence that it asks for and the other one."""
+        motion, color = float(condition["motion_coh"]), float(condition["color_coh"])
+        context = str(condition["context"])
+        relevant, irrelevant = (motion, color) if context == CONTEXTS[0] else (color, motion)
+        return context, {"relevant": relevant, "irrelevant": irrelevant}
+
 
 def _checked_coherences(coherences: Sequence[float] | None) -> list[float]:
     if coherences is None:

@@ -20,6 +20,7 @@ from .windows import (
 )
 
 GRACE = 10  # steps after a change of the inputs that do not count
+CRITERION = 0.5  # go above it
 
 
 class GoNoGo(Task):
@@ -116,7 +117,7 @@ class GoNoGo(Task):
         """Return inputs (3, T, B), targets (1, T, B) and conditions of many trials."""
         check_fields("GoNoGo", conditions, ("input_value", "output_value"))
         x = read_floats(conditions, "input_value")
-        go = (x > 0.5).astype(np.int64)
+        go = (x > CRITERION).astype(np.int64)
         inputs = np.zeros((3, self.n_steps, len(conditions)))
         inputs[0, self.stim_on : self.stim_off] = x
         inputs[1, self.cue_on : self.cue_off] = 1.0
@@ -128,3 +129,7 @@ class GoNoGo(Task):
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for go, -1 for no-go, read at the last step of the cue."""
         return decision_sign(outputs, (self.cue_off - 1, self.cue_off), threshold=0.5)
+
+    def signed_stimuli(self, condition: Condition) -> tuple[str, dict[str, float]]:
+        """Return the stimulus above the criterion of 0.5."""
+        return "all", {"relevant": float(condition["input_value"]) - CRITERION}

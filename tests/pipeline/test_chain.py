@@ -93,6 +93,9 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         assert len(figures) > 0
         assert all(f._repr_png_().startswith(b"\x89PNG") for f in figures)
     assert len(p.Psychometric.Fit()) == 4 * len(p.Psychometric())
+    for fit in p.Psychometric.Fit.to_dicts():
+        check_curve(fit, (p.Psychometric.Choice & p.Psychometric.Fit.proj() & {
+            k: fit[k] for k in p.Psychometric.Fit.primary_key}).to_dicts(order_by="strength_number"))
     assert len(p.LineAttractor.Context()) == 4
     for row in p.LineAttractor.Context.to_dicts():
         check_line(row)
@@ -107,6 +110,17 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     solved = p.Training.Network & "r2 > -100" & (p.TrainingParams.Penalty & "weight < 0.1")
     unstable = p.FixedPoints.Point & solved & {"stability": "stable"}
     assert len(unstable.to_pandas()) == len(unstable)
+
+
+def check_curve(fit, choices):
+    """Three coherences have no curve, and counts all the same."""
+    assert fit["fit_status"] in ("flat", "too_few") and not fit["converged"]
+    assert (fit["slope"] is None) == (fit["slope_error"] is None) == (fit["fit_status"] != "flat")
+    assert [c["strength"] for c in choices] == [-1.0, 0.0, 1.0]
+    for c in choices:
+        assert c["n_strength_trials"] == (3 if fit["validation_name"] == "noise_free" else 15)
+        assert c["fraction_plus"] == pytest.approx(c["n_plus"] / c["n_strength_trials"])
+        assert 0 <= c["fraction_low"] <= c["fraction_plus"] <= c["fraction_high"] <= 1
 
 
 def check_linearisation(rnn, inputs, point):
