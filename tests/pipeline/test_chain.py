@@ -68,7 +68,16 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         assert isinstance(loaded, FixedPointSet)
         assert len(loaded) == (p.FixedPoints & key).fetch1("n_points")
         assert loaded.message == (p.FixedPoints & key).fetch1("message")  # whole, not cut
+        row = (p.FixedPoints & key).fetch1()
+        assert row["n_map_stable"] == (loaded.map_stability == "stable").sum()
+        assert row["n_map_differs"] == loaded.differs_in_steps.sum()
+        stored = (p.FixedPoints.Point & key).to_dicts(order_by="point")
+        assert [q["map_stability"] for q in stored] == loaded.map_stability.tolist()
+        assert [q["n_unstable_map_modes"] for q in stored] == loaded.n_unstable_map.tolist()
         rnn = (p.Training.Network & key).load()
+        assert loaded.alpha == rnn.alpha
+        for q, values in zip(stored, loaded.eigenvalues, strict=True):
+            assert q["max_multiplier"] == pytest.approx(np.abs(1 + rnn.alpha * values).max())
         if len(loaded):
             assert np.abs(rnn.rhs(loaded.points.T, loaded.input)).max() < 1e-9
     figure = p.Training.Network().plot_training(by="n_units")
