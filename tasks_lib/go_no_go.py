@@ -14,6 +14,7 @@ from .errors import check_int
 from .windows import (
     after_grace,
     check_channels,
+    check_due,
     check_window,
     decision_sign,
     steps,
@@ -36,7 +37,8 @@ class GoNoGo(Task):
     n_inputs, n_outputs : int
         3 inputs, 1 output.
     stim_on, stim_off, cue_on, cue_off : int
-        Windows of stimulus and cue, to the trial's end by default.
+        Windows of stimulus and cue, to the trial's end by default. The cue starts with the
+        stimulus at the earliest.
     batch_size : int
         Trials in a batch: stimuli equally spaced from 0 to 1.
     seed : int, optional
@@ -61,6 +63,7 @@ class GoNoGo(Task):
         check_channels("GoNoGo", "n_outputs", n_outputs, (1,))
         self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
         self.cue_on, self.cue_off = check_window("cue", cue_on, cue_off, self.n_steps)
+        check_due({"cue_on": self.cue_on}, {"stim_on": self.stim_on})
         self.batch_size = check_int("batch_size", batch_size, minimum=2)
         self.expect_trials("batch_size", self.batch_size, self.batch_size)
 

@@ -196,7 +196,7 @@ class Psychometric(dj.Computed):
         coherence  : enum('relevant', 'irrelevant')  # which stimulus the choice is plotted against
         ---
         converged  : bool                 # bias and slope are determined
-        fit_status=null : varchar(16)  # fitted, flat, step, slope_only, too_few; null: of 0.1.0
+        fit_status=null : varchar(16)  # fitted, flat, step, slope_only, too_few (docs)
         bias=null  : float64           # stimulus at the middle of the curve
         bias_error=null   : float64    # its standard error, as all errors
         indifference=null : float64    # stimulus where both choices are as frequent
