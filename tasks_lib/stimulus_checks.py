@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import isfinite
 from numbers import Real
 
@@ -15,7 +16,7 @@ LONGEST_CONTEXT = 32  # characters: that of the column
 def check_signed_stimuli(task: Task, conditions: list[Condition]) -> None:
     """Check that every trial's signed stimuli are a context and finite strengths, or None."""
     for trial, condition in enumerate(conditions):
-        said = call(task, "signed_stimuli", lambda c=condition: task.signed_stimuli(dict(c)))
+        said = call(task, "signed_stimuli", partial(task.signed_stimuli, dict(condition)))
         if said is None:
             continue
         what = f"signed_stimuli of trial {trial}"
@@ -32,4 +33,6 @@ def check_signed_stimuli(task: Task, conditions: list[Condition]) -> None:
         for name, value in strengths.items():
             is_number = isinstance(value, Real) and not isinstance(value, bool)
             if not is_number or not isfinite(value):
-                fail(task, f"{what}[{name!r}]", value, "is not a finite number", "give its strength")
+                fail(
+                    task, f"{what}[{name!r}]", value, "is not a finite number", "give its strength"
+                )

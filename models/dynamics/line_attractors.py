@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from tasks_lib import CDDM
 from tasks_lib.cddm import CONTEXTS
@@ -17,7 +15,7 @@ from ..fixed_points.growth import FAR, drive_scale
 from ..manifolds.curves import Curve
 from ..network.rnn_numpy import RNNNumpy
 from .line_following import across, is_kept, line_between, onto_slow_mode
-from .line_geometry import angle_between, fixed_points_along, real_or_nan
+from .line_geometry import angle_between, fixed_points_along, real_or_nan, slowest_states
 from .point_analytics import analyse_points
 
 Float = NDArray[np.float64]
@@ -173,47 +171,6 @@ def _relaxed(rnn: RNNNumpy, x: Float, u: Float, n_steps: int) -> Float:
     return np.asarray(states[:, -1])
 
 
-def _slowest_across(rnn: RNNNumpy, start: Float, along: Float, u: Float) -> tuple[Float, float]:
-    """Minimise |F|^2 over the hyperplane through ``start`` orthogonal to ``along``.
-
-    Returns the state (N,) and half its |F|^2.
-    """
-    # The projector keeps the search within the hyperplane without building a basis of it.
-    across = np.eye(rnn.N) - np.outer(along, along)
-
-    def state(z: Float) -> Float:
-        return start + across @ z
-
-    found = least_squares(
-        lambda z: rnn.rhs(state(z), u),
-        np.zeros(rnn.N),
-        jac=lambda z: rnn.jacobian(state(z), u) @ across,
-        method="trf",
-        xtol=1e-12,
-        ftol=1e-12,
-        gtol=1e-12,
-        max_nfev=200,
-    )
-    return state(found.x), float(found.cost)
-
-
-def _follow(rnn: RNNNumpy, ends: Sequence[Float], along: Float, u: Float, n: int) -> Float:
-    """Return the slowest states (N, n) found in n hyperplanes between two ends.
-
-    Hyperplanes may hold several minima. Each is searched from the chord and from the minimum of
-    its neighbour, going from either end, and the slowest state found is kept.
-    """
-    step = (ends[1] - ends[0]) / (n - 1)
-    found = [[_slowest_across(rnn, ends[0] + i * step, along, u)] for i in range(n)]
-    for order, move in ((range(n), step), (range(n - 1, -1, -1), -step)):
-        current = None
-        for i in order:
-            if current is not None:
-                found[i].append(_slowest_across(rnn, current + move, along, u))
-            current = found[i][-1][0]
-    return np.stack([min(here, key=lambda f: f[1])[0] for here in found], axis=1)
-
-
 def _line(
     rnn: RNNNumpy, released: tuple[Float, Float], axis: Float, u: Float, n: int
 ) -> tuple[Curve, bool]:
@@ -234,7 +191,7 @@ def _line(
             if is_kept(rnn, u, line):
                 return line, True
     along = (released[1] - released[0]) / apart if apart > NO_LINE else axis
-    points = _follow(rnn, released, along, u, n).T
+    points = slowest_states(rnn, released, along, u, n).T
     tangents = np.repeat(along[None], n, axis=0)
     drift = rnn.rhs_at(points, u) @ along
     return Curve(points, tangents, drift, False, ("end", "end")), False

@@ -1,14 +1,14 @@
-"""The invariant line between two states: a curve that the flow keeps, whatever its other modes do.
+"""The invariant line between two states: a curve that the flow keeps, whatever other modes do.
 
-A line of slow states attracts: across it modes decay, along it the state drifts. Where these modes are
-not orthogonal to the line (a non-normal network), neither the state that an end was let go at nor the
-slowest state across a chord lies on it. So
+A line of slow states attracts: across it modes decay, along it the state drifts. Where these modes
+are not orthogonal to the line (a non-normal network), neither the state that an end was let go at
+nor the slowest state across a chord lies on it. So
 
-- an end is moved onto the line along the fast modes alone, which is where the network itself would go
-  if it did not drift meanwhile: by Newton steps -sum_k r_k (l_k . F) / lambda_k over the modes k other
-  than the slow one, until F is along the slow mode (Maas & Pope 1992);
-- the curve between the ends is let go with the part of F across it, and spaced evenly again and again,
-  until F is along it everywhere (the string method, E, Ren & Vanden-Eijnden 2007);
+- an end is moved onto the line along the fast modes alone, which is where the network itself would
+  go if it did not drift meanwhile: by Newton steps -sum_k r_k (l_k . F) / lambda_k over the modes k
+  other than the slow one, until F is along the slow mode (Maas & Pope 1992);
+- the curve between the ends is let go with the part of F across it, and spaced evenly again and
+  again, until F is along it everywhere (the string method, E, Ren & Vanden-Eijnden 2007);
 - then it is solved by Newton's method, with the tangents of the curve itself
   (`models.manifolds.sampling`).
 """
@@ -28,6 +28,7 @@ LONGEST = 200.0  # tau for which a curve is let go
 RESPACED = 5  # steps between spacings
 STEP = 0.1  # tau
 KEPT = 0.2  # largest part of F across a curve that the flow keeps, of F
+SHRUNK = 0.8  # of the distance between ends, below which free ends have been led away
 STILL = 1e-9  # |F| below which states are fixed, of their size
 
 
@@ -85,21 +86,27 @@ def line_between(rnn: RNNNumpy, u: Float, ends: tuple[Float, Float], n_points: i
     n_points : int
         States along the curve P, both ends counted.
     """
-    n_dense = max(n_points, 31)
-    share = np.linspace(0.0, 1.0, n_dense)[:, None]
+    share = np.linspace(0.0, 1.0, max(n_points, 31))[:, None]
     chord = (1 - share) * ends[0] + share * ends[1]
-    settled = _settled(rnn, u, chord)
-    found = [_curve(rnn, u, points) for points in (settled, evenly(settled, n_points))]
-    dense = found[0]
-    if n_dense > 3:
-        solved = sample_evenly(rnn, u, dense, n_dense)
-        moved = np.linalg.norm(solved.points[[0, -1]] - dense.points[[0, -1]], axis=1).max()
-        near = moved < 0.05 * dense.length
-        if near and np.isfinite(solved.points).all() and _across(rnn, u, solved) < _across(
-            rnn, u, dense
-        ):
-            found.append(_curve(rnn, u, evenly(solved.points, n_points), solved))
-    return min(found[1:], key=lambda curve: _across(rnn, u, curve))
+    # Free ends settle onto the line where they are still beside it. Where other modes are as slow
+    # as the one along it they are led round, and at last into a point: then they are held.
+    free = _followed(rnn, u, _settled(rnn, u, chord, held=False), n_points)
+    apart = np.linalg.norm(free.points[-1] - free.points[0]) / np.linalg.norm(ends[1] - ends[0])
+    if SHRUNK < apart < 1 / SHRUNK and is_kept(rnn, u, free):
+        return free
+    return _followed(rnn, u, _settled(rnn, u, chord, held=True), n_points)
+
+
+def _followed(rnn: RNNNumpy, u: Float, settled: Float, n_points: int) -> Curve:
+    """Return the better of the settled curve and the one that Newton's method makes of it."""
+    dense = _curve(rnn, u, settled)
+    found = [_curve(rnn, u, evenly(settled, n_points))]
+    solved = sample_evenly(rnn, u, dense, len(settled))
+    moved = np.linalg.norm(solved.points[[0, -1]] - dense.points[[0, -1]], axis=1).max()
+    is_near = moved < 0.05 * dense.length and np.isfinite(solved.points).all()
+    if is_near and _across(rnn, u, solved) < _across(rnn, u, dense):
+        found.append(_curve(rnn, u, evenly(solved.points, n_points), solved))
+    return min(found, key=lambda curve: _across(rnn, u, curve))
 
 
 def is_kept(rnn: RNNNumpy, u: Float, curve: Curve) -> bool:
@@ -121,8 +128,12 @@ def _across(rnn: RNNNumpy, u: Float, curve: Curve) -> float:
     return float(np.sqrt(np.mean(across(rnn, u, curve) ** 2)))
 
 
-def _settled(rnn: RNNNumpy, u: Float, points: Float) -> Float:
-    """Return states (P, N) after they have moved with the part of F across their curve."""
+def _settled(rnn: RNNNumpy, u: Float, points: Float, held: bool) -> Float:
+    """Return states (P, N) after they have moved with the part of F across their curve.
+
+    Ends that are ``held`` stay: from one that is off the line, the curve is the way that the
+    network takes to it.
+    """
     step = min(STEP, rnn.alpha)
     size = 1.0 + float(np.abs(points).max())
     best, least = points, np.inf
@@ -130,6 +141,8 @@ def _settled(rnn: RNNNumpy, u: Float, points: Float) -> Float:
         tangents = _tangents(points)
         field = rnn.rhs_at(points, u)
         moved = field - np.einsum("pn,pn->p", field, tangents)[:, None] * tangents
+        if held:
+            moved[[0, -1]] = 0.0
         left = float(np.linalg.norm(moved, axis=1).max())
         if not np.isfinite(left) or np.abs(points).max() > 1e3 * size:
             return best

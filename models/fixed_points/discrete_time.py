@@ -55,9 +55,7 @@ def _growth(eigenvalues: Complex, alpha: float) -> NDArray[np.float64]:
     As 2 Re lambda + alpha |lambda|^2 over |1 + alpha lambda| + 1: without cancellation near 0.
     """
     size = np.abs(1.0 + alpha * eigenvalues)
-    return np.asarray(
-        (2.0 * eigenvalues.real + alpha * np.abs(eigenvalues) ** 2) / (size + 1.0)
-    )
+    return np.asarray((2.0 * eigenvalues.real + alpha * np.abs(eigenvalues) ** 2) / (size + 1.0))
 
 
 def _named(rates: NDArray[np.float64], cutoff: float) -> NDArray[np.str_]:

@@ -159,9 +159,7 @@ def get_psychometrics(
 def has_signed_stimuli(task: Task | type[Task]) -> bool:
     """Return whether a task, or a class of tasks, has choices by signed stimuli."""
     cls = task if isinstance(task, type) else type(task)
-    return (
-        cls.signed_stimuli is not Task.signed_stimuli and cls.get_choices is not Task.get_choices
-    )
+    return cls.signed_stimuli is not Task.signed_stimuli and cls.get_choices is not Task.get_choices
 
 
 def _one_of_two(task: Task, choices: Any) -> Float:
@@ -203,7 +201,7 @@ def _curves(
         strength, chosen_plus = np.array(pairs, dtype=np.float64).T
         values, group = _distinct(strength)
         n = np.bincount(group, minlength=len(values)) * n_each
-        k = np.bincount(group, chosen_plus, len(values))
+        k: Float = np.bincount(group, chosen_plus, len(values)).astype(np.float64)
         fits[key] = fit_psychometric(values, k / n, n)
         points[key] = _shown(values, k, n)
     return points, fits

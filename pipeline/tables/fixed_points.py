@@ -76,7 +76,7 @@ class FixedPoints(dj.Computed):
         residual         : float64     # |F|
         hits             : int32       # starts that ended here
         n_unstable_modes : int32       # eigenvalues with positive real part
-        stability        : enum('stable', 'unstable', 'marginal')  # of the equation, in continuous time
+        stability        : enum('stable', 'unstable', 'marginal')  # of the equation
         map_stability=null      : varchar(16)  # in steps of dt; null: of 0.1.0
         n_unstable_map_modes=null : int32   # multipliers, 1 + dt / tau eigenvalue, above 1
         max_multiplier=null     : float64   # largest modulus of the multipliers

@@ -34,7 +34,7 @@ class LineAttractor(dj.Computed):
         ---
         length                : float64     # of the chord between its ends; near 0: there is none
         arc_length=null       : float64     # along it; null, as the two below: of 0.1.0
-        line_followed=null    : bool        # the flow keeps it; 0: the slowest states across a chord
+        line_followed=null    : bool        # the flow keeps it; 0: slowest states of a chord
         line_drift=null       : <npy@main>  # F along it at each state, above 0 toward + (P,)
         max_drift             : float64     # largest |F| along it, per tau: 0 for a perfect line
         n_fixed_points        : int32       # fixed points on it; as many as states: a continuum

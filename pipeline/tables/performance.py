@@ -53,10 +53,9 @@ def networks_with_signed_stimuli() -> Query:
 
     Those of classes that cannot be imported here are left out.
     """
-    names = dj.U("task_class").aggr(Task, n="count(*)").to_arrays("task_class")
-    return finished_networks() & (
-        Task & [{"task_class": name} for name in names if _has_signed_stimuli(name)]
-    ).proj()
+    names = set(Task.to_arrays("task_class").tolist())
+    classes = [{"task_class": name} for name in names if _has_signed_stimuli(name)]
+    return finished_networks() & (Task & classes).proj()
 
 
 def _has_signed_stimuli(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Stability in steps of dt beside that of the equation: hand-built modes, and what simulation does."""
+"""Stability in steps of dt beside that of the equation: hand-built modes, and simulations."""
 
 from __future__ import annotations
 

@@ -213,9 +213,9 @@ def test_what_holds_on_any_line(activation, equation_type, n_outputs, context):
 
 
 def test_where_no_curve_is_kept_speed_is_least_across_the_chord():
-    rnn = random_network("tanh", "s", seed=1)
+    rnn = random_network("tanh", "h", seed=0)
     line = get_line_attractor(rnn, TASK, "motion", n_points=9)
-    assert not line.followed  # modes of -0.43 +- 0.06 i: all decay alike
+    assert not line.followed  # all modes decay at like rates
     # hyperplanes orthogonal to the chord, evenly spaced along it
     steps = np.diff(line.points, axis=1)
     chord = _chord(rnn, line)

@@ -103,8 +103,14 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         assert all(f._repr_png_().startswith(b"\x89PNG") for f in figures)
     assert len(p.Psychometric.Fit()) == 4 * len(p.Psychometric())
     for fit in p.Psychometric.Fit.to_dicts():
-        check_curve(fit, (p.Psychometric.Choice & p.Psychometric.Fit.proj() & {
-            k: fit[k] for k in p.Psychometric.Fit.primary_key}).to_dicts(order_by="strength_number"))
+        check_curve(
+            fit,
+            (
+                p.Psychometric.Choice
+                & p.Psychometric.Fit.proj()
+                & {k: fit[k] for k in p.Psychometric.Fit.primary_key}
+            ).to_dicts(order_by="strength_number"),
+        )
     assert len(p.LineAttractor.Context()) == 4
     for row in p.LineAttractor.Context.to_dicts():
         check_line(row)
