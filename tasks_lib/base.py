@@ -218,6 +218,14 @@ class Task(ABC):
         """
         return None
 
+    @classmethod
+    def has_signed_stimuli(cls) -> bool:
+        """Return whether tasks of this class have choices by signed stimuli."""
+        return (
+            cls.signed_stimuli is not Task.signed_stimuli
+            and cls.get_choices is not Task.get_choices
+        )
+
     def get_batch(self, shuffle: bool = False) -> Batch:
         """Return a batch of trials.
 

@@ -126,7 +126,7 @@ def get_psychometrics(
     ParameterError
         Where the task has no choices or no signed stimulus, or the network is of another task.
     """
-    if not has_signed_stimuli(task):
+    if not (isinstance(task, Task) and task.has_signed_stimuli()):
         raise ParameterError(
             "task",
             type(task).__name__,
@@ -154,12 +154,6 @@ def get_psychometrics(
     plus = (1 + np.concatenate(choices)) / 2
     points, fits = _curves(task, conditions, plus, 1)
     return PsychometricCurves(points, fits)
-
-
-def has_signed_stimuli(task: Task | type[Task]) -> bool:
-    """Return whether a task, or a class of tasks, has choices by signed stimuli."""
-    cls = task if isinstance(task, type) else type(task)
-    return cls.signed_stimuli is not Task.signed_stimuli and cls.get_choices is not Task.get_choices
 
 
 def _one_of_two(task: Task, choices: Any) -> Float:

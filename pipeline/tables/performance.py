@@ -8,8 +8,6 @@ import datajoint as dj
 import numpy as np
 
 import models
-from models.performance.psychometric_fit import PsychometricFit
-from models.performance.psychometrics import ChoicePoints, has_signed_stimuli
 from models.performance.settings import ValidationSettings
 from tasks_lib.errors import ParameterError
 from tasks_lib.registry import OPTIONAL_TASKS, long_names, task_class
@@ -62,7 +60,7 @@ def _has_signed_stimuli(name: str) -> bool:
     if name in OPTIONAL_TASKS:  # none has; its package takes long to import
         return False
     try:
-        return has_signed_stimuli(task_class(name))
+        return task_class(name).has_signed_stimuli()
     except ParameterError:
         return False
 
@@ -256,7 +254,7 @@ class Psychometric(dj.Computed):
         )
 
 
-def _fit_columns(fit: PsychometricFit) -> dict[str, Any]:
+def _fit_columns(fit: models.PsychometricFit) -> dict[str, Any]:
     values = vars(fit) | {"fit_status": fit.status, "converged": fit.ok}
     del values["status"]
     return {
@@ -265,7 +263,7 @@ def _fit_columns(fit: PsychometricFit) -> dict[str, Any]:
     }
 
 
-def _choice_rows(points: ChoicePoints) -> list[dict[str, Any]]:
+def _choice_rows(points: models.ChoicePoints) -> list[dict[str, Any]]:
     columns_of_points = {
         "strength": points.stimulus,
         "n_plus": points.n_plus,
