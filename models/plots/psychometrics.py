@@ -71,7 +71,7 @@ def _draw_curves(axes: Any, result: PsychometricCurves, context: str) -> None:
     axes.set_ylim(-0.05, 1.05)
     axes.set_xlabel("stimulus" if result.coherences is None else "coherence")
     axes.set_ylabel("fraction of + choices")
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
 
 
 def _said(which: str, fit: Any) -> str:
