@@ -31,7 +31,7 @@ def plot_psychometrics(result: PsychometricCurves) -> Figure:
             _draw_grid(panels[i, 0], result, i)
             panels[i, 0].set_title(f"{context} context")
         elif len(contexts) > 1:
-            curves.set_title(context)
+            curves.set_title(context, pad=24)
         _draw_curves(curves, result, context)
     if with_grid:
         bar = figure.colorbar(panels[0, 0].images[0], ax=panels[:, 0], shrink=0.6, location="left")
@@ -71,13 +71,14 @@ def _draw_curves(axes: Any, result: PsychometricCurves, context: str) -> None:
     axes.set_ylim(-0.05, 1.05)
     axes.set_xlabel("stimulus" if result.coherences is None else "coherence")
     axes.set_ylabel("fraction of + choices")
+    # Above the panel: curves rise, fall or stay in the middle, so that no corner is free of them.
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
 
 
 def _said(which: str, fit: Any) -> str:
     """Return the legend of a curve: its slope with its error, or why it has none."""
     if np.isfinite(fit.slope):
-        return f"{which}: slope {fit.slope:.2g} ± {fit.slope_error:.1g}"
+        return f"{which}: slope {fit.slope:.2g} ± {fit.slope_error:.2g}"
     if np.isfinite(fit.slope_bound):
         sign = ">" if fit.slope_bound > 0 else "<"
         return f"{which}: step, slope {sign} {fit.slope_bound:.2g}"
