@@ -14,6 +14,7 @@ from .database.connection import connect as connect
 from .database.connection import disconnect as disconnect
 from .exchange import export_network as export_network
 from .exchange import import_network as import_network
+from .submission import Submitted as Submitted
 from .submission import read_submission as read_submission
 from .submission import submit as submit
 from .tables.continuous_attractors import ContinuousAttractor as ContinuousAttractor

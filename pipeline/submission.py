@@ -9,6 +9,7 @@ from typing import Any
 from tasks_lib.errors import (
     MAX_COUNT,
     ParameterError,
+    check_choice,
     check_int,
     collecting,
     first_name,
@@ -29,7 +30,7 @@ from .tables.training import MOST_NETWORKS, Cohort
 from .tables.training_params import TrainingParams
 from .transient.conflicts import retry_conflicts
 
-__all__ = ["read_submission", "submit"]
+__all__ = ["Submitted", "read_submission", "submit"]
 
 COHORT_FIELDS = (*NAMING, "first_seed", "n_networks")
 PARAMETERS: dict[str, type[ParameterTable]] = {
@@ -39,7 +40,43 @@ PARAMETERS: dict[str, type[ParameterTable]] = {
 }
 
 
-def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
+class Submitted(dict[str, int]):
+    """The number of new rows by section; what the entries are called in the database.
+
+    Attributes
+    ----------
+    names : dict of str to dict of str to str
+        By section: name in the submission -> name in the database, which is another one where
+        equal parameters were there and used.
+    cohorts : list of dict
+        Keys of the cohorts that hold the networks that were asked for, to restrict any table below
+        `Cohort` with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(SECTIONS, 0))
+        self.names: dict[str, dict[str, str]] = {section: {} for section in PARAMETERS}
+        self.cohorts: list[dict[str, Any]] = []
+
+    def used(self) -> list[str]:
+        """Return a line for each name in the submission instead of which another one is used."""
+        return [
+            f"{section}.{name}: has the same parameters as {used!r}, which is used"
+            for section, names in self.names.items()
+            for name, used in names.items()
+            if name != used
+        ]
+
+    def lines(self) -> list[str]:
+        """Return what happened, a line for each section and for each other name that is used."""
+        return [f"{section}: {number} new" for section, number in self.items()] + self.used()
+
+    def __repr__(self) -> str:
+        """Return the lines."""
+        return "\n".join(self.lines())
+
+
+def submit(content: Mapping[str, Any] | str | Path, equal: str = "refuse") -> Submitted:
     """Enter a submission in one transaction; return the number of new rows by section.
 
     What exists already with the same parameters is left as it is. Any number of processes may
@@ -49,6 +86,10 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
     ----------
     content : mapping, str or Path
         The sections, or the YAML file that holds them.
+    equal : {"refuse", "use"}
+        What becomes of parameters that are there under another name, and of seeds that other
+        cohorts of the same parameters have: an error, or those that are there are used, and the
+        result says so.
 
     Raises
     ------
@@ -56,6 +97,7 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
         For any field that is wrong, named as it is written (``networks.small.tau``); then nothing
         is entered. Where several are, as `ParameterErrors`.
     """
+    check_choice("equal", equal, ("refuse", "use"))
     errors: list[ParameterError] = []
     sections = outline(content, errors)
     reconnect(connection())
@@ -66,26 +108,29 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
         "them, or end them"
     )
     with alone(connection(), purpose, busy):
-        return retry_conflicts(lambda: _enter(sections, list(errors)))
+        return retry_conflicts(lambda: _enter(sections, list(errors), equal == "use"))
 
 
-def _enter(sections: Mapping[str, Any], errors: list[ParameterError]) -> dict[str, int]:
+def _enter(sections: Mapping[str, Any], errors: list[ParameterError], use_equal: bool) -> Submitted:
     """Enter sections that have the right form, unless there are errors, which are raised."""
-    new = dict.fromkeys(SECTIONS, 0)
+    done = Submitted()
     with transaction(connection()):
         for section, table in PARAMETERS.items():
             before = len(table())
             for name, fields in sections.get(section, {}).items():
                 if isinstance(name, str):  # else an error has said it
-                    _enter_parameters(table, f"{section}.{name}", name, fields, errors)
-            new[section] = len(table()) - before
+                    used = _enter_parameters(
+                        table, f"{section}.{name}", name, fields, errors, use_equal
+                    )
+                    done.names[section][name] = used
+            done[section] = len(table()) - before
         before = len(Cohort())
         for number, fields in enumerate(sections.get("cohorts", [])):
             if fields is not None:
-                _enter_cohort(f"cohorts[{number}]", fields, errors)
-        new["cohorts"] = len(Cohort()) - before
+                _enter_cohort(f"cohorts[{number}]", fields, errors, use_equal, done)
+        done["cohorts"] = len(Cohort()) - before
         raise_all(_one_for_each_field(errors))  # which rolls back
-    return new
+    return done
 
 
 def _one_for_each_field(errors: list[ParameterError]) -> list[ParameterError]:
@@ -101,10 +146,14 @@ def _enter_parameters(
     name: str,
     fields: Mapping[str, Any],
     errors: list[ParameterError],
-) -> None:
-    """Enter a parameter set; append all that is wrong with it, under its name as written."""
+    use_equal: bool,
+) -> str:
+    """Enter a parameter set; return the name under which it is there.
+
+    All that is wrong with it is appended to the errors, under its name as written.
+    """
     if any(error.field == entry for error in errors):
-        return  # it is there twice
+        return name  # it is there twice
     row = {field: value for field, value in fields.items() if isinstance(field, str)}
     if table is Task and "class" in row:
         row["task_class"] = row.pop("class")
@@ -129,10 +178,15 @@ def _enter_parameters(
             if unknown:  # what else is wrong
                 check_name(table().name_field, name)
                 table.canonical(row)
-            else:
-                table().insert1({**row, table().name_field: name})
+                return name
+            whole = {**row, table().name_field: name}
+            equal = table().equal_names(whole) if use_equal else []
+            if equal and name not in equal:
+                return equal[0]
+            table().insert1(whole)
         except ParameterError as error:
             raise renamed(error, written) from error
+    return name
 
 
 def _unknown(
@@ -153,8 +207,14 @@ def _unknown(
     return errors
 
 
-def _enter_cohort(entry: str, fields: Mapping[str, Any], errors: list[ParameterError]) -> None:
-    """Enter a cohort; append all that is wrong with it."""
+def _enter_cohort(
+    entry: str,
+    fields: Mapping[str, Any],
+    errors: list[ParameterError],
+    use_equal: bool,
+    done: Submitted,
+) -> None:
+    """Enter a cohort, and note its key; append all that is wrong with it."""
     own: list[ParameterError] = []
     row: dict[str, Any] = {}
     for field, value in fields.items():
@@ -172,15 +232,16 @@ def _enter_cohort(entry: str, fields: Mapping[str, Any], errors: list[ParameterE
         with collecting(own):
             row["n_networks"] = check_int("n_networks", fields["n_networks"], 1, MOST_NETWORKS)
     is_refused = False  # something that it names, of which an error speaks
-    for field, table in zip(NAMING, PARAMETERS.values(), strict=True):
+    for field, (section, table) in zip(NAMING, PARAMETERS.items(), strict=True):
         if field not in fields:
             continue
         value = fields[field]
         with collecting(own):
-            row[f"{field}_name"] = check_name(field, value)
+            name = check_name(field, value)
+            row[f"{field}_name"] = done.names[section].get(name, name)
             refused = any(f"{error.field}.".startswith(f"{field}s.{value}.") for error in errors)
             is_refused |= refused
-            if not refused and not table & {f"{field}_name": value}:
+            if not refused and not table & {f"{field}_name": row[f"{field}_name"]}:
                 raise ParameterError(
                     field,
                     value,
@@ -189,8 +250,26 @@ def _enter_cohort(entry: str, fields: Mapping[str, Any], errors: list[ParameterE
                 )
     if not own and not is_refused:
         with collecting(own):
-            _insert_cohort(row)
+            holding = _cohorts_with(row) if use_equal else []
+            if not holding:
+                _insert_cohort(row)
+                holding = [{name: row[name] for name in Cohort.primary_key}]
+            done.cohorts += [key for key in holding if key not in done.cohorts]
     errors += [ParameterError(f"{entry}.{e.field}", e.value, e.problem, e.remedy) for e in own]
+
+
+def _cohorts_with(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the keys of the cohorts that hold all networks of a cohort; none where some lack."""
+    alike = {f"{field}_name": row[f"{field}_name"] for field in NAMING}
+    wanted = range(row["first_seed"], row["first_seed"] + row["n_networks"])
+    keys, n_held = [], 0
+    for other in (Cohort & alike).to_dicts(order_by="first_seed"):
+        start, stop = other["first_seed"], other["first_seed"] + other["n_networks"]
+        n_shared = min(stop, wanted.stop) - max(start, wanted.start)
+        if n_shared > 0:
+            keys.append({name: other[name] for name in Cohort.primary_key})
+            n_held += n_shared  # no two cohorts share a seed
+    return keys if n_held == len(wanted) else []
 
 
 def _insert_cohort(row: dict[str, Any]) -> None:

@@ -270,6 +270,16 @@ class ParameterTable(CheckedTable, dj.Manual):
                 equal.append(name)
         return equal
 
+    def equal_names(self, row: Row) -> list[str]:
+        """Return the names of the sets that have the parameters of a row, which is checked first.
+
+        Raises
+        ------
+        ParameterError
+            For what an insert of the row refuses by itself.
+        """
+        return self.equal_sets(self._parameters(self.checked(self.normal(row))))
+
     def enter(self, row: Row, skip_duplicates: bool) -> None:
         """Insert a checked set and its parts, if it is not there."""
         name, parameters = row[self.name_field], self._parameters(row)

@@ -7,13 +7,13 @@ from pathlib import Path
 import datajoint as dj
 import pytest
 
-from pipeline.cli.figures import export_figures
-from pipeline.cli.report import (
+from pipeline.cli.cohort_report import (
     CohortReport,
     cohort_reports,
     markdown_table,
     summary_rows,
 )
+from pipeline.cli.figures import export_figures
 from pipeline.database.connection import connection
 from tasks_lib import TASKS
 
