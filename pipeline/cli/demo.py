@@ -20,7 +20,7 @@ NEXT = """
 What next (in .venv/bin, where make installed it):
   rnn show                     these networks again
   rnn report --out report      a site of them: open report/index.html
-  rnn submit FILE              networks of your own: examples/ has a file for every task
+  rnn submit FILE              networks of your own: examples/ has many files
   rnn worker                   trains and analyses what was submitted
   rnn --help                   everything else
 notebooks/01_quickstart.ipynb goes from a task to fixed points in Python."""

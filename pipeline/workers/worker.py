@@ -239,6 +239,7 @@ class WorkLoop:
         if self.announce is not None and self._bar.title != queue.name:
             count = lambda: queue.n_pending(self.connection, self._conditions)  # noqa: E731
             n_jobs = self._retry_transient(count) + 1
+            self._bar.close()  # first: it would be drawn once more below the line
             self.announce(queue.name, n_jobs)
             self._bar.begin(queue.name, n_jobs)
 
