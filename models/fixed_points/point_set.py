@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 Float = NDArray[np.float64]
 GROWING = "growing"  # status of a set where the network's states grow without bound
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class FixedPointSet:
     """Fixed points (or slow points) of one network at one constant input.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 
 from tasks_lib import CDDM
+from tasks_lib.brief import brief
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_bool, check_float, check_int
 from tasks_lib.masks import held_to_the_end
@@ -22,6 +23,7 @@ from .scores import mean_squared_error_by_trial
 Float = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class PsychometricFit:
     """P(choose +) = lapse_low + (1 - lapse_low - lapse_high) / (1 + exp(-slope (c - bias))).
@@ -50,6 +52,7 @@ class PsychometricFit:
         return psychometric_curve(coherence, self.bias, self.slope, self.lapse_low, self.lapse_high)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class PsychometricCurves:
     """Choices on the grid of motion and colour coherence.

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 from .style import COLOURS, FONT_SIZE, log_axis, plain_matplotlib, style_axes
@@ -21,6 +22,7 @@ MAX_GROUPS = 2 * len(COLOURS)
 LOWEST_SCORE = -0.5
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
     """How one network learnt.

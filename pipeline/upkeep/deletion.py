@@ -9,6 +9,7 @@ from typing import Any
 
 import datajoint as dj
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..database.configuration import DatabaseError
@@ -63,6 +64,7 @@ class DeletedJob:
         return self.status == "reserved"
 
 
+@brief
 @dataclass
 class Deletion:
     """What is deleted, or would be.

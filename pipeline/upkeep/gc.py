@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import check_float, text_of
 
 from ..database.configuration import DatabaseError
@@ -48,6 +49,7 @@ class Orphan(NamedTuple):
     upload: str = ""  # of an unfinished upload: its id
 
 
+@brief
 @dataclass(frozen=True)
 class StoreScan:
     """What is in the store.
@@ -92,6 +94,7 @@ class StoreScan:
         return {kind: (numbers[kind], sizes[kind]) for kind in sorted(numbers)}
 
 
+@brief
 @dataclass(frozen=True)
 class Collection:
     """Result of `collect`: what was found, and what was removed (nothing in a dry run)."""

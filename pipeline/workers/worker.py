@@ -13,6 +13,7 @@ import datajoint as dj
 
 from models.machine.devices import checked_device
 from models.training.checkpoints import CHECKPOINT_SECONDS, TrainingStopped
+from tasks_lib.brief import brief
 from tasks_lib.errors import kind_and_text
 
 from ..database import connection as database
@@ -48,6 +49,7 @@ Result = TypeVar("Result")
 MAX_LOSSES = 5
 
 
+@brief
 @dataclass(frozen=True)
 class Filled:
     """Result of `fill`.

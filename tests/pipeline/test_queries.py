@@ -142,3 +142,11 @@ def test_what_the_page_says_differs_does(few, backend, expression, on_mysql, on_
 def test_json_comes_back_as_its_values(few):
     params = (few.Task & {"task_name": "bits"}).fetch1("params")
     assert json.loads(json.dumps(params))["pulse"] == 3
+
+
+def test_tables_with_arrays_as_comma_separated_values(entered):
+    """Shapes, not what a reference to a file calls itself; nothing is read for it."""
+    p = entered
+    p.fill((p.Training,))
+    text = p.Training.Network.to_pandas()[["w_rec"]]
+    assert text.to_csv(index=False) == "w_rec\n" + '"array (12, 12) of float32"\n' * 2
