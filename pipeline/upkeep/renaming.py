@@ -79,7 +79,7 @@ def rename(kind: str, old: str, new: str) -> dict[str, int]:
             full, quoted = table.full_table_name, here.adapter.quote_identifier
             here.query(f"SELECT 1 FROM {full} WHERE {quoted(column)}=%s FOR UPDATE", args=(old,))
             here.dependencies.load_all_downstream()
-            tables = list(_that_name(full, column))
+            tables = list(_that_name(full, column, old))
             jobs = _rename_jobs(tables, column, old, new)
             counts = _move_rows(tables, old, new, getattr(table, "hash_field", None))
             _rename_losses(column, old, new)
@@ -117,21 +117,32 @@ def _check(kind: str, table: dj.Table, column: str, old: str, new: str) -> None:
         )  # fmt: skip
 
 
-def _that_name(full: str, column: str) -> Iterator[tuple[str, str]]:
-    """Yield the tables that name a set, each after those it depends on, and its column of it."""
-    graph = connection().dependencies
+def _that_name(full: str, column: str, old: str) -> Iterator[tuple[str, str]]:
+    """Yield the tables that name a set, each after those it depends on, and its column of it.
+
+    Raises
+    ------
+    DatabaseError
+        Where rows of a table name it, and the table has two columns for it.
+    """
+    here = connection()
+    graph = here.dependencies
     columns = {full: column}
     for name in graph.descendants(full):
+        of_table = {columns[name]} if name in columns else set()
         for parent, edge in graph.parents(name):
             if parent in columns:
                 for child, referred in edge["attr_map"].items():
-                    is_it = referred == columns[parent]
-                    if is_it and columns.setdefault(name, child) != child:
-                        raise DatabaseError(
-                            f"table = {plain_name(name)}: names the set in two columns; it cannot "
-                            "be renamed with the rest"
-                        )
-        if name in columns:
+                    if referred == columns[parent]:
+                        of_table.add(child)
+        if len(of_table) > 1 and any(dj.FreeTable(here, name) & [{c: old} for c in of_table]):
+            raise DatabaseError(
+                f"table = {plain_name(name)}: names the set in two columns; it cannot be renamed "
+                "with the rest"
+            )
+        if of_table:
+            columns[name] = min(of_table)
+        if len(of_table) == 1:
             yield str(name), columns[name]
 
 
