@@ -61,7 +61,7 @@ def _tables_of(name: str) -> list[type[Populated]]:
         raise ParameterError(
             FIELD, name, "is not the name of a module", "write my_package.tables, without .py"
         )
-    ours = [schema.database for schema in SCHEMAS.values()]
+    ours = [str(schema.database) for schema in SCHEMAS.values()]
     before = {schema: base_tables(connection(), schema) for schema in ours}
     try:
         module = import_module(name)

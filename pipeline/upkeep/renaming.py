@@ -9,6 +9,7 @@ from typing import Any
 import datajoint as dj
 
 from tasks_lib.errors import ParameterError, text_of
+from tasks_lib.sizes import counted
 
 from ..database.configuration import DatabaseError
 from ..database.connection import connection
@@ -218,8 +219,9 @@ def _rename_jobs(
         running = sum(row[-1] == "reserved" for row in rows)
         if running:
             raise DatabaseError(
-                f"{column} = {old!r}: {running} jobs of {table} that name it are running; wait "
-                "until they are done, or end the workers, then rename"
+                f"{column} = {old!r}: {counted(running, 'job')} of {table} that "
+                f"{'names it is' if running == 1 else 'name it are'} running; wait until that is "
+                "done, or end the workers, then rename"
             )
         found += [(table, dict(zip(names, row, strict=False))) for row in rows]
         here.query(f"UPDATE {jobs} SET {quoted(key)}=%s WHERE {quoted(key)}=%s", args=(new, old))

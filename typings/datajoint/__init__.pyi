@@ -278,6 +278,8 @@ class Table(_Query):
     @_MethodOfInstanceAndClass
     def delete_quick(self, get_count: bool = False) -> int | None: ...
     @_MethodOfInstanceAndClass
+    def drop_quick(self) -> None: ...
+    @_MethodOfInstanceAndClass
     def delete(
         self,
         transaction: bool = True,
