@@ -131,7 +131,7 @@ def submit(
     ] = False,
 ) -> None:
     """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
-    kept = "all of the file is entered, or nothing; type it again to be sure"
+    kept = "all of it is entered, or nothing; type it again to be sure"
     with session(kept=kept) as pipeline:
         for line in pipeline.submit(file, "use" if use_equal else "refuse").lines():
             console.print(line, soft_wrap=True)
