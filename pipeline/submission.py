@@ -18,11 +18,12 @@ from tasks_lib.errors import (
     use_one_of,
 )
 
-from .database.configuration import DatabaseError
 from .database.connection import connection
 from .database.schemas import SCHEMAS
-from .database.server import LONGEST_TURN, alone, reconnect, transaction
+from .database.server import reconnect, transaction
 from .submission_file import NAMING, SECTIONS, outline, read_submission
+from .tables.hashing import check_storable
+from .tables.in_use import entering_alone
 from .tables.network import NetworkParams
 from .tables.parameters import ParameterTable, check_name
 from .tables.task import Task
@@ -101,13 +102,7 @@ def submit(content: Mapping[str, Any] | str | Path, equal: str = "refuse") -> Su
     errors: list[ParameterError] = []
     sections = outline(content, errors)
     reconnect(connection())
-    # Two cohorts may not share seeds, which no index of the database forbids: one at a time.
-    purpose = f"{SCHEMAS['task'].database} is submitted to"
-    busy = DatabaseError(
-        f"database: other processes have been busy for {LONGEST_TURN:.0f} s ({purpose}); wait for "
-        "them, or end them"
-    )
-    with alone(connection(), purpose, busy):
+    with entering_alone(connection(), SCHEMAS["task"].database):
         return retry_conflicts(lambda: _enter(sections, list(errors), equal == "use"))
 
 
@@ -157,10 +152,10 @@ def _enter_parameters(
     row = {field: value for field, value in fields.items() if isinstance(field, str)}
     if table is Task and "class" in row:
         row["task_class"] = row.pop("class")
-    unknown = _unknown(table, entry, row)
-    errors += unknown
-    for error in unknown:
+    unusable = _unknown(table, entry, row)
+    for error in unusable:
         del row[error.field.removeprefix(f"{entry}.")]
+    errors += unusable
 
     def written(field: str) -> str:
         if field == table().name_field:
@@ -173,11 +168,18 @@ def _enter_parameters(
                 field = f"params.{field}"
         return f"{entry}.{field}"
 
+    no_values = _no_values(table, row)
+    errors += [renamed(error, written) for error in no_values]
+    in_mapping = any(error.field not in row for error in no_values)
+    for error in no_values:
+        row.pop(first_name(error.field), None)
+    unusable += no_values
     with collecting(errors):
         try:
-            if unknown:  # what else is wrong
+            if unusable:  # what else is wrong
                 check_name(table().name_field, name)
-                table.canonical(row)
+                if not in_mapping:  # without it others would be wrong by its defaults only
+                    table.canonical(row)
                 return name
             whole = {**row, table().name_field: name}
             equal = table().equal_names(whole) if use_equal else []
@@ -187,6 +189,15 @@ def _enter_parameters(
         except ParameterError as error:
             raise renamed(error, written) from error
     return name
+
+
+def _no_values(table: type[ParameterTable], row: Mapping[str, Any]) -> list[ParameterError]:
+    """Return an error for each field whose value no table can hold: a NaN, a text with a NUL."""
+    errors: list[ParameterError] = []
+    for field, value in row.items():
+        with collecting(errors):
+            check_storable("", table().normal({field: value}))
+    return errors
 
 
 def _unknown(

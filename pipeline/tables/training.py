@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -18,6 +18,7 @@ from ..database.types import Query
 from ..progress import progress_bar
 from .checked import CheckedTable
 from .current_job import current_job
+from .in_use import entering_alone
 from .network import NetworkParams
 from .network_groups import grouped
 from .network_rows import learning_curve, load_network, network_columns, term_rows
@@ -73,6 +74,10 @@ class Cohort(CheckedTable, dj.Manual):
         row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MOST_NETWORKS)
         self._refuse_size(row)
         return row
+
+    def in_turn(self) -> AbstractContextManager[None]:
+        """Return what keeps others from entering cohorts, whose seeds may be the same."""
+        return entering_alone(self.connection, schemas.task.database)
 
     def enter(self, row: Row, skip_duplicates: bool) -> None:
         """Insert a checked cohort, if it is not there."""
