@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,18 @@ from tasks_lib.errors import (
 from .database.connection import connection
 from .database.schemas import SCHEMAS
 from .database.server import reconnect, transaction
-from .submission_file import NAMING, SECTIONS, outline, read_submission
+from .submission_file import NAMING, outline, read_submission
+from .sweeps.entering import enter_sweep
+from .tables.checked import CheckedTable
 from .tables.hashing import check_storable
 from .tables.in_use import entering_alone
+from .tables.many_cohorts import Refused, enter_cohorts
 from .tables.network import NetworkParams
 from .tables.parameters import ParameterTable, check_name
+from .tables.rows import Row, in_chunks
 from .tables.task import Task
 from .tables.training import MOST_NETWORKS, Cohort
-from .tables.training_params import TrainingParams
+from .tables.training_params import IMPORTED, TrainingParams
 from .transient.conflicts import retry_conflicts
 
 __all__ = ["Submitted", "read_submission", "submit"]
@@ -50,12 +54,12 @@ class Submitted(dict[str, int]):
         By section: name in the submission -> name in the database, which is another one where
         equal parameters were there and used.
     cohorts : list of dict
-        Keys of the cohorts that hold the networks that were asked for, to restrict any table below
-        `Cohort` with.
+        Keys of the cohorts that hold the networks of the section of cohorts, to restrict any table
+        below `Cohort` with.
     """
 
     def __init__(self) -> None:
-        super().__init__(dict.fromkeys(SECTIONS, 0))
+        super().__init__(dict.fromkeys((*PARAMETERS, "cohorts"), 0))
         self.names: dict[str, dict[str, str]] = {section: {} for section in PARAMETERS}
         self.cohorts: list[dict[str, Any]] = []
 
@@ -109,21 +113,25 @@ def submit(content: Mapping[str, Any] | str | Path, equal: str = "refuse") -> Su
 def _enter(sections: Mapping[str, Any], errors: list[ParameterError], use_equal: bool) -> Submitted:
     """Enter sections that have the right form, unless there are errors, which are raised."""
     done = Submitted()
+    tables: dict[str, type[CheckedTable]] = {**PARAMETERS, "cohorts": Cohort}
     with transaction(connection()):
+        before = {section: len(table()) for section, table in tables.items()}
         for section, table in PARAMETERS.items():
-            before = len(table())
             for name, fields in sections.get(section, {}).items():
                 if isinstance(name, str):  # else an error has said it
                     used = _enter_parameters(
                         table, f"{section}.{name}", name, fields, errors, use_equal
                     )
                     done.names[section][name] = used
-            done[section] = len(table()) - before
-        before = len(Cohort())
-        for number, fields in enumerate(sections.get("cohorts", [])):
-            if fields is not None:
-                _enter_cohort(f"cohorts[{number}]", fields, errors, use_equal, done)
-        done["cohorts"] = len(Cohort()) - before
+        _enter_cohorts(sections.get("cohorts", []), errors, use_equal, done)
+        n_points = sum(
+            enter_sweep(f"sweeps.{name}", name, _as_entered(fields, done), errors)
+            for name, fields in sections.get("sweeps", {}).items()
+            if isinstance(name, str)
+        )
+        done.update({section: len(each()) - before[section] for section, each in tables.items()})
+        if "sweeps" in sections:
+            done["sweep points"] = n_points
         raise_all(_one_for_each_field(errors))  # which rolls back
     return done
 
@@ -218,16 +226,81 @@ def _unknown(
     return errors
 
 
-def _enter_cohort(
-    entry: str,
-    fields: Mapping[str, Any],
+def _as_entered(fields: Mapping[str, Any], done: Submitted) -> dict[str, Any]:
+    """Return fields that name sets, a sweep's, with the names under which these were entered."""
+    found = dict(fields)
+    for field in NAMING:
+        if isinstance(name := fields.get(field), str):
+            found[field] = done.names[f"{field}s"].get(name, name)
+    return found
+
+
+def _enter_cohorts(
+    cohorts: Sequence[Mapping[str, Any] | None],
     errors: list[ParameterError],
     use_equal: bool,
     done: Submitted,
 ) -> None:
-    """Enter a cohort, and note its key; append all that is wrong with it."""
+    """Enter cohorts, and note their keys; append all that is wrong with them."""
+    known = {field: _known(field, cohorts, done) for field in NAMING}
+    rows, entries = [], []
+    keys: dict[tuple[Any, ...], Row] = {}
+    for number, fields in enumerate(cohorts):
+        entry = f"cohorts[{number}]"
+        row = None if fields is None else _cohort(entry, fields, known, errors, done)
+        if row is None:
+            continue
+        holding = _cohorts_with(row) if use_equal else []
+        if not holding:
+            rows.append(row)
+            entries.append(entry)
+            holding = [{name: row[name] for name in Cohort.primary_key}]
+        keys |= {tuple(key.values()): key for key in holding}
+    done.cohorts = list(keys.values())
+    refused: Refused = []
+    enter_cohorts(rows, refused)
+    for number, e in refused:
+        field = f"{entries[number]}.{e.field}"
+        errors.append(ParameterError(field, e.value, e.problem, e.remedy))
+
+
+def _cohorts_with(row: Row) -> list[Row]:
+    """Return the keys of the cohorts that hold all networks of a cohort; none where some lack."""
+    alike = {f"{field}_name": row[f"{field}_name"] for field in NAMING}
+    wanted = range(row["first_seed"], row["first_seed"] + row["n_networks"])
+    keys, n_held = [], 0
+    for other in (Cohort & alike).to_dicts(order_by="first_seed"):
+        start, stop = other["first_seed"], other["first_seed"] + other["n_networks"]
+        n_shared = min(stop, wanted.stop) - max(start, wanted.start)
+        if n_shared > 0:
+            keys.append({name: other[name] for name in Cohort.primary_key})
+            n_held += n_shared  # no two cohorts share a seed
+    return keys if n_held == len(wanted) else []
+
+
+def _known(field: str, cohorts: Sequence[Mapping[str, Any] | None], done: Submitted) -> set[str]:
+    """Return the names that cohorts give as task, network or training, and that are there."""
+    table, names_used = PARAMETERS[f"{field}s"], done.names[f"{field}s"]
+    given = (fields.get(field) for fields in cohorts if fields is not None)
+    texts = {name for name in given if isinstance(name, str) and name.isprintable()}
+    names = sorted({names_used.get(name, name) for name in texts})
+    there: set[str] = set()
+    for some in in_chunks(names):
+        found = table & [{f"{field}_name": name} for name in some]
+        there |= {str(name) for name in found.to_arrays(f"{field}_name")}
+    return there
+
+
+def _cohort(
+    entry: str,
+    fields: Mapping[str, Any],
+    known: Mapping[str, set[str]],
+    errors: list[ParameterError],
+    done: Submitted,
+) -> Row | None:
+    """Return the row of a cohort; None where it is refused: append all that is wrong with it."""
     own: list[ParameterError] = []
-    row: dict[str, Any] = {}
+    row: Row = {}
     for field, value in fields.items():
         if isinstance(field, str) and field not in COHORT_FIELDS:
             remedy = use_one_of(field, COHORT_FIELDS)
@@ -243,55 +316,21 @@ def _enter_cohort(
         with collecting(own):
             row["n_networks"] = check_int("n_networks", fields["n_networks"], 1, MOST_NETWORKS)
     is_refused = False  # something that it names, of which an error speaks
-    for field, (section, table) in zip(NAMING, PARAMETERS.items(), strict=True):
+    for field in NAMING:
         if field not in fields:
             continue
         value = fields[field]
         with collecting(own):
             name = check_name(field, value)
-            row[f"{field}_name"] = done.names[section].get(name, name)
+            row[f"{field}_name"] = done.names[f"{field}s"].get(name, name)
             refused = any(f"{error.field}.".startswith(f"{field}s.{value}.") for error in errors)
             is_refused |= refused
-            if not refused and not table & {f"{field}_name": row[f"{field}_name"]}:
-                raise ParameterError(
-                    field,
-                    value,
-                    "has not been entered",
-                    f"add it under {field}s: or name one that exists",
-                )
-    if not own and not is_refused:
-        with collecting(own):
-            holding = _cohorts_with(row) if use_equal else []
-            if not holding:
-                _insert_cohort(row)
-                holding = [{name: row[name] for name in Cohort.primary_key}]
-            done.cohorts += [key for key in holding if key not in done.cohorts]
+            if field == "training" and value == IMPORTED:
+                problem = f"only imported networks have the training {IMPORTED!r}, and no other"
+                remedy = "name a training that you entered, or use import_network"
+                raise ParameterError(field, value, problem, remedy)
+            if not refused and row[f"{field}_name"] not in known[field]:
+                remedy = f"add it under {field}s: or name one that exists"
+                raise ParameterError(field, value, "has not been entered", remedy)
     errors += [ParameterError(f"{entry}.{e.field}", e.value, e.problem, e.remedy) for e in own]
-
-
-def _cohorts_with(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the keys of the cohorts that hold all networks of a cohort; none where some lack."""
-    alike = {f"{field}_name": row[f"{field}_name"] for field in NAMING}
-    wanted = range(row["first_seed"], row["first_seed"] + row["n_networks"])
-    keys, n_held = [], 0
-    for other in (Cohort & alike).to_dicts(order_by="first_seed"):
-        start, stop = other["first_seed"], other["first_seed"] + other["n_networks"]
-        n_shared = min(stop, wanted.stop) - max(start, wanted.start)
-        if n_shared > 0:
-            keys.append({name: other[name] for name in Cohort.primary_key})
-            n_held += n_shared  # no two cohorts share a seed
-    return keys if n_held == len(wanted) else []
-
-
-def _insert_cohort(row: dict[str, Any]) -> None:
-    existing = Cohort & {k: v for k, v in row.items() if k != "n_networks"}
-    if existing and existing.fetch1("n_networks") != row["n_networks"]:
-        raise ParameterError(
-            "n_networks",
-            row["n_networks"],
-            f"this cohort exists with {existing.fetch1('n_networks')} networks",
-            "enter the further networks as a cohort with another first_seed",
-        )
-    # Not skip_duplicates: MySQL asks for the right to UPDATE then, which who submits need not have.
-    if not existing:
-        Cohort().insert1(row)
+    return None if own or is_refused else row

@@ -13,7 +13,14 @@ from rnn_start import starting
 from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import counted
 
-from . import deleting, looking, report_command, upkeep, work  # noqa: F401  (their commands)
+from . import (  # noqa: F401  (their commands)
+    deleting,
+    figures_command,
+    looking,
+    report_command,
+    upkeep,
+    work,
+)
 from .base import (
     ItsNetwork,
     ItsSeed,

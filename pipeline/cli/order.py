@@ -6,7 +6,8 @@ import typer
 
 COMMANDS = {
     "Every day": (
-        "demo", "submit", "worker", "status", "show", "summary", "report", "failures", "retry",
+        "demo", "submit", "worker", "status", "show", "summary", "figures", "report",
+        "failures", "retry",
     ),
     "Networks and tasks": ("export", "import", "verify", "check-task"),
     "Change and delete": ("rename", "delete"),

@@ -19,7 +19,7 @@ from tasks_lib.sizes import counted
 from .drawings import distribution
 from .names import COHORT, NETWORK, page_of, url, verify_command
 from .parameters import parameters_shown
-from .rows import CohortRows, NetworkRows, Row
+from .rows import TERM_CURVES, CohortRows, NetworkRows, Row
 from .site import fingerprint
 from .values import median_and_lowest, spread, text_of_value
 
@@ -232,7 +232,7 @@ def network_context(
         "summary": summary,
         "stopped_by": network.row["stopped_by"],
         "scores": tables["scores"],
-        "terms": tables["terms"],
+        "terms": [{k: v for k, v in r.items() if k not in TERM_CURVES} for r in tables["terms"]],
         "fits": tables["fits"],
         "sets": tables["sets"],
         "points": points[:MOST_POINTS],

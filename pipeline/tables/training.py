@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
-import numpy as np
 
 import models
-from models.training.config import TASK_TERM
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_choice, check_int
 from tasks_lib.sizes import check_bytes
 
@@ -21,7 +21,14 @@ from .current_job import current_job
 from .in_use import entering_alone
 from .network import NetworkParams
 from .network_groups import grouped
-from .network_rows import learning_curve, load_network, network_columns, term_rows
+from .network_rows import (
+    curves_of,
+    learning_curve,
+    load_network,
+    network_columns,
+    term_curves,
+    term_rows,
+)
 from .parameters import check_name, check_text
 from .provenance import provenance
 from .rows import Row
@@ -72,7 +79,7 @@ class Cohort(CheckedTable, dj.Manual):
             )
         row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
         row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MOST_NETWORKS)
-        self._refuse_size(row)
+        self.refuse_size(row)
         return row
 
     def in_turn(self) -> AbstractContextManager[None]:
@@ -89,7 +96,7 @@ class Cohort(CheckedTable, dj.Manual):
         self._refuse_overlap(self.checked(new))
         super().change(key, stored, new)
 
-    def _refuse_size(self, row: dict[str, Any]) -> None:
+    def refuse_size(self, row: dict[str, Any]) -> None:
         """Refuse more networks than a machine holds, by their weights alone, in float32."""
         n_units = (NetworkParams & {"network_name": row["network_name"]}).fetch1("n_units")
         task = Task & {"task_name": row["task_name"]}
@@ -101,21 +108,42 @@ class Cohort(CheckedTable, dj.Manual):
 
     def _refuse_overlap(self, row: dict[str, Any]) -> None:
         """Refuse seeds beyond the column's range, and those that another cohort trains already."""
-        first, last = row["first_seed"], row["first_seed"] + row["n_networks"] - 1
+        first, number = row["first_seed"], row["n_networks"]
+        alike = {k: row[k] for k in ("task_name", "network_name", "training_name")}
+        last = first + number - 1
+        near = Cohort & alike & f"first_seed <= {last} and first_seed + n_networks > {first}"
+        others = zip(*near.to_arrays("first_seed", "n_networks"), strict=True)
+        self.refuse_shared_seeds(first, number, [(s, n) for s, n in others if s != first])
+
+    @staticmethod
+    def refuse_shared_seeds(first: int, number: int, others: Iterable[tuple[int, int]]) -> None:
+        """Refuse so many seeds from a first one on, where other cohorts have some of them.
+
+        Parameters
+        ----------
+        first, number : int
+        others : iterable of tuple
+            First seed and number of other cohorts of the same parameters.
+        """
+        last = first + number - 1
         if last > MAX_COUNT:
             raise ParameterError(
                 "first_seed", first, f"leads to seed {last}", f"stay below {MAX_COUNT}"
             )
-        alike = {k: row[k] for k in ("task_name", "network_name", "training_name")}
-        for other in (Cohort & alike).to_dicts():
-            start, stop = other["first_seed"], other["first_seed"] + other["n_networks"] - 1
-            if start != first and start <= last and first <= stop:
+        for start, n_networks in others:
+            stop = start + n_networks - 1
+            if start <= last and first <= stop:
                 raise ParameterError(
                     "first_seed",
                     first,
                     f"a cohort of these parameters has the seeds {start} to {stop}",
                     f"start at {stop + 1} or later",
                 )
+
+
+def _network(row: Row) -> tuple[Any, ...]:
+    """Return the key of the network that a row is of."""
+    return tuple(row[name] for name in Training.Network.primary_key)
 
 
 @schemas.training
@@ -185,13 +213,17 @@ class Training(dj.Computed):
             return models.get_trials(network, task, **options).assign_attrs(key)
 
         def plot_training(self, by: str | None = None) -> Figure:
-            """Return the figure of losses and validation scores of the networks of this query.
+            """Return the figure of the training of the networks of this query, overlaid.
+
+            Losses and validation scores, and the terms of the losses and the norms of their
+            gradients where there are any. Those of one network share panels.
 
             Parameters
             ----------
             by : str, optional
                 Column of their parameters or of their key that tells groups apart, "lr" or
-                "network_name", say. By default those names of their key that differ.
+                "network_name", say. By default those names of their key that differ. Groups of
+                numbers (a sweep's) have colours in their order.
 
             Raises
             ------
@@ -199,8 +231,18 @@ class Training(dj.Computed):
                 Where none was trained here, for a column that does not exist, and where there are
                 more groups than can be told apart.
             """
+            rows, groups, values = grouped(self, by)
+            of_network = defaultdict(list)
+            for term in (Training.Term & self.proj()).to_dicts(order_by="KEY"):
+                of_network[_network(term)].append(term)
+            if len(rows) == 1 and of_network:
+                losses, gradients = term_curves(of_network[_network(rows[0])])
+                return models.plot_loss_terms(losses, gradients, curves_of(rows[0])[1])
             return models.plot_learning_curves(
-                [learning_curve(row, group) for row, group in zip(*grouped(self, by), strict=True)]
+                [
+                    learning_curve(row, group, of_network[_network(row)], value)
+                    for row, group, value in zip(rows, groups, values, strict=True)
+                ]
             )
 
     class Term(dj.Part):
@@ -227,7 +269,7 @@ class Training(dj.Computed):
                 Where the query does not select terms of exactly one network.
             """
             rows = self.to_dicts(order_by="KEY")
-            networks = {tuple(row[k] for k in Training.Network.primary_key) for row in rows}
+            networks = set(map(_network, rows))
             if len(networks) != 1:
                 raise ParameterError(
                     "query",
@@ -235,15 +277,7 @@ class Training(dj.Computed):
                     "are not one network with terms",
                     "restrict it to one that has penalties or was monitored",
                 )
-            rows.sort(key=lambda row: row["term"] != TASK_TERM)  # the task first
-            return models.plot_loss_terms(
-                {row["term"]: np.asarray(row["term_curve"]) for row in rows},
-                {
-                    row["term"]: np.asarray(row["gradient_curve"])
-                    for row in rows
-                    if row["gradient_curve"] is not None
-                },
-            )
+            return models.plot_loss_terms(*term_curves(rows))
 
     class Source(dj.Part):
         definition = """

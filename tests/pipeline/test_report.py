@@ -111,6 +111,6 @@ def test_figures_of_whatever_names_lie_in_their_folder_each_in_its_own_file(
     assert made == {*written, folder, folder.parent, outer}
     assert {path.parent for path in written} == {folder}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
-    assert folder / "a_b,c,short,seed0,loss_terms.png" in written
-    assert folder / "a_b,c,short,seeds_from0,learning_curves.png" in written
-    assert folder / "a,b_c,short,seed0,loss_terms.png" in written
+    assert folder / "a_b--c--short--seed0--loss_terms.png" in written
+    assert folder / "a_b--c--short--seeds_from0--learning_curves.png" in written
+    assert folder / "a--b_c--short--seed0--loss_terms.png" in written
