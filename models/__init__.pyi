@@ -46,6 +46,10 @@ from .network.connectivity import initial_connectivity as initial_connectivity
 from .network.noise import Noise as Noise
 from .network.rnn_numpy import RNNNumpy as RNNNumpy
 from .network.rnn_torch import RNNTorch as RNNTorch
+from .performance.psychometric_fit import PsychometricFit as PsychometricFit
+from .performance.psychometric_fit import fit_psychometric as fit_psychometric
+from .performance.psychometric_fit import psychometric_curve as psychometric_curve
+from .performance.psychometrics import ChoicePoints as ChoicePoints
 from .performance.psychometrics import PsychometricCurves as PsychometricCurves
 from .performance.psychometrics import Psychometrics as Psychometrics
 from .performance.psychometrics import get_psychometrics as get_psychometrics

@@ -37,6 +37,9 @@ class LineAttractor(FigureTable, dj.Computed):
         line_context          : varchar(32) # motion or color
         ---
         length                : float64     # of the chord between its ends; near 0: there is none
+        arc_length=null       : float64     # along it; null, as the two below: of 0.1.0
+        line_followed=null    : bool        # the flow keeps it; 0: slowest states of a chord
+        line_drift=null       : <npy@main>  # F along it at each state, above 0 toward + (P,)
         max_drift             : float64     # largest |F| along it, per tau: 0 for a perfect line
         n_fixed_points        : int32       # fixed points on it; as many as states: a continuum
         n_stable_fixed_points : int32       # those of them that are stable
@@ -99,6 +102,9 @@ def _context_row(
     return {
         "line_context": line.context,
         "length": float(line.length),
+        "arc_length": float(line.arc_length),
+        "line_followed": bool(line.followed),
+        "line_drift": line.drift,
         "max_drift": float(np.sqrt(line.speed.max())),
         "n_fixed_points": line.fixed_points.shape[1],
         "n_stable_fixed_points": int(line.fixed_point_stable.sum()),

@@ -9,10 +9,12 @@ import numpy as np
 
 import models
 from models.performance.settings import ValidationSettings
-from tasks_lib.registry import long_names
+from tasks_lib.errors import ParameterError
+from tasks_lib.registry import OPTIONAL_TASKS, long_names, task_class
 
 from ..database import schemas
 from ..database.types import Query
+from .allowed_imports import only_allowed_imports
 from .figures import FigureTable, described
 from .network import NetworkParams
 from .network_rows import load_network
@@ -52,6 +54,26 @@ def decision_networks() -> Query:
     # Earlier versions kept the name as it was given.
     names = ("CDDM", *long_names("CDDM"))
     return finished_networks() & (Task & [{"task_class": name} for name in names]).proj()
+
+
+@only_allowed_imports()
+def networks_with_signed_stimuli() -> Query:
+    """Return the finished networks of tasks with choices by signed stimuli.
+
+    Those of classes that cannot be imported here are left out.
+    """
+    names = set(Task.to_arrays("task_class").tolist())
+    classes = [{"task_class": name} for name in names if _has_signed_stimuli(name)]
+    return finished_networks() & (Task & classes).proj()
+
+
+def _has_signed_stimuli(name: str) -> bool:
+    if name in OPTIONAL_TASKS:  # none has; its package takes long to import
+        return False
+    try:
+        return task_class(name).has_signed_stimuli()
+    except ParameterError:
+        return False
 
 
 def finished_networks() -> Query:
@@ -170,34 +192,57 @@ class Psychometric(FigureTable, dj.Computed):
     settings = (ValidationParams,)
 
     definition = """
-    # choices of a context-dependent decision network on the grid of coherences
+    # choices of a network by the strength of its task's signed stimuli
     -> Training.Network
     -> ValidationParams
     ---
-    coherences     : <npy@main>     # coherence of motion and of colour (C,)
-    fraction_right : <npy@main>     # right choices (context, motion, colour); NaN: no right one
-    grid_mse       : <npy@main>     # masked mean squared error (context, motion, colour)
-    curves_figure  : <figure@main>  # grids and fitted curves
+    coherences=null     : <npy@main>  # of motion and of colour (C,); null, as the grids: not CDDM
+    fraction_right=null : <npy@main>  # right choices (context, motion, colour); NaN: no right one
+    grid_mse=null       : <npy@main>  # masked mean squared error (context, motion, colour)
+    curves_figure       : <figure@main>  # grids and fitted curves
     """
 
     class Fit(dj.Part):
         definition = """
         # psychometric curve lapse_low + (1 - lapse_low - lapse_high) / (1 + exp(-slope (c - bias)))
         -> master
-        context    : varchar(32)                   # motion or color
-        coherence  : enum('relevant', 'irrelevant')  # which coherence the choice is plotted against
+        context    : varchar(32)                   # motion or color; all: the task has one
+        coherence  : enum('relevant', 'irrelevant')  # which stimulus the choice is plotted against
         ---
-        converged  : bool                 # fit converged, bias and slope determined
-        bias=null  : float64                       # coherence of indifference
-        slope=null : float64                       # per unit of coherence
-        lapse_low=null  : float64                  # choices of + at the most negative coherence
-        lapse_high=null : float64                  # choices of - at the most positive coherence
+        converged  : bool                 # bias and slope are determined
+        fit_status=null : varchar(16)  # fitted, flat, step, slope_only, too_few (docs)
+        bias=null  : float64           # stimulus at the middle of the curve
+        bias_error=null   : float64    # its standard error, as all errors
+        indifference=null : float64    # stimulus where both choices are as frequent
+        indifference_error=null : float64  # its standard error
+        slope=null : float64           # per unit of stimulus
+        slope_error=null  : float64    # its standard error
+        slope_bound=null  : float64    # of a step: the slope is steeper (95 percent)
+        lapse_low=null  : float64      # distance of the curve's lower end from 0
+        lapse_low_error=null  : float64  # null: none, or a lapse of 0
+        lapse_high=null : float64      # distance of the curve's upper end from 1
+        lapse_high_error=null : float64  # null: none, or a lapse of 0
+        """
+
+    class Choice(dj.Part):
+        definition = """
+        # choices at one strength of a stimulus, whatever else differs between the trials
+        -> master
+        -> Psychometric.Fit
+        strength_number : int32     # ascending with the strength
+        ---
+        strength        : float64   # signed; of more than 32, the mean of neighbouring ones
+        n_plus          : float64   # choices of +; a trial without choice counts half
+        n_strength_trials : int32   # trials
+        fraction_plus   : float64   # the ratio of both
+        fraction_low    : float64   # Wilson's interval of 95 percent around it, lower end
+        fraction_high   : float64   # and upper end
         """
 
     @property
     def key_source(self) -> Query:
-        """Finished networks of context-dependent decision making."""
-        return validations() & decision_networks().proj()
+        """Finished networks of tasks with choices by signed stimuli."""
+        return validations() & networks_with_signed_stimuli().proj()
 
     def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
         """Measure the choices of one network again, with the same noise, and draw them."""
@@ -215,22 +260,44 @@ class Psychometric(FigureTable, dj.Computed):
         self.insert1(
             {
                 **key,
-                "coherences": np.asarray(result.coherences),
+                "coherences": result.coherences,
                 "fraction_right": result.fraction_right,
                 "grid_mse": result.mse,
                 **described(type(self), key, drawn),
             }
         )
+        curves = {
+            which: {**key, "context": which[0], "coherence": which[1]} for which in result.fits
+        }
         self.Fit.insert(
-            {
-                **key,
-                "context": context,
-                "coherence": which,
-                "converged": fit.ok,
-                **{
-                    name: float(getattr(fit, name)) if fit.ok else None
-                    for name in ("bias", "slope", "lapse_low", "lapse_high")
-                },
-            }
-            for (context, which), fit in result.fits.items()
+            {**curves[which], **_fit_columns(fit)} for which, fit in result.fits.items()
         )
+        self.Choice.insert(
+            {**curves[which], "strength_number": number, **row}
+            for which, points in result.points.items()
+            for number, row in enumerate(_choice_rows(points))
+        )
+
+
+def _fit_columns(fit: models.PsychometricFit) -> dict[str, Any]:
+    values = vars(fit) | {"fit_status": fit.status, "converged": fit.ok}
+    del values["status"]
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def _choice_rows(points: models.ChoicePoints) -> list[dict[str, Any]]:
+    columns_of_points = {
+        "strength": points.stimulus,
+        "n_plus": points.n_plus,
+        "n_strength_trials": points.n_trials,
+        "fraction_plus": points.fraction,
+        "fraction_low": points.interval[0],
+        "fraction_high": points.interval[1],
+    }
+    return [
+        dict(zip(columns_of_points, row, strict=True))
+        for row in zip(*(values.tolist() for values in columns_of_points.values()), strict=True)
+    ]

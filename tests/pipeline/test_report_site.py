@@ -67,8 +67,8 @@ def cohort(task="cddm", n_networks=3, **changes):
             | {"search_status": "complete", "message": task}
         )  # fmt: skip
         network.tables["points"].append(
-            point | {"point": 0, "stability": "stable", "n_unstable_modes": 0}
-            | {"max_eigenvalue": -0.5, "time_constant": 2.0, "residual": 0.0}
+            point | {"point": 0, "stability": "stable", "map_stability": "stable"}
+            | {"n_unstable_modes": 0, "max_eigenvalue": -0.5, "time_constant": 2.0, "residual": 0.0}
         )  # fmt: skip
         made.networks.append(network)
     return made
