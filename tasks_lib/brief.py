@@ -41,7 +41,7 @@ def brief_value(value: Any) -> str:
     if isinstance(value, Mapping):
         if len(value) > MOST_ENTRIES:
             return f"{len(value)} entries"
-        each = (f"{key}: {brief_value(inner)}" for key, inner in value.items())
+        each = (f"{_name(key)}: {brief_value(inner)}" for key, inner in value.items())
         return _fitting("{" + ", ".join(each) + "}", f"{len(value)} entries")
     if isinstance(value, list | tuple | set | frozenset):
         counted = f"{len(value)} {_kinds(value)}"
@@ -51,6 +51,10 @@ def brief_value(value: Any) -> str:
     if _is_brief(value):
         return f"{type(value).__name__}(...)"
     return _cut(" ".join(repr(value).split()))
+
+
+def _name(key: Any) -> str:
+    return key if isinstance(key, str) and key.isprintable() else repr(key)
 
 
 def _is_brief(value: Any) -> bool:
