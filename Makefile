@@ -47,13 +47,15 @@ format: $(STAMP)
 notebooks: $(STAMP)
 	$(BIN)/python scripts/run_notebooks.py
 
-# The pages that are made from the sources, and then the site, in build/site.
+# The pages and figures that are made from the sources, and then the site, in build/site. Of the
+# figures the README's take a minute: they are those of `make demo`.
 docs: $(STAMP)
 	$(BIN)/python scripts/make_task_page.py
 	$(BIN)/python scripts/make_penalty_page.py
 	$(BIN)/python scripts/make_parameter_page.py
 	$(BIN)/python scripts/make_table_page.py
 	$(BIN)/python scripts/make_architecture_page.py
+	$(BIN)/python scripts/make_figures.py
 	$(MAKE) site
 
 # The site alone; a link or an anchor that leads nowhere is an error.

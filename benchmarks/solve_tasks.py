@@ -66,7 +66,7 @@ def main() -> None:
         del os.environ[name]
     os.environ |= {"RNN_HOME": str(options.home.resolve()), "OMP_NUM_THREADS": "1"}
     import pipeline
-    from pipeline.cli.report import cohort_reports, markdown_table, summary_rows
+    from pipeline.cli.cohort_report import cohort_reports, markdown_table, summary_rows
 
     pipeline.connect()
     try:

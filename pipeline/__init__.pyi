@@ -19,6 +19,7 @@ from .exchange import import_network as import_network
 from .sharing.manifest import check_export as check_export
 from .sharing.receive import import_export as import_export
 from .sharing.write import export as export
+from .submission import Submitted as Submitted
 from .submission import read_submission as read_submission
 from .submission import submit as submit
 from .sweeps.table import sweep_table as sweep_table

@@ -9,6 +9,7 @@ from typing import Any
 from tasks_lib.errors import (
     MAX_COUNT,
     ParameterError,
+    check_choice,
     check_int,
     collecting,
     first_name,
@@ -34,7 +35,7 @@ from .tables.training import MOST_NETWORKS, Cohort
 from .tables.training_params import IMPORTED, TrainingParams
 from .transient.conflicts import retry_conflicts
 
-__all__ = ["read_submission", "submit"]
+__all__ = ["Submitted", "read_submission", "submit"]
 
 COHORT_FIELDS = (*NAMING, "first_seed", "n_networks")
 PARAMETERS: dict[str, type[ParameterTable]] = {
@@ -44,7 +45,43 @@ PARAMETERS: dict[str, type[ParameterTable]] = {
 }
 
 
-def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
+class Submitted(dict[str, int]):
+    """The number of new rows by section; what the entries are called in the database.
+
+    Attributes
+    ----------
+    names : dict of str to dict of str to str
+        By section: name in the submission -> name in the database, which is another one where
+        equal parameters were there and used.
+    cohorts : list of dict
+        Keys of the cohorts that hold the networks of the section of cohorts, to restrict any table
+        below `Cohort` with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys((*PARAMETERS, "cohorts"), 0))
+        self.names: dict[str, dict[str, str]] = {section: {} for section in PARAMETERS}
+        self.cohorts: list[dict[str, Any]] = []
+
+    def used(self) -> list[str]:
+        """Return a line for each name in the submission instead of which another one is used."""
+        return [
+            f"{section}.{name}: has the same parameters as {used!r}, which is used"
+            for section, names in self.names.items()
+            for name, used in names.items()
+            if name != used
+        ]
+
+    def lines(self) -> list[str]:
+        """Return what happened, a line for each section and for each other name that is used."""
+        return [f"{section}: {number} new" for section, number in self.items()] + self.used()
+
+    def __repr__(self) -> str:
+        """Return the lines."""
+        return "\n".join(self.lines())
+
+
+def submit(content: Mapping[str, Any] | str | Path, equal: str = "refuse") -> Submitted:
     """Enter a submission in one transaction; return the number of new rows by section.
 
     What exists already with the same parameters is left as it is. Any number of processes may
@@ -54,6 +91,10 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
     ----------
     content : mapping, str or Path
         The sections, or the YAML file that holds them.
+    equal : {"refuse", "use"}
+        What becomes of parameters that are there under another name, and of seeds that other
+        cohorts of the same parameters have: an error, or those that are there are used, and the
+        result says so.
 
     Raises
     ------
@@ -61,33 +102,38 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
         For any field that is wrong, named as it is written (``networks.small.tau``); then nothing
         is entered. Where several are, as `ParameterErrors`.
     """
+    check_choice("equal", equal, ("refuse", "use"))
     errors: list[ParameterError] = []
     sections = outline(content, errors)
     reconnect(connection())
     with entering_alone(connection(), SCHEMAS["task"].database):
-        return retry_conflicts(lambda: _enter(sections, list(errors)))
+        return retry_conflicts(lambda: _enter(sections, list(errors), equal == "use"))
 
 
-def _enter(sections: Mapping[str, Any], errors: list[ParameterError]) -> dict[str, int]:
+def _enter(sections: Mapping[str, Any], errors: list[ParameterError], use_equal: bool) -> Submitted:
     """Enter sections that have the right form, unless there are errors, which are raised."""
+    done = Submitted()
     tables: dict[str, type[CheckedTable]] = {**PARAMETERS, "cohorts": Cohort}
     with transaction(connection()):
         before = {section: len(table()) for section, table in tables.items()}
         for section, table in PARAMETERS.items():
             for name, fields in sections.get(section, {}).items():
                 if isinstance(name, str):  # else an error has said it
-                    _enter_parameters(table, f"{section}.{name}", name, fields, errors)
-        _enter_cohorts(sections.get("cohorts", []), errors)
+                    used = _enter_parameters(
+                        table, f"{section}.{name}", name, fields, errors, use_equal
+                    )
+                    done.names[section][name] = used
+        _enter_cohorts(sections.get("cohorts", []), errors, use_equal, done)
         n_points = sum(
-            enter_sweep(f"sweeps.{name}", name, fields, errors)
+            enter_sweep(f"sweeps.{name}", name, _as_entered(fields, done), errors)
             for name, fields in sections.get("sweeps", {}).items()
             if isinstance(name, str)
         )
-        new = {section: len(table()) - before[section] for section, table in tables.items()}
+        done.update({section: len(each()) - before[section] for section, each in tables.items()})
         if "sweeps" in sections:
-            new["sweep points"] = n_points
+            done["sweep points"] = n_points
         raise_all(_one_for_each_field(errors))  # which rolls back
-    return new
+    return done
 
 
 def _one_for_each_field(errors: list[ParameterError]) -> list[ParameterError]:
@@ -103,10 +149,14 @@ def _enter_parameters(
     name: str,
     fields: Mapping[str, Any],
     errors: list[ParameterError],
-) -> None:
-    """Enter a parameter set; append all that is wrong with it, under its name as written."""
+    use_equal: bool,
+) -> str:
+    """Enter a parameter set; return the name under which it is there.
+
+    All that is wrong with it is appended to the errors, under its name as written.
+    """
     if any(error.field == entry for error in errors):
-        return  # it is there twice
+        return name  # it is there twice
     row = {field: value for field, value in fields.items() if isinstance(field, str)}
     if table is Task and "class" in row:
         row["task_class"] = row.pop("class")
@@ -138,10 +188,15 @@ def _enter_parameters(
                 check_name(table().name_field, name)
                 if not in_mapping:  # without it others would be wrong by its defaults only
                     table.canonical(row)
-            else:
-                table().insert1({**row, table().name_field: name})
+                return name
+            whole = {**row, table().name_field: name}
+            equal = table().equal_names(whole) if use_equal else []
+            if equal and name not in equal:
+                return equal[0]
+            table().insert1(whole)
         except ParameterError as error:
             raise renamed(error, written) from error
+    return name
 
 
 def _no_values(table: type[ParameterTable], row: Mapping[str, Any]) -> list[ParameterError]:
@@ -171,17 +226,37 @@ def _unknown(
     return errors
 
 
+def _as_entered(fields: Mapping[str, Any], done: Submitted) -> dict[str, Any]:
+    """Return fields that name sets, a sweep's, with the names under which these were entered."""
+    found = dict(fields)
+    for field in NAMING:
+        if isinstance(name := fields.get(field), str):
+            found[field] = done.names[f"{field}s"].get(name, name)
+    return found
+
+
 def _enter_cohorts(
-    cohorts: Sequence[Mapping[str, Any] | None], errors: list[ParameterError]
+    cohorts: Sequence[Mapping[str, Any] | None],
+    errors: list[ParameterError],
+    use_equal: bool,
+    done: Submitted,
 ) -> None:
-    """Enter cohorts; append all that is wrong with them."""
-    known = {field: _known(field, cohorts) for field in NAMING}
+    """Enter cohorts, and note their keys; append all that is wrong with them."""
+    known = {field: _known(field, cohorts, done) for field in NAMING}
     rows, entries = [], []
+    keys: dict[tuple[Any, ...], Row] = {}
     for number, fields in enumerate(cohorts):
-        row = None if fields is None else _cohort(f"cohorts[{number}]", fields, known, errors)
-        if row is not None:
+        entry = f"cohorts[{number}]"
+        row = None if fields is None else _cohort(entry, fields, known, errors, done)
+        if row is None:
+            continue
+        holding = _cohorts_with(row) if use_equal else []
+        if not holding:
             rows.append(row)
-            entries.append(f"cohorts[{number}]")
+            entries.append(entry)
+            holding = [{name: row[name] for name in Cohort.primary_key}]
+        keys |= {tuple(key.values()): key for key in holding}
+    done.cohorts = list(keys.values())
     refused: Refused = []
     enter_cohorts(rows, refused)
     for number, e in refused:
@@ -189,11 +264,26 @@ def _enter_cohorts(
         errors.append(ParameterError(field, e.value, e.problem, e.remedy))
 
 
-def _known(field: str, cohorts: Sequence[Mapping[str, Any] | None]) -> set[str]:
+def _cohorts_with(row: Row) -> list[Row]:
+    """Return the keys of the cohorts that hold all networks of a cohort; none where some lack."""
+    alike = {f"{field}_name": row[f"{field}_name"] for field in NAMING}
+    wanted = range(row["first_seed"], row["first_seed"] + row["n_networks"])
+    keys, n_held = [], 0
+    for other in (Cohort & alike).to_dicts(order_by="first_seed"):
+        start, stop = other["first_seed"], other["first_seed"] + other["n_networks"]
+        n_shared = min(stop, wanted.stop) - max(start, wanted.start)
+        if n_shared > 0:
+            keys.append({name: other[name] for name in Cohort.primary_key})
+            n_held += n_shared  # no two cohorts share a seed
+    return keys if n_held == len(wanted) else []
+
+
+def _known(field: str, cohorts: Sequence[Mapping[str, Any] | None], done: Submitted) -> set[str]:
     """Return the names that cohorts give as task, network or training, and that are there."""
-    table = PARAMETERS[f"{field}s"]
+    table, names_used = PARAMETERS[f"{field}s"], done.names[f"{field}s"]
     given = (fields.get(field) for fields in cohorts if fields is not None)
-    names = sorted({name for name in given if isinstance(name, str) and name.isprintable()})
+    texts = {name for name in given if isinstance(name, str) and name.isprintable()}
+    names = sorted({names_used.get(name, name) for name in texts})
     there: set[str] = set()
     for some in in_chunks(names):
         found = table & [{f"{field}_name": name} for name in some]
@@ -206,6 +296,7 @@ def _cohort(
     fields: Mapping[str, Any],
     known: Mapping[str, set[str]],
     errors: list[ParameterError],
+    done: Submitted,
 ) -> Row | None:
     """Return the row of a cohort; None where it is refused: append all that is wrong with it."""
     own: list[ParameterError] = []
@@ -230,14 +321,15 @@ def _cohort(
             continue
         value = fields[field]
         with collecting(own):
-            row[f"{field}_name"] = check_name(field, value)
+            name = check_name(field, value)
+            row[f"{field}_name"] = done.names[f"{field}s"].get(name, name)
             refused = any(f"{error.field}.".startswith(f"{field}s.{value}.") for error in errors)
             is_refused |= refused
             if field == "training" and value == IMPORTED:
                 problem = f"only imported networks have the training {IMPORTED!r}, and no other"
                 remedy = "name a training that you entered, or use import_network"
                 raise ParameterError(field, value, problem, remedy)
-            if not refused and value not in known[field]:
+            if not refused and row[f"{field}_name"] not in known[field]:
                 remedy = f"add it under {field}s: or name one that exists"
                 raise ParameterError(field, value, "has not been entered", remedy)
     errors += [ParameterError(f"{entry}.{e.field}", e.value, e.problem, e.remedy) for e in own]

@@ -1,4 +1,4 @@
-"""Refusing parameters that need too much memory, before it is allocated."""
+"""Sizes and counts in words; refusing parameters that need too much memory."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def bytes_in_words(n_bytes: float) -> str:
     while number >= 1024 and unit < len(_UNITS) - 1:
         number, unit = number / 1024, unit + 1
     return f"{number:.3g} {_UNITS[unit]}" if number < 100 else f"{number:.0f} {_UNITS[unit]}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number and its noun: "1 network", "2 networks"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def check_bytes(field: str, value: Any, n_bytes: int, what: str, remedy: str) -> None:

@@ -47,6 +47,7 @@ SLOW_FILES = (
     "test_workers.py",
     "test_soak.py",
     "test_notebooks.py",
+    "test_readme.py",
     "test_fencing.py",
     "test_supervisor.py",
     "test_object_store.py",

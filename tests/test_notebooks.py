@@ -1,14 +1,17 @@
-"""The notebooks run, as they stand, on the embedded database."""
+"""The notebooks run, as they stand, on an embedded database that others have used."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.slow
+# The notebooks take four minutes on two cores that do nothing else.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -24,18 +27,52 @@ def images(notebook):
     ]
 
 
+ENTER = """
+import sys, pipeline
+from pipeline.cli.demo import SUBMISSION
+pipeline.connect()
+for file in (SUBMISSION, *sys.argv[1:]):
+    pipeline.submit(file)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(short_folder):
+    """A home where the demonstration and every example have been submitted."""
+    folder = short_folder / "notebooks"
+    folder.mkdir()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_"))}
+    examples = sorted(map(str, (ROOT / "examples").glob("*.yaml")))
+    assert len(examples) >= 12
+    subprocess.run(
+        [sys.executable, "-c", ENTER, *examples],
+        check=True, cwd=ROOT, env={**clean, "RNN_HOME": str(folder)},
+    )  # fmt: skip
+    return folder
+
+
+def printed(notebook):
+    return "".join(
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream"
+    )
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebook_runs_and_is_committed_with_its_outputs(path, short_folder):
+def test_notebook_runs_twice_after_all_examples_and_is_committed_with_its_outputs(path, home):
     from run_notebooks import execute
 
-    home = short_folder / path.stem
-    home.mkdir()
     executed = execute(path, home)
     committed = nbformat.read(path, as_version=4)
     assert len(images(executed)) == len(images(committed)) >= 2
     assert all(cell.outputs or not cell.source.strip().endswith(")") for cell in committed.cells
-               if cell.cell_type == "code" and "insert1" not in cell.source
-               and "connect()" not in cell.source)  # fmt: skip
+               if cell.cell_type == "code" and "connect()" not in cell.source)  # fmt: skip
+    assert "which is used" in printed(executed) and "cohorts: 1 new" in printed(executed)
+    assert "which is used" not in printed(committed)  # in a home of its own
+    again = printed(execute(path, home))
+    assert "which is used" in again and " 1 new" not in again
 
 
 def test_there_are_notebooks():

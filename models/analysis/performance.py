@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib import Task
+from tasks_lib.brief import brief
 from tasks_lib.masks import as_nan, asked, read_mask, steps_of_batch
 
 from ..network.rnn_numpy import RNNNumpy
@@ -28,6 +29,7 @@ from ..plots.trials import plot_trials
 ScoringFunction = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
+@brief
 @dataclass(frozen=True)
 class ConditionScores:
     """Scores of one network on the trials of one kind (`Task.condition_kind`).
@@ -56,6 +58,7 @@ class ConditionScores:
     n_choice_trials: int
 
 
+@brief
 @dataclass(frozen=True)
 class ValidationScores:
     """Scores of one network on one set of trials.

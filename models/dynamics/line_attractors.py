@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks_lib import CDDM
+from tasks_lib.brief import brief
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_choice, check_float, check_int
 
@@ -23,6 +24,7 @@ STIMULUS_CHANNELS = {"motion": 2, "color": 4}  # the channel +; the channel - is
 NO_LINE = 1e-9  # length of a chord below which both ends are one point
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class ContextLineAttractor:
     """Slow points along the line of one context.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, check_int
 
 from ..fixed_points.spectrum import sorted_spectrum
@@ -23,6 +24,7 @@ DEFECTIVE_CONDITION = 1e7
 CHUNK_BYTES = 2**28  # temporary arrays of the states worked on at once
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class PointAnalytics:
     """Linearisation at one state, or at P states (then every array has a leading axis P).

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.documents import open_file, reason
 from tasks_lib.errors import ParameterError, check_choice, renamed
 from tasks_lib.imports import imports_only_from
@@ -56,6 +57,7 @@ from .weight_files import MAX_FILE, missing, read_fields, with_hash
 FORMATS = ("seed-json", "seed-npz", "npz", "state_dict")
 
 
+@brief
 @dataclass(frozen=True)
 class ImportedNetwork:
     """A network from a file.

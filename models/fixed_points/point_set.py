@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
+from tasks_lib.sizes import counted
 
 from .discrete_time import map_stability, multipliers, unstable_map_modes
 
@@ -17,6 +19,7 @@ Float = NDArray[np.float64]
 GROWING = "growing"  # status of a set where the network's states grow without bound
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class FixedPointSet:
     """Fixed points (or slow points) of one network at one constant input.
@@ -158,7 +161,7 @@ class FixedPointSet:
         if not len(self):
             if self.enumerated:
                 return "there is no point: all linear regions were solved"
-            text = f"no point found from {self.n_starts} starts"
+            text = f"no point found from {counted(self.n_starts, 'start')}"
             text += "" if self.status == GROWING else ": widen the starts or use approx"
             if self.index_expected:
                 text += f"; there is one, as the index sum should be {self.index_expected:+d}"
@@ -166,10 +169,10 @@ class FixedPointSet:
         if self.enumerated:
             reached = int((self.hits > 0).sum())
             return (
-                f"{len(self)} points; all linear regions were solved, there are no others "
-                f"(starts led to {reached} of them)"
+                f"{counted(len(self), 'point')}; all linear regions were solved, there are no "
+                f"others (starts led to {reached} of them)"
             )
-        text = f"{len(self)} points"
+        text = counted(len(self), "point")
         text += "; " if np.isnan(self.coverage) else f", coverage {self.coverage:.3f}; "
         if self.mode == "approx":
             return text + "slow points have no index sum"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks_lib.brief import brief
+
 from ..network.rnn_numpy import RNNNumpy
 from .chunks import slices
 from .kinks import finish_on_kinks
@@ -15,6 +17,7 @@ Float = NDArray[np.float64]
 MAX_CHUNK_BYTES = 8_000_000  # of one stack of Jacobians; a few such stacks live at a time
 
 
+@brief
 @dataclass(frozen=True)
 class SlowPoints:
     """End points of P minimisations of the speed.

@@ -8,12 +8,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks_lib.brief import brief
+
 from ..network.rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
 TOPOLOGIES = ("open line", "ring", "sheet", "closed surface", "volume")
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class SlowManifold:
     """A slow manifold of one network at one constant input, as M samples.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
+from tasks_lib.sizes import counted
 
 from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
@@ -160,7 +161,7 @@ def explain(found: FixedPointSet, manifolds: Sequence[SlowManifold]) -> str:
     parts = [f"{len(m.members)} on {_article(m.topology)}" for m in manifolds]
     alone = isolated(found, manifolds)
     parts.append(f"{int(alone.sum())} on no slow manifold")
-    text = f"{len(found)} points: " + ", ".join(parts)
+    text = f"{counted(len(found), 'point')}: " + ", ".join(parts)
     loose = int(np.sum(alone & found.degenerate))
     return text + (f" ({loose} of them degenerate: widen reach or gap)" if loose else "")
 

@@ -8,9 +8,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Noise:
     """Standard normal draws of one simulation; the network scales them by its noise levels.

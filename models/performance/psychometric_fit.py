@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, xlogy
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 from .choice_likelihood import CONFIDENT, Choices
@@ -33,6 +34,7 @@ MESSAGES = {
 }
 
 
+@brief
 @dataclass(frozen=True)
 class PsychometricFit:
     """P(choose +) = lapse_low + (1 - lapse_low - lapse_high) / (1 + exp(-slope (c - bias))).

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks_lib import CDDM, Task
+from tasks_lib.brief import brief
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_bool, check_float, check_int
 from tasks_lib.masks import held_to_the_end
@@ -26,6 +27,7 @@ MOST_POINTS = 32  # strengths that are shown one by one
 CONFIDENCE = 1.959964  # standard errors of 95 %
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class ChoicePoints:
     """Choices of + at each strength of a stimulus, whatever else differs between the trials.
@@ -61,6 +63,7 @@ class ChoicePoints:
         )
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class PsychometricCurves:
     """Choices by the strength of each stimulus, and the curves through them.

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 from .layout import panel_grid, plan_legend
@@ -25,6 +26,7 @@ MAX_NAMED = 6  # groups of numbers that a legend names
 COLUMNS, PANEL = 3, (2.35, 1.75)  # panels side by side, and their size in inches
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
     """How one network learnt.

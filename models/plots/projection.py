@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, check_int
 
 from ..network.rnn_numpy import RNNNumpy
@@ -14,6 +15,7 @@ from ..network.rnn_numpy import RNNNumpy
 Float = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Projection:
     """A frame for pictures: coordinates are directions^T (x - centre).

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from tasks_lib import Task
+from tasks_lib.brief import brief
 from tasks_lib.errors import check_int
 
 from ..machine.devices import checked_device, kind_of
@@ -48,6 +49,7 @@ MOST_VALUES = 2**24
 DIVISION = "division_{kind}.json"
 
 
+@brief
 @dataclass(frozen=True)
 class CohortResult:
     """What `train_cohort` returns: the networks, in the order of their seeds, and the cost.

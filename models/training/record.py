@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks_lib.brief import brief
+
 FIRST_ROOM = 64  # iterations
 
 
+@brief
 @dataclass(frozen=True)
 class TrainedNetwork:
     """A trained network: its weights, status and curves.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from rich.text import Text
 from rnn_start import OutputError, starting
 from tasks_lib.documents import reason
 from tasks_lib.errors import (
+    MAX_COUNT,
     ParameterError,
     ParameterErrors,
     printable,
@@ -33,6 +36,8 @@ app = typer.Typer(
 class SafeConsole(Console):
     """A console that prints texts as they are: no markup, no codes of emoji, no control characters.
 
+    Progress bars are taken away while it prints, and drawn again below.
+
     Names and messages come from files and from the database. What they hold must not tell the
     terminal what to do.
     """
@@ -40,6 +45,12 @@ class SafeConsole(Console):
     def __init__(self, **options: Any) -> None:
         # No highlighting: its expressions take hours for a text of 300 000 characters.
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects, above the progress bars that are shown."""
+        tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)  # without it there is no bar
+        with nullcontext() if tqdm is None else tqdm.external_write_mode():
+            super().print(*objects, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text for printing; its lines and tabs stay."""
@@ -56,7 +67,25 @@ def _visible(text: str) -> str:
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
 MOST_NAMED = 20  # names in a message
+UNCHANGED = "nothing was changed"
 STORE_SECONDS = 3.0  # that a store may take to answer where it is not needed
+
+
+class LogHandler(logging.Handler):
+    """Prints warnings of the log as lines among the others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message."""
+        try:
+            errors.print(self.format(record), soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
+
+def show_log() -> None:
+    """Print warnings of the log, unless somebody has said where they go."""
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(LogHandler(logging.WARNING))
 
 
 def cut(text: str, most: int = 1000) -> str:
@@ -69,6 +98,24 @@ def finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
+
+
+# Which of many.
+OfTask = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only of this task.")]
+OfNetwork = Annotated[
+    str | None,
+    typer.Option("--network", metavar="NAME", help="Only of these network parameters."),
+]
+OfTraining = Annotated[
+    str | None, typer.Option("--training", metavar="NAME", help="Only of this training.")
+]
+
+# In which order, and how many.
+Reverse = Annotated[bool, typer.Option("--reverse", help="In the other direction.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, max=MAX_COUNT, help="Only the first so many."),
+]
 
 
 # A lab's own tables.
@@ -111,12 +158,14 @@ def session(
     writes: bool = False,
     interruptible: bool = True,
     needs_store: bool = True,
+    kept: str | Callable[[], str] = UNCHANGED,
 ) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend.
 
     A patient one waits for a server or a store that is away; one that writes is refused where the
-    store may only be read. An interruptible one ends at Ctrl-C whatever is going on; others see to
-    that themselves. One that needs no store does not wait for a folder that does not answer.
+    store may only be read. An interruptible one ends at Ctrl-C whatever is going on, and says what
+    is kept of its work; others see to that themselves. One that needs no store does not wait for a
+    folder that does not answer.
     """
     with starting():  # not before, so that `rnn --help` does not wait
         import psycopg2
@@ -132,7 +181,11 @@ def session(
         if writes:
             pipeline.database.connection.check_writing()
 
-    with ending_at_signals(Interrupter()) if interruptible else nullcontext():
+    def say_kept() -> None:
+        errors.print(f"interrupted: {kept if isinstance(kept, str) else kept()}", soft_wrap=True)
+
+    interrupter = Interrupter(last_words=say_kept)
+    with ending_at_signals(interrupter) if interruptible else nullcontext():
         try:
             if patient:
                 from pipeline.transient.retry import retry_transient
@@ -143,6 +196,9 @@ def session(
             yield pipeline
         except (BrokenPipeError, OutputError):
             raise  # what is printed cannot be: nothing that a message here would mend
+        except KeyboardInterrupt:
+            say_kept()
+            raise
         except (ParameterError, pipeline.DatabaseError, DataJointError, OSError) as error:
             raise refusal(error) from None
         except (psycopg2.Error, pymysql.Error) as error:  # which DataJoint has not translated

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from rnn_start import starting
 from tasks_lib.errors import ParameterError
+from tasks_lib.sizes import counted
 
 from . import (  # noqa: F401  (their commands)
     deleting,
     export_command,
     figures_command,
+    looking,
     report_command,
     upkeep,
     work,
@@ -26,21 +27,38 @@ from .base import (
     app,
     console,
     errors,
-    finite,
-    key_restriction,
-    nothing_matches,
     refusal,
     session,
+    show_log,
 )
-
-if TYPE_CHECKING:
-    from .report import NetworkReport
+from .looking import print_networks
+from .order import arrange
+from .text_table import number
 
 __all__ = ["app"]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        with starting():
+            from pipeline.tables.provenance import PACKAGE, code_version
+        version, is_dirty = code_version()
+        changes = ", with uncommitted changes" if is_dirty else ""
+        console.print(f"{PACKAGE} {version}{changes}")
+        raise typer.Exit
+
+
 @app.callback()
 def _import_from_here(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version and the commit, and end.",
+        ),
+    ] = False,
     allow: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,6 +68,7 @@ def _import_from_here(
         ),
     ] = None,
 ) -> None:
+    show_log()
     # Classes of a user's own may lie in the current directory; last, so that they hide nothing.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -62,88 +81,63 @@ def _import_from_here(
             raise refusal(error) from None
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def print_reports(reports: list[NetworkReport]) -> None:
-    """Print the table of networks."""
-    table = Table(title=None)
-    table.add_column("network", overflow="fold")
-    headings = ("R²", "accuracy", "fixed points by unstable modes", "max Re λ", "seconds")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for r in reports:
-        by_modes = ", ".join(f"{modes}: {n}" for modes, n in r.by_unstable_modes.items())
-        table.add_row(
-            r.name if r.status == "finished" else f"{r.name} ({r.status})",
-            _number(r.r2, 4),
-            _number(r.accuracy),
-            by_modes or "none",
-            _number(r.max_eigenvalue, 4),
-            _number(r.seconds, 1),
-        )
-    console.print(table)
-
-
 @app.command()
 def demo(
-    figures: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("demo_figures"),
+    figures: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the figures.")] = Path(
+        "demo_figures"
+    ),
 ) -> None:
-    """Enter a decision-making task, train four networks and analyse them."""
-    with session():
-        from pipeline.cli.demo import REQUIRED_R2, run_demo
+    """Enter a decision-making task, train four networks and analyse them: takes a minute or two."""
+    kept = (
+        "all rows that were computed are kept, and the state of a training that was going on; "
+        "rnn demo goes on"
+    )
+    with session(kept=kept):
+        from pipeline.cli.demo import NEXT, REQUIRED_R2, run_demo
 
         result = run_demo(figures, announce=announce)
-        print_reports(result.reports)
+        for line in result.used:
+            console.print(line, soft_wrap=True)
+        print_networks(result.reports)
         for name, key, message in result.errors:
             errors.print(f"error: {name} {key}: {message}", style="red", markup=False)
         if result.made:
-            console.print(f"{result.made} rows computed in {result.seconds:.0f} s.")
+            rows = counted(result.made, "row")
+            console.print(f"{rows} computed in {result.seconds:.0f} s.")
         elif not result.errors:
             console.print(f"Everything was done already ({result.seconds:.1f} s).")
-        console.print(f"{len(result.figures)} figures in {figures.resolve()}", soft_wrap=True)
+        n_figures = counted(len(result.figures), "figure")
+        console.print(f"{n_figures} in {figures.resolve()}", soft_wrap=True)
         for r in result.failures:
             errors.print(
-                f"error: {r.name} reached a noise-free R² of {_number(r.r2, 4)}, "
+                f"error: {r.name} reached a noise-free R² of {number(r.r2, 4)}, "
                 f"below {REQUIRED_R2}",
                 style="red",
                 markup=False,
             )
         if result.errors or result.failures or not result.reports:
             raise typer.Exit(1)
+        console.print(NEXT)
 
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(help="YAML file of tasks, parameters and cohorts.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML file of tasks, parameters and cohorts.")
+    ],
+    use_equal: Annotated[
+        bool,
+        typer.Option(
+            "--use-equal",
+            help="Where equal parameters are there under another name, use those, and say so.",
+        ),
+    ] = False,
 ) -> None:
     """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
-    with session() as pipeline:
-        for section, n in pipeline.submit(file).items():
-            console.print(f"{section}: {n} new")
-
-
-@app.command()
-def show(
-    task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="Write their figures here.")] = None,
-) -> None:
-    """Print trained networks with their scores and fixed points."""
-    with session():
-        from pipeline.cli.report import network_reports
-        from pipeline.sharing.figures import export_figures
-
-        restriction = key_restriction(task)
-        reports = network_reports(restriction)
-        if not reports:
-            nothing_matches(restriction)
-            console.print("No trained networks." if task is None else f"No networks of {task}.")
-            return
-        print_reports(reports)
-        if figures is not None:
-            written = export_figures(figures, restriction)
-            console.print(f"{len(written)} figures in {figures.resolve()}", soft_wrap=True)
+    kept = "all of it is entered, or nothing; type it again to be sure"
+    with session(kept=kept) as pipeline:
+        for line in pipeline.submit(file, "use" if use_equal else "refuse").lines():
+            console.print(line, soft_wrap=True)
 
 
 @app.command("import")
@@ -151,21 +145,27 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Params JSON or npz of trainRNNbrain, our npz, a state_dict; or a whole export."
+            metavar="FILE",
+            help="Params JSON or npz of trainRNNbrain, our npz, a state_dict; or a whole export.",
         ),
     ],
     task: Annotated[
-        str | None, typer.Option(help="The task that the network was trained on.")
+        str | None, typer.Option(metavar="NAME", help="The task that the network was trained on.")
     ] = None,
-    network: Annotated[str | None, typer.Option(help="Name for its parameters.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
+    network: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name for its parameters.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML that the run saved beside it.")
+    ] = None,
     mapping: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="YAML of names, for another program's state_dict."),
     ] = None,
 ) -> None:
     """Enter a network that was trained elsewhere, or all networks of an export and their tasks."""
-    with session() as pipeline:
+    kept = "each network is entered, or nothing of it is; type it again to be sure"
+    with session(kept=kept) as pipeline:
         if task is None:
             for option, value in (("network", network), ("config", config), ("mapping", mapping)):
                 if value is not None:
@@ -177,7 +177,7 @@ def import_(
         key = pipeline.import_network(file, task, network, config, mapping)
         name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
         r2 = (pipeline.Training.Network & key).fetch1("r2")
-        console.print(f"{name} seed {key['seed']}: noise-free R² {_number(r2, 4)}", soft_wrap=True)
+        console.print(f"{name} seed {key['seed']}: noise-free R² {number(r2, 4)}", soft_wrap=True)
         for note in (pipeline.Training.Source & key).fetch1("notes"):
             console.print(f"note: {note}", markup=False, soft_wrap=True)
 
@@ -185,7 +185,6 @@ def import_(
 def _import_export(path: Path) -> None:
     """Import what an export holds; say which network is which here."""
     from pipeline.progress import file_bar
-    from pipeline.report.values import counted
     from pipeline.sharing.receive import import_export, is_export
 
     if not is_export(path):
@@ -205,8 +204,13 @@ def _import_export(path: Path) -> None:
 
 @app.command()
 def check_task(
-    name: Annotated[str, typer.Argument(help='"package.module:ClassName", or a task from here.')],
-    params: Annotated[str, typer.Option(help="Arguments of the class, as JSON.")] = "{}",
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help='"package.module:ClassName", or a task from here.'),
+    ],
+    params: Annotated[
+        str, typer.Option(metavar="JSON", help="Arguments of the class, as JSON.")
+    ] = "{}",
 ) -> None:
     """Say what is wrong with a task of your own, or what it is; needs no database."""
     with starting():
@@ -220,35 +224,4 @@ def check_task(
         console.print(f"{what}: {value}", markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
-def summary(
-    task: Annotated[str | None, typer.Option(help="Only cohorts of this task.")] = None,
-    r2: Annotated[
-        float, typer.Option(max=1, callback=finite, help="A network solves its task with this R²,")
-    ] = 0.9,
-    accuracy: Annotated[
-        float,
-        typer.Option(min=0, max=1, callback=finite, help="and this accuracy, if it has choices."),
-    ] = 0.95,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-) -> None:
-    """Print trained cohorts: how many of their networks solve the task, how well, how fast."""
-    with session():
-        from pipeline.cli.report import cohort_reports, markdown_table, summary_rows
-
-        restriction = key_restriction(task)
-        headings, rows = summary_rows(cohort_reports(restriction, r2, accuracy))
-        if not rows:
-            nothing_matches(restriction)
-            console.print("No trained networks." if task is None else f"No networks of {task}.")
-        elif markdown:
-            console.print(markdown_table(headings, rows), highlight=False, soft_wrap=True)
-        else:
-            table = Table()
-            for number, heading in enumerate(headings):
-                table.add_column(
-                    heading, justify="left" if number < 3 else "right", overflow="fold"
-                )
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+arrange(app)

@@ -5,12 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.prompt import Confirm
 from rich.table import Table
 
 from tasks_lib.errors import MAX_COUNT, ParameterError
-from tasks_lib.sizes import bytes_in_words
+from tasks_lib.sizes import bytes_in_words, counted
 
-from .base import Modules, app, console, errors, key_restriction, key_text, session
+from .base import (
+    Modules,
+    OfNetwork,
+    OfTask,
+    OfTraining,
+    app,
+    console,
+    errors,
+    key_restriction,
+    key_text,
+    nothing_matches,
+    session,
+)
 
 if TYPE_CHECKING:
     from pipeline.upkeep.deletion import Deletion
@@ -20,19 +33,27 @@ MOST_JOBS = 10  # that are listed
 
 @app.command()
 def delete(
-    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
-    network: Annotated[str | None, typer.Option(help="Only of these network parameters.")] = None,
-    training: Annotated[str | None, typer.Option(help="Only of this training.")] = None,
+    task: OfTask = None,
+    network: OfNetwork = None,
+    training: OfTraining = None,
     first_seed: Annotated[
-        int | None, typer.Option(min=0, max=MAX_COUNT, help="Only the cohort with this first seed.")
+        int | None,
+        typer.Option(
+            metavar="N", min=0, max=MAX_COUNT, help="Only the cohort with this first seed."
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=MAX_COUNT, help="With --table: only of networks with this seed."),
+        typer.Option(
+            metavar="N", min=0, max=MAX_COUNT, help="With --table: only of networks with this seed."
+        ),
     ] = None,
     table: Annotated[
         str | None,
-        typer.Option(help="Not the cohorts: rows of this computed table, to be computed again."),
+        typer.Option(
+            metavar="TABLE",
+            help="Not the cohorts: rows of this computed table, to be computed again.",
+        ),
     ] = None,
     module: Modules = None,
     parameters: Annotated[
@@ -47,10 +68,11 @@ def delete(
 
     A worker that has a job of what is deleted drops it at its next heartbeat.
     """
-    selected: dict[str, Any] = key_restriction(task, network, training)
+    names = key_restriction(task, network, training)
     seeds = {"first_seed": first_seed, "seed": seed}
-    selected |= {name: value for name, value in seeds.items() if value is not None}
-    with session(writes=not dry_run, needs_store=not dry_run) as pipeline:
+    selected: dict[str, Any] = names | {n: value for n, value in seeds.items() if value is not None}
+    kept = "nothing was deleted"
+    with session(writes=not dry_run, needs_store=not dry_run, kept=lambda: kept) as pipeline:
         from pipeline.tables.computed import tables_named
         from pipeline.tables.own_tables import own_tables
 
@@ -68,20 +90,32 @@ def delete(
         of = pipeline.Cohort if table is None else tables_named([table], own)[0]
         preview = pipeline.delete(selected, of, parameters, dry_run=True, everything=all_)
         if not preview.rows:
+            nothing_matches(names)
             console.print("No rows are selected.")
             return
         _print(preview)
         if dry_run:
             return
-        if not (yes or typer.confirm("Delete all of this?", default=False)):
+        if not (yes or _is_confirmed("Delete all of this?")):
             console.print("Nothing was deleted.")
             raise typer.Exit(1)
+        kept = (
+            "all of these rows are deleted, or none; type it again to be sure; "
+            "rnn gc finds files that were left"
+        )
         done = pipeline.delete(selected, of, parameters, everything=all_)
-        number = sum(done.rows.values())
-        size = bytes_in_words(done.removed_bytes)
-        console.print(f"{number} rows and {done.n_removed} files deleted, {size}.")
+        rows, files = counted(sum(done.rows.values()), "row"), counted(done.n_removed, "file")
+        console.print(f"{rows} and {files} deleted, {bytes_in_words(done.removed_bytes)}.")
         if done.note:
             errors.print(f"note: {done.note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_confirmed(question: str) -> bool:
+    """Ask; no where there is nobody to answer. Not by typer, for which Ctrl-C is an answer."""
+    try:
+        return Confirm.ask(question, console=console, default=False)
+    except EOFError:
+        return False
 
 
 def _print(preview: Deletion) -> None:
@@ -103,16 +137,20 @@ def _print(preview: Deletion) -> None:
 @app.command()
 def rename(
     kind: Annotated[
-        str, typer.Argument(help="task, network, training, validation, search or manifolds.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="task, network, training, validation, search or manifolds."
+        ),
     ],
-    old: Annotated[str, typer.Argument(help="Its name.")],
-    new: Annotated[str, typer.Argument(help="The name that it shall have.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Its name.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it shall have.")],
 ) -> None:
     """Rename a parameter set, with all rows, jobs and checkpoints that name it.
 
     Files keep their paths. Not while a job that names it is running.
     """
-    with session(writes=True) as pipeline:
+    kept = "everything has its new name, or nothing has; type it again to be sure"
+    with session(writes=True, kept=kept) as pipeline:
         for name, number in pipeline.rename(kind, old, new).items():
             console.print(f"{name}: {number}")
         console.print(f"{kind} {old} is {new} now.", soft_wrap=True)

@@ -10,17 +10,20 @@ from typing import Any
 
 from ..sharing.figures import export_figures
 from ..submission import read_submission, submit
-from ..tables.fixed_point_plots import FixedPointPlot
-from ..tables.fixed_points import FixedPoints
-from ..tables.linearization import Linearization
-from ..tables.performance import TrialPlot, Validation
-from ..tables.training import Training
-from ..workers.worker import fill
+from ..tables.computed import COMPUTED
+from ..workers.worker import WorkLoop
 from .report import NetworkReport, network_reports
 
 SUBMISSION = Path(__file__).parent / "data" / "demo.yaml"
-CHAIN = (Training, Validation, TrialPlot, FixedPoints, Linearization, FixedPointPlot)
 REQUIRED_R2 = 0.95
+NEXT = """
+What next (in .venv/bin, where make installed it):
+  rnn show                     these networks again
+  rnn report --out report      a site of them: open report/index.html
+  rnn submit FILE              networks of your own: examples/ has many files
+  rnn worker                   trains and analyses what was submitted
+  rnn --help                   everything else
+notebooks/01_quickstart.ipynb goes from a task to fixed points in Python."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class DemoResult:
     Attributes
     ----------
     reports : list of NetworkReport
+    used : list of str
+        What was there under other names and is used, a line each.
     made : int
         Rows computed in this run; 0 where everything had been done before.
     errors : list of (table, key, message)
@@ -38,6 +43,7 @@ class DemoResult:
     """
 
     reports: list[NetworkReport]
+    used: list[str]
     made: int
     errors: list[tuple[str, dict[str, Any], str]]
     figures: list[Path]
@@ -54,20 +60,24 @@ def run_demo(
     submission: Path = SUBMISSION,
     announce: Callable[[str, int], None] | None = None,
 ) -> DemoResult:
-    """Enter the demonstration's parameters and fill the chain of tables for them."""
+    """Enter the demonstration's parameters and fill all computed tables for them.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where the loop was stopped before everything was done.
+    """
     started = time.perf_counter()
-    content = read_submission(submission)
-    submit(content)
-    cohorts = [
-        {f"{field}_name": cohort[field] for field in ("task", "network", "training")}
-        | {"first_seed": cohort.get("first_seed", 0)}
-        for cohort in content["cohorts"]
-    ]
-    filled = fill(CHAIN, cohorts, announce=announce)
+    entered = submit(read_submission(submission), equal="use")
+    loop = WorkLoop(COMPUTED, entered.cohorts, announce=announce)
+    filled = loop.run()
+    if loop.stop.is_set():
+        raise KeyboardInterrupt
     return DemoResult(
-        reports=network_reports(cohorts),
+        reports=network_reports(entered.cohorts),
+        used=entered.used(),
         made=filled.made,
         errors=filled.errors,
-        figures=export_figures(figures, cohorts),
+        figures=export_figures(figures, entered.cohorts),
         seconds=time.perf_counter() - started,
     )

@@ -96,7 +96,7 @@ def export(
             return
         assert out is not None
         from pipeline.progress import file_bar
-        from pipeline.report.values import counted
+        from tasks_lib.sizes import counted
 
         nothing_matches({k: v for k, v in selected.items() if k not in seeds})
         with file_bar("networks", "network") as show:
@@ -113,8 +113,8 @@ def export(
 def _check(path: Path) -> None:
     """Print what is wrong with an export; exit with 1 where something is."""
     with starting():
-        from pipeline.report.values import counted
         from pipeline.sharing.manifest import check_export
+        from tasks_lib.sizes import counted
 
     try:
         found = check_export(path)

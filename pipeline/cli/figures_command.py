@@ -8,16 +8,26 @@ from typing import Annotated
 import typer
 
 from tasks_lib.errors import ParameterError
+from tasks_lib.sizes import counted
 
-from .base import app, console, key_restriction, nothing_matches, session
+from .base import (
+    OfNetwork,
+    OfTask,
+    OfTraining,
+    app,
+    console,
+    key_restriction,
+    nothing_matches,
+    session,
+)
 
 
 @app.command()
 def figures(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the files.")],
-    task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
-    network: Annotated[str | None, typer.Option(help="Only those with these parameters.")] = None,
-    training: Annotated[str | None, typer.Option(help="Only those of this training.")] = None,
+    task: OfTask = None,
+    network: OfNetwork = None,
+    training: OfTraining = None,
     kind: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="FORMAT", help="png, pdf or svg; repeatable. png."),
@@ -48,4 +58,4 @@ def figures(
                 "networks", restriction or "all", "have no figures yet",
                 "run workers, and see `rnn status`",
             )  # fmt: skip
-        console.print(f"{len(written)} figures in {out.resolve()}", soft_wrap=True)
+        console.print(f"{counted(len(written), 'figure')} in {out.resolve()}", soft_wrap=True)

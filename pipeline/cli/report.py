@@ -1,169 +1,200 @@
-"""The tables of networks and cohorts that `rnn demo`, `rnn show` and `rnn summary` print."""
+"""The networks that `rnn demo` and `rnn show` print."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
-from ..database.types import Restriction
-from ..tables.fixed_points import FixedPoints
+import datajoint as dj
+
+from tasks_lib.sizes import counted
+
+from ..database.types import Query, Restriction
+from ..report.names import NETWORK, Key, cohort_key, network_key
+from ..tables.fixed_points import FixedPointParams, FixedPoints
 from ..tables.performance import Validation
+from ..tables.task import Task
 from ..tables.training import Training
+from .text_table import NOT_COMPUTED, Column, number
+
+Row = dict[str, Any]
+NOISE_FREE = {"validation_name": "noise_free"}
 
 
 @dataclass(frozen=True)
 class NetworkReport:
-    """One network in a line."""
-
-    name: str
-    key: dict[str, Any]
-    status: str
-    r2: float | None
-    accuracy: float | None
-    by_unstable_modes: dict[int, int]
-    max_eigenvalue: float | None
-    seconds: float
-
-
-def network_reports(restriction: Restriction = None) -> list[NetworkReport]:
-    """Return a line for each trained network that satisfies a restriction."""
-    networks = Training.Network * Training.proj("seconds")
-    if restriction is not None:
-        networks &= restriction
-    reports = []
-    for row in networks.proj("status", "seconds").to_dicts(order_by="KEY"):
-        key = {k: row[k] for k in Training.Network.primary_key}
-        scores = (Validation & key & {"validation_name": "noise_free"}).to_dicts()
-        points = (FixedPoints.Point & key).proj("n_unstable_modes", "max_eigenvalue").to_dicts()
-        siblings = len(Training.Network & {k: v for k, v in key.items() if k != "seed"})
-        reports.append(
-            NetworkReport(
-                name=f"{key['task_name']}/{key['network_name']}/{key['training_name']}"
-                f" seed {key['seed']}",
-                key=key,
-                status=row["status"],
-                r2=scores[0]["r2_pooled"] if scores else None,
-                accuracy=scores[0]["accuracy"] if scores else None,
-                by_unstable_modes=dict(
-                    sorted(Counter(p["n_unstable_modes"] for p in points).items())
-                ),
-                max_eigenvalue=max((p["max_eigenvalue"] for p in points), default=None),
-                # A cohort is trained as a whole: its time is shared evenly.
-                seconds=row["seconds"] / siblings,
-            )
-        )
-    return reports
-
-
-@dataclass(frozen=True)
-class CohortReport:
-    """One cohort in a line.
+    """One network in a line.
 
     Attributes
     ----------
-    task, network, training : str
-        Names of its parameter sets.
-    first_seed : int
-        Seed of the first network.
-    n_networks : int
-        Networks trained.
-    n_solved : int
-        Those whose noise-free scores reach what was asked for.
-    r2 : list of float
-        Noise-free pooled R^2 of the networks that have one, ascending.
-    accuracy : list of float
-        Their accuracies, ascending; empty where the task has no choices.
-    iterations : float
-        Median of the optimiser steps.
+    key : dict
+    status : str
+        Column ``status`` of `Training.Network`.
+    r2 : float or None
+        Noise-free pooled R^2: of `Validation`, else of the end of the training.
+    accuracy : float or None
+        None where the task has no choices, and where it has not been validated.
+    is_validated : bool
+    modes : dict of (str, int) to int
+        Stability and number of unstable modes -> number of fixed points, at all inputs.
+    n_sets, n_inputs : int
+        Sets of fixed points that there are, and that there will be.
+    max_eigenvalue : float or None
+        Largest real part at any fixed point, per tau.
     seconds : float
-        Training time of a network (s).
+        Of the training of its cohort, shared evenly (s).
     """
 
-    task: str
-    network: str
-    training: str
-    first_seed: int
-    n_networks: int
-    n_solved: int
-    r2: list[float]
-    accuracy: list[float]
-    iterations: float
+    key: Row
+    status: str
+    r2: float | None
+    accuracy: float | None
+    is_validated: bool
+    modes: dict[tuple[str, int], int]
+    n_sets: int
+    n_inputs: int
+    max_eigenvalue: float | None
     seconds: float
 
+    @property
+    def cohort(self) -> str:
+        """Names of its parameter sets."""
+        return cohort_name(self.key)
 
-def cohort_reports(
-    restriction: Restriction = None, r2: float = 0.9, accuracy: float = 0.95
-) -> list[CohortReport]:
-    """Return a line for each trained cohort, by task.
+    @property
+    def name(self) -> str:
+        """What it is called in a message."""
+        return f"{self.cohort} seed {self.key['seed']}"
 
-    Parameters
-    ----------
-    restriction : restriction, optional
-        Which cohorts; all by default.
-    r2, accuracy : float
-        A network solves its task with at least these noise-free scores, the second where there
-        are choices.
+
+def cohort_name(key: Row) -> str:
+    """Return the names of the parameter sets of a key."""
+    return "/".join(str(key[f"{part}_name"]) for part in ("task", "network", "training"))
+
+
+def restricted(query: Query, restriction: Restriction) -> Query:
+    """Return a query of the rows that satisfy a restriction, if there is one."""
+    return query if restriction is None else query & restriction
+
+
+def network_reports(restriction: Restriction = None) -> list[NetworkReport]:
+    """Return a line for each trained network that satisfies a restriction, by name and seed.
+
+    The number of queries does not depend on how many there are.
     """
-    trained = Training & Training().key_source  # no imported ones: nothing was trained
-    if restriction is not None:
-        trained &= restriction
+
+    def rows(table: type[Any], *columns: str) -> list[Row]:
+        return restricted(table(), restriction).proj(*columns).to_dicts(order_by="KEY")
+
+    networks = rows(Training.Network, "status", "r2")
+    trainings = {cohort_key(row): row["seconds"] for row in rows(Training, "seconds")}
+    scores = {
+        network_key(row): row
+        for row in (restricted(Validation(), restriction) & NOISE_FREE)
+        .proj("r2_pooled", "accuracy")
+        .to_dicts()
+    }
+    n_sets = Counter(network_key(row) for row in rows(FixedPoints))
+    points = dj.U(*NETWORK, "stability", "n_unstable_modes").aggr(
+        restricted(FixedPoints.Point(), restriction), number="count(*)", most="max(max_eigenvalue)"
+    )
+    modes: dict[Key, dict[tuple[str, int], int]] = defaultdict(dict)
+    largest: dict[Key, float] = {}
+    for row in points.to_dicts():
+        key = network_key(row)
+        modes[key][row["stability"], row["n_unstable_modes"]] = int(row["number"])
+        largest[key] = max(row["most"], largest.get(key, row["most"]))
+    n_searches = len(FixedPointParams())
+    n_inputs = Counter(row["task_name"] for row in Task.Input().proj().to_dicts())
+    siblings = Counter(cohort_key(row) for row in Training.Network().proj().to_dicts())
     reports = []
-    for row in trained.to_dicts(order_by="KEY"):
-        key = {k: row[k] for k in Training.primary_key}
-        steps = (Training.Network & key).to_arrays("iterations_done").tolist()
-        scores = (Validation & key & {"validation_name": "noise_free"}).to_dicts()
-        reached = [s for s in scores if s["r2_pooled"] is not None and s["r2_pooled"] >= r2]
-        reached = [s for s in reached if s["accuracy"] is None or s["accuracy"] >= accuracy]
+    for row in networks:
+        key = network_key(row)
+        if key[:-1] not in trainings:
+            continue  # it was deleted meanwhile
+        score = scores.get(key)
         reports.append(
-            CohortReport(
-                task=key["task_name"],
-                network=key["network_name"],
-                training=key["training_name"],
-                first_seed=key["first_seed"],
-                n_networks=len(steps),
-                n_solved=len(reached),
-                r2=_ascending(s["r2_pooled"] for s in scores),
-                accuracy=_ascending(s["accuracy"] for s in scores),
-                iterations=median(steps),
-                seconds=row["seconds"] / len(steps),
+            NetworkReport(
+                key={name: row[name] for name in NETWORK},
+                status=row["status"],
+                r2=score["r2_pooled"] if score else row["r2"],
+                accuracy=score["accuracy"] if score else None,
+                is_validated=score is not None,
+                modes=modes[key],
+                n_sets=n_sets[key],
+                n_inputs=n_inputs[row["task_name"]] * n_searches,
+                max_eigenvalue=largest.get(key),
+                # A cohort is trained as a whole: its time is shared evenly.
+                seconds=trainings[key[:-1]] / siblings[key[:-1]],
             )
         )
     return reports
 
 
-def _ascending(values: Iterable[float | None]) -> list[float]:
-    return sorted(v for v in values if v is not None)
+def sorted_networks(
+    reports: Sequence[NetworkReport], order: str, reverse: bool = False
+) -> list[NetworkReport]:
+    """Return networks in one of `looking.NETWORK_ORDERS`: by name, or the largest first.
+
+    Those that lack the value come last, reversed or not.
+    """
+
+    def value(report: NetworkReport) -> float | None:
+        if order == "points":
+            return sum(report.modes.values()) if report.n_sets else None
+        found: float | None = getattr(report, {"eigenvalue": "max_eigenvalue"}.get(order, order))
+        return found
+
+    return in_order(reports, None if order == "name" else value, reverse)
 
 
-def summary_rows(reports: Sequence[CohortReport]) -> tuple[list[str], list[list[str]]]:
-    """Return headings and cells of the table of cohorts."""
-    headings = ["task", "network", "training", "seeds", "solved", "R² (median, lowest)"]
-    headings += ["accuracy (median, lowest)", "iterations", "seconds a network"]
+def in_order(reports: Sequence[Any], value: Any, reverse: bool) -> list[Any]:
+    """Return reports by a value, the largest first, or as they are; reversed if that is asked."""
+    if value is None:
+        return [*reversed(reports)] if reverse else [*reports]
+    known = [report for report in reports if value(report) is not None]
+    known.sort(key=value, reverse=not reverse)
+    return known + [report for report in reports if value(report) is None]
 
-    def spread(values: list[float]) -> str:
-        return f"{median(values):.3f}, {values[0]:.3f}" if values else "-"
 
-    rows = [
-        [
-            r.task,
-            r.network,
-            r.training,
-            f"{r.first_seed} to {r.first_seed + r.n_networks - 1}",
-            f"{r.n_solved} of {r.n_networks}",
-            spread(r.r2),
-            spread(r.accuracy),
-            f"{r.iterations:.0f}",
-            f"{r.seconds:.0f}" if r.seconds >= 10 else f"{r.seconds:.1f}",
-        ]
+def points_in_words(report: NetworkReport) -> tuple[str, ...]:
+    """Return what fixed points a network has, in words: at length, and shorter."""
+    if report.status == "diverged":
+        return ("diverged: not analysed",)
+    if not report.n_sets:
+        return (NOT_COMPUTED,)
+    by_stability: Counter[str] = Counter()
+    by_modes: Counter[int] = Counter()
+    for (stability, n_modes), n_points in report.modes.items():
+        by_stability[stability] += n_points
+        if stability == "unstable":
+            by_modes[n_modes] += n_points
+    calm = [f"{by_stability[kind]} {kind}" for kind in ("stable", "marginal") if by_stability[kind]]
+    long, first = [*calm], True
+    for n_modes, n_points in sorted(by_modes.items()):
+        what = counted(n_modes, "unstable mode") if first else str(n_modes)
+        long.append(f"{n_points} with {what}")
+        first = False
+    short = [*calm]
+    if by_modes:
+        short.append(f"{by_stability['unstable']} unstable")
+    more = "" if report.n_sets >= report.n_inputs else ", so far"
+    return tuple((", ".join(parts) or "none") + more for parts in (long, short))
+
+
+def network_columns(reports: Sequence[NetworkReport]) -> list[Column]:
+    """Return the columns of the table of networks."""
+    accuracies = [
+        number(r.accuracy, 3) if r.is_validated or r.status == "diverged" else "not yet"
         for r in reports
     ]
-    return headings, rows
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return [
+        Column("seed", [str(r.key["seed"]) for r in reports]),
+        Column("R²", [number(r.r2, 4) for r in reports]),
+        Column("accuracy", accuracies),
+        Column("max Re λ", [number(r.max_eigenvalue, 4) for r in reports]),
+        Column("seconds", [number(r.seconds, 1) for r in reports]),
+        Column("fixed points", [points_in_words(r) for r in reports], is_left=True),
+    ]

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .base import app, console, errors, finite, key_restriction, say_waiting, session
+from tasks_lib.sizes import counted
+
+from .base import (
+    OfNetwork,
+    OfTask,
+    OfTraining,
+    app,
+    console,
+    errors,
+    finite,
+    key_restriction,
+    say_waiting,
+    session,
+)
 
 if TYPE_CHECKING:
     from pipeline.report.write import Report
@@ -26,9 +39,9 @@ def report(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="A new folder, or one of an earlier report.")
     ],
-    task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
-    network: Annotated[str | None, typer.Option(help="Only those with these parameters.")] = None,
-    training: Annotated[str | None, typer.Option(help="Only those of this training.")] = None,
+    task: OfTask = None,
+    network: OfNetwork = None,
+    training: OfTraining = None,
     figures: Annotated[
         bool, typer.Option(help="Whether there are figures, curves and distributions.")
     ] = True,
@@ -39,16 +52,28 @@ def report(
         bool, typer.Option("--serve", help="Show it to browsers, and keep it fresh, until Ctrl-C.")
     ] = False,
     host: Annotated[
-        str, typer.Option(help="With --serve: address; others than this one let others read.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="With --serve: address; others than this one let others read."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0: any.")] = 8040,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="With --serve; 0: any.")
+    ] = 8040,
     every: Annotated[
         float,
-        typer.Option(min=0.2, max=1e6, callback=finite, help="With --serve: seconds to a look."),
+        typer.Option(
+            metavar="SECONDS",
+            min=0.2,
+            max=1e6,
+            callback=finite,
+            help="With --serve: to a look.",
+        ),
     ] = 5.0,
 ) -> None:
     """Write a site of networks that opens from disk; a second time, what has changed."""
-    with session():
+    kept = "the pages that were written are kept; the same command finishes the report"
+    with session(kept=kept):
         from pipeline.progress import file_bar
         from pipeline.report.write import write_report
 
@@ -62,8 +87,6 @@ def report(
 
 
 def _say(made: Report) -> None:
-    from pipeline.report.values import counted
-
     for fault in made.faults[:SHOWN_FAULTS]:
         errors.print(f"missing: {fault}", style="red", soft_wrap=True)
     if len(made.faults) > SHOWN_FAULTS:

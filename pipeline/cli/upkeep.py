@@ -9,15 +9,24 @@ import typer
 
 from rnn_start import OutputError, starting
 from tasks_lib.errors import MAX_COUNT, ParameterError
-from tasks_lib.sizes import bytes_in_words
+from tasks_lib.sizes import bytes_in_words, counted
 
-from .base import app, console, errors, finite, key_restriction, refusal, session
+from .base import (
+    UNCHANGED,
+    app,
+    console,
+    errors,
+    finite,
+    key_restriction,
+    refusal,
+    session,
+)
 
 
 @app.command()
 def declare() -> None:
     """Make tables that are missing, bring the others up to this version; for an administrator."""
-    with session(declare=True) as pipeline:
+    with session(declare=True, kept="what was made is kept; rnn declare goes on") as pipeline:
         for change in pipeline.database.connection.changes_made():
             console.print(change, highlight=False, soft_wrap=True)
         schemas = [schema.database for schema in pipeline.database.schemas.SCHEMAS.values()]
@@ -27,10 +36,14 @@ def declare() -> None:
 @app.command()
 def roles(
     backend: Annotated[
-        str | None, typer.Option(help="mysql or postgresql; DJ_BACKEND, else mysql.")
+        str | None,
+        typer.Option(metavar="BACKEND", help="mysql or postgresql; DJ_BACKEND, else mysql."),
     ] = None,
     prefix: Annotated[
-        str | None, typer.Option(help="Names of schemas start with it; RNN_PREFIX, else rnn.")
+        str | None,
+        typer.Option(
+            metavar="PREFIX", help="Names of schemas start with it; RNN_PREFIX, else rnn."
+        ),
     ] = None,
 ) -> None:
     """Print the SQL that makes the roles admin, worker, experimenter and analyst."""
@@ -50,7 +63,9 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,
     older_than: Annotated[
         float,
-        typer.Option(min=0, max=1e6, callback=finite, help="Only files as old as this, in hours."),
+        typer.Option(
+            metavar="HOURS", min=0, max=1e6, callback=finite, help="Only files as old as this."
+        ),
     ] = 24.0,
     paths: Annotated[bool, typer.Option("--paths", help="Print the path of each.")] = False,
     empty: Annotated[
@@ -58,7 +73,8 @@ def gc(
     ] = False,
 ) -> None:
     """Find files in the store that no row refers to; with --delete, remove them."""
-    with session():
+    kept = "files that were removed are gone, nothing else was changed; type it again to go on"
+    with session(kept=kept if delete else UNCHANGED):
         from pipeline.upkeep.gc import collect
 
         done = collect(older_than, delete, empty)
@@ -82,21 +98,25 @@ def gc(
         for path in scan.missing[:10]:
             errors.print(f"missing: {path}", style="red", markup=False, soft_wrap=True)
         if delete:
-            folders = f" and {done.n_folders} empty folders" if done.n_folders else ""
-            console.print(
-                f"{done.n_removed} files{folders} removed, {bytes_in_words(done.removed_bytes)}."
-            )
+            folders = f" and {counted(done.n_folders, 'empty folder')}" if done.n_folders else ""
+            files = counted(done.n_removed, "file")
+            console.print(f"{files}{folders} removed, {bytes_in_words(done.removed_bytes)}.")
         else:
-            console.print(f"{len(scan.orphans)} files would be removed; `rnn gc --delete` does it.")
+            files = counted(len(scan.orphans), "file")
+            console.print(f"{files} would be removed; `rnn gc --delete` does it.")
 
 
 @app.command()
 def verify(
-    task: Annotated[str | None, typer.Option(help="Its task.")] = None,
-    network: Annotated[str | None, typer.Option(help="Its parameters.")] = None,
-    training: Annotated[str | None, typer.Option(help="Its training.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=MAX_COUNT, help="Its seed.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; the kind of then.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="Its task.")] = None,
+    network: Annotated[str | None, typer.Option(metavar="NAME", help="Its parameters.")] = None,
+    training: Annotated[str | None, typer.Option(metavar="NAME", help="Its training.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=MAX_COUNT, help="Its seed.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu or cuda; the kind of then.")
+    ] = None,
     files: Annotated[
         bool, typer.Option("--files", help="Read stored files instead: of these, or all.")
     ] = False,
@@ -176,7 +196,9 @@ def _verify_rows(key: dict[str, Any], device: str | None) -> bool | None:
     counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     about = ", ".join(counts) or "all are as they were entered"
     n_rows = sum(result.n_rows.values())
-    console.print(f"{n_rows} rows of parameters: {about}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{counted(n_rows, 'row')} of parameters: {about}", highlight=False, soft_wrap=True
+    )
     return result.is_whole
 
 
@@ -200,13 +222,13 @@ def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
     counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     about = ", ".join(counts) or "none damaged, none missing"
     console.print(
-        f"{result.n_files} files, {bytes_in_words(result.n_bytes)}: {about}",
+        f"{counted(result.n_files, 'file')}, {bytes_in_words(result.n_bytes)}: {about}",
         highlight=False,
         soft_wrap=True,
     )
     if result.n_without_hash:
         console.print(
-            f"{result.n_without_hash} have no hash, because an earlier version wrote their rows: "
+            f"without a hash, as an earlier version wrote their rows: {result.n_without_hash}; "
             "of these only the form was checked.",
             highlight=False,
             soft_wrap=True,

@@ -11,9 +11,13 @@ import typer
 
 from rnn_start import starting
 from tasks_lib.errors import MAX_COUNT, ParameterError, kind_and_text
+from tasks_lib.sizes import counted
 
 from .base import (
     Modules,
+    OfNetwork,
+    OfTask,
+    OfTraining,
     announce,
     app,
     console,
@@ -28,6 +32,10 @@ from .base import (
     session,
 )
 
+STOPPED = (
+    "stopped: all rows that were computed are kept, and the state of a training that was going on; "
+    "rnn worker goes on"
+)
 MOST_AT_ONCE = 1024  # workers of one supervisor, threads of one worker
 
 
@@ -39,30 +47,42 @@ def worker(
     ] = False,
     forever: Annotated[bool, typer.Option("--forever", help="Wait for more jobs.")] = False,
     processes: Annotated[
-        int, typer.Option(min=1, max=MOST_AT_ONCE, help="Workers, each a process.")
+        int, typer.Option(metavar="N", min=1, max=MOST_AT_ONCE, help="Workers, each a process.")
     ] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, max=MOST_AT_ONCE, help="Threads of each worker.")
+        int, typer.Option(metavar="N", min=1, max=MOST_AT_ONCE, help="Threads of each worker.")
     ] = 1,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
-    table: Annotated[list[str] | None, typer.Option(help="Only this table; repeatable.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.")
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Option(metavar="TABLE", help="Only this table; repeatable.")
+    ] = None,
     module: Modules = None,
     heartbeat: Annotated[
         float,
-        typer.Option(min=0.1, max=3600, callback=finite, help="Seconds between heartbeats."),
+        typer.Option(
+            metavar="SECONDS", min=0.1, max=3600, callback=finite, help="Between heartbeats."
+        ),
     ] = 10.0,
     checkpoint_seconds: Annotated[
         float,
         typer.Option(
+            metavar="SECONDS",
             min=0.01,
             max=1e6,
             callback=finite,
-            help="Seconds between checkpoints of a training.",
+            help="Between checkpoints of a training.",
         ),
     ] = 60.0,
     max_losses: Annotated[
         int,
-        typer.Option(min=1, max=MAX_COUNT, help="Workers that may die with a job until it fails."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MAX_COUNT,
+            help="Workers that may die with a job.",
+        ),
     ] = 5,
 ) -> None:
     """Fill all tables until there is nothing left: any number of workers, on any machines.
@@ -106,7 +126,10 @@ def worker(
             arguments += [f"--module={name}" for name in module or ()]
             say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
             watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses, own=own)
-            raise typer.Exit(watcher.run())
+            ended = watcher.run()
+            if stopper.is_asked:
+                errors.print(STOPPED, soft_wrap=True)
+            raise typer.Exit(ended)
         progress.quiet.set(quiet)
         with starting():
             load_code()
@@ -131,12 +154,16 @@ def worker(
         filled = loop.run()
         for name, key, message in filled.errors:
             errors.print(f"error: {name} {key}: {cut(message)}", style="red", soft_wrap=True)
-        console.print(f"{filled.made} rows computed, {len(filled.errors)} jobs failed.")
+        failed = f"{counted(len(filled.errors), 'job')} failed"
+        console.print(f"{counted(filled.made, 'row')} computed, {failed}.")
         for name, number in filled.waiting.items():
+            are = "is" if number == 1 else "are"
             errors.print(
-                f"{number} jobs are left for a worker that can import {name}",
+                f"{counted(number, 'job')} {are} left for a worker that can import {name}",
                 markup=False, soft_wrap=True,
             )  # fmt: skip
+        if stopper.is_asked:
+            errors.print(STOPPED, soft_wrap=True)
         if (filled.errors or filled.waiting) and not loop.stop.is_set():
             raise typer.Exit(supervisor.JOBS_FAILED)
 
@@ -145,10 +172,11 @@ def worker(
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again.")] = False,
     every: Annotated[
-        float, typer.Option(min=0.2, max=1e6, callback=finite, help="Seconds between looks.")
+        float,
+        typer.Option(metavar="SECONDS", min=0.2, max=1e6, callback=finite, help="Between looks."),
     ] = 3.0,
     n_failures: Annotated[
-        int, typer.Option("--failures", min=0, max=MAX_COUNT, help="Failures shown.")
+        int, typer.Option("--failures", metavar="N", min=0, max=MAX_COUNT, help="Failures shown.")
     ] = 5,
     module: Modules = None,
 ) -> None:
@@ -186,8 +214,8 @@ def status(
 
 @app.command()
 def failures(
-    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
+    table: Annotated[str | None, typer.Option(metavar="TABLE", help="Only of this table.")] = None,
+    task: OfTask = None,
     traceback: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
     module: Modules = None,
 ) -> None:
@@ -211,16 +239,18 @@ def failures(
                 console.print(f.traceback, markup=False, highlight=False, soft_wrap=True)
         if not found:
             nothing_matches(key_restriction(task))
-        console.print(f"{len(found)} jobs failed.")
+        console.print(f"{counted(len(found), 'job')} failed.")
 
 
 @app.command()
 def retry(
-    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
-    network: Annotated[str | None, typer.Option(help="Only of these network parameters.")] = None,
-    training: Annotated[str | None, typer.Option(help="Only of this training.")] = None,
-    error: Annotated[str | None, typer.Option(help="Only with this in the error.")] = None,
+    table: Annotated[str | None, typer.Option(metavar="TABLE", help="Only of this table.")] = None,
+    task: OfTask = None,
+    network: OfNetwork = None,
+    training: OfTraining = None,
+    error: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only with this in the error.")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Instead: jobs that a killed populate has reserved.")
@@ -248,4 +278,5 @@ def retry(
             nothing_matches(key_restriction(task, network, training))
         for name, number in given.items():
             console.print(f"{name}: {number}")
-        console.print(f"{sum(given.values())} jobs are pending again.")
+        n_given = sum(given.values())
+        console.print(f"{counted(n_given, 'job')} {'is' if n_given == 1 else 'are'} pending again.")

@@ -150,3 +150,9 @@ def reconnect(connection: dj.Connection) -> None:
         prepare_session(connection)
     finally:
         logger.setLevel(level)
+
+
+def base_tables(connection: dj.Connection, schema_name: str) -> list[str]:
+    """Return the names of all tables of a schema in the database, hidden ones too."""
+    found = connection.query(dialect_of(connection).base_tables, args=(schema_name,)).fetchall()
+    return [str(name) for (name,) in found]

@@ -14,12 +14,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 
+from tasks_lib.sizes import counted
+
 from .drawings import distribution
 from .names import COHORT, NETWORK, page_of, url, verify_command
 from .parameters import parameters_shown
 from .rows import TERM_CURVES, CohortRows, NetworkRows, Row
 from .site import fingerprint
-from .values import counted, median_and_lowest, spread, text_of_value
+from .values import median_and_lowest, spread, text_of_value
 
 NOISE_FREE = "noise_free"
 MOST_POINTS = 24  # listed of one network; the others are counted

@@ -28,11 +28,6 @@ def text_of_value(value: Any, digits: int = 4) -> str:
     return str(value)
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number and its noun: "1 network", "2 networks"."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def spread(values: Sequence[float]) -> list[str]:
     """Return number, lowest, quartiles and highest of values, as texts."""
     if not len(values):

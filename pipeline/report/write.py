@@ -14,6 +14,7 @@ import numpy as np
 from datajoint.errors import MissingExternalFile
 from markupsafe import Markup
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile
@@ -40,6 +41,7 @@ INDEX, MEANINGS = "index.html", "parameters.html"
 MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
 
 
+@brief
 @dataclass
 class Report:
     """What was written.

@@ -85,6 +85,12 @@ class StoredArray(dj.NpyRef):
             self._cached = to_array(self.stored, content, self._backend)
         return self._cached
 
+    def __repr__(self) -> str:
+        """Return its shape and type: what a file of comma-separated values has of it."""
+        return f"array {tuple(self.shape)} of {self.dtype}"
+
+    __str__ = __repr__
+
 
 Reference = TypeVar("Reference", bound="StoredFigure | StoredArray")
 

@@ -11,6 +11,7 @@ from datajoint.table import ValidationResult
 from datajoint.utils import user_choice
 
 from tasks_lib.errors import ParameterError, ParameterErrors, raise_all
+from tasks_lib.sizes import counted
 
 from .in_use import all_or_nothing, class_title, locked_row, refuse_in_use
 from .other_versions import for_columns
@@ -240,7 +241,7 @@ class CheckedPart(CheckedTable, dj.Part):
             return int(super().delete(part_integrity=part_integrity, **kwargs))
         prompt = kwargs.get("prompt")
         ask = dj.config["safemode"] if prompt is None else prompt
-        question = f"Delete {len(self)} rows of {class_title(self)} without their sets?"
+        question = f"Delete {counted(len(self), 'row')} of {class_title(self)} without their sets?"
         if ask and user_choice(question, default="no") != "yes":
             return 0
         return int(self.delete_quick(get_count=True) or 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
 
@@ -13,7 +13,8 @@ import datajoint as dj
 from tasks_lib.errors import ParameterError, kind_and_text
 
 from ..database.connection import connection
-from ..database.schemas import SCHEMAS, is_ours
+from ..database.schemas import SCHEMAS, is_ours, parts
+from ..database.server import base_tables
 from ..database.types import Populated
 from ..transient.errors import is_transient
 from .computed import COMPUTED
@@ -60,6 +61,8 @@ def _tables_of(name: str) -> list[type[Populated]]:
         raise ParameterError(
             FIELD, name, "is not the name of a module", "write my_package.tables, without .py"
         )
+    ours = [str(schema.database) for schema in SCHEMAS.values()]
+    before = {schema: base_tables(connection(), schema) for schema in ours}
     try:
         module = import_module(name)
     except (Exception, SystemExit) as error:  # whatever a module of others raises
@@ -71,7 +74,18 @@ def _tables_of(name: str) -> list[type[Populated]]:
             f"cannot be imported ({kind_and_text(error)})",
             "see that Python finds it here, and that it imports after pipeline.connect()",
         ) from error
-    classes = {cls for each in _with_submodules(module) for cls in _filled_classes(each)}
+    modules = [*_with_submodules(module)]
+    strangers = {cls for each in modules for cls in _strangers_in_ours(each)}
+    if strangers:
+        first = min(strangers, key=lambda cls: cls.__name__)
+        _drop_new(strangers, before)
+        raise ParameterError(
+            FIELD,
+            name,
+            f"its table {first.__name__} is in {first.database}, a schema of the pipeline",
+            'decorate it with a schema of your own: schema = dj.Schema("lab_...")',
+        )
+    classes = {cls for each in modules for cls in _filled_classes(each)}
     for cls in sorted(classes, key=lambda cls: cls.__name__):
         if cls.database is None or cls._connection is not connection():
             raise ParameterError(
@@ -110,6 +124,31 @@ def _filled_classes(module: ModuleType) -> Iterator[type[Populated]]:
         is_table = isinstance(vars(value).get("definition"), str) or value.database is not None
         if is_table and value not in COMPUTED and not (value.database and is_ours(value)):
             yield value
+
+
+def _strangers_in_ours(module: ModuleType) -> Iterator[type[dj.Table]]:
+    """Yield the tables among a module's names that lie in a schema of ours and are not ours."""
+    ours = {table for schema in SCHEMAS.values() for table in schema.tables}
+    for value in list(vars(module).values()):
+        if not (inspect.isclass(value) and issubclass(value, dj.Table)) or value in ours:
+            continue
+        if getattr(value, "database", None) is not None and is_ours(value):
+            yield value
+
+
+def _drop_new(tables: Iterable[type[dj.Table]], before: Mapping[str, Collection[str]]) -> None:
+    """Drop tables, and their parts, that were not there before their module was imported."""
+    here = connection()
+    new = {
+        str(table.full_table_name)
+        for master in tables
+        for table in (*parts(master), master)
+        if table.table_name not in before[str(table.database)]
+    }
+    here.dependencies.load(force=True)
+    for name in reversed([*here.dependencies.topo_sort()]):
+        if name in new:
+            dj.FreeTable(here, name).drop_quick()
 
 
 def _names_below_ours() -> set[str]:

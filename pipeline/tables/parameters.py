@@ -277,6 +277,16 @@ class ParameterTable(CheckedTable, dj.Manual):
                 equal.append(name)
         return equal
 
+    def equal_names(self, row: Row) -> list[str]:
+        """Return the names of the sets that have the parameters of a row, which is checked first.
+
+        Raises
+        ------
+        ParameterError
+            For what an insert of the row refuses by itself.
+        """
+        return self.equal_sets(self._parameters(self.checked(self.normal(row))))
+
     def refuse_changed(self, row: Row, parameters: Row) -> None:
         """Refuse a stored row whose hash is not that of the parameters that it holds."""
         if row[self.hash_field] not in self.hashes(parameters):

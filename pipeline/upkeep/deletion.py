@@ -9,7 +9,9 @@ from typing import Any
 
 import datajoint as dj
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
+from tasks_lib.sizes import counted
 
 from ..database.configuration import DatabaseError
 from ..database.connection import connection
@@ -63,6 +65,7 @@ class DeletedJob:
         return self.status == "reserved"
 
 
+@brief
 @dataclass
 class Deletion:
     """What is deleted, or would be.
@@ -301,10 +304,13 @@ def _delete_jobs(jobs: list[DeletedJob]) -> None:
 def _refused(error: BaseException) -> DatabaseError:
     if is_transient(error):
         alive = len(Worker & "state='working'")
-        return DatabaseError(
-            f"rows: cannot be deleted now ({text_of(error)}); nothing was; {alive} workers have "
-            "jobs: try again when they have inserted, or end them"
-        )
+        if alive:
+            have = "has a job" if alive == 1 else "have jobs"
+            remedy = "try again when that is inserted, or end the worker"
+            who = f"{counted(alive, 'worker')} {have}: {remedy}"
+        else:
+            who = "another session, no worker's, holds a lock on them: end it, or try again later"
+        return DatabaseError(f"rows: cannot be deleted now ({text_of(error)}); nothing was; {who}")
     return DatabaseError(f"rows: cannot be deleted ({text_of(error)}); nothing was")
 
 
@@ -325,10 +331,12 @@ def _remove_files(done: Deletion) -> None:
                 done.n_removed += 1
                 done.removed_bytes += n_bytes
         if named:
-            done.note = f"{len(named)} files are left, because other rows name them"
+            are = "is" if len(named) == 1 else "are"
+            done.note = f"{counted(len(named), 'file')} {are} left, because other rows name them"
     except Exception as error:  # of whatever store
         left = len(done.files) - done.n_removed
-        done.note = f"{left} files could not be removed ({text_of(error)}); `rnn gc` finds them"
+        files = counted(left, "file")
+        done.note = f"{files} could not be removed ({text_of(error)}); `rnn gc` finds them"
 
 
 def _still_named(paths: set[str]) -> set[str]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import check_float, text_of
+from tasks_lib.sizes import counted
 
 from ..database.configuration import DatabaseError
 from ..database.connection import check_writing, connection
@@ -48,6 +50,7 @@ class Orphan(NamedTuple):
     upload: str = ""  # of an unfinished upload: its id
 
 
+@brief
 @dataclass(frozen=True)
 class StoreScan:
     """What is in the store.
@@ -92,6 +95,7 @@ class StoreScan:
         return {kind: (numbers[kind], sizes[kind]) for kind in sorted(numbers)}
 
 
+@brief
 @dataclass(frozen=True)
 class Collection:
     """Result of `collect`: what was found, and what was removed (nothing in a dry run)."""
@@ -162,7 +166,8 @@ def collect(
     whole = [orphan for orphan in found.orphans if not orphan.kind.startswith("unfinished")]
     if whole and not found.n_references and not empty:
         raise DatabaseError(
-            f"rows = 0: none refers to any file, and {len(whole)} files would be removed; see that "
+            f"rows = 0: none refers to any file, and {counted(len(whole), 'file')} would be "
+            "removed; see that "
             "DJ_HOST and RNN_PREFIX name the database of this store; if its rows were deleted on "
             "purpose, `rnn gc --delete --empty`"
         )
@@ -188,7 +193,8 @@ def collect(
         n_folders = sum(store.remove_empty(folder) for folder in found.empty_folders)
     except Exception as error:  # of whatever store
         text = text_of(error)
-        raise DatabaseError(f"{text}; {n_removed} files were removed before") from None
+        files = f"{counted(n_removed, 'file')} {'was' if n_removed == 1 else 'were'}"
+        raise DatabaseError(f"{text}; {files} removed before") from None
     return Collection(found, n_removed, removed_bytes, n_folders)
 
 
@@ -256,7 +262,8 @@ def _scan(store: StoreFiles, grace: float) -> StoreScan:
                 whole_folders.add(path)
     if n_references and len(missing) == n_references:
         raise DatabaseError(
-            f"store: of {n_references} files that rows refer to none is there; nothing is removed; "
+            f"store: of {counted(n_references, 'file')} that rows refer to none is there; nothing "
+            "is removed; "
             "see that the store is the one of these tables"
         )
     uploads, note = _uploads(store, folders)

@@ -9,6 +9,7 @@ from typing import Any
 import datajoint as dj
 
 from tasks_lib.errors import ParameterError, text_of
+from tasks_lib.sizes import counted
 
 from ..database.configuration import DatabaseError
 from ..database.connection import connection
@@ -79,7 +80,7 @@ def rename(kind: str, old: str, new: str) -> dict[str, int]:
             full, quoted = table.full_table_name, here.adapter.quote_identifier
             here.query(f"SELECT 1 FROM {full} WHERE {quoted(column)}=%s FOR UPDATE", args=(old,))
             here.dependencies.load_all_downstream()
-            tables = list(_that_name(full, column))
+            tables = list(_that_name(full, column, old))
             jobs = _rename_jobs(tables, column, old, new)
             counts = _move_rows(tables, old, new, getattr(table, "hash_field", None))
             _rename_losses(column, old, new)
@@ -117,21 +118,32 @@ def _check(kind: str, table: dj.Table, column: str, old: str, new: str) -> None:
         )  # fmt: skip
 
 
-def _that_name(full: str, column: str) -> Iterator[tuple[str, str]]:
-    """Yield the tables that name a set, each after those it depends on, and its column of it."""
-    graph = connection().dependencies
+def _that_name(full: str, column: str, old: str) -> Iterator[tuple[str, str]]:
+    """Yield the tables that name a set, each after those it depends on, and its column of it.
+
+    Raises
+    ------
+    DatabaseError
+        Where rows of a table name it, and the table has two columns for it.
+    """
+    here = connection()
+    graph = here.dependencies
     columns = {full: column}
     for name in graph.descendants(full):
+        of_table = {columns[name]} if name in columns else set()
         for parent, edge in graph.parents(name):
             if parent in columns:
                 for child, referred in edge["attr_map"].items():
-                    is_it = referred == columns[parent]
-                    if is_it and columns.setdefault(name, child) != child:
-                        raise DatabaseError(
-                            f"table = {plain_name(name)}: names the set in two columns; it cannot "
-                            "be renamed with the rest"
-                        )
-        if name in columns:
+                    if referred == columns[parent]:
+                        of_table.add(child)
+        if len(of_table) > 1 and any(dj.FreeTable(here, name) & [{c: old} for c in of_table]):
+            raise DatabaseError(
+                f"table = {plain_name(name)}: names the set in two columns; it cannot be renamed "
+                "with the rest"
+            )
+        if of_table:
+            columns[name] = min(of_table)
+        if len(of_table) == 1:
             yield str(name), columns[name]
 
 
@@ -207,8 +219,9 @@ def _rename_jobs(
         running = sum(row[-1] == "reserved" for row in rows)
         if running:
             raise DatabaseError(
-                f"{column} = {old!r}: {running} jobs of {table} that name it are running; wait "
-                "until they are done, or end the workers, then rename"
+                f"{column} = {old!r}: {counted(running, 'job')} of {table} that "
+                f"{'names it is' if running == 1 else 'name it are'} running; wait until that is "
+                "done, or end the workers, then rename"
             )
         found += [(table, dict(zip(names, row, strict=False))) for row in rows]
         here.query(f"UPDATE {jobs} SET {quoted(key)}=%s WHERE {quoted(key)}=%s", args=(new, old))

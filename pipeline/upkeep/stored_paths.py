@@ -11,7 +11,7 @@ import datajoint as dj
 from ..database import schemas
 from ..database.configuration import DatabaseError
 from ..database.connection import connection
-from ..database.dialects import dialect_of
+from ..database.server import base_tables
 from ..tables.computed import COMPUTED
 from ..workers.checkpoints import checkpoint_folder
 from ..workers.queue import job_hash
@@ -62,9 +62,7 @@ def tables_with_files(
 
 def names_in_database(schema_name: str) -> list[str]:
     """Return the names of all tables of a schema in the database, hidden ones too."""
-    here = connection()
-    found = here.query(dialect_of(here).base_tables, args=(schema_name,)).fetchall()
-    return [str(name) for (name,) in found]
+    return base_tables(connection(), schema_name)
 
 
 def referenced_paths(table: dj.Table, columns: list[str]) -> Iterator[str]:

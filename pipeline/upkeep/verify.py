@@ -11,6 +11,7 @@ from datajoint.errors import MissingExternalFile
 
 from models.machine.devices import checked_device, default_device, kind_of
 from models.network.connectivity import WEIGHTS
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..database.types import Restriction
@@ -80,6 +81,7 @@ class Change:
         return f"{self.what}: {self.then} then, {self.now} now"
 
 
+@brief
 @dataclass(frozen=True)
 class Verification:
     """Result of training a network again: identical or not, and what differs.

@@ -14,6 +14,7 @@ from datajoint.errors import DataJointError, MissingExternalFile
 from datajoint.hash_registry import get_store_backend
 from datajoint.storage import StorageBackend
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile, has_hash, table_title
@@ -61,6 +62,7 @@ class Fault:
         return f"{self.kind}: {self.column} of {self.table}, {key}: {self.problem}"
 
 
+@brief
 @dataclass(frozen=True)
 class FilesVerification:
     """Result of reading stored files: how many, and which are damaged.

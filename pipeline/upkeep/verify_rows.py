@@ -10,6 +10,7 @@ from typing import Any
 import datajoint as dj
 
 from models.parameters import parameters_of
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..database.schemas import SCHEMAS
@@ -52,6 +53,7 @@ class RowFault:
         return f"{self.kind}: {self.table}, {key}: {self.problem}"
 
 
+@brief
 @dataclass(frozen=True)
 class RowsVerification:
     """Result of looking at every row of parameters: how many, and which are not as entered.

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from datajoint.condition import Not
 
+from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 from ..database import connection as database
@@ -18,6 +19,7 @@ from .queue import Queue
 from .registry import Worker
 
 
+@brief
 @dataclass(frozen=True)
 class Failure:
     """A job that failed.

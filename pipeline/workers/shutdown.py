@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
@@ -39,6 +40,7 @@ class Stopper:
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self.grace = grace
         self.loop: WorkLoop | None = None
+        self.is_asked = False  # whether there was a signal
         self._is_signalled = False
 
     def in_main_thread(self, number: int, frame: FrameType | None) -> None:
@@ -56,6 +58,7 @@ class Stopper:
 
     def at_first(self) -> None:
         """Make the loop end."""
+        self.is_asked = True
         if self.loop is not None:
             self.loop.stop.set()
 
@@ -69,16 +72,33 @@ class Stopper:
 
 
 class Interrupter:
-    """Ends a command at a signal as Ctrl-C does, and after ``grace`` seconds in any case."""
+    """Ends a command at a signal as Ctrl-C does, and after ``grace`` seconds in any case.
 
-    def __init__(self, grace: float = GRACE_SECONDS) -> None:
+    Parameters
+    ----------
+    grace : float
+        Seconds.
+    last_words : callable, optional
+        Called before a process ends that has not ended by itself.
+    """
+
+    def __init__(
+        self, grace: float = GRACE_SECONDS, last_words: Callable[[], None] | None = None
+    ) -> None:
         self.grace = grace
+        self._last_words = last_words
         self._is_signalled = False
 
     def in_main_thread(self, number: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt, once."""
-        if not self._is_signalled:
-            self._is_signalled = True
+        """Raise KeyboardInterrupt, once; a training writes its state instead, and its loop ends."""
+        if self._is_signalled:
+            return
+        self._is_signalled = True
+        loop = running_loop()
+        job = None if loop is None else loop.job
+        if loop is not None and job is not None and job.phase == "computing" and job.checks_stop:
+            loop.stop.set()
+        else:
             raise KeyboardInterrupt
 
     def at_first(self) -> None:
@@ -86,29 +106,37 @@ class Interrupter:
 
     def at_second(self) -> None:
         """Leave at once."""
-        exit_process(running_loop(), INTERRUPTED, AT_ONCE_SECONDS)
+        exit_process(running_loop(), INTERRUPTED, AT_ONCE_SECONDS, self._last_words)
 
     def at_deadline(self) -> None:
         """Leave: the time is over."""
-        exit_process(running_loop(), INTERRUPTED, GIVE_UP_SECONDS)
+        exit_process(running_loop(), INTERRUPTED, GIVE_UP_SECONDS, self._last_words)
 
 
-def exit_process(loop: WorkLoop | None, status: int, seconds: float) -> None:
+def exit_process(
+    loop: WorkLoop | None,
+    status: int,
+    seconds: float,
+    last_words: Callable[[], None] | None = None,
+) -> None:
     """Give a loop's job back, within so many seconds at most, and end the process.
 
     From any thread, whatever the main thread is doing.
     """
     # In a thread: the server may not answer, nor whoever reads what we print.
-    last = threading.Thread(target=_give_back_and_flush, args=(loop,), daemon=True)
+    last = threading.Thread(target=_give_back_and_flush, args=(loop, last_words), daemon=True)
     last.start()
     last.join(seconds)
     os._exit(status)
 
 
-def _give_back_and_flush(loop: WorkLoop | None) -> None:
+def _give_back_and_flush(loop: WorkLoop | None, last_words: Callable[[], None] | None) -> None:
     if loop is not None:
         with suppress(Exception):  # then others find the job
             _give_back(loop)
+    if last_words is not None:
+        with suppress(Exception):
+            last_words()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

@@ -13,6 +13,7 @@ import datajoint as dj
 
 from models.machine.devices import checked_device
 from models.training.checkpoints import CHECKPOINT_SECONDS, TrainingStopped
+from tasks_lib.brief import brief
 from tasks_lib.errors import kind_and_text
 
 from ..database import connection as database
@@ -48,6 +49,7 @@ Result = TypeVar("Result")
 MAX_LOSSES = 5
 
 
+@brief
 @dataclass(frozen=True)
 class Filled:
     """Result of `fill`.
@@ -239,6 +241,7 @@ class WorkLoop:
         if self.announce is not None and self._bar.title != queue.name:
             count = lambda: queue.n_pending(self.connection, self._conditions)  # noqa: E731
             n_jobs = self._retry_transient(count) + 1
+            self._bar.close()  # first: it would be drawn once more below the line
             self.announce(queue.name, n_jobs)
             self._bar.begin(queue.name, n_jobs)
 

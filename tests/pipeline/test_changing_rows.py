@@ -223,7 +223,7 @@ def test_deleting_a_part_asks_as_datajoint_does(database, monkeypatch):
     for left in (1, 0):
         p.TrainingParams.Penalty().delete(part_integrity="ignore", prompt=True)
         assert len(p.TrainingParams.Penalty()) == left
-    assert "Delete 1 rows of TrainingParams.Penalty without their sets?" in asked[0]
+    assert "Delete 1 row of TrainingParams.Penalty without their sets?" in asked[0]
 
 
 def test_who_enters_a_cohort_waits_for_a_change(database, server, submission):

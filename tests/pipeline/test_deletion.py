@@ -337,3 +337,52 @@ def test_a_training_that_is_just_inserted_is_deleted_with_the_rest(database, lab
     wait_until(lambda: not jobs(), 30)
     lab.end()
     assert not len(database.Training()) and not stored(store)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("--task", "cdmm"), "--task = 'cdmm': has not been entered; use cddm, other"),
+        (("--network", "large"), "--network = 'large': has not been entered"),
+        (("--task", "cddm", "--training", "shrt"), "--training = 'shrt': has not been entered"),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused(filled, words, option, monkeypatch):
+    for more in (("--dry-run",), ("--yes",)):
+        status, out, err = run(filled, "delete", *words, *more, monkeypatch=monkeypatch)
+        assert status == 1 and err.startswith(f"error: {option}") and not out
+    assert counts(filled)[0] == 3
+
+
+def test_ctrl_c_at_the_question_ends_as_everywhere(filled, monkeypatch):
+    """130, as shells have it, and not the 1 of who has answered no."""
+    from rich.prompt import Confirm
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Confirm, "get_input", interrupted)
+    before = counts(filled)
+    status, _, err = run(filled, "delete", "--all", monkeypatch=monkeypatch)
+    assert status == 130 and err == "interrupted: nothing was deleted\n"
+    assert counts(filled) == before
+
+
+def test_a_lock_of_another_session_is_said_to_be_one(filled, server, arguments, monkeypatch):
+    """No worker has a job, so that none is to be waited for."""
+    from pipeline.database import connection as database
+    from pipeline.upkeep import deletion
+
+    monkeypatch.setattr(deletion, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(deletion, "ATTEMPTS", 1)
+    other = database.second_connection()
+    table = filled.Cohort().full_table_name
+    try:
+        other.start_transaction()
+        other.query(f"SELECT 1 FROM {table} FOR UPDATE").fetchall()
+        with pytest.raises(DatabaseError, match="another session, no worker's, holds a lock"):
+            deletion.delete(everything=True)
+    finally:
+        other.cancel_transaction()
+        other.close()
+    assert counts(filled)[0] == 3

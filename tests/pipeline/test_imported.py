@@ -19,7 +19,8 @@ from models import (
     read_network,
     write_network,
 )
-from pipeline.cli.report import cohort_reports, network_reports
+from pipeline.cli.cohort_report import cohort_reports
+from pipeline.cli.report import network_reports
 from pipeline.tables.performance import VALIDATION_SEED
 from tasks_lib import ParameterError
 from tests.pipeline.test_bad_input import assert_one_line, run_rnn

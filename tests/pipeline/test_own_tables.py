@@ -262,3 +262,31 @@ def test_a_name_that_is_no_module_is_refused(database):
     for name in ("tables.py/x", "a-b", "", "a..b"):
         with pytest.raises(ParameterError, match="is not the name of a module"):
             own_tables([name])
+
+
+def test_tables_in_a_schema_of_the_pipeline_are_refused_and_not_left_there(
+    database, tmp_path, monkeypatch
+):
+    """What lies there is taken for ours, by upgrades and by `rnn gc`."""
+    from pipeline.database.schemas import SCHEMAS
+    from pipeline.database.server import base_tables
+
+    name = SCHEMAS["dynamics"].database
+    (tmp_path / "intruding_module.py").write_text(
+        "import datajoint as dj\nfrom pipeline import FixedPoints, Training\n"
+        f"schema = dj.Schema('{name}')\n"
+        "@schema\nclass Mine(dj.Computed):\n    definition = '-> FixedPoints'\n"
+        "    class Part(dj.Part):\n        definition = '-> master\\nnumber : int32'\n"
+        "@schema\nclass Below(dj.Computed):\n    definition = '-> Mine'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    before = sorted(base_tables(connection(), name))
+    try:
+        with pytest.raises(ParameterError) as error:
+            own_tables(["intruding_module"])
+    finally:
+        sys.modules.pop("intruding_module", None)
+    assert f"its table Below is in {name}, a schema of the pipeline" in str(error.value)
+    assert "schema of your own" in str(error.value)
+    assert sorted(base_tables(connection(), name)) == before

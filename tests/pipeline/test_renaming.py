@@ -153,3 +153,33 @@ def test_what_cannot_be_renamed_is_one_line(filled, monkeypatch, words, problem)
     result = CliRunner().invoke(app, ["rename", "task", "cddm", "other"])
     assert result.exit_code == 0 and result.stdout.endswith("task cddm is other now.\n")
     assert np.array_equal(filled.Task.to_arrays("task_name"), ["other"])
+
+
+def test_a_table_that_names_it_twice_hinders_only_where_a_row_does(filled):
+    """A lab's own, with two references to a set; without rows there is nothing to rename in it."""
+    import os
+
+    import datajoint as dj
+
+    lab = dj.Schema(f"lab_pairs_{os.getpid()}", connection=connection())
+
+    class Pair(dj.Manual):
+        definition = """
+        -> Task
+        -> Task.proj(other_task="task_name")
+        ---
+        note : varchar(8)
+        """
+
+    lab(Pair, context={"Task": filled.Task})
+    try:
+        renaming.rename("task", "cddm", "first")
+        assert np.array_equal(filled.Task.to_arrays("task_name"), ["first"])
+        Pair.insert1({"task_name": "first", "other_task": "first", "note": ""})
+        with pytest.raises(DatabaseError, match="names the set in two columns"):
+            renaming.rename("task", "first", "second")
+        assert np.array_equal(filled.Task.to_arrays("task_name"), ["first"])
+        filled.submit({"tasks": {"echo": {"class": "NBitFlipFlop"}}})
+        renaming.rename("task", "echo", "other")  # no row names this one
+    finally:
+        lab.drop(prompt=False)

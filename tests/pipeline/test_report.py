@@ -7,7 +7,7 @@ from pathlib import Path
 import datajoint as dj
 import pytest
 
-from pipeline.cli.report import (
+from pipeline.cli.cohort_report import (
     CohortReport,
     cohort_reports,
     markdown_table,
@@ -43,7 +43,7 @@ def test_summary_counts_the_networks_that_solve_their_task(database, submission)
 
 
 def test_a_table_says_what_its_cohorts_reach():
-    report = CohortReport("t", "n", "m", 5, 3, 2, [0.5, 0.91, 0.96], [0.9, 1.0, 1.0], 700, 12.34)
+    report = CohortReport("t", "n", "m", 5, 3, 2, [0.5, 0.91, 0.96], [0.9, 1.0, 1.0], 700, 12.34, 3)
     headings, rows = summary_rows([report])
     assert rows == [
         ["t", "n", "m", "5 to 7", "2 of 3", "0.910, 0.500", "1.000, 0.900", "700", "12"]

@@ -137,7 +137,7 @@ def test_the_commands_print_failures_and_retry_them(run):
     listed = run("failures", "--table", "Training", "--task", "echo")
     assert listed.exit_code == 0
     assert "RuntimeError: no stream of 100%_" in listed.output
-    assert "task_name echo" in listed.output and "1 jobs failed." in listed.output
+    assert "task_name echo" in listed.output and "1 job failed." in listed.output
     assert "in broken" not in listed.output
     assert "in broken" in run("failures", "--traceback").output
     assert "0 jobs failed." in run("failures", "--task", "cddm").output

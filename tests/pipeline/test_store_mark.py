@@ -320,7 +320,7 @@ def test_checkpoints_alone_are_not_removed_by_an_empty_database(database, store)
     folder.mkdir(parents=True)
     (folder / "state.npz").write_bytes(b"state")
     age(store)
-    with pytest.raises(DatabaseError, match="1 files would be removed"):
+    with pytest.raises(DatabaseError, match="1 file would be removed"):
         gc.collect(delete=True)
     assert gc.collect(delete=True, empty=True).n_removed == 1
 
