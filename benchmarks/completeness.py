@@ -47,7 +47,9 @@ def one_search(case: Known, seed: int) -> dict[str, Any]:
     """Search one network and compare with what is known."""
     began = time.process_time()
     try:
-        found = DynamicSystemAnalyzer(case.rnn, seed=seed).get_fixed_points([0.0])
+        found = DynamicSystemAnalyzer(case.rnn, seed=seed).get_fixed_points(
+            [0.0], trajectories=case.trials
+        )
     except ValueError as error:
         return {"status": "refused", "missed": len(case.points), "known": len(case.points),
                 "found": 0, "message": str(error), "seconds": time.process_time() - began,

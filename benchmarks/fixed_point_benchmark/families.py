@@ -37,11 +37,14 @@ class Known:
     rnn : RNNNumpy
         With one input, at 0.
     points : array (P, N)
+    trials : array (N, M) or None
+        States that the search is given to start from, as those of a task's trials.
     """
 
     family: str
     rnn: RNNNumpy
     points: np.ndarray
+    trials: np.ndarray | None = None
 
 
 def network(W: np.ndarray, d: np.ndarray, f: Any, form: str) -> RNNNumpy:
@@ -68,12 +71,12 @@ def crossings(g: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> np.nda
     dips = np.flatnonzero(
         (np.abs(value[1:-1]) < np.abs(value[:-2])) & (np.abs(value[1:-1]) <= np.abs(value[2:]))
     )
-    finer = [np.linspace(grid[i], grid[i + 2], 2001) for i in dips]
+    finer = [np.linspace(grid[i], grid[i + 2], 1001) for i in dips]
     finest = []
     for part in finer:
         inner = np.abs(g(part))
         j = min(max(int(inner.argmin()), 1), len(part) - 2)
-        finest.append(np.linspace(part[j - 1], part[j + 1], 2001))
+        finest.append(np.linspace(part[j - 1], part[j + 1], 1001))
     grid = np.unique(np.concatenate([grid, *finer, *finest]))
     value = g(grid)
     at = np.flatnonzero(np.sign(value[:-1]) * np.sign(value[1:]) < 0)
@@ -341,7 +344,7 @@ def products_of_blocks(rng: np.random.Generator) -> Iterator[Known]:
 
 
 def beside_switch(rng: np.random.Generator, coupling: float = 0.0) -> Iterator[Known]:
-    """Yield a memory of two or three bits beside a switch that its states do not reach.
+    """Yield a memory of two or three bits beside a switch that its trials leave off.
 
     With a coupling the whole is one network of full rank; its points are followed from those
     without.
@@ -365,16 +368,50 @@ def beside_switch(rng: np.random.Generator, coupling: float = 0.0) -> Iterator[K
             if followed is None:
                 continue
             z = followed
-        yield Known(name, network(W, d, f, form), states(z, f, form))
+        # trials go between the memory's states; the switch is off
+        rates = get_activation(f).f(z).mean(axis=1)
+        off = z[rates <= np.median(rates)]
+        weights = rng.dirichlet(np.full(len(off), 0.3), 256)
+        trials = states(weights @ off + 0.05 * rng.standard_normal((256, len(d))), f, form).T
+        yield Known(name, network(W, d, f, form), states(z, f, form), trials)
 
 
 def _followed(W: np.ndarray, d: np.ndarray, z: np.ndarray, f: Any) -> np.ndarray | None:
     """Return the fixed points that ``z`` (P, N) move to, None where two become one or one is lost."""
     act, eye = get_activation(f), np.eye(len(d))
     ends = _newton(lambda x: act.f(x) @ W.T + d - x,
-                   lambda x: W * act.df(x)[:, None, :] - eye, z, 1.0, 15)  # fmt: skip
+                   lambda x: W * act.df(x)[:, None, :] - eye, z, 20.0, 20)  # fmt: skip
     kept = len(ends) == len(z) and len(distinct(ends, 1e-3)) == len(z)
-    return ends if kept and np.abs(ends - z).max() < 0.7 else None
+    return ends if kept else None
+
+
+def with_random_part(rng: np.random.Generator) -> Iterator[Known]:
+    """Yield bistable networks and switches with random weights so small that f contracts them.
+
+    At each k, z = u k + d + R f(z) has one solution then, and k is scanned as in rank one.
+    """
+    while True:
+        if rng.random() < 0.5:
+            (u, v, d, f), most = _shifted_sigmoid(rng), 0.6
+        else:
+            (u, v, d, f), most = _switch(rng, int(rng.integers(20, 60))), 1.8
+        n, act = len(d), get_activation(f)
+        R = rng.uniform(0.2, 1.0) * most * rng.standard_normal((n, n)) / np.sqrt(n)
+
+        def arguments(k: np.ndarray, u: Any = u, d: Any = d, R: Any = R, act: Any = act) -> Any:
+            z = fixed = k[:, None] * u + d
+            for _ in range(40):
+                z = fixed + act.f(z) @ R.T
+            return z
+
+        def g(k: np.ndarray, v: Any = v, act: Any = act, arguments: Any = arguments) -> Any:
+            parts = np.array_split(k, len(k) // 4000 + 1)
+            return np.concatenate([act.f(arguments(p)) @ v for p in parts]) - k
+
+        top = float(np.abs(v).sum()) * 1.01
+        k = crossings(g, np.linspace(-top, top, 1501))
+        z, form = arguments(k), str(rng.choice(["s", "h"]))
+        yield Known("random part", network(np.outer(u, v) + R, d, f, form), states(z, f, form))
 
 
 def staircases(rng: np.random.Generator) -> Iterator[Known]:
@@ -424,7 +461,8 @@ FAMILIES: dict[str, Callable[[np.random.Generator], Iterator[Known]]] = {
     "Hopfield": hopfield,
     "blocks": products_of_blocks,
     "beside a switch": beside_switch,
-    "coupled switch": lambda rng: beside_switch(rng, 0.3),
+    "coupled switch": lambda rng: beside_switch(rng, 0.15),
+    "random part": with_random_part,
     "staircase": staircases,
     "near a fold": near_folds,
     "rectified": rectified_networks,

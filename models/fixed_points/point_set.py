@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 
 Float = NDArray[np.float64]
+PROBABLY = "probably complete"  # status of a set that only dependent starts speak for
 GROWING = "growing"  # status of a set where the network's states grow without bound
 
 

@@ -22,6 +22,26 @@ RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 
 
 @dataclass(frozen=True, eq=False)
+class Singular:
+    """Singular directions of W = sum_k size_k left_k right_k': left (N, N), right (N, N), by rows."""
+
+    left: Float
+    size: Float
+    right: Float
+
+    @classmethod
+    def of(cls, rnn: RNNNumpy) -> Singular:
+        """Return those of a network."""
+        left, size, right = np.linalg.svd(rnn.W_rec)
+        return cls(left.T, size, right)
+
+    @property
+    def rank(self) -> int:
+        """Number of singular values that are not 0 to rounding."""
+        return int((self.size > NEGLIGIBLE * max(float(self.size[0]), 1e-300)).sum())
+
+
+@dataclass(frozen=True, eq=False)
 class Reduced:
     """The equation k = V f(U k + d) of a network at a constant input.
 
@@ -68,19 +88,18 @@ class Reduced:
         return np.asarray(f(z) if self.rnn.equation_type == "s" else z)
 
 
-def reduced(rnn: RNNNumpy, u: Float, most: int) -> Reduced | None:
+def reduced(rnn: RNNNumpy, u: Float, singular: Singular, most: int) -> Reduced | None:
     """Return the equation of a network whose rank is at most ``most``, else None."""
     if rnn.gamma or not most:
         return None
     d = rnn.drive(u)
     if rnn.N <= min(most, 3):
         return Reduced(rnn, np.eye(rnn.N), rnn.W_rec, d, np.zeros(rnn.N))
-    left, size, right = np.linalg.svd(rnn.W_rec)
-    rank = int((size > NEGLIGIBLE * max(float(size[0]), 1e-300)).sum())
+    rank = singular.rank
     if not 0 < rank <= most:
         return None
-    root = np.sqrt(size[:rank])
-    U, V = left[:, :rank] * root, root[:, None] * right[:rank]
+    root = np.sqrt(singular.size[:rank])
+    U, V = singular.left[:rank].T * root, root[:, None] * singular.right[:rank]
     eps = float(np.finfo(float).eps)
     product = np.abs(U) @ np.abs(V)
     rest = np.abs(rnn.W_rec - U @ V) + (rank + 4) * eps * product
