@@ -43,25 +43,42 @@ def missing(known: np.ndarray, found: np.ndarray) -> int:
     return lost
 
 
+def searches(case: Known, seeds: int) -> list[dict[str, Any]]:
+    """Search one network from several seeds, and compare with all that is known or was found."""
+    rows = [one_search(case, seed) for seed in range(seeds)]
+    every = case.points
+    for row in rows:
+        every = np.vstack([every, beyond(every, row["points"])])
+    for row in rows:
+        points = row.pop("points")
+        row["known"], row["missed"] = len(every), missing(every, points)
+        row["beyond"] = len(every) - len(case.points)
+    return rows
+
+
+def beyond(known: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return which of the points ``found`` (Q, N) are none of those ``known``."""
+    if not len(known) or not len(found):
+        return found
+    near = np.linalg.norm(found[:, None] - known[None], axis=2).min(axis=1)
+    return found[near > 1e-5 * (1.0 + np.linalg.norm(found, axis=1))]
+
+
 def one_search(case: Known, seed: int) -> dict[str, Any]:
-    """Search one network and compare with what is known."""
+    """Search one network."""
     began = time.process_time()
     try:
         found = DynamicSystemAnalyzer(case.rnn, seed=seed).get_fixed_points(
             [0.0], trajectories=case.trials
         )
-    except ValueError as error:
-        return {"status": "refused", "missed": len(case.points), "known": len(case.points),
-                "found": 0, "message": str(error), "seconds": time.process_time() - began,
-                "starts": 0}  # fmt: skip
+    except ValueError:
+        seconds = time.process_time() - began
+        return {"status": "refused", "points": case.points[:0], "seconds": seconds, "starts": 0}
     return {
         "status": found.status,
-        "known": len(case.points),
-        "found": len(found),
-        "missed": missing(case.points, found.points),
+        "points": found.points,
         "seconds": time.process_time() - began,
         "starts": found.n_starts,
-        "message": found.message,
     }
 
 
@@ -75,7 +92,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "false": sum(r["missed"] > 0 for r in claims),
         "missed": sum(r["missed"] for r in rows),
         "known": sum(r["known"] for r in rows),
-        "beyond": sum(max(0, r["found"] - r["known"] + r["missed"]) for r in rows),
+        "beyond": sum(r["beyond"] for r in rows),
         "unsure": sum(r["status"] != "complete" and r["known"] > 0 for r in whole),
         "whole": sum(r["known"] > 0 for r in whole),
         "otherwise": dict(Counter(r["status"] for r in rows if r["status"] != "complete")),
@@ -97,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for name in opts.families:
         rng = np.random.default_rng([opts.seed, list(FAMILIES).index(name)])
         cases = list(islice(FAMILIES[name](rng), opts.networks))
-        rows = [one_search(case, seed) for case in cases for seed in range(opts.seeds)]
+        rows = [row for case in cases for row in searches(case, opts.seeds)]
         data[name] = summary(rows)
         print(name, json.dumps(data[name]), flush=True)
         if opts.write:

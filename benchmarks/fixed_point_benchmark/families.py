@@ -347,7 +347,7 @@ def beside_switch(rng: np.random.Generator, coupling: float = 0.0) -> Iterator[K
     """Yield a memory of two or three bits beside a switch that its trials leave off.
 
     With a coupling the whole is one network of full rank; its points are followed from those
-    without.
+    without, and there may be more.
     """
     f = {"name": "sigmoid"}
     while True:
@@ -355,7 +355,7 @@ def beside_switch(rng: np.random.Generator, coupling: float = 0.0) -> Iterator[K
         U = np.linalg.qr(rng.standard_normal((n, bits)))[0] * np.sqrt(n)
         V = rng.uniform(6.0, 8.0, (bits, 1)) * U.T / n
         d = -0.5 * (U @ V).sum(axis=1) + 0.02 * rng.standard_normal(n)
-        memory = low_rank(U, V, d, f, rng, 6000, 8.0)
+        memory = low_rank(U, V, d, f, rng, 2000, 8.0)
         u, v, b, _ = _switch(rng, int(rng.integers(10, 30)))
         blocks = [(U @ V, d, memory), (np.outer(u, v), b, rank_one(u, v, b, f, 4001))]
         W, d, z = joined(blocks, rng.permutation(n + len(b)))

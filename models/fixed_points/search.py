@@ -169,6 +169,11 @@ class Search:
         waited = self._waited > PATIENT_ROUNDS
         self.finished = self._complete or waited or endless or spent or none
 
+    def _unseen(self) -> float:
+        """Return what share of further hits is of new points at most, with 95 % confidence."""
+        known = not self._enumerated and self._quiet > RULE_OF_THREE
+        return RULE_OF_THREE / self._quiet if known else float("nan")
+
     def _enumerate(self) -> None:
         """Solve all linear regions: their points are the set, whatever the search has found."""
         rnn, u = self.problem.rnn, self.problem.u
@@ -237,6 +242,7 @@ class Search:
             uniqueness_radius=unique,
             enumerated=self._enumerated,
             coverage=float("nan") if grows else good_turing(found.hits),
+            unseen=self._unseen(),
             index_sum=index_sum(unstable, flat, opts.mode) if len(points) else None,
             index_expected=self.problem.index_expected,
             is_bounded=is_bounded(rnn),

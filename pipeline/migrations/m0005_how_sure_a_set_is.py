@@ -1,0 +1,14 @@
+"""Keep how sure a search is of its set: "probably complete" has a number behind it.
+
+Sets of 0.1.0 have none: their "complete" is what starts from trials and from points said.
+"""
+
+from __future__ import annotations
+
+from pipeline.database.alterations import Alterations
+
+
+def migrate(database: Alterations) -> None:
+    """Add ``FixedPoints.unseen``."""
+    line = "unseen=null : float64 # of further hits, at most this share is of new points (95 %)"
+    database.add_column("dynamics", "__fixed_points", line)
