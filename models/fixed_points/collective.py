@@ -59,7 +59,7 @@ class Collective:
         """Return starts (number, N) that rates in collective patterns drive the network to.
 
         Patterns are sums of one to three singular directions and a common level, from hardly any to
-        such that f saturates. Half of the states are left to relax for a while.
+        such that f saturates. Most of the states are left to relax for a while.
         """
         n_units = self.rnn.N
         if not number or not len(self.size):
@@ -71,11 +71,11 @@ class Collective:
             columns = rng.choice(len(share), size=number, p=share)
             weights[rows, columns] += rng.standard_normal(number) * (rng.random(number) < 0.6)
         level = rng.standard_normal((number, 1)) * (rng.random((number, 1)) < 0.6)
-        scale = max(self.spread, 1.0) * 10.0 ** rng.uniform(-1.0, 1.3, (number, 1))
+        scale = max(self.spread, 1.0) * 10.0 ** rng.uniform(-1.0, 0.8, (number, 1))
         z = scale * (sqrt(n_units) * weights @ self.right + level)
         rates = self.rnn.activation.f(z)
         x = self._states(rates @ self.rnn.W_rec.T + self.drive)
-        half = number // 2
+        half = 3 * number // 4
         x[:half] = self._relaxed(x[:half])
         return x
 

@@ -14,6 +14,7 @@ from .field import ConstantInputs
 from .linear_regions import solve_in_region
 from .newton import find_roots
 from .reduction import Singular, reduced
+from .region_enumeration import MAX_UNITS, enumerate_fixed_points
 
 Float = NDArray[np.float64]
 CONTRACTION_STEPS = 200
@@ -35,7 +36,8 @@ def points_everywhere(
     It is where the largest singular value of W and the largest slope of f multiply to less than 1
     (the flow brings all states together, so that there is one point), and where W has a rank of
     three or less, or the network as many units (`solve_everywhere`). Each point is then proven to
-    exist (`certify`, `solve_in_region`).
+    exist (`certify`, `solve_in_region`). Of up to 16 rectified units all linear regions are solved,
+    unless points lie on boundaries or need not be isolated.
     """
     if float(singular.size[0]) * rnn.activation.largest_slope < 1.0 - 1e-9:
         x = np.zeros((1, rnn.N))
@@ -45,6 +47,10 @@ def points_everywhere(
         if not np.isfinite(x).all():
             return None
         return _proven(rnn, u, x, fun_tol, True)
+    if rnn.activation.half_slopes is not None and not rnn.gamma and rnn.N <= MAX_UNITS:
+        every = enumerate_fixed_points(rnn, u)
+        if not every.n_singular and not every.on_boundary.any():
+            return Everywhere(every.points + 0.0, True)  # no -0
     equation = reduced(rnn, u, singular, MOST_DIMENSIONS)
     solved = None if equation is None else solve_everywhere(equation)
     if equation is None or solved is None:

@@ -158,7 +158,10 @@ class FixedPointSet:
                     f"no index sum (dynamics are {kind}), as {n} are left at a kink of f, where "
                     "eigenvalues do not decide"
                 )
-            return f"no index sum (dynamics are {kind}), as {n} are degenerate: part of a continuum?"
+            return (
+                f"no index sum (dynamics are {kind}), as {n} are degenerate and without a "
+                "certificate: at a fold, or part of a continuum"
+            )
         total = f"index sum {self.index_sum:+d}"
         wanted = self.index_expected
         if wanted is None:

@@ -18,15 +18,13 @@ from .linear_regions import solve_in_region
 from .newton import Roots
 from .point_set import GROWING, PROBABLY, FixedPointSet, good_turing, index_sum
 from .reduction import Singular
-from .region_enumeration import enumerate_fixed_points
 from .settings import SearchSettings
 from .starts import first_starts, next_starts, scales
 
 Float = NDArray[np.float64]
 RULE_OF_THREE = 3.0  # after n hits without it, an event is rarer than 3 / n with 95 % confidence
-ENUMERATED_UNITS = 12  # so many or fewer units have few linear regions: all are solved
 # Of the last hits, so many are from starts that depend on no trial and no point.
-INDEPENDENT_HITS = 100
+INDEPENDENT_HITS = 60
 PATIENT_ROUNDS = 4  # for these hits, once all else speaks for a complete set
 NONE_ROUNDS = 16  # without any point end a search that need not find one
 MAX_POINTS = 4096  # no search goes on beyond this number
@@ -91,7 +89,11 @@ class Search:
         self._rng = np.random.default_rng(opts.seed)
         rnn = problem.rnn
         self._spread, self.max_step = scales(rnn, problem.u, problem.states, self._rng)
-        self.found = Found(rnn, problem.u, opts.diff_cutoff)
+        small = min(1.0, self._spread)  # tolerances are those of states about 1
+        self.tolerance = opts.tolerance * small if opts.mode == "exact" else opts.tolerance
+        self._cutoff = opts.diff_cutoff * small
+        exact_tol = self.tolerance if opts.mode == "exact" else 0.0
+        self.found = Found(rnn, problem.u, self._cutoff, exact_tol)
         self._used = self._level = self._quiet = self._converged = 0
         self._independent = self._waited = 0
         self._complete = self._probably = self._enumerated = False
@@ -106,13 +108,13 @@ class Search:
     def _solve_everywhere(self, singular: Singular) -> None:
         """Take the points of a network that can be solved everywhere: no start is needed then."""
         rnn, u = self.problem.rnn, self.problem.u
-        every = points_everywhere(rnn, u, singular, self.problem.settings.tolerance)
-        if every is None:
+        every = points_everywhere(rnn, u, singular, self.tolerance)
+        if every is None or not every.proven:
             return
-        if every.proven:
-            self._replace(every.points, np.zeros(len(every.points), dtype=np.int64))
-            if len(self.found) == len(every.points):
-                self.finished = self._complete = self._enumerated = True
+        self.found = Found(rnn, u, 0.0)  # these are proven to differ, however near they are
+        residual = np.linalg.norm(rnn.rhs_at(every.points, u), axis=1)
+        self.found.add(every.points, residual, np.zeros(len(every.points), dtype=np.int64))
+        self.finished = self._complete = self._enumerated = True
 
     def starts(self) -> Float:
         """Return the starts (P, N) of the next round."""
@@ -158,35 +160,23 @@ class Search:
         unseen = max(1.0 - opts.coverage, 1e-4)  # share of further hits that may be of new points
         quiet = self._quiet * unseen >= RULE_OF_THREE
         self._probably = agrees and quiet and good_turing(found.hits) >= opts.coverage
-        sure = self._independent >= INDEPENDENT_HITS or opts.mode != "exact"
-        self._complete = self._probably and sure
+        enough = self._independent >= INDEPENDENT_HITS or opts.mode != "exact"
+        # at a degenerate point there may be two, or none: no certificate says
+        unsure = opts.mode == "exact" and bool((flat & ~found.left).any())
+        self._complete = self._probably and enough and not unsure
         self._waited = self._waited + 1 if self._probably else 0
         # a continuum gives new points for ever: stop sampling it
         endless = self._level > 1 and new > 0 and flat.sum() > 0.5 * len(flat)
         spent = self._used >= opts.max_starts or len(found) > MAX_POINTS
         # unbounded dynamics may have none at all
         none = not len(found) and expected in (None, 0) and self._level >= NONE_ROUNDS
-        waited = self._waited > PATIENT_ROUNDS
+        waited = self._waited > PATIENT_ROUNDS or (self._probably and enough and unsure)
         self.finished = self._complete or waited or endless or spent or none
 
     def _unseen(self) -> float:
         """Return what share of further hits is of new points at most, with 95 % confidence."""
         known = not self._enumerated and self._quiet > RULE_OF_THREE
         return RULE_OF_THREE / self._quiet if known else float("nan")
-
-    def _enumerate(self) -> None:
-        """Solve all linear regions: their points are the set, whatever the search has found."""
-        rnn, u = self.problem.rnn, self.problem.u
-        every = enumerate_fixed_points(rnn, u)
-        if every.n_singular or every.on_boundary.any():
-            return  # points that need not be isolated, or that rounding cannot tell from none
-        searched = self.found
-        self._replace(every.points, np.zeros(len(every.points), dtype=np.int64))
-        for point, hits in zip(searched.points, searched.hits, strict=True):
-            distance = np.linalg.norm(self.found.points - point, axis=1)
-            near = np.flatnonzero(distance <= searched.diff_cutoff)
-            self.found.hits[near[:1]] += hits
-        self._enumerated = self._complete = True
 
     def _polish(self) -> None:
         """Move points to the exact solutions of their regions; what becomes one point is one."""
@@ -195,7 +185,7 @@ class Search:
 
     def _replace(self, points: Float, hits: NDArray[np.int64]) -> None:
         rnn, u = self.problem.rnn, self.problem.u
-        self.found = Found(rnn, u, self.found.diff_cutoff)
+        self.found = Found(rnn, u, self.found.diff_cutoff, self.found.fun_tol)
         self.found.add(points, np.linalg.norm(rnn.rhs_at(points, u), axis=1), hits)
 
     def result(self) -> FixedPointSet:
@@ -203,8 +193,6 @@ class Search:
         rnn, opts = self.problem.rnn, self.problem.settings
         if opts.mode == "exact" and self._has_regions and not self._enumerated:
             self._polish()
-            if rnn.N <= ENUMERATED_UNITS:
-                self._enumerate()
         found = self.found
         unstable = found.n_unstable(opts.eig_cutoff)
         order = np.lexsort((-found.hits, unstable))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pipeline.database.alterations import Alterations
 
+REQUIRED = True
+
 
 def migrate(database: Alterations) -> None:
     """Add ``FixedPoints.unseen``."""
