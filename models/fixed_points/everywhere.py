@@ -1,4 +1,4 @@
-"""Networks that can be solved everywhere: what is found is all that there is, whatever the starts."""
+"""Networks that can be solved everywhere: what is found is all that there is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def points_everywhere(
     unless points lie on boundaries or need not be isolated.
     """
     if float(singular.size[0]) * rnn.activation.largest_slope < 1.0 - 1e-9:
-        x = np.zeros((1, rnn.N))
+        x: Float = np.zeros((1, rnn.N))
         rate = 0.5 / (1.0 + 3.0 * rnn.gamma * float(np.abs(rnn.drive(u)).max() + 1.0) ** 2)
         for _ in range(CONTRACTION_STEPS):
             x = x + rate * rnn.rhs_at(x, u)

@@ -163,7 +163,7 @@ def _cut(b: _Bounds, low: Float, high: Float) -> tuple[Float, Float, NDArray[np.
     known = np.isfinite(first) & np.isfinite(last)
     low = np.where(known, np.maximum(low, first), low)
     high = np.where(known, np.minimum(high, last), high)
-    return low, high, keep & (low <= high).all(axis=1)
+    return low, high, np.asarray(keep & (low <= high).all(axis=1))
 
 
 def _settle(equation: Reduced, b: _Bounds) -> tuple[Float, NDArray[np.bool_]]:

@@ -56,9 +56,7 @@ class Found:
         Whether states around the point leave it although no eigenvalue says so, see `leaves_kink`.
     """
 
-    def __init__(
-        self, rnn: RNNNumpy, u: Float, diff_cutoff: float, fun_tol: float = 0.0
-    ) -> None:
+    def __init__(self, rnn: RNNNumpy, u: Float, diff_cutoff: float, fun_tol: float = 0.0) -> None:
         self.rnn, self.u, self.diff_cutoff, self.fun_tol = rnn, u, diff_cutoff, fun_tol
         self.points: Float = np.empty((0, rnn.N))
         self._proven: list[bool] = []  # whether each exists, for sure

@@ -234,8 +234,8 @@ class FixedPointSet:
         enumerated = self.enumerated or other.enumerated
         if enumerated:
             status = "complete"
-        elif status in ("complete", PROBABLY) and None not in (expected, total) and total != expected:
-            status = "incomplete"
+        elif status in ("complete", PROBABLY) and None not in (expected, total):
+            status = status if total == expected else "incomplete"
         return replace(
             self,
             **joined,

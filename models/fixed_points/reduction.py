@@ -23,7 +23,7 @@ RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 
 @dataclass(frozen=True, eq=False)
 class Singular:
-    """Singular directions of W = sum_k size_k left_k right_k': left (N, N), right (N, N), by rows."""
+    """Singular directions, by rows: W = sum_k size_k left_k right_k'."""
 
     left: Float
     size: Float
@@ -93,7 +93,7 @@ def reduced(rnn: RNNNumpy, u: Float, singular: Singular, most: int) -> Reduced |
     if rnn.gamma or not most:
         return None
     d = rnn.drive(u)
-    if rnn.N <= min(most, 3):
+    if rnn.N <= 3 and most >= rnn.N:
         return Reduced(rnn, np.eye(rnn.N), rnn.W_rec, d, np.zeros(rnn.N))
     rank = singular.rank
     if not 0 < rank <= most:
@@ -110,13 +110,14 @@ def region(equation: Reduced) -> tuple[Float, Float] | None:
     """Return corners (r,) of a box that holds every root, None where none is known.
 
     For bounded f it is what V makes of f's range. For others f is within a constant of
-    its slopes at infinity s, and |k - V s(U k)| grows in proportion to k: where it is at least m |k|
-    and the rest at most R, no root is farther than R / m.
+    its slopes at infinity s, and |k - V s(U k)| grows in proportion to k: where it is at least
+    m |k| and the rest at most R, no root is farther than R / m.
     """
     f, V = equation.rnn.activation, equation.V
     if f.name in RANGES:
         low, high = RANGES[f.name]
-        middle, half = 0.5 * (low + high) * V.sum(axis=1), 0.5 * (high - low) * np.abs(V).sum(axis=1)
+        middle = 0.5 * (low + high) * V.sum(axis=1)
+        half = 0.5 * (high - low) * np.abs(V).sum(axis=1)
         half = half * (1.0 + 1e-9) + 1e-12
         return middle - half, middle + half
     away = _distance_from_asymptotes(equation)

@@ -98,7 +98,9 @@ class Search:
         self._independent = self._waited = 0
         self._complete = self._probably = self._enumerated = False
         self._has_regions = rnn.activation.half_slopes is not None and not rnn.gamma
-        self._own = np.empty(0, dtype=bool)  # of the starts of a round: independent ones
+        self._own: NDArray[np.bool_] = np.empty(
+            0, dtype=bool
+        )  # of the starts of a round: independent ones
         self.finished = False
         if opts.mode == "exact":
             singular = Singular.of(rnn)

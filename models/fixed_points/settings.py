@@ -105,7 +105,7 @@ class SearchSettings:
         if near.any():
             return self, states if near.all() else states[:, near]
         raised = {n: max(getattr(self, n), low) for n, low in floors(float(size.max())).items()}
-        return replace(self, **raised), states  # type: ignore[arg-type]
+        return replace(self, **raised), states
 
 
 def search_settings(seed: int = 0, **fields: object) -> SearchSettings:

