@@ -40,6 +40,7 @@ class Collective:
     def __init__(self, rnn: RNNNumpy, u: Float, spread: float, singular: Singular) -> None:
         self.rnn, self.u, self.spread = rnn, u, spread
         self.drive = rnn.drive(u)
+        self._bounded = rnn.activation.is_bounded
         number = min(singular.rank, MOST_DIRECTIONS)
         self.left, self.size = singular.left[:number], singular.size[:number]
         self.right = singular.right[:number]
@@ -71,7 +72,9 @@ class Collective:
             columns = rng.choice(len(share), size=number, p=share)
             weights[rows, columns] += rng.standard_normal(number) * (rng.random(number) < 0.6)
         level = rng.standard_normal((number, 1)) * (rng.random((number, 1)) < 0.6)
-        scale = max(self.spread, 1.0) * 10.0 ** rng.uniform(-1.0, 0.8, (number, 1))
+        # saturated for bounded f; others reach as far as the noisiest starts
+        largest, most = (max(self.spread, 1.0), 0.8) if self._bounded else (self.spread, 0.3)
+        scale = largest * 10.0 ** rng.uniform(-1.0, most, (number, 1))
         z = scale * (sqrt(n_units) * weights @ self.right + level)
         rates = self.rnn.activation.f(z)
         x = self._states(rates @ self.rnn.W_rec.T + self.drive)
@@ -125,7 +128,7 @@ class Collective:
             half = 0.5 * (b - a) * s * np.abs(v).sum(axis=1)
             return middle - half, middle + half
         at = s * np.sum(v * self.rnn.activation.f(bases), axis=1)
-        half = 4.0 * np.maximum(np.abs(at), self.spread * sqrt(self.rnn.N))
+        half = 2.0 * np.maximum(np.abs(at), self.spread * sqrt(self.rnn.N))
         return at - half, at + half
 
     def _near_roots(self, z: Float, gap: Float) -> Float:
