@@ -66,6 +66,7 @@ from .plots.manifolds import plot_manifolds as plot_manifolds
 from .plots.projection import Projection as Projection
 from .plots.psychometrics import plot_psychometrics as plot_psychometrics
 from .plots.scene import trials_near as trials_near
+from .plots.sweeps import plot_sweep as plot_sweep
 from .plots.task import plot_task as plot_task
 from .plots.training import plot_loss_terms as plot_loss_terms
 from .plots.trials import plot_trials as plot_trials

@@ -5,6 +5,7 @@ from . import migrations as migrations
 from . import progress as progress
 from . import store as store
 from . import submission as submission
+from . import sweeps as sweeps
 from . import tables as tables
 from . import transient as transient
 from . import upkeep as upkeep
@@ -16,6 +17,7 @@ from .exchange import export_network as export_network
 from .exchange import import_network as import_network
 from .submission import read_submission as read_submission
 from .submission import submit as submit
+from .sweeps.table import sweep_table as sweep_table
 from .tables.continuous_attractors import ContinuousAttractor as ContinuousAttractor
 from .tables.continuous_attractors import ContinuousAttractorPlot as ContinuousAttractorPlot
 from .tables.continuous_attractors import ManifoldParams as ManifoldParams
@@ -29,6 +31,8 @@ from .tables.performance import Psychometric as Psychometric
 from .tables.performance import TrialPlot as TrialPlot
 from .tables.performance import Validation as Validation
 from .tables.performance import ValidationParams as ValidationParams
+from .tables.sweeps import Sweep as Sweep
+from .tables.sweeps import SweepPoint as SweepPoint
 from .tables.task import Task as Task
 from .tables.training import Cohort as Cohort
 from .tables.training import Training as Training

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,21 @@ from tasks_lib.errors import (
     use_one_of,
 )
 
-from .database.configuration import DatabaseError
 from .database.connection import connection
 from .database.schemas import SCHEMAS
-from .database.server import LONGEST_TURN, alone, reconnect, transaction
-from .submission_file import NAMING, SECTIONS, outline, read_submission
+from .database.server import reconnect, transaction
+from .submission_file import NAMING, outline, read_submission
+from .sweeps.entering import enter_sweep
+from .tables.checked import CheckedTable
+from .tables.hashing import check_storable
+from .tables.in_use import entering_alone
+from .tables.many_cohorts import Refused, enter_cohorts
 from .tables.network import NetworkParams
 from .tables.parameters import ParameterTable, check_name
+from .tables.rows import Row, in_chunks
 from .tables.task import Task
 from .tables.training import MOST_NETWORKS, Cohort
-from .tables.training_params import TrainingParams
+from .tables.training_params import IMPORTED, TrainingParams
 from .transient.conflicts import retry_conflicts
 
 __all__ = ["read_submission", "submit"]
@@ -59,31 +64,28 @@ def submit(content: Mapping[str, Any] | str | Path) -> dict[str, int]:
     errors: list[ParameterError] = []
     sections = outline(content, errors)
     reconnect(connection())
-    # Two cohorts may not share seeds, which no index of the database forbids: one at a time.
-    purpose = f"{SCHEMAS['task'].database} is submitted to"
-    busy = DatabaseError(
-        f"database: other processes have been busy for {LONGEST_TURN:.0f} s ({purpose}); wait for "
-        "them, or end them"
-    )
-    with alone(connection(), purpose, busy):
+    with entering_alone(connection(), SCHEMAS["task"].database):
         return retry_conflicts(lambda: _enter(sections, list(errors)))
 
 
 def _enter(sections: Mapping[str, Any], errors: list[ParameterError]) -> dict[str, int]:
     """Enter sections that have the right form, unless there are errors, which are raised."""
-    new = dict.fromkeys(SECTIONS, 0)
+    tables: dict[str, type[CheckedTable]] = {**PARAMETERS, "cohorts": Cohort}
     with transaction(connection()):
+        before = {section: len(table()) for section, table in tables.items()}
         for section, table in PARAMETERS.items():
-            before = len(table())
             for name, fields in sections.get(section, {}).items():
                 if isinstance(name, str):  # else an error has said it
                     _enter_parameters(table, f"{section}.{name}", name, fields, errors)
-            new[section] = len(table()) - before
-        before = len(Cohort())
-        for number, fields in enumerate(sections.get("cohorts", [])):
-            if fields is not None:
-                _enter_cohort(f"cohorts[{number}]", fields, errors)
-        new["cohorts"] = len(Cohort()) - before
+        _enter_cohorts(sections.get("cohorts", []), errors)
+        n_points = sum(
+            enter_sweep(f"sweeps.{name}", name, fields, errors)
+            for name, fields in sections.get("sweeps", {}).items()
+            if isinstance(name, str)
+        )
+        new = {section: len(table()) - before[section] for section, table in tables.items()}
+        if "sweeps" in sections:
+            new["sweep points"] = n_points
         raise_all(_one_for_each_field(errors))  # which rolls back
     return new
 
@@ -108,10 +110,10 @@ def _enter_parameters(
     row = {field: value for field, value in fields.items() if isinstance(field, str)}
     if table is Task and "class" in row:
         row["task_class"] = row.pop("class")
-    unknown = _unknown(table, entry, row)
-    errors += unknown
-    for error in unknown:
+    unusable = _unknown(table, entry, row)
+    for error in unusable:
         del row[error.field.removeprefix(f"{entry}.")]
+    errors += unusable
 
     def written(field: str) -> str:
         if field == table().name_field:
@@ -124,15 +126,31 @@ def _enter_parameters(
                 field = f"params.{field}"
         return f"{entry}.{field}"
 
+    no_values = _no_values(table, row)
+    errors += [renamed(error, written) for error in no_values]
+    in_mapping = any(error.field not in row for error in no_values)
+    for error in no_values:
+        row.pop(first_name(error.field), None)
+    unusable += no_values
     with collecting(errors):
         try:
-            if unknown:  # what else is wrong
+            if unusable:  # what else is wrong
                 check_name(table().name_field, name)
-                table.canonical(row)
+                if not in_mapping:  # without it others would be wrong by its defaults only
+                    table.canonical(row)
             else:
                 table().insert1({**row, table().name_field: name})
         except ParameterError as error:
             raise renamed(error, written) from error
+
+
+def _no_values(table: type[ParameterTable], row: Mapping[str, Any]) -> list[ParameterError]:
+    """Return an error for each field whose value no table can hold: a NaN, a text with a NUL."""
+    errors: list[ParameterError] = []
+    for field, value in row.items():
+        with collecting(errors):
+            check_storable("", table().normal({field: value}))
+    return errors
 
 
 def _unknown(
@@ -153,10 +171,45 @@ def _unknown(
     return errors
 
 
-def _enter_cohort(entry: str, fields: Mapping[str, Any], errors: list[ParameterError]) -> None:
-    """Enter a cohort; append all that is wrong with it."""
+def _enter_cohorts(
+    cohorts: Sequence[Mapping[str, Any] | None], errors: list[ParameterError]
+) -> None:
+    """Enter cohorts; append all that is wrong with them."""
+    known = {field: _known(field, cohorts) for field in NAMING}
+    rows, entries = [], []
+    for number, fields in enumerate(cohorts):
+        row = None if fields is None else _cohort(f"cohorts[{number}]", fields, known, errors)
+        if row is not None:
+            rows.append(row)
+            entries.append(f"cohorts[{number}]")
+    refused: Refused = []
+    enter_cohorts(rows, refused)
+    for number, e in refused:
+        field = f"{entries[number]}.{e.field}"
+        errors.append(ParameterError(field, e.value, e.problem, e.remedy))
+
+
+def _known(field: str, cohorts: Sequence[Mapping[str, Any] | None]) -> set[str]:
+    """Return the names that cohorts give as task, network or training, and that are there."""
+    table = PARAMETERS[f"{field}s"]
+    given = (fields.get(field) for fields in cohorts if fields is not None)
+    names = sorted({name for name in given if isinstance(name, str) and name.isprintable()})
+    there: set[str] = set()
+    for some in in_chunks(names):
+        found = table & [{f"{field}_name": name} for name in some]
+        there |= {str(name) for name in found.to_arrays(f"{field}_name")}
+    return there
+
+
+def _cohort(
+    entry: str,
+    fields: Mapping[str, Any],
+    known: Mapping[str, set[str]],
+    errors: list[ParameterError],
+) -> Row | None:
+    """Return the row of a cohort; None where it is refused: append all that is wrong with it."""
     own: list[ParameterError] = []
-    row: dict[str, Any] = {}
+    row: Row = {}
     for field, value in fields.items():
         if isinstance(field, str) and field not in COHORT_FIELDS:
             remedy = use_one_of(field, COHORT_FIELDS)
@@ -172,7 +225,7 @@ def _enter_cohort(entry: str, fields: Mapping[str, Any], errors: list[ParameterE
         with collecting(own):
             row["n_networks"] = check_int("n_networks", fields["n_networks"], 1, MOST_NETWORKS)
     is_refused = False  # something that it names, of which an error speaks
-    for field, table in zip(NAMING, PARAMETERS.values(), strict=True):
+    for field in NAMING:
         if field not in fields:
             continue
         value = fields[field]
@@ -180,28 +233,12 @@ def _enter_cohort(entry: str, fields: Mapping[str, Any], errors: list[ParameterE
             row[f"{field}_name"] = check_name(field, value)
             refused = any(f"{error.field}.".startswith(f"{field}s.{value}.") for error in errors)
             is_refused |= refused
-            if not refused and not table & {f"{field}_name": value}:
-                raise ParameterError(
-                    field,
-                    value,
-                    "has not been entered",
-                    f"add it under {field}s: or name one that exists",
-                )
-    if not own and not is_refused:
-        with collecting(own):
-            _insert_cohort(row)
+            if field == "training" and value == IMPORTED:
+                problem = f"only imported networks have the training {IMPORTED!r}, and no other"
+                remedy = "name a training that you entered, or use import_network"
+                raise ParameterError(field, value, problem, remedy)
+            if not refused and value not in known[field]:
+                remedy = f"add it under {field}s: or name one that exists"
+                raise ParameterError(field, value, "has not been entered", remedy)
     errors += [ParameterError(f"{entry}.{e.field}", e.value, e.problem, e.remedy) for e in own]
-
-
-def _insert_cohort(row: dict[str, Any]) -> None:
-    existing = Cohort & {k: v for k, v in row.items() if k != "n_networks"}
-    if existing and existing.fetch1("n_networks") != row["n_networks"]:
-        raise ParameterError(
-            "n_networks",
-            row["n_networks"],
-            f"this cohort exists with {existing.fetch1('n_networks')} networks",
-            "enter the further networks as a cohort with another first_seed",
-        )
-    # Not skip_duplicates: MySQL asks for the right to UPDATE then, which who submits need not have.
-    if not existing:
-        Cohort().insert1(row)
+    return None if own or is_refused else row

@@ -9,9 +9,11 @@ from typing import Any
 from models.files.yaml_documents import read_yaml
 from tasks_lib.errors import ParameterError, collecting, raise_all, use_one_of
 
-SECTIONS = ("tasks", "networks", "trainings", "cohorts")
+SECTIONS = ("tasks", "networks", "trainings", "cohorts", "sweeps")
 NAMING = ("task", "network", "training")
-NAMES = rf"cohorts\[\d+\]\.({'|'.join(NAMING)})"  # places of names, which must be text
+NAMES = (
+    rf"(cohorts\[\d+\]|sweeps\.[^.]*)\.({'|'.join(NAMING)})"  # places of names, which must be text
+)
 
 
 def read_submission(path: str | Path) -> dict[str, Any]:

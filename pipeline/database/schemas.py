@@ -85,6 +85,7 @@ TABLE_MODULES = (
     "pipeline.database.applied_migrations",
     "pipeline.database.store_mark",
     "pipeline.tables.computed",
+    "pipeline.tables.sweeps",
     "pipeline.workers.registry",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import datajoint as dj
@@ -110,7 +110,7 @@ class CheckedTable(dj.Table):
         for number, row in enumerate(given):
             with _named_by(number, len(given)):
                 checked.append(self.checked(self.normal(row, ignore_extra_fields)))
-        with all_or_nothing(self.connection):
+        with self.in_turn(), all_or_nothing(self.connection):
             for number, complete in enumerate(checked):
                 with _named_by(number, len(given)):
                     self.enter(complete, skip_duplicates)
@@ -149,7 +149,7 @@ class CheckedTable(dj.Table):
             if changes.get(name) is None:
                 raise ParameterError(name, None, "is missing", "give the primary key of the row")
         key = self.key_of(changes)
-        with all_or_nothing(self.connection):
+        with self.in_turn(), all_or_nothing(self.connection):
             stored = self.normal(locked_row(self, key, self.remedy))
             self.refuse_in_use(key)
             reset = {name for name, value in changes.items() if value is None}
@@ -157,6 +157,10 @@ class CheckedTable(dj.Table):
             self.change(key, stored, {k: v for k, v in new.items() if k not in reset})
 
     # Shared ---------------------------------------------------------------------------------------
+
+    def in_turn(self) -> AbstractContextManager[None]:
+        """Return what keeps others from entering rows until these are committed, where needed."""
+        return nullcontext()
 
     def refuse_in_use(self, key: Row) -> None:
         """Refuse to change a row on which something hangs."""

@@ -14,8 +14,9 @@ from datajoint.errors import AccessError
 
 from tasks_lib.errors import ParameterError
 
+from ..database.configuration import DatabaseError
 from ..database.schemas import jobs_name
-from ..database.server import transaction
+from ..database.server import LONGEST_TURN, alone, transaction
 from ..store.checked_files import table_title
 
 NEW_SET = "enter a new set under another name"
@@ -24,6 +25,32 @@ NEW_SET = "enter a new set under another name"
 def all_or_nothing(connection: dj.Connection) -> AbstractContextManager[None]:
     """Return a transaction, or the one that is open already."""
     return nullcontext() if connection.in_transaction else transaction(connection)
+
+
+def entering_alone(connection: dj.Connection, database: str | None) -> AbstractContextManager[None]:
+    """Have one process at a time enter cohorts: they may not share seeds, which no index forbids.
+
+    In a transaction that is open already it does nothing, for that commits after it.
+
+    Parameters
+    ----------
+    connection : Connection
+    database : str or None
+        Name of the schema of tasks.
+
+    Raises
+    ------
+    DatabaseError
+        Where others are busy for too long.
+    """
+    if connection.in_transaction:
+        return nullcontext()
+    purpose = f"{database} is submitted to"
+    busy = DatabaseError(
+        f"database: other processes have been busy for {LONGEST_TURN:.0f} s ({purpose}); wait for "
+        "them, or end them"
+    )
+    return alone(connection, purpose, busy)
 
 
 def class_title(table: dj.Table) -> str:

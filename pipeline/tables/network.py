@@ -48,6 +48,10 @@ class NetworkParams(ParameterTable):
         for name in other_names(parameters["activation"], stored, defined_name):
             yield {**parameters, "activation": name}
 
+    def may_be_spelled_otherwise(self) -> bool:
+        """Return whether stored rows name an activation by where it is imported from."""
+        return any(":" in name for name in given_names(NetworkParams(), "activation"))
+
     @staticmethod
     @only_allowed_imports()
     def build(row: dict[str, Any]) -> NetworkConfig:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from tasks_lib.errors import ParameterError, shown
 from .checked import CheckedTable
 from .hashing import canonical_json, check_storable, row_hashes
 from .other_versions import refuse_later_row, unknown_columns, whole_row
-from .rows import Row
+from .rows import Row, in_chunks
 
 Config = TypeVar("Config")
 MAX_NAME = 64
@@ -191,6 +192,11 @@ class ParameterTable(CheckedTable, dj.Manual):
         return as_flags(cls.config, known)
 
     @classmethod
+    def parameters_of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the same of many rows, with few queries."""
+        return [cls.parameters_of_row(row) for row in rows]
+
+    @classmethod
     def completed(cls, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the complete parameters of a stored row, with today's defaults for what it lacks.
 
@@ -214,6 +220,10 @@ class ParameterTable(CheckedTable, dj.Manual):
     def spellings(self, parameters: Row) -> Iterator[Row]:
         """Yield canonical parameters as earlier versions may have stored them: by other names."""
         yield from ()
+
+    def may_be_spelled_otherwise(self) -> bool:
+        """Return whether a set may be there with equal parameters under another hash."""
+        return True
 
     @property
     def name_field(self) -> str:
@@ -261,14 +271,56 @@ class ParameterTable(CheckedTable, dj.Manual):
         ):
             name = str(row[self.name_field])
             if row[self.hash_field] in hashes:
-                if row[self.hash_field] not in self.hashes(self.parameters_of_row(row)):
-                    problem = "was changed after it had been entered: its hash is of other values"
-                    remedy = "see `rnn verify --all`, and put its values right"
-                    raise ParameterError(self.name_field, name, problem, remedy)
+                self.refuse_changed(row, self.parameters_of_row(row))
                 equal.append(name)
             elif self._is_equal(row, parameters):
                 equal.append(name)
         return equal
+
+    def refuse_changed(self, row: Row, parameters: Row) -> None:
+        """Refuse a stored row whose hash is not that of the parameters that it holds."""
+        if row[self.hash_field] not in self.hashes(parameters):
+            problem = "was changed after it had been entered: its hash is of other values"
+            remedy = "see `rnn verify --all`, and put its values right"
+            raise ParameterError(self.name_field, row[self.name_field], problem, remedy)
+
+    def equal_sets_of(self, parameters: Sequence[Row]) -> list[list[str]]:
+        """Return what `equal_sets` says of each of many sets, with few queries.
+
+        Parameters
+        ----------
+        parameters : sequence of dict
+            Canonical parameters.
+        """
+        hashes = [self.hashes(each) for each in parameters]
+        names: dict[str, list[str]] = defaultdict(list)
+        for some in in_chunks(sorted({each for own in hashes for each in own})):
+            found = self & [{self.hash_field: each} for each in some]
+            rows = found.to_dicts(order_by=self.name_field)
+            for row, held in zip(rows, self.parameters_of_rows(rows), strict=True):
+                self.refuse_changed(row, held)
+                names[str(row[self.hash_field])].append(str(row[self.name_field]))
+        equal = [[name for each in own for name in names[each]] for own in hashes]
+        if self.may_be_spelled_otherwise():
+            equal = [e or self.equal_sets(p) for e, p in zip(equal, parameters, strict=True)]
+        return equal
+
+    def store_sets(self, sets: Mapping[str, Row]) -> None:
+        """Insert checked sets that are not there, with their parts.
+
+        Parameters
+        ----------
+        sets : dict
+            Name -> canonical parameters.
+        """
+        rows = [{self.name_field: name, **self._columns(each)} for name, each in sets.items()]
+        parts: dict[Any, list[Row]] = defaultdict(list)
+        for name, each in sets.items():
+            for part, own in self.part_rows(each).items():
+                parts[part] += [{self.name_field: name, **row} for row in own]
+        for table, held in ((type(self), rows), *parts.items()):
+            for some in in_chunks(held):
+                table().store(some)
 
     def enter(self, row: Row, skip_duplicates: bool) -> None:
         """Insert a checked set and its parts, if it is not there."""
@@ -284,8 +336,7 @@ class ParameterTable(CheckedTable, dj.Manual):
                 "exists with other parameters",
                 "choose another name: rows that hang on this one keep their parameters",
             )
-        self.store([{self.name_field: name, **self._columns(parameters)}])
-        self._store_parts(name, parameters)
+        self.store_sets({name: parameters})
 
     def change(self, key: Row, stored: Row, new: Row) -> None:
         """Change a set, which is locked and not in use: its columns, its hash and its parts."""

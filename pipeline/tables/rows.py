@@ -11,9 +11,9 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from tasks_lib.errors import ParameterError
 
 from ..database.types import Query
 
+Item = TypeVar("Item")
 Row = dict[str, Any]
+AT_ONCE = 1000  # rows, or names, of one statement
 # How the values of columns are called here, by how the types of both back ends begin.
 _KINDS = {
     "bool": "flag", "tinyint": "flag", "int": "whole", "smallint": "whole", "bigint": "whole",
@@ -122,6 +124,12 @@ def normal_row(row: GivenRow, kinds: Mapping[str, str]) -> Row:
         value = _from_text(value, kind) if row.is_text else value
         values[field] = _normal(value, kind, row.from_columns)
     return values
+
+
+def in_chunks(items: Sequence[Item], size: int = AT_ONCE) -> Iterator[Sequence[Item]]:
+    """Yield so many items at a time."""
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
 
 
 def _is_of(value: Any, package: str, name: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -18,6 +19,7 @@ from ..database.types import Query
 from ..progress import progress_bar
 from .checked import CheckedTable
 from .current_job import current_job
+from .in_use import entering_alone
 from .network import NetworkParams
 from .network_groups import grouped
 from .network_rows import learning_curve, load_network, network_columns, term_rows
@@ -71,8 +73,12 @@ class Cohort(CheckedTable, dj.Manual):
             )
         row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
         row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MOST_NETWORKS)
-        self._refuse_size(row)
+        self.refuse_size(row)
         return row
+
+    def in_turn(self) -> AbstractContextManager[None]:
+        """Return what keeps others from entering cohorts, whose seeds may be the same."""
+        return entering_alone(self.connection, schemas.task.database)
 
     def enter(self, row: Row, skip_duplicates: bool) -> None:
         """Insert a checked cohort, if it is not there."""
@@ -84,7 +90,7 @@ class Cohort(CheckedTable, dj.Manual):
         self._refuse_overlap(self.checked(new))
         super().change(key, stored, new)
 
-    def _refuse_size(self, row: dict[str, Any]) -> None:
+    def refuse_size(self, row: dict[str, Any]) -> None:
         """Refuse more networks than a machine holds, by their weights alone, in float32."""
         n_units = (NetworkParams & {"network_name": row["network_name"]}).fetch1("n_units")
         task = Task & {"task_name": row["task_name"]}
@@ -96,15 +102,31 @@ class Cohort(CheckedTable, dj.Manual):
 
     def _refuse_overlap(self, row: dict[str, Any]) -> None:
         """Refuse seeds beyond the column's range, and those that another cohort trains already."""
-        first, last = row["first_seed"], row["first_seed"] + row["n_networks"] - 1
+        first, number = row["first_seed"], row["n_networks"]
+        alike = {k: row[k] for k in ("task_name", "network_name", "training_name")}
+        last = first + number - 1
+        near = Cohort & alike & f"first_seed <= {last} and first_seed + n_networks > {first}"
+        others = zip(*near.to_arrays("first_seed", "n_networks"), strict=True)
+        self.refuse_shared_seeds(first, number, [(s, n) for s, n in others if s != first])
+
+    @staticmethod
+    def refuse_shared_seeds(first: int, number: int, others: Iterable[tuple[int, int]]) -> None:
+        """Refuse so many seeds from a first one on, where other cohorts have some of them.
+
+        Parameters
+        ----------
+        first, number : int
+        others : iterable of tuple
+            First seed and number of other cohorts of the same parameters.
+        """
+        last = first + number - 1
         if last > MAX_COUNT:
             raise ParameterError(
                 "first_seed", first, f"leads to seed {last}", f"stay below {MAX_COUNT}"
             )
-        alike = {k: row[k] for k in ("task_name", "network_name", "training_name")}
-        for other in (Cohort & alike).to_dicts():
-            start, stop = other["first_seed"], other["first_seed"] + other["n_networks"] - 1
-            if start != first and start <= last and first <= stop:
+        for start, n_networks in others:
+            stop = start + n_networks - 1
+            if start <= last and first <= stop:
                 raise ParameterError(
                     "first_seed",
                     first,

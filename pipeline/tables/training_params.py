@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -17,7 +18,7 @@ from .checked import CheckedPart
 from .in_use import class_title, locked_row
 from .names import given_names, other_names, the_name
 from .parameters import ParameterTable, check_name, columns, config_from_columns, make_config
-from .rows import Row
+from .rows import Row, in_chunks
 
 # The training of networks that were trained elsewhere. It has no iterations, which no training
 # of ours can have: its parameters equal no other set, and nothing can be trained with them.
@@ -127,6 +128,23 @@ class TrainingParams(ParameterTable):
         """Return the parameters that a whole row holds, its penalties too."""
         penalties = cls.Penalty & {"training_name": row["training_name"]}
         return super().parameters_of_row(row) | {"penalties": penalties_of(penalties.to_dicts())}
+
+    @classmethod
+    def parameters_of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the same of many rows, with few queries."""
+        penalties: dict[str, list[Row]] = defaultdict(list)
+        for some in in_chunks([{"training_name": row["training_name"]} for row in rows]):
+            for part in (cls.Penalty & some).to_dicts():
+                penalties[part["training_name"]].append(part)
+        return [
+            super(TrainingParams, cls).parameters_of_row(row)
+            | {"penalties": penalties_of(penalties[row["training_name"]])}
+            for row in rows
+        ]
+
+    def may_be_spelled_otherwise(self) -> bool:
+        """Return whether stored rows name a penalty by where it is imported from."""
+        return any(":" in name for name in given_names(TrainingParams.Penalty(), "penalty"))
 
     @classmethod
     @only_allowed_imports()

@@ -272,6 +272,7 @@ trainings:
     patience: 3
     penalties: {metabolic: {weight: -1}, metabolc: {weight: 1},
                 fr_magnitude: {weight: 1, args: {tau: -1, taau: 3}}}
+  u: {lr: .nan, max_iter: 0, max_grad_norm: .nan, penalties: {metabolc: {weight: 1}}}
 cohorts:
 - {task: ff, network: n8, training: t, n_networks: 0, first_sed: 3}
 - {task: foo, network: n8, training: no, n_networks: 1}
@@ -309,10 +310,14 @@ networkz: {}
         "trainings.t.penalties.metabolc": "did you mean metabolic?",
         "trainings.t.penalties.fr_magnitude.args.tau": "tau = -1.0: is too small",
         "trainings.t.penalties.fr_magnitude.args.taau": "did you mean tau?",
+        "trainings.u.lr": "lr = nan: is not a value",
+        "trainings.u.max_iter": "give at least 1",
+        "trainings.u.max_grad_norm": "max_grad_norm = nan: is not a value",
+        "trainings.u.penalties.metabolc": "did you mean metabolic?",
         "cohorts[0].n_networks": "give at least 1",
         "cohorts[0].first_sed": "did you mean first_seed?",
         "cohorts[1].task": "has not been entered",
-        "cohorts[1].training": 'is true or false and no text, line 21; quote it: "no"',
+        "cohorts[1].training": 'is true or false and no text, line 22; quote it: "no"',
         "section": "did you mean networks?",
     }
     assert set(lines) == set(expected)

@@ -66,6 +66,11 @@ def test_any_two_tables_join(chain, tmp_path):
         chain.ContinuousAttractorPlot.insert1(
             {**row, "manifold_figure": figure}, allow_direct_insert=True
         )
+    cohort = chain.Cohort.proj().to_dicts(limit=1)[0]
+    axis = {"sweep_name": "one", "axis": "training.lr"}
+    chain.Sweep.insert1({"sweep_name": "one"})
+    chain.Sweep.Axis.insert1({**axis, "axis_number": 0})
+    chain.SweepPoint.insert1({**axis, **cohort, "value": 0.1, "value_text": "0.1"})
     assert_any_two_tables_join()
 
 

@@ -1,4 +1,4 @@
-"""Submissions by several processes at the same moment: each row is new to one of them."""
+"""What several processes enter at the same moment: each row is new to one of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.kept_schemas import drop_schemas
 N_PROCESSES = 8
 # One process loads what the command needs, and becomes several; each then runs the command.
 FORKS = """
-import json, os, pathlib, sys
+import json, os, pathlib, runpy, sys
 import pipeline.cli.commands, pipeline.submission, pipeline.tables.training, psycopg2, pymysql
 import rnn_start
 folder, files = pathlib.Path(sys.argv[1]), sys.argv[2:]
@@ -33,7 +33,11 @@ for number, file in enumerate(files):
         os.read(wait, 1)  # until all are there
         sys.argv = ["rnn", "submit", file]
         try:
-            rnn_start.main()
+            if file.endswith(".py"):
+                runpy.run_path(file)
+                os._exit(0)
+            else:
+                rnn_start.main()
         except SystemExit as end:
             os._exit(end.code or 0)
     children.append(child)
@@ -130,5 +134,36 @@ def test_one_enters_it_and_the_others_say_that_it_is_there(submitted, tmp_path, 
         ]
         assert len(seeds) == len(set(seeds))
         assert len(pipeline.Task()) == len(pipeline.TrainingParams()) == 1
+    finally:
+        pipeline.disconnect()
+
+
+INSERT = """
+import pipeline
+
+pipeline.connect()
+row = {"task_name": "ffr", "network_name": "netr", "training_name": "tr", "n_networks": 4}
+pipeline.Cohort.insert1({**row, "first_seed": NUMBER})
+"""
+
+
+def test_inserted_cohorts_share_no_seeds(submitted, tmp_path, arguments):
+    """By DataJoint's own insert too, from programs of their own."""
+    assert [status for status, _, _ in submitted(written(tmp_path / "all.yaml", race()))] == [0]
+    programs = [tmp_path / f"{number}.py" for number in range(2, 2 + N_PROCESSES)]
+    for number, program in enumerate(programs, start=2):
+        program.write_text(INSERT.replace("NUMBER", str(number)))
+    results = submitted(*programs)
+    refused = [err for status, _, err in results if status]
+    expected = "a cohort of these parameters has the seeds"
+    assert [err for err in refused if expected not in err] == []
+    pipeline.connect(**arguments)
+    try:
+        seeds = [
+            row["first_seed"] + n
+            for row in pipeline.Cohort.to_dicts()
+            for n in range(row["n_networks"])
+        ]
+        assert len(seeds) == len(set(seeds)) == 1 + 4 * (N_PROCESSES - len(refused)) > 1
     finally:
         pipeline.disconnect()

@@ -1,4 +1,7 @@
-"""Hundreds of jobs, eight workers, kills and restarts: each job is done once."""
+"""A hundred jobs, five workers, kills and restarts: each job is done once.
+
+benchmarks/soak.py does the same at length.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,14 @@ def collected() -> bool:
 
 
 def test_nothing_is_lost_and_nothing_done_twice(own_lab, own_server, store):
-    n_cohorts = 70  # three jobs each
+    n_cohorts = 40  # three jobs each
     outcome = Soak(
         own_lab,
         own_server,
-        n_workers=8,
+        n_workers=5,
         n_cohorts=n_cohorts,
         n_iterations=300,
-        seconds_between_kills=3.0,
+        seconds_between_kills=2.0,
         n_restarts=2,
         seed=1,
         seconds=300,
