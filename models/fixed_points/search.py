@@ -27,6 +27,8 @@ RULE_OF_THREE = 3.0  # after n hits without it, an event is rarer than 3 / n wit
 INDEPENDENT_HITS = 60
 PATIENT_ROUNDS = 4  # for these hits, once all else speaks for a complete set
 NONE_ROUNDS = 16  # without any point end a search that need not find one
+ADDED_TOGETHER = 32  # results of a round that are looked at at a time
+CONTINUUM = 48  # degenerate points, most of all, that need not be isolated
 MAX_POINTS = 4096  # no search goes on beyond this number
 
 
@@ -151,7 +153,12 @@ class Search:
         self._converged += int(ends.converged.sum())
         found.count(ends.known[ends.known >= 0])
         fresh = ends.converged & (ends.known < 0)
-        new = found.add(ends.points[fresh], ends.residual[fresh])
+        new = 0
+        for some in np.array_split(np.flatnonzero(fresh), fresh.sum() // ADDED_TOGETHER + 1):
+            new += found.add(ends.points[some], ends.residual[some])
+            members = int((found.is_flat(opts.eig_cutoff) & ~found.left).sum())
+            if members >= CONTINUUM and members > 0.5 * len(found):
+                break  # further samples of a continuum say nothing more about it
         self._quiet = 0 if new else self._quiet + int(ends.converged.sum())
         own = int(ends.converged[self._own].sum())
         self._independent = 0 if new else self._independent + own
@@ -168,7 +175,9 @@ class Search:
         self._complete = self._probably and enough and not unsure
         self._waited = self._waited + 1 if self._probably else 0
         # a continuum gives new points for ever: stop sampling it
+        members = int((flat & ~found.left).sum())
         endless = self._level > 1 and new > 0 and flat.sum() > 0.5 * len(flat)
+        endless |= members >= CONTINUUM and members > 0.5 * len(flat)
         spent = self._used >= opts.max_starts or len(found) > MAX_POINTS
         # unbounded dynamics may have none at all
         none = not len(found) and expected in (None, 0) and self._level >= NONE_ROUNDS
