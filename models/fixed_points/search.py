@@ -25,6 +25,7 @@ Float = NDArray[np.float64]
 RULE_OF_THREE = 3.0  # after n hits without it, an event is rarer than 3 / n with 95 % confidence
 # Of the last hits, so many are from starts that depend on no trial and no point.
 INDEPENDENT_HITS = 60
+HITS_OF_EACH = 6  # of known points, as many times as there are, are hit without a new one
 PATIENT_ROUNDS = 4  # for these hits, once all else speaks for a complete set
 NONE_ROUNDS = 16  # without any point end a search that need not find one
 ADDED_TOGETHER = 32  # results of a round that are looked at at a time
@@ -167,7 +168,9 @@ class Search:
         expected = self.problem.index_expected
         agrees = expected is None or total is None or total == expected
         unseen = max(1.0 - opts.coverage, 1e-4)  # share of further hits that may be of new points
-        quiet = self._quiet * unseen >= RULE_OF_THREE
+        # points are not met equally often: the more there are, the rarer is the rarest
+        each = self._quiet >= HITS_OF_EACH * len(found) and not (found.hits == 1).any()
+        quiet = self._quiet * unseen >= RULE_OF_THREE and (each or opts.mode != "exact")
         self._probably = agrees and quiet and good_turing(found.hits) >= opts.coverage
         enough = self._independent >= INDEPENDENT_HITS or opts.mode != "exact"
         # at a degenerate point there may be two, or none: no certificate says
