@@ -141,6 +141,10 @@ class DelayedComparison(Task):
         """Return 1 or -1 for the first or the second, read at the last step; here the accuracy."""
         return np.sign(outputs[0, -1] - outputs[1, -1]).astype(int)
 
+    def signed_stimuli(self, condition):
+        """Return what psychometric curves are drawn by: here by how much the first is stronger."""
+        return "all", {"relevant": condition["first"] - condition["second"]}
+
 
 # For batches of thousands of trials, also write `generate_trials(conditions)`, which returns
 # inputs (n_inputs, T, B), targets (n_outputs, T, B) and the B conditions, all at once.

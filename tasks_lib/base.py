@@ -195,6 +195,37 @@ class Task(ABC):
         """
         return None
 
+    def signed_stimuli(self, condition: Condition) -> tuple[str, dict[str, float]] | None:
+        """Return the context of a trial and the signed strengths of its stimuli.
+
+        By these psychometric curves are drawn. A positive strength speaks for the choice 1, a
+        negative one for -1. Of tasks that write it, `get_choices` returns 1, -1 and 0 alone.
+
+        Parameters
+        ----------
+        condition : dict
+            Of one trial, as `generate_input_target_stream` returns it.
+
+        Returns
+        -------
+        context : str
+            Curves are fitted for each context on its own. With one context alone, "all".
+        strengths : dict
+            ``relevant``: what the choice should follow, and ``irrelevant``, where there is one:
+            what it should not.
+
+        None, by default: a task without, or a trial that belongs to no curve.
+        """
+        return None
+
+    @classmethod
+    def has_signed_stimuli(cls) -> bool:
+        """Return whether tasks of this class have choices by signed stimuli."""
+        return (
+            cls.signed_stimuli is not Task.signed_stimuli
+            and cls.get_choices is not Task.get_choices
+        )
+
     def get_batch(self, shuffle: bool = False) -> Batch:
         """Return a batch of trials.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .base import Batch, Condition, Float, Task, Trial
 from .columns import check_fields, first_trial, make_conditions, read_choices, read_floats
 from .errors import ParameterError, check_float
-from .windows import check_channels, check_window, decision_sign, steps
+from .windows import check_channels, check_due, check_window, decision_sign, steps
 
 CONTEXTS = ("motion", "color")
 
@@ -37,7 +37,8 @@ class CDDM(Task):
     n_inputs, n_outputs : int
         6 inputs, 1 or 2 outputs.
     cue_on, cue_off, stim_on, stim_off, dec_on, dec_off : int
-        Windows of cue, stimulus and decision; an end is the length of the trial by default.
+        Windows of cue, stimulus and decision; an end is the length of the trial by default. The
+        decision starts with cue and stimulus at the earliest.
     coherences : sequence of float, optional
         Coherences in [-1, 1]; 0 and +-2^-k, k = 0 ... 6, by default.
     seed : int, optional
@@ -65,6 +66,7 @@ class CDDM(Task):
         self.cue_on, self.cue_off = check_window("cue", cue_on, cue_off, self.n_steps)
         self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
         self.dec_on, self.dec_off = check_window("dec", dec_on, dec_off, self.n_steps)
+        check_due({"dec_on": self.dec_on}, {"cue_on": self.cue_on, "stim_on": self.stim_on})
         self.coherences = _checked_coherences(coherences)
         self.expect_trials("n_steps", self.n_steps, 2 * len(self.coherences) ** 2)
 
@@ -156,6 +158,13 @@ class CDDM(Task):
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return the sign of output 0 minus output 1 at the last step of the decision."""
         return decision_sign(outputs, (self.dec_off - 1, self.dec_off))
+
+    def signed_stimuli(self, condition: Condition) -> tuple[str, dict[str, float]]:
+        """Return the context, the coherence that it asks for and the other one."""
+        motion, color = float(condition["motion_coh"]), float(condition["color_coh"])
+        context = str(condition["context"])
+        relevant, irrelevant = (motion, color) if context == CONTEXTS[0] else (color, motion)
+        return context, {"relevant": relevant, "irrelevant": irrelevant}
 
 
 def _checked_coherences(coherences: Sequence[float] | None) -> list[float]:

@@ -13,6 +13,7 @@ from .checked_calls import call, fail
 from .errors import ParameterError, text_of
 from .mask_checks import check_choices, check_mask, mask_of
 from .masks import as_nan
+from .stimulus_checks import check_signed_stimuli
 
 N_CHECKED = 16  # trials of a batch whose conditions are looked at one by one
 TOLERANCE = 1e-9  # of a trial that is made again
@@ -49,6 +50,7 @@ def check_task(task: Task) -> None:
         check_choices(task, batch)
         _check_conditions(task, batch[2])
         _check_condition_fields(task, batch[2])
+        check_signed_stimuli(task, batch[2])
         _check_seed(task, batch)
         _check_order(task, batch[2])
         _check_trials(task, batch)

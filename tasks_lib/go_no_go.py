@@ -14,12 +14,14 @@ from .errors import check_int
 from .windows import (
     after_grace,
     check_channels,
+    check_due,
     check_window,
     decision_sign,
     steps,
 )
 
 GRACE = 10  # steps after a change of the inputs that do not count
+CRITERION = 0.5  # go above it
 
 
 class GoNoGo(Task):
@@ -35,7 +37,8 @@ class GoNoGo(Task):
     n_inputs, n_outputs : int
         3 inputs, 1 output.
     stim_on, stim_off, cue_on, cue_off : int
-        Windows of stimulus and cue, to the trial's end by default.
+        Windows of stimulus and cue, to the trial's end by default. The cue starts with the
+        stimulus at the earliest.
     batch_size : int
         Trials in a batch: stimuli equally spaced from 0 to 1.
     seed : int, optional
@@ -60,6 +63,7 @@ class GoNoGo(Task):
         check_channels("GoNoGo", "n_outputs", n_outputs, (1,))
         self.stim_on, self.stim_off = check_window("stim", stim_on, stim_off, self.n_steps)
         self.cue_on, self.cue_off = check_window("cue", cue_on, cue_off, self.n_steps)
+        check_due({"cue_on": self.cue_on}, {"stim_on": self.stim_on})
         self.batch_size = check_int("batch_size", batch_size, minimum=2)
         self.expect_trials("batch_size", self.batch_size, self.batch_size)
 
@@ -116,7 +120,7 @@ class GoNoGo(Task):
         """Return inputs (3, T, B), targets (1, T, B) and conditions of many trials."""
         check_fields("GoNoGo", conditions, ("input_value", "output_value"))
         x = read_floats(conditions, "input_value")
-        go = (x > 0.5).astype(np.int64)
+        go = (x > CRITERION).astype(np.int64)
         inputs = np.zeros((3, self.n_steps, len(conditions)))
         inputs[0, self.stim_on : self.stim_off] = x
         inputs[1, self.cue_on : self.cue_off] = 1.0
@@ -128,3 +132,7 @@ class GoNoGo(Task):
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for go, -1 for no-go, read at the last step of the cue."""
         return decision_sign(outputs, (self.cue_off - 1, self.cue_off), threshold=0.5)
+
+    def signed_stimuli(self, condition: Condition) -> tuple[str, dict[str, float]]:
+        """Return the stimulus above the criterion of 0.5."""
+        return "all", {"relevant": float(condition["input_value"]) - CRITERION}

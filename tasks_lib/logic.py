@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .base import Batch, Condition, Float, Task, Trial
 from .columns import check_fields, first_trial, make_conditions, read_ints
 from .errors import ParameterError, check_int
-from .windows import check_channels, check_window, decision_sign, steps
+from .windows import check_channels, check_due, check_window, decision_sign, steps
 
 BITS = tuple(product((0, 1), repeat=2))
 Bits = int | NDArray[np.int64]
@@ -40,6 +40,7 @@ class TwoBitTask(Task):
         check_channels(name, "n_outputs", n_outputs, self.channels[1:])
         self.stim_on, self.stim_off = check_window("stim", *windows[0], self.n_steps)
         self.dec_on, self.dec_off = check_window("dec", *windows[1], self.n_steps)
+        check_due({"dec_on": self.dec_on}, {"stim_on": self.stim_on})
         self.n_repeats = check_int("n_repeats", n_repeats, minimum=1)
         self.expect_trials("n_repeats", self.n_repeats, 4 * self.n_repeats)
 
@@ -128,7 +129,8 @@ class XOR(TwoBitTask):
     n_inputs, n_outputs : int
         4 inputs, 2 outputs.
     stim_on, stim_off, dec_on, dec_off : int
-        Windows of stimulus and decision, to the trial's end by default.
+        Windows of stimulus and decision, to the trial's end by default. The decision starts with
+        the stimulus at the earliest.
     n_repeats : int
         Trials of each pair of bits in a batch.
     seed : int, optional
@@ -181,7 +183,8 @@ class HalfAdder(TwoBitTask):
     n_inputs, n_outputs : int
         2 inputs, 1 output.
     stim_on, stim_off, dec_on, dec_off : int
-        Windows of stimulus and decision; the stimulus lasts to the trial's end by default.
+        Windows of stimulus and decision; the stimulus lasts to the trial's end by default. The
+        decision starts with it at the earliest.
     n_repeats : int
         Trials of each pair of bits in a batch.
     seed : int, optional

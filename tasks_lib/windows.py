@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from .errors import ParameterError, check_int
 
 Window = tuple[int, int]
+_as_stored: ContextVar[bool] = ContextVar("as_stored", default=False)
 
 
 def check_window(name: str, on: Any, off: Any, n_steps: int) -> Window:
@@ -32,6 +35,37 @@ def check_order(field: str, value: int, other: str, earliest: int) -> None:
         raise ParameterError(
             field, value, f"is too early for {other}", f"give at least {earliest}, or move {other}"
         )
+
+
+def check_due(due: Mapping[str, int], shown: Mapping[str, int]) -> None:
+    """Refuse what is due before what it depends on is first shown.
+
+    Both at one step is allowed: outputs follow inputs within a time constant.
+
+    Parameters
+    ----------
+    due, shown : mapping
+        Field of an onset -> step. ``due`` has one.
+    """
+    ((field, value),) = due.items()
+    for other, onset in shown.items():
+        if value < onset and not _as_stored.get():
+            raise ParameterError(
+                field,
+                value,
+                f"is before {other} = {onset}, of what it depends on",
+                f"give at least {onset}, or move {other}",
+            )
+
+
+@contextmanager
+def as_stored() -> Iterator[None]:
+    """Make tasks as earlier versions stored them, whose windows `check_due` refuses by now."""
+    token = _as_stored.set(True)
+    try:
+        yield
+    finally:
+        _as_stored.reset(token)
 
 
 def check_shifts(random_window: Any, windows: Mapping[str, Window], n_steps: int) -> int:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from tasks_lib import CDDM
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_choice, check_float, check_int
 
 from ..fixed_points.growth import FAR, drive_scale
+from ..manifolds.curves import Curve
 from ..network.rnn_numpy import RNNNumpy
-from .line_geometry import angle_between, fixed_points_along, real_or_nan
+from .line_following import across, is_kept, line_between, onto_slow_mode
+from .line_geometry import angle_between, fixed_points_along, real_or_nan, slowest_states
 from .point_analytics import analyse_points
 
 Float = NDArray[np.float64]
@@ -27,6 +27,10 @@ NO_LINE = 1e-9  # length of a chord below which both ends are one point
 class ContextLineAttractor:
     """Slow points along the line of one context.
 
+    The line is the curve that the flow keeps (``followed``): F points along it. Where there is no
+    such curve between the ends, it is the slowest states across the chord between them, which in a
+    network whose modes are not orthogonal need not be one another's neighbours in time.
+
     Attributes
     ----------
     context : str
@@ -34,14 +38,23 @@ class ContextLineAttractor:
     input : array (n_inputs,)
         The context's cue with stimuli of no coherence.
     points : array (N, P)
-        Slow points, from the choice - to the choice +.
-        Where the line folds back along the chord, neighbours may lie on different branches of it.
+        Slow points, from the choice - to the choice +, evenly spaced along the line. Where it was
+        not followed neighbours may lie on different branches.
     speed : array (P,)
         |F|^2 at each.
     position : array (P,)
-        Distance along the chord between the end points, 0 to 1.
+        Distance along the line (where it was not followed, along the chord), 0 to 1.
     length : float
-        Length of that chord, in units of state. Near 0 both ends are one point: there is no line.
+        Length of the chord between the end points, in units of state. Near 0 both ends are one
+        point: there is no line.
+    arc_length : float
+        Length along the line.
+    followed : bool
+        Whether the line is kept by the flow: root mean square of F across it at most 0.2 of F.
+    drift : array (P,)
+        F along the line, per tau: above 0 toward the choice +.
+    across : array (P,)
+        |F| across the line.
     direction : array (N,)
         Unit vector along that chord; the choice axis where there is no line.
     eigenvalues : array (P, N), complex
@@ -78,6 +91,10 @@ class ContextLineAttractor:
     input_directions: Float
     fixed_points: Float
     fixed_point_stable: NDArray[np.bool_]
+    arc_length: float
+    followed: bool
+    drift: Float
+    across: Float
 
     @property
     def selection_vectors(self) -> Float:
@@ -154,45 +171,30 @@ def _relaxed(rnn: RNNNumpy, x: Float, u: Float, n_steps: int) -> Float:
     return np.asarray(states[:, -1])
 
 
-def _slowest_across(rnn: RNNNumpy, start: Float, along: Float, u: Float) -> tuple[Float, float]:
-    """Minimise |F|^2 over the hyperplane through ``start`` orthogonal to ``along``.
+def _line(
+    rnn: RNNNumpy, released: tuple[Float, Float], axis: Float, u: Float, n: int
+) -> tuple[Curve, bool]:
+    """Return n states from one end to the other, and whether the flow keeps their curve.
 
-    Returns the state (N,) and half its |F|^2.
+    Parameters
+    ----------
+    released : pair of arrays (N,)
+        Where the nudges have led.
+    axis : array (N,)
+        What stands in for the chord where both ends are one point.
     """
-    # The projector keeps the search within the hyperplane without building a basis of it.
-    across = np.eye(rnn.N) - np.outer(along, along)
-
-    def state(z: Float) -> Float:
-        return start + across @ z
-
-    found = least_squares(
-        lambda z: rnn.rhs(state(z), u),
-        np.zeros(rnn.N),
-        jac=lambda z: rnn.jacobian(state(z), u) @ across,
-        method="trf",
-        xtol=1e-12,
-        ftol=1e-12,
-        gtol=1e-12,
-        max_nfev=200,
-    )
-    return state(found.x), float(found.cost)
-
-
-def _follow(rnn: RNNNumpy, ends: Sequence[Float], along: Float, u: Float, n: int) -> Float:
-    """Return the slowest states (N, n) found in n hyperplanes between two ends.
-
-    Hyperplanes may hold several minima. Each is searched from the chord and from the minimum of
-    its neighbour, going from either end, and the slowest state found is kept.
-    """
-    step = (ends[1] - ends[0]) / (n - 1)
-    found = [[_slowest_across(rnn, ends[0] + i * step, along, u)] for i in range(n)]
-    for order, move in ((range(n), step), (range(n - 1, -1, -1), -step)):
-        current = None
-        for i in order:
-            if current is not None:
-                found[i].append(_slowest_across(rnn, current + move, along, u))
-            current = found[i][-1][0]
-    return np.stack([min(here, key=lambda f: f[1])[0] for here in found], axis=1)
+    apart = float(np.linalg.norm(released[1] - released[0]))
+    if apart > NO_LINE:
+        ends = tuple(onto_slow_mode(rnn, u, end, 3.0 * apart) for end in released)
+        if np.linalg.norm(ends[1] - ends[0]) > NO_LINE:
+            line = line_between(rnn, u, (ends[0], ends[1]), n)
+            if is_kept(rnn, u, line):
+                return line, True
+    along = (released[1] - released[0]) / apart if apart > NO_LINE else axis
+    points = slowest_states(rnn, released, along, u, n).T
+    tangents = np.repeat(along[None], n, axis=0)
+    drift = rnn.rhs_at(points, u) @ along
+    return Curve(points, tangents, drift, False, ("end", "end")), False
 
 
 def get_line_attractor(
@@ -207,8 +209,9 @@ def get_line_attractor(
     """Find the line attractor of one context.
 
     The end points are where a nudge of the relevant stimulus by +-``nudge`` around (cue, 1/2, 1/2,
-    1/2, 1/2) takes the network, a little after the nudge is gone; the line is followed between
-    them, |F| minimised orthogonally to their chord.
+    1/2, 1/2) takes the network, a little after the nudge is gone, moved onto the line along the
+    modes that are still decaying. Between them the curve is followed that the flow keeps
+    (`models.dynamics.line_following`).
 
     Parameters
     ----------
@@ -222,8 +225,8 @@ def get_line_attractor(
     n_steps : int, optional
         Steps with the nudge; 50 time constants by default.
     relax_steps : int, optional
-        Steps without it; one time constant by default, which lets fast modes settle and keeps
-        what lies along a slow direction. After many, ends on an imperfect line drift together.
+        Steps without it; one time constant by default, which keeps what lies along a slow
+        direction. After many, ends on an imperfect line drift together.
 
     Raises
     ------
@@ -262,14 +265,15 @@ def get_line_attractor(
                 f"its states grow without bound in {steps} steps",
                 "lower n_steps",
             )
-    chord = ends[1] - ends[0]
-    length = float(np.linalg.norm(chord))
     axis = rnn.W_out[0] - rnn.W_out[1] if rnn.n_outputs > 1 else rnn.W_out[0]
     axis = axis / max(float(np.linalg.norm(axis)), 1e-300)
+    line, followed = _line(rnn, (ends[0], ends[1]), axis, neutral, n_points)
+    points = line.points.T
+    chord = points[:, -1] - points[:, 0]
+    length = float(np.linalg.norm(chord))
     # Both nudges may lead to one point: then there is no line, and the choice axis stands in.
     along = chord / length if length > NO_LINE else axis
     position = np.linspace(0.0, 1.0, n_points, dtype=np.float64)
-    points = _follow(rnn, ends, along, neutral, n_points)
     analytics = analyse_points(rnn, points.T, neutral)
     turn = np.sign((analytics.right @ axis).real)
     turn = np.where(turn == 0, 1.0, turn)[:, None]
@@ -290,4 +294,8 @@ def get_line_attractor(
         input_directions=analytics.input_directions,
         fixed_points=roots,
         fixed_point_stable=np.array([v.real.max() < 0 for v in spectra], dtype=bool),
+        arc_length=line.length if length > NO_LINE else 0.0,
+        followed=followed,
+        drift=line.drift,
+        across=across(rnn, neutral, line),
     )

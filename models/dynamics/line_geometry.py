@@ -1,10 +1,12 @@
-"""Angles of selection vectors and eigenvectors, and the fixed points along a line."""
+"""Angles of selection vectors and eigenvectors, fixed points and slowest states along a line."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import root
+from scipy.optimize import least_squares, root
 
 from ..network.rnn_numpy import RNNNumpy
 
@@ -76,3 +78,44 @@ def fixed_points_along(rnn: RNNNumpy, points: Float, along: Float, u: Float) -> 
             found.append(solution)
     order = np.argsort([along @ x for x in found], kind="stable")
     return np.stack([found[i] for i in order], axis=1) if found else np.empty((rnn.N, 0))
+
+
+def _slowest_across(rnn: RNNNumpy, start: Float, along: Float, u: Float) -> tuple[Float, float]:
+    """Minimise |F|^2 over the hyperplane through ``start`` orthogonal to ``along``.
+
+    Returns the state (N,) and half its |F|^2.
+    """
+    # The projector keeps the search within the hyperplane without building a basis of it.
+    across = np.eye(rnn.N) - np.outer(along, along)
+
+    def state(z: Float) -> Float:
+        return start + across @ z
+
+    found = least_squares(
+        lambda z: rnn.rhs(state(z), u),
+        np.zeros(rnn.N),
+        jac=lambda z: rnn.jacobian(state(z), u) @ across,
+        method="trf",
+        xtol=1e-12,
+        ftol=1e-12,
+        gtol=1e-12,
+        max_nfev=200,
+    )
+    return state(found.x), float(found.cost)
+
+
+def slowest_states(rnn: RNNNumpy, ends: Sequence[Float], along: Float, u: Float, n: int) -> Float:
+    """Return the slowest states (N, n) found in n hyperplanes between two ends.
+
+    Hyperplanes may hold several minima. Each is searched from the chord and from the minimum of
+    its neighbour, going from either end, and the slowest state found is kept.
+    """
+    step = (ends[1] - ends[0]) / (n - 1)
+    found = [[_slowest_across(rnn, ends[0] + i * step, along, u)] for i in range(n)]
+    for order, move in ((range(n), step), (range(n - 1, -1, -1), -step)):
+        current = None
+        for i in order:
+            if current is not None:
+                found[i].append(_slowest_across(rnn, current + move, along, u))
+            current = found[i][-1][0]
+    return np.stack([min(here, key=lambda f: f[1])[0] for here in found], axis=1)

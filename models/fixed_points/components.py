@@ -117,6 +117,7 @@ def combined(
         fun_tol=first.fun_tol,
         diff_cutoff=first.diff_cutoff,
         eig_cutoff=first.eig_cutoff,
+        alpha=first.alpha,
     )
     rank = np.lexsort((-joined.hits, joined.n_unstable))
     return replace(joined.filter(rank), seconds=joined.seconds)

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
+from .discrete_time import map_stability, multipliers, unstable_map_modes
+
 Float = NDArray[np.float64]
 PROBABLY = "probably complete"  # status of a set that only dependent starts speak for
 GROWING = "growing"  # status of a set where the network's states grow without bound
@@ -77,6 +79,8 @@ class FixedPointSet:
         "exact" (F = 0) or "approx" (local minima of |F|^2 / 2).
     fun_tol, diff_cutoff, eig_cutoff : float
         The tolerances used.
+    alpha : float
+        Step of the network, dt / tau: `map_stability` is that of its own steps.
     """
 
     points: Float
@@ -104,6 +108,7 @@ class FixedPointSet:
     fun_tol: float
     diff_cutoff: float
     eig_cutoff: float
+    alpha: float
 
     def __len__(self) -> int:
         """Return the number of points P."""
@@ -117,8 +122,39 @@ class FixedPointSet:
             return 1.0 / rate
 
     @property
+    def multipliers(self) -> NDArray[np.complex128]:
+        """Multipliers of the network's steps at each point, 1 + alpha eigenvalue: (P, N)."""
+        return multipliers(self.eigenvalues, self.alpha)
+
+    @property
+    def n_unstable_map(self) -> NDArray[np.int64]:
+        """Modes of each point that grow in steps of dt: (P,)."""
+        return unstable_map_modes(self.eigenvalues, self.alpha, self.eig_cutoff)
+
+    @property
+    def map_stability(self) -> NDArray[np.str_]:
+        """Stability of each point in steps of dt, where ``stability`` is the equation's: (P,)."""
+        return map_stability(self.eigenvalues, self.stability, self.alpha, self.eig_cutoff)
+
+    @property
+    def differs_in_steps(self) -> NDArray[np.bool_]:
+        """Points whose stability is another in the network's own steps: (P,)."""
+        return np.asarray(self.map_stability != self.stability)
+
+    @property
     def message(self) -> str:
-        """What the search says about completeness, in words."""
+        """What the search says about completeness, in words, and where steps of dt matter."""
+        n = int(self.differs_in_steps.sum())
+        if not n:
+            return self._about_completeness
+        said = "1 point has" if n == 1 else f"{n} points have"
+        return (
+            f"{self._about_completeness}; {said} another stability in steps of dt = "
+            f"{self.alpha:.3g} tau, in which the network runs: see map_stability"
+        )
+
+    @property
+    def _about_completeness(self) -> str:
         if self.status == GROWING:
             return (
                 "states grow without bound at this input, so that the search did not start from "

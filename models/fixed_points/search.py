@@ -257,4 +257,5 @@ class Search:
             fun_tol=opts.tolerance,
             diff_cutoff=opts.diff_cutoff,
             eig_cutoff=opts.eig_cutoff,
+            alpha=rnn.alpha,
         )

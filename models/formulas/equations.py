@@ -64,7 +64,12 @@ class Equation:
     )
     sigma_rec: float = number(0.0, "recurrent noise level", minimum=0.0, details=NOISE)
     sigma_inp: float = number(0.0, "input noise level", minimum=0.0, details=NOISE)
-    sigma_out: float = number(0.0, "readout noise level", minimum=0.0, details=NOISE)
+    sigma_out: float = number(
+        0.0,
+        "readout noise level",
+        minimum=0.0,
+        details=NOISE + " No state averages it: it grows as dt^(-1/2).",
+    )
     noise_inside: bool = flag(
         False,
         "form s: recurrent noise inside the activation",

@@ -1,168 +1,232 @@
-"""Choices of a context-dependent decision network on the grid of coherences."""
+"""Choices by the strength of signed stimuli, and the psychometric curves through them."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeWarning, curve_fit
 
-from tasks_lib import CDDM
+from tasks_lib import CDDM, Task
 from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_bool, check_float, check_int
 from tasks_lib.masks import held_to_the_end
 
 from ..network.rnn_numpy import RNNNumpy
+from .psychometric_fit import PsychometricFit as PsychometricFit
+from .psychometric_fit import fit_psychometric as fit_psychometric
+from .psychometric_fit import psychometric_curve as psychometric_curve
 from .scores import mean_squared_error_by_trial
 
 Float = NDArray[np.float64]
+MOST_POINTS = 32  # strengths that are shown one by one
+CONFIDENCE = 1.959964  # standard errors of 95 %
 
 
-@dataclass(frozen=True)
-class PsychometricFit:
-    """P(choose +) = lapse_low + (1 - lapse_low - lapse_high) / (1 + exp(-slope (c - bias))).
+@dataclass(frozen=True, eq=False)
+class ChoicePoints:
+    """Choices of + at each strength of a stimulus, whatever else differs between the trials.
 
     Attributes
     ----------
-    bias : float
-        Coherence at the middle of the curve.
-    slope : float
-        Per unit of coherence.
-    lapse_low, lapse_high : float
-        Distance of the curve's ends from 0 and from 1.
-    ok : bool
-        Whether the fit converged and the choices determine bias and slope; if not (a flat curve, a
-        step between two coherences), the parameters are NaN.
+    stimulus : array (P,)
+        Signed strengths, ascending; where there are more than 32, the mean of neighbouring ones.
+    n_plus : array (P,)
+        Choices of +. A trial without choice (equal outputs) counts half.
+    n_trials : array (P,) of int
     """
 
-    bias: float
-    slope: float
-    lapse_low: float
-    lapse_high: float
-    ok: bool
+    stimulus: Float
+    n_plus: Float
+    n_trials: NDArray[np.int64]
 
-    def __call__(self, coherence: Float) -> Float:
-        """Return the fitted probability of choosing +."""
-        return psychometric_curve(coherence, self.bias, self.slope, self.lapse_low, self.lapse_high)
+    @property
+    def fraction(self) -> Float:
+        """Fraction of choices of + (P,)."""
+        return np.asarray(self.n_plus / self.n_trials)
+
+    @property
+    def interval(self) -> tuple[Float, Float]:
+        """Interval of 95 % around each fraction, by Wilson (1927): (P,), (P,)."""
+        n, p, z = self.n_trials, self.fraction, CONFIDENCE
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        reach = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        # An end at 0 or at 1 is so exactly, and not up to a rounding error.
+        return (
+            np.where(self.n_plus <= 0, 0.0, middle - reach),
+            np.where(self.n_plus >= n, 1.0, middle + reach),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class PsychometricCurves:
-    """Choices on the grid of motion and colour coherence.
+    """Choices by the strength of each stimulus, and the curves through them.
 
     Attributes
     ----------
-    coherences : array (C,)
-    fraction_right : array (2, C, C)
-        Right choices by context (motion, color), motion and colour coherence; NaN where the
-        relevant coherence is 0.
-    fraction_plus : array (2, C, C)
-        Choices of +; a trial without choice (equal outputs) counts half.
-    mse : array (2, C, C)
-        Masked mean squared error.
+    points : dict
+        (context, "relevant" or "irrelevant") -> ChoicePoints.
     fits : dict
         (context, "relevant" or "irrelevant") -> PsychometricFit.
+    coherences : array (C,) or None
+        Of motion and of colour, for context-dependent decision making; None for other tasks, as
+        are the following.
+    fraction_right : array (2, C, C) or None
+        Right choices by context (motion, color), motion and colour coherence; NaN where the
+        relevant coherence is 0.
+    fraction_plus : array (2, C, C) or None
+        Choices of +; a trial without choice (equal outputs) counts half.
+    mse : array (2, C, C) or None
+        Masked mean squared error.
     """
 
-    coherences: Float
-    fraction_right: Float
-    fraction_plus: Float
-    mse: Float
+    points: dict[tuple[str, str], ChoicePoints]
     fits: dict[tuple[str, str], PsychometricFit]
+    coherences: Float | None = None
+    fraction_right: Float | None = None
+    fraction_plus: Float | None = None
+    mse: Float | None = None
 
 
 Psychometrics = PsychometricCurves  # its name until 0.1, which is that of a table now
 
 
-def psychometric_curve(
-    coherence: Float, bias: float, slope: float, lapse_low: float, lapse_high: float
-) -> Float:
-    """Return the probability of choosing + at a coherence."""
-    z = np.clip(slope * (np.asarray(coherence) - bias), -500, 500)
-    return lapse_low + (1 - lapse_low - lapse_high) / (1 + np.exp(-z))
-
-
-def fit_psychometric(
-    coherences: Float, fraction_plus: Float, n_trials: int = 100
-) -> PsychometricFit:
-    """Fit a psychometric curve by least squares, slope in +-500, lapses in [0, 0.5].
-
-    Parameters
-    ----------
-    coherences : array (C,)
-    fraction_plus : array (C,)
-        Choices of + at each coherence.
-    n_trials : int
-        Trials of each coherence: what the choices determine is judged by their sampling error.
-    """
-    failed = PsychometricFit(np.nan, np.nan, np.nan, np.nan, ok=False)
-    c, p = np.asarray(coherences, dtype=np.float64), np.asarray(fraction_plus, dtype=np.float64)
-    if len(np.unique(c)) < 4 or not np.isfinite(p).all():  # four parameters
-        return failed
-    rising = np.polyfit(c, p, 1)[0] >= 0
-    try:
-        with warnings.catch_warnings():
-            # a singular covariance is how a flat curve shows: judged below, not warned about
-            warnings.simplefilter("ignore", OptimizeWarning)
-            values, covariance = curve_fit(
-                psychometric_curve,
-                c,
-                p,
-                p0=(0.0, 5.0 if rising else -5.0, 0.02, 0.02),
-                sigma=np.full(len(c), np.sqrt(0.25 / n_trials)),
-                absolute_sigma=True,
-                bounds=((-2.0, -500.0, 0.0, 0.0), (2.0, 500.0, 0.5, 0.5)),
-                maxfev=5000,
-            )
-    except RuntimeError:  # no convergence
-        return failed
-    bias, slope, low, high = (float(v) for v in values)
-    bias_error, slope_error = np.sqrt(np.diag(covariance))[:2]
-    # A NaN error compares as false. A bias outside the coherences would be extrapolated.
-    determined = bias_error < np.ptp(c) / 2 and slope_error < abs(slope)
-    if not (determined and c.min() <= bias <= c.max()):
-        return failed
-    return PsychometricFit(bias, slope, low, high, ok=True)
-
-
 def get_psychometrics(
     rnn: RNNNumpy,
-    task: CDDM,
+    task: Task,
     n_repeats: int = 7,
     coherences: Sequence[float] | None = None,
     noise: bool = True,
 ) -> PsychometricCurves:
-    """Measure choices on the grid of coherences.
+    """Measure choices by the strength of the task's signed stimuli, and fit curves.
 
     Parameters
     ----------
     rnn : RNNNumpy
-    task : CDDM
+    task : Task
+        One with choices and signed stimuli (`Task.signed_stimuli`): CDDM, GoNoGo, or your own.
     n_repeats : int
-        Trials of each cell.
+        Batches of trials; of CDDM the trials of each pair of coherences.
     coherences : sequence of float, optional
-        The task's by default.
+        Of CDDM; the task's by default.
     noise : bool
         Whether the network runs with its noise.
 
     Returns
     -------
     PsychometricCurves
-        Choices are the sign of output 0 minus output 1, or of the only output, at the last step
-        (of a trial whose targets end early, NaN, its own last step).
+        Choices are the task's. Those of CDDM are the sign of output 0 minus output 1, or of the
+        only output, at the last step (of a trial whose targets end early, NaN, its own last step).
+
+    Raises
+    ------
+    ParameterError
+        Where the task has no choices or no signed stimulus, or the network is of another task.
     """
-    if not isinstance(task, CDDM):
-        raise ParameterError("task", type(task).__name__, "is not CDDM", "use a CDDM task")
-    if rnn.n_outputs != task.n_outputs:
+    if not (isinstance(task, Task) and task.has_signed_stimuli()):
         raise ParameterError(
-            "n_outputs", rnn.n_outputs, f"the task has {task.n_outputs}", "use the network's task"
+            "task",
+            type(task).__name__,
+            "has no choices by a signed stimulus",
+            "use CDDM, GoNoGo or a task that defines get_choices and signed_stimuli",
         )
+    task.check_network(rnn, "use the network's task")
     check_int("n_repeats", n_repeats, minimum=1)
     check_bool("noise", noise)
+    if isinstance(task, CDDM):
+        return _on_the_grid(rnn, task, n_repeats, coherences, noise)
+    if coherences is not None:
+        raise ParameterError(
+            "coherences", coherences, "are those of CDDM", "leave it out: the task's own are used"
+        )
+    task.reset()
+    conditions: list[Mapping[str, Any]] = []
+    choices = []
+    for _ in range(n_repeats):
+        inputs, targets, batch = task.get_batch()
+        _, outputs = rnn.run(inputs, noise=noise)
+        made = task.get_choices(held_to_the_end(outputs, targets))
+        choices.append(_one_of_two(task, made))
+        conditions += batch
+    plus = (1 + np.concatenate(choices)) / 2
+    points, fits = _curves(task, conditions, plus, 1)
+    return PsychometricCurves(points, fits)
+
+
+def _one_of_two(task: Task, choices: Any) -> Float:
+    made = np.asarray(choices, dtype=np.float64)
+    if choices is None or not np.isin(made, (-1, 0, 1)).all():
+        raise ParameterError(
+            f"{type(task).__name__}.get_choices",
+            None if choices is None else np.unique(made),
+            "are not -1, 0 and 1",
+            "return 1 for the choice +, -1 for the choice - and 0 for none",
+        )
+    return made
+
+
+def _curves(
+    task: Task, conditions: Sequence[Mapping[str, Any]], plus: Float, n_each: int
+) -> tuple[dict[tuple[str, str], ChoicePoints], dict[tuple[str, str], PsychometricFit]]:
+    """Return the choices of + by each stimulus, and the fits.
+
+    Parameters
+    ----------
+    task : Task
+    conditions : sequence of B dicts
+    plus : array (B,)
+        Choices of + of all that were made with each condition.
+    n_each : int
+        How many these are.
+    """
+    trials: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for condition, chosen in zip(conditions, plus.tolist(), strict=True):
+        said = task.signed_stimuli(dict(condition))
+        if said is None:
+            continue
+        context, strengths = said
+        for which, strength in strengths.items():
+            trials.setdefault((context, which), []).append((strength, chosen))
+    points, fits = {}, {}
+    for key, pairs in trials.items():
+        strength, chosen_plus = np.array(pairs, dtype=np.float64).T
+        values, group = _distinct(strength)
+        n = np.bincount(group, minlength=len(values)) * n_each
+        k: Float = np.bincount(group, chosen_plus, len(values)).astype(np.float64)
+        fits[key] = fit_psychometric(values, k / n, n)
+        points[key] = _shown(values, k, n)
+    return points, fits
+
+
+def _distinct(strength: Float) -> tuple[Float, NDArray[np.int64]]:
+    """Return the distinct strengths, ascending, and the one of each trial.
+
+    Differences of decimal numbers, such as 0.4 - 0.2 and 0.6 - 0.4, are equal but for rounding.
+    """
+    scale = float(np.abs(strength).max()) or 1.0
+    _, first, group = np.unique(
+        np.round(strength / scale, 9), return_index=True, return_inverse=True
+    )
+    return strength[first], group
+
+
+def _shown(values: Float, plus: Float, n: NDArray[np.int64]) -> ChoicePoints:
+    if len(values) <= MOST_POINTS:
+        return ChoicePoints(values, plus, n)
+    bins = np.array_split(np.arange(len(values)), MOST_POINTS // 2)
+    return ChoicePoints(
+        np.array([np.average(values[b], weights=n[b]) for b in bins]),
+        np.array([plus[b].sum() for b in bins]),
+        np.array([n[b].sum() for b in bins]),
+    )
+
+
+def _on_the_grid(
+    rnn: RNNNumpy, task: CDDM, n_repeats: int, coherences: Sequence[float] | None, noise: bool
+) -> PsychometricCurves:
     values = _checked(task.coherences if coherences is None else coherences)
     grid = product(CONTEXTS, values.tolist(), values.tolist())
     fields = ("context", "motion_coh", "color_coh")
@@ -176,8 +240,7 @@ def get_psychometrics(
             "let the task put NaN into its targets",
         )
     correct = np.array([c["correct_choice"] for c in conditions])
-    counts: list[Float] = [np.zeros(len(trials)) for _ in range(3)]
-    right, plus, error = counts
+    right, plus, error = (np.zeros(len(trials)) for _ in range(3))
     for _ in range(n_repeats):
         _, outputs = rnn.run(inputs, noise=noise)
         last = held_to_the_end(outputs, targets)[:, -1]
@@ -186,16 +249,17 @@ def get_psychometrics(
         right += choice == correct
         plus += (1 + choice) / 2
         error += mean_squared_error_by_trial(outputs, targets, task.mask)
-    # counted whole and divided once, so that all is exactly 1
-    right, plus, error = right / n_repeats, plus / n_repeats, error / n_repeats
+    points, fits = _curves(task, conditions, plus, n_repeats)
     shape = (2, len(values), len(values))
-    fraction_right = np.where(correct == 0, np.nan, right).reshape(shape)
-    plus = plus.reshape(shape)
-    fits = {}
-    for i, context in enumerate(CONTEXTS):
-        for which, points in marginal_choices(plus[i], i).items():
-            fits[context, which] = fit_psychometric(values, points, n_repeats * len(values))
-    return PsychometricCurves(values, fraction_right, plus, error.reshape(shape), fits)
+    # counted whole and divided once, so that all is exactly 1
+    return PsychometricCurves(
+        points=points,
+        fits=fits,
+        coherences=values,
+        fraction_right=np.where(correct == 0, np.nan, right / n_repeats).reshape(shape),
+        fraction_plus=(plus / n_repeats).reshape(shape),
+        mse=(error / n_repeats).reshape(shape),
+    )
 
 
 def _checked(coherences: Sequence[float]) -> Float:
@@ -206,10 +270,3 @@ def _checked(coherences: Sequence[float]) -> Float:
             "coherences", values, "is empty or has duplicates", "give distinct coherences"
         )
     return np.sort(np.array(values))
-
-
-def marginal_choices(plus: Float, context: int) -> dict[str, Float]:
-    """Return the choices of + by relevant and by irrelevant coherence, from (motion, color)."""
-    by_motion, by_color = plus.mean(axis=1), plus.mean(axis=0)
-    relevant, irrelevant = (by_motion, by_color) if context == 0 else (by_color, by_motion)
-    return {"relevant": relevant, "irrelevant": irrelevant}

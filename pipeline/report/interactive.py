@@ -124,8 +124,8 @@ class Views:
                     if (p["search_name"], p["input_name"]) == (view.search, name)
                 ]
                 vector = np.asarray(self._inputs[task_name, name])
-                search, n_units = self._searches[view.search], cohort.network["n_units"]
-                sets[name] = set_from_rows(row, points, search, n_units, vector)
+                search = self._searches[view.search]
+                sets[name] = set_from_rows(row, points, search, cohort.network, vector)
         frame = next(r for r in self._frames[key] if r["search_name"] == view.search)
         directions = np.asarray(frame["directions"])
         names = tuple(f"PC {i + 1}" for i in range(directions.shape[1]))

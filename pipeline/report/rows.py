@@ -22,22 +22,29 @@ from .names import Key, cohort_key, network_key
 
 Row = dict[str, Any]
 
+TERM_CURVES = ("term_curve", "gradient_curve")
 # What tables say of a network, in single values; arrays stay in the store.
 VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "source": (Training.Source, ("file", "format", "sha256", "notes")),
-    "terms": (Training.Term, ("term_weight", "final_loss", "final_gradient")),
+    "terms": (Training.Term, ("term_weight", "final_loss", "final_gradient", *TERM_CURVES)),
     "scores": (
         Validation,
         ("r2_pooled", "r2_trial_mean", "mse", "accuracy", "n_choice_trials", "n_trials"),
     ),
-    "fits": (Psychometric.Fit, ("converged", "bias", "slope", "lapse_low", "lapse_high")),
+    "fits": (Psychometric.Fit, (
+        "fit_status", "bias", "bias_error", "indifference", "indifference_error",
+        "slope", "slope_error", "slope_bound", "lapse_low", "lapse_high",
+    )),
     "sets": (
         FixedPoints,
         ("search_status", "message", "n_points", "n_stable", "n_marginal", "n_unstable"),
     ),
     "points": (
         FixedPoints.Point,
-        ("stability", "n_unstable_modes", "max_eigenvalue", "time_constant", "residual"),
+        (
+            "stability", "map_stability", "n_unstable_modes", "max_eigenvalue", "time_constant",
+            "residual",
+        ),
     ),
     "linearizations": (Linearization.Point, ("leading_frequency", "henrici")),
     "lines": (

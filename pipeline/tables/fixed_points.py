@@ -54,6 +54,8 @@ class FixedPoints(dj.Computed):
     n_stable      : int32        # largest real part below -eig_cutoff
     n_marginal    : int32        # largest real part within +- eig_cutoff
     n_unstable    : int32        # largest real part above eig_cutoff
+    n_map_stable=null   : int32  # stable in steps of dt, as the network runs; null: of 0.1.0
+    n_map_differs=null  : int32  # points whose stability is another in steps of dt
     enumerated    : bool         # every region that can hold points was solved: there is no other
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
     unseen=null   : float64      # share of further hits that are of new points is below it (0.95)
@@ -75,7 +77,10 @@ class FixedPoints(dj.Computed):
         residual         : float64     # |F|
         hits             : int32       # starts that ended here
         n_unstable_modes : int32       # eigenvalues with positive real part
-        stability        : enum('stable', 'unstable', 'marginal')
+        stability        : enum('stable', 'unstable', 'marginal')  # of the equation
+        map_stability=null      : varchar(16)  # in steps of dt; null: of 0.1.0
+        n_unstable_map_modes=null : int32   # multipliers, 1 + dt / tau eigenvalue, above 1
+        max_multiplier=null     : float64   # largest modulus of the multipliers
         degenerate       : bool        # some eigenvalue is zero: need not be isolated
         max_eigenvalue   : float64     # largest real part, per tau
         time_constant=null : float64   # 1 / smallest |real part|, in tau; null: infinite
@@ -124,12 +129,16 @@ class FixedPoints(dj.Computed):
         """Insert the set and its points."""
         kinds = list(found.stability)
         time_constants = found.time_constants
+        map_kinds, n_unstable_map = found.map_stability, found.n_unstable_map
+        largest = np.abs(found.multipliers).max(axis=1, initial=0.0)
         self.insert1(
             {
                 **key,
                 "search_status": found.status,
                 "message": found.message,
                 "n_points": len(kinds),
+                "n_map_stable": int((found.map_stability == "stable").sum()),
+                "n_map_differs": int(found.differs_in_steps.sum()),
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
                 "enumerated": found.enumerated,
                 "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
@@ -151,6 +160,9 @@ class FixedPoints(dj.Computed):
                 "hits": int(found.hits[i]),
                 "n_unstable_modes": int(found.n_unstable[i]),
                 "stability": str(kinds[i]),
+                "map_stability": str(map_kinds[i]),
+                "n_unstable_map_modes": int(n_unstable_map[i]),
+                "max_multiplier": float(largest[i]),
                 "degenerate": bool(found.degenerate[i]),
                 "max_eigenvalue": float(found.eigenvalues[i].real.max()),
                 "time_constant": finite_or_null(time_constants[i]),
@@ -170,7 +182,7 @@ class FixedPoints(dj.Computed):
             row,
             points=(FixedPoints.Point & key).to_dicts(order_by="point"),
             search=(FixedPointParams & key).fetch1(),
-            n_units=(NetworkParams & key).fetch1("n_units"),
+            network=(NetworkParams & key).fetch1(),
             input_vector=np.asarray((Task.Input & key).fetch1("input_vector")),
         )
 
@@ -179,7 +191,7 @@ def set_from_rows(
     row: dict[str, Any],
     points: list[dict[str, Any]],
     search: dict[str, Any],
-    n_units: int,
+    network: dict[str, Any],
     input_vector: NDArray[np.float64],
 ) -> models.FixedPointSet:
     """Return the set of a row of `FixedPoints`, as the search returned it.
@@ -191,8 +203,8 @@ def set_from_rows(
         Its rows of `FixedPoints.Point`, in their order.
     search : dict
         The row of its `FixedPointParams`.
-    n_units : int
-        Units N of the network.
+    network : dict
+        The row of its `NetworkParams`.
     input_vector : array (n_inputs,)
     """
 
@@ -201,7 +213,7 @@ def set_from_rows(
 
     def rows(name: str, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         arrays = [np.asarray(p[name]) for p in points]
-        return np.stack(arrays) if arrays else np.empty((0, n_units), dtype=dtype)
+        return np.stack(arrays) if arrays else np.empty((0, network["n_units"]), dtype=dtype)
 
     return models.FixedPointSet(
         points=rows("state"),
@@ -225,6 +237,7 @@ def set_from_rows(
         seconds=row["search_seconds"],
         status=row["search_status"],
         input=input_vector,
+        alpha=network["dt"] / network["tau"],
         **{name: search[name] for name in ("mode", "fun_tol", "diff_cutoff", "eig_cutoff")},
     )
 

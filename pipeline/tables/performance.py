@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
 
 import models
 from models.performance.settings import ValidationSettings
-from tasks_lib.registry import long_names
+from tasks_lib.errors import ParameterError
+from tasks_lib.registry import OPTIONAL_TASKS, long_names, task_class
 
 from ..database import schemas
 from ..database.types import Query
+from .allowed_imports import only_allowed_imports
+from .figures import FigureTable, described
 from .network import NetworkParams
 from .network_rows import load_network
 from .parameters import columns, stored
@@ -20,8 +23,13 @@ from .settings import CheckedSettings
 from .task import Task
 from .training import Training
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from xarray import Dataset
+
 # Validation draws its own batches, with seeds that training never uses.
 VALIDATION_SEED = 2**32 + 1
+MAX_TRIALS = 64  # that figures take their axes from, and draw some of
 
 
 def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
@@ -29,6 +37,11 @@ def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
     row = (Training.Network & key).fetch1()
     rnn = load_network(row, NetworkParams.build((NetworkParams & key).fetch1()))
     return rnn, Task.build((Task & key).fetch1(), seed=VALIDATION_SEED)
+
+
+def trials_to_draw(rnn: models.RNNNumpy, task: Any) -> Dataset:
+    """Return the trials that figures of a network's dynamics show: some of its validation."""
+    return models.get_trials(rnn, task, seed=VALIDATION_SEED, max_trials=MAX_TRIALS)
 
 
 def validations() -> Query:
@@ -41,6 +54,26 @@ def decision_networks() -> Query:
     # Earlier versions kept the name as it was given.
     names = ("CDDM", *long_names("CDDM"))
     return finished_networks() & (Task & [{"task_class": name} for name in names]).proj()
+
+
+@only_allowed_imports()
+def networks_with_signed_stimuli() -> Query:
+    """Return the finished networks of tasks with choices by signed stimuli.
+
+    Those of classes that cannot be imported here are left out.
+    """
+    names = set(Task.to_arrays("task_class").tolist())
+    classes = [{"task_class": name} for name in names if _has_signed_stimuli(name)]
+    return finished_networks() & (Task & classes).proj()
+
+
+def _has_signed_stimuli(name: str) -> bool:
+    if name in OPTIONAL_TASKS:  # none has; its package takes long to import
+        return False
+    try:
+        return task_class(name).has_signed_stimuli()
+    except ParameterError:
+        return False
 
 
 def finished_networks() -> Query:
@@ -126,7 +159,9 @@ class Validation(dj.Computed):
 
 
 @schemas.performance
-class TrialPlot(dj.Computed):
+class TrialPlot(FigureTable, dj.Computed):
+    settings = (ValidationParams,)
+
     definition = """
     # picture of some trials: network (solid) and target (dashed)
     -> Training.Network
@@ -140,72 +175,129 @@ class TrialPlot(dj.Computed):
         """Finished networks, with every way of validating."""
         return validations()
 
-    def make(self, key: dict[str, Any]) -> None:
-        """Plot trials of one network."""
+    def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
+        """Draw trials of one network."""
         rnn, task = fetch_network(key)
         noise = ValidationParams.build((ValidationParams & key).fetch1()).noise
-        figure = models.PerformanceAnalyzer(rnn, task).plot_trials(
-            noise=noise, seed=int(key["seed"])
-        )
-        self.insert1({**key, "figure": figure})
+        analyzer = models.PerformanceAnalyzer(rnn, task)
+        return {"figure": analyzer.plot_trials(noise=noise, seed=int(key["seed"]))}
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Plot trials of one network."""
+        self.insert1({**key, **self.figures(key)})
 
 
 @schemas.performance
-class Psychometric(dj.Computed):
+class Psychometric(FigureTable, dj.Computed):
+    settings = (ValidationParams,)
+
     definition = """
-    # choices of a context-dependent decision network on the grid of coherences
+    # choices of a network by the strength of its task's signed stimuli
     -> Training.Network
     -> ValidationParams
     ---
-    coherences     : <npy@main>     # coherence of motion and of colour (C,)
-    fraction_right : <npy@main>     # right choices (context, motion, colour); NaN: no right one
-    grid_mse       : <npy@main>     # masked mean squared error (context, motion, colour)
-    curves_figure  : <figure@main>  # grids and fitted curves
+    coherences=null     : <npy@main>  # of motion and of colour (C,); null, as the grids: not CDDM
+    fraction_right=null : <npy@main>  # right choices (context, motion, colour); NaN: no right one
+    grid_mse=null       : <npy@main>  # masked mean squared error (context, motion, colour)
+    curves_figure       : <figure@main>  # grids and fitted curves
     """
 
     class Fit(dj.Part):
         definition = """
         # psychometric curve lapse_low + (1 - lapse_low - lapse_high) / (1 + exp(-slope (c - bias)))
         -> master
-        context    : varchar(32)                   # motion or color
-        coherence  : enum('relevant', 'irrelevant')  # which coherence the choice is plotted against
+        context    : varchar(32)                   # motion or color; all: the task has one
+        coherence  : enum('relevant', 'irrelevant')  # which stimulus the choice is plotted against
         ---
-        converged  : bool                 # fit converged, bias and slope determined
-        bias=null  : float64                       # coherence of indifference
-        slope=null : float64                       # per unit of coherence
-        lapse_low=null  : float64                  # choices of + at the most negative coherence
-        lapse_high=null : float64                  # choices of - at the most positive coherence
+        converged  : bool                 # bias and slope are determined
+        fit_status=null : varchar(16)  # fitted, flat, step, slope_only, too_few (docs)
+        bias=null  : float64           # stimulus at the middle of the curve
+        bias_error=null   : float64    # its standard error, as all errors
+        indifference=null : float64    # stimulus where both choices are as frequent
+        indifference_error=null : float64  # its standard error
+        slope=null : float64           # per unit of stimulus
+        slope_error=null  : float64    # its standard error
+        slope_bound=null  : float64    # of a step: the slope is steeper (95 percent)
+        lapse_low=null  : float64      # distance of the curve's lower end from 0
+        lapse_low_error=null  : float64  # null: none, or a lapse of 0
+        lapse_high=null : float64      # distance of the curve's upper end from 1
+        lapse_high_error=null : float64  # null: none, or a lapse of 0
+        """
+
+    class Choice(dj.Part):
+        definition = """
+        # choices at one strength of a stimulus, whatever else differs between the trials
+        -> master
+        -> Psychometric.Fit
+        strength_number : int32     # ascending with the strength
+        ---
+        strength        : float64   # signed; of more than 32, the mean of neighbouring ones
+        n_plus          : float64   # choices of +; a trial without choice counts half
+        n_strength_trials : int32   # trials
+        fraction_plus   : float64   # the ratio of both
+        fraction_low    : float64   # Wilson's interval of 95 percent around it, lower end
+        fraction_high   : float64   # and upper end
         """
 
     @property
     def key_source(self) -> Query:
-        """Finished networks of context-dependent decision making."""
-        return validations() & decision_networks().proj()
+        """Finished networks of tasks with choices by signed stimuli."""
+        return validations() & networks_with_signed_stimuli().proj()
+
+    def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
+        """Measure the choices of one network again, with the same noise, and draw them."""
+        return {"curves_figure": models.plot_psychometrics(self._measure(key))}
+
+    def _measure(self, key: dict[str, Any]) -> models.PsychometricCurves:
+        rnn, task = fetch_network(key)
+        params = (ValidationParams & key).fetch1()
+        return models.get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
 
     def make(self, key: dict[str, Any]) -> None:
         """Measure and fit the choices of one network."""
-        rnn, task = fetch_network(key)
-        params = (ValidationParams & key).fetch1()
-        result = models.get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
+        result = self._measure(key)
+        drawn = {"curves_figure": models.plot_psychometrics(result)}
         self.insert1(
             {
                 **key,
-                "coherences": np.asarray(result.coherences),
+                "coherences": result.coherences,
                 "fraction_right": result.fraction_right,
                 "grid_mse": result.mse,
-                "curves_figure": models.plot_psychometrics(result),
+                **described(type(self), key, drawn),
             }
         )
+        curves = {
+            which: {**key, "context": which[0], "coherence": which[1]} for which in result.fits
+        }
         self.Fit.insert(
-            {
-                **key,
-                "context": context,
-                "coherence": which,
-                "converged": fit.ok,
-                **{
-                    name: float(getattr(fit, name)) if fit.ok else None
-                    for name in ("bias", "slope", "lapse_low", "lapse_high")
-                },
-            }
-            for (context, which), fit in result.fits.items()
+            {**curves[which], **_fit_columns(fit)} for which, fit in result.fits.items()
         )
+        self.Choice.insert(
+            {**curves[which], "strength_number": number, **row}
+            for which, points in result.points.items()
+            for number, row in enumerate(_choice_rows(points))
+        )
+
+
+def _fit_columns(fit: models.PsychometricFit) -> dict[str, Any]:
+    values = vars(fit) | {"fit_status": fit.status, "converged": fit.ok}
+    del values["status"]
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def _choice_rows(points: models.ChoicePoints) -> list[dict[str, Any]]:
+    columns_of_points = {
+        "strength": points.stimulus,
+        "n_plus": points.n_plus,
+        "n_strength_trials": points.n_trials,
+        "fraction_plus": points.fraction,
+        "fraction_low": points.interval[0],
+        "fraction_high": points.interval[1],
+    }
+    return [
+        dict(zip(columns_of_points, row, strict=True))
+        for row in zip(*(values.tolist() for values in columns_of_points.values()), strict=True)
+    ]

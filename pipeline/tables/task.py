@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import tasks_lib
 from tasks_lib.errors import ParameterError
 from tasks_lib.registry import defined_name, long_names
+from tasks_lib.windows import as_stored
 
 from ..database import schemas
 from .allowed_imports import only_allowed_imports
@@ -156,8 +157,9 @@ class Task(ParameterTable):
 
     @staticmethod
     def build(row: dict[str, Any], seed: int | None = None) -> tasks_lib.Task:
-        """Make the task that a row of this table describes."""
-        return _make(row, seed)
+        """Make the task that a row of this table describes, also one of 0.1.0 refused by now."""
+        with as_stored():
+            return _make(row, seed)
 
 
 def _input_vector(value: Any, n_inputs: int) -> NDArray[np.float64]:

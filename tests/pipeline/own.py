@@ -46,3 +46,24 @@ def drift(context):
 def spread(context, tau=0.1):
     """Penalise units whose largest rates differ."""
     return context.statistic("soft_maximum_rate", tau).var()
+
+
+class Louder(Task):
+    """Tell whether a number is above 0, for numbers so small that noise decides some of them."""
+
+    def __init__(self, n_steps=10, n_inputs=1, n_outputs=1, n_repeats=8, seed=None):
+        super().__init__(n_steps, n_inputs, n_outputs, seed)
+        self.n_repeats = n_repeats
+
+    def conditions(self):
+        return [{"number": v} for v in np.linspace(-0.2, 0.2, 9).tolist()] * self.n_repeats
+
+    def generate_input_target_stream(self, number):
+        inputs = np.full((1, self.n_steps), number)
+        return inputs, np.full((1, self.n_steps), np.sign(number)), {"number": number}
+
+    def get_choices(self, outputs):
+        return np.sign(outputs[0, -1]).astype(int)
+
+    def signed_stimuli(self, condition):
+        return "all", {"relevant": condition["number"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 
 import numpy as np
@@ -68,7 +69,16 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         assert isinstance(loaded, FixedPointSet)
         assert len(loaded) == (p.FixedPoints & key).fetch1("n_points")
         assert loaded.message == (p.FixedPoints & key).fetch1("message")  # whole, not cut
+        row = (p.FixedPoints & key).fetch1()
+        assert row["n_map_stable"] == (loaded.map_stability == "stable").sum()
+        assert row["n_map_differs"] == loaded.differs_in_steps.sum()
+        stored = (p.FixedPoints.Point & key).to_dicts(order_by="point")
+        assert [q["map_stability"] for q in stored] == loaded.map_stability.tolist()
+        assert [q["n_unstable_map_modes"] for q in stored] == loaded.n_unstable_map.tolist()
         rnn = (p.Training.Network & key).load()
+        assert loaded.alpha == rnn.alpha
+        for q, values in zip(stored, loaded.eigenvalues, strict=True):
+            assert q["max_multiplier"] == pytest.approx(np.abs(1 + rnn.alpha * values).max())
         if len(loaded):
             assert np.abs(rnn.rhs(loaded.points.T, loaded.input)).max() < 1e-9
     figure = p.Training.Network().plot_training(by="n_units")
@@ -93,6 +103,15 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
         assert len(figures) > 0
         assert all(f._repr_png_().startswith(b"\x89PNG") for f in figures)
     assert len(p.Psychometric.Fit()) == 4 * len(p.Psychometric())
+    for fit in p.Psychometric.Fit.to_dicts():
+        check_curve(
+            fit,
+            (
+                p.Psychometric.Choice
+                & p.Psychometric.Fit.proj()
+                & {k: fit[k] for k in p.Psychometric.Fit.primary_key}
+            ).to_dicts(order_by="strength_number"),
+        )
     assert len(p.LineAttractor.Context()) == 4
     for row in p.LineAttractor.Context.to_dicts():
         check_line(row)
@@ -107,6 +126,17 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     solved = p.Training.Network & "r2 > -100" & (p.TrainingParams.Penalty & "weight < 0.1")
     unstable = p.FixedPoints.Point & solved & {"stability": "stable"}
     assert len(unstable.to_pandas()) == len(unstable)
+
+
+def check_curve(fit, choices):
+    """Three coherences have no curve, and counts all the same."""
+    assert fit["fit_status"] in ("flat", "too_few") and not fit["converged"]
+    assert (fit["slope"] is None) == (fit["slope_error"] is None) == (fit["fit_status"] != "flat")
+    assert [c["strength"] for c in choices] == [-1.0, 0.0, 1.0]
+    for c in choices:
+        assert c["n_strength_trials"] == (3 if fit["validation_name"] == "noise_free" else 15)
+        assert c["fraction_plus"] == pytest.approx(c["n_plus"] / c["n_strength_trials"])
+        assert 0 <= c["fraction_low"] <= c["fraction_plus"] <= c["fraction_high"] <= 1
 
 
 def check_linearisation(rnn, inputs, point):
@@ -169,7 +199,7 @@ def check_pictures(picture, sets):
     # the stored frame draws the sets of the row again
     found = {key["input_name"]: (sets & key).load() for key in sets.keys()}
     figure = plot_fixed_points(found, "3D", frame)
-    assert figure.axes[0].get_zlabel() == "PC 3 (a.u.)"
+    assert re.fullmatch(r"PC 3 \([\d.]+ %\)", figure.axes[0].get_zlabel())
 
 
 def test_populate_as_datajoint_users_do(database, submission):

@@ -13,6 +13,7 @@ import pytest
 from datajoint.builtin_codecs.npy import NpyRef
 from datajoint.errors import DataJointError
 
+import models
 import pipeline
 from models.files.yaml_documents import read_yaml
 from models.network.config import NetworkConfig
@@ -125,7 +126,9 @@ def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
 def test_what_was_brought_up_is_worked_with(old, arguments, monkeypatch):
     pipeline.connect(**arguments, declare=True)
     _migrations_run_again_change_nothing(arguments)
+    _old_results_say_what_they_are(arguments)
     _training_goes_on()
+    _a_stored_task_that_is_refused_by_now_is_made()
     _old_networks_verify()
     _a_users_task_that_gets_an_argument_keeps_its_rows(monkeypatch)
 
@@ -145,8 +148,51 @@ def _training_goes_on():
     more = {"task": "cddm", "network": "small", "training": "short", "n_networks": 1}
     entered = pipeline.submit({"cohorts": [{**more, "first_seed": 10}]})
     assert entered["cohorts"] == 1
-    assert pipeline.fill((pipeline.Training, pipeline.Validation)).errors == []
+    tables = (pipeline.Training, pipeline.Validation, pipeline.Psychometric, pipeline.FixedPoints)
+    assert pipeline.fill(tables).errors == []
+    new = {"seed": 10, "task_name": "cddm"}
+    assert None not in (pipeline.Psychometric.Fit & new).to_arrays("fit_status").tolist()
+    assert len(pipeline.Psychometric.Choice & new) > 0
+    assert None not in (pipeline.FixedPoints & new).to_arrays("n_map_stable").tolist()
     assert set(pipeline.Training.Network.to_arrays("seed")) == {0, 3, 10}
+
+
+def _old_results_say_what_they_are(arguments):
+    p = pipeline
+    fits = p.Psychometric.Fit.to_dicts()
+    assert len(fits) == 16
+    for fit in fits:
+        assert fit["fit_status"] == ("least_squares" if fit["converged"] else "no_fit")
+        assert fit["slope_error"] is None
+    # One whose fit had converged, as the release wrote it.
+    curve = {"bias": 0.1, "slope": 5.0, "lapse_low": 0.02, "lapse_high": 0.2}
+    key = {name: fits[0][name] for name in p.Psychometric.Fit.primary_key}
+    database = Alterations(arguments["prefix"], connections.connection())
+    empty = {"fit_status": None, "indifference": None}
+    table = ("performance", "__psychometric__fit")
+    database.update(*table, key, {**curve, "converged": True, **empty})
+    upgrades.migration("m0004_fits_say_what_they_are").migrate(database)
+    row = (p.Psychometric.Fit & key).fetch1()
+    assert row["fit_status"] == "least_squares" and row["converged"]
+    shown = models.psychometric_curve(row["indifference"], **curve)
+    assert shown == pytest.approx(0.5) and row["indifference"] != row["bias"]
+    first = {name: fits[0][name] for name in (*curve, "converged", *empty)}
+    database.update(*table, key, first)
+    # What was not stored follows from what was.
+    for key in p.FixedPoints.keys():
+        found = (p.FixedPoints & key).load()
+        assert found.alpha == (p.Training.Network & key).load().alpha
+        assert len(found.map_stability) == len(found)
+        assert (p.FixedPoints & key).fetch1("n_map_stable") is None
+    assert set(p.LineAttractor.Context.to_arrays("line_followed")) == {None}
+
+
+def _a_stored_task_that_is_refused_by_now_is_made():
+    row = {"task_class": "CDDM", "n_steps": 20, "n_inputs": 6, "n_outputs": 2}
+    params = {"stim_on": 10, "dec_on": 5}
+    with pytest.raises(ParameterError, match="dec_on = 5: is before stim_on = 10"):
+        pipeline.Task.insert1({"task_name": "early", **row, "params": params})
+    assert pipeline.Task.build({**row, "params": params}).dec_on == 5
 
 
 def _old_networks_verify():

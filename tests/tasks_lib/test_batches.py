@@ -15,10 +15,12 @@ every_task = pytest.mark.parametrize("name", TASKS)
 
 
 def windows(draw, n_steps, *names):
-    """Random windows of a trial."""
+    """Random windows of a trial; the last of them starts no earlier than the others."""
     found = {}
     for name in names:
-        start = draw(st.integers(0, n_steps - 1))
+        earliest = max([0, *(v for k, v in found.items() if k.endswith("_on"))])
+        first = earliest if name == names[-1] else 0
+        start = draw(st.integers(first, n_steps - 1))
         stop = draw(st.integers(start + 1, n_steps))
         found |= {f"{name}_on": start, f"{name}_off": stop}
     return found

@@ -133,7 +133,8 @@ def test_cddm_with_random_windows(data):
     n_steps = data.draw(st.integers(2, 60))
     windows = {}
     for name in ("cue", "stim", "dec"):
-        start = data.draw(st.integers(0, n_steps - 1))
+        onsets = [step for field, step in windows.items() if field.endswith("_on")]
+        start = data.draw(st.integers(max(onsets) if name == "dec" else 0, n_steps - 1))
         windows |= {f"{name}_on": start, f"{name}_off": data.draw(st.integers(start + 1, n_steps))}
     task = CDDM(n_steps=n_steps, coherences=[-1.0, 0.0, 0.5], **windows)
     check_task(task)

@@ -7,6 +7,7 @@ import pytest
 
 from tasks_lib import TASKS, ParameterError, check_task, create_task, task_class
 from tasks_lib.errors import ParameterErrors, check_bool, check_choice, check_float, check_int
+from tasks_lib.windows import as_stored
 
 from .test_check_task import Echo
 
@@ -32,6 +33,9 @@ def refused(function, field, value, remedy="give|use"):
         ("CDDM", {"stim_on": 120, "stim_off": 100}, "stim_off"),
         ("CDDM", {"dec_on": 300}, "dec_on"),
         ("CDDM", {"dec_off": 301}, "dec_off"),
+        ("CDDM", {"stim_on": 100, "dec_on": 50}, "dec_on"),
+        ("CDDM", {"stim_on": 100, "dec_on": 99}, "dec_on"),
+        ("CDDM", {"cue_on": 201}, "dec_on"),
         ("CDDM", {"n_inputs": 5}, "n_inputs"),
         ("CDDM", {"n_outputs": 3}, "n_outputs"),
         ("CDDM", {"coherences": []}, "coherences"),
@@ -67,6 +71,9 @@ def refused(function, field, value, remedy="give|use"):
         ("MemoryAntiAngle", {"recall_on": 28}, "recall_on"),
         ("MemoryAntiAngle", {"stim_off": 10}, "stim_off"),
         ("MemoryAntiAngle", {"batch_size": 1}, "batch_size"),
+        ("GoNoGo", {"stim_on": 31}, "cue_on"),
+        ("XOR", {"stim_on": 16}, "dec_on"),
+        ("HalfAdder", {"stim_on": 40}, "dec_on"),
         ("GoNoGo", {"n_inputs": 2}, "n_inputs"),
         ("GoNoGo", {"cue_on": 60}, "cue_on"),
         ("XOR", {"n_inputs": 2}, "n_inputs"),
@@ -99,10 +106,22 @@ def test_a_bad_argument_is_refused(name, arguments, field):
         ("MemoryAntiNumber", {"recall_on": 154}),
         ("MemoryAntiAngle", {"recall_on": 29}),
         ("CDDM", {"stim_on": 0, "dec_on": 0}),
+        ("CDDM", {"stim_on": 50, "cue_on": 50, "dec_on": 50}),
+        ("GoNoGo", {"stim_on": 30}),
+        ("XOR", {"stim_on": 15}),
+        ("HalfAdder", {"stim_on": 30}),
     ],
 )
 def test_the_tightest_windows_are_accepted(name, arguments):
     check_task(TASKS[name](**arguments))
+
+
+def test_tasks_that_were_stored_are_made_as_they_were():
+    with as_stored():
+        task = TASKS["CDDM"](stim_on=100, dec_on=50)
+    assert (task.stim_on, task.dec_on) == (100, 50)
+    with pytest.raises(ParameterError, match="give at least 100, or move stim_on"):
+        TASKS["CDDM"](stim_on=100, dec_on=50)
 
 
 @every_task
