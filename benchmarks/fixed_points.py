@@ -79,7 +79,7 @@ def one_input(case: Case, name: str, u: np.ndarray, opts: argparse.Namespace) ->
         "ours": [len(outcome.points) for outcome, _ in runs],
         "seconds": float(np.median([outcome.seconds for outcome, _ in runs])),
         "by_index": {str(k): n for k, n in first.by_index().items()},
-        "coverage": min(found.coverage for _, found in runs),
+        "coverage": None if first.enumerated else min(found.coverage for _, found in runs),
         "index_sum": first.index_sum,
         "index_expected": first.index_expected,
         "status": sorted({found.status for _, found in runs}),

@@ -26,7 +26,8 @@ def _row(row: dict[str, Any]) -> str:
     ours = ", ".join(str(n) for n in row["ours"])
     cells = [
         row["network"], row["input"], str(row["union"]), ours, f"{kinds} ({modes})",
-        f"{row['coverage']:.3f}", f"{total} ({expected})", ", ".join(row["status"]),
+        "all" if row["coverage"] is None else f"{row['coverage']:.3f}",
+        f"{total} ({expected})", ", ".join(row["status"]),
         f"{row['seconds']:.2f}",
         *(_other(row, side) for side in SIDES),
     ]  # fmt: skip

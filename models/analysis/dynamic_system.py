@@ -164,8 +164,8 @@ class DynamicSystemAnalyzer:
             settings["seed"] = self.seed
         opts = search_settings(mode=mode, **settings)
         start = self._states(vector, trajectories)
-        opts.check_reachable(start.states)
-        problem = Problem(self.rnn, vector, start.states, opts, grows=start.grows)
+        opts, states = opts.reachable(start.states)
+        problem = Problem(self.rnn, vector, states, opts, grows=start.grows)
         if mode != "exact":
             return key, problem
         if not self._index_asked:  # of the network: the same at every input

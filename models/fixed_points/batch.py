@@ -110,7 +110,7 @@ def _run(problem: Problem, chunks: Chunks) -> FixedPointSet:
                 return _slow(problem, some, search.max_step)
             longest = np.full(len(some), search.max_step)
             return find_roots(
-                field, some, opts.tolerance, longest, recognise=search.found.recognise
+                field, some, search.tolerance, longest, recognise=search.found.recognise
             )
 
         search.take(_joined(chunks(solve, slices(len(starts), field.N, CACHE_BYTES, CACHE_ROWS))))
@@ -121,7 +121,8 @@ def _run_on_device(problems: Sequence[Problem], device: str) -> list[FixedPointS
     """Search all problems round by round, the starts of all of them in one batch."""
     searches = [Search(problem) for problem in problems]
     field = ConstantInputs([(p.rnn, p.u) for p in problems], device)
-    fun_tol = problems[0].settings.tolerance
+    # one tolerance for the batch: of the smallest states
+    fun_tol = min(search.tolerance for search in searches)
     free = SHARE * free_bytes(torch.device(device))
     check_fits(
         field.N, "a search for fixed points", 8 * THREAD_STACKS * field.N**2, torch.device(device)

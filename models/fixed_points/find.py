@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..machine.threads import blas_on_one
 from ..network.rnn_numpy import RNNNumpy
 from .batch import in_parallel, search_all
+from .components import combined, split
 from .index import expected_index
 from .point_set import FixedPointSet
 from .search import Problem
@@ -72,6 +73,23 @@ def find_fixed_points_of_many(
     sets : list of FixedPointSet
         One a problem, in order.
     """
+    split_up = [split(problem) for problem in problems]
+    smaller = [part for parts, _ in split_up for part in parts]
+    sets = iter(_search(smaller, device, n_threads))
+    joined = [
+        combined(problem, [next(sets) for _ in parts], units)
+        for problem, (parts, units) in zip(problems, split_up, strict=True)
+    ]
+    # too many combinations to list: the search of the whole says how far it comes
+    left = [i for i, found in enumerate(joined) if found is None]
+    whole = iter(_search([problems[i] for i in left], device, n_threads))
+    return [next(whole) if found is None else found for found in joined]
+
+
+def _search(
+    problems: Sequence[Problem], device: str | None, n_threads: int | None
+) -> list[FixedPointSet]:
+    """Search problems after asking for the index sums that they lack."""
     asked = {
         id(p.rnn): p.rnn
         for p in problems

@@ -6,7 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.rnn_numpy import RNNNumpy
+from .certificates import certify
+from .field import ConstantInputs
 from .kink_flow import leaves_kink
+from .linear_regions import solve_in_region
+from .newton import find_roots
 from .spectrum import sorted_spectrum
 from .verified import approximate_inverse
 
@@ -14,6 +18,11 @@ Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 N_LEADING = 6  # eigenvectors kept of each point, those of the largest real parts
 MAX_INVERSE_BYTES = 256_000_000  # of the inverse Jacobians kept to recognise iterates with
+# Roots so near to each other (in units of 1 + |x|), with |F| below the tolerance between them, are
+# one degenerate root that Newton's method comes to only slowly: unless proofs tell them apart.
+SAME_VALLEY = 1e-3
+MOST_SETTLED = 32  # roots without a proof: more of them are a continuum
+DUPLICATE = 1e-9  # in the same units: polished starts that came to one root
 LARGEST_DEVIATION = 0.05  # from the linear prediction, of an iterate that is surely on its way
 
 
@@ -27,7 +36,9 @@ class Found:
     u : array (n_inputs,)
         Its constant input.
     diff_cutoff : float
-        Points nearer than this are one.
+        Points nearer than this are one, unless both are proven to be roots (`certify`).
+    fun_tol : float
+        Largest |F| of a point. Points between which |F| is no larger are one, likewise.
 
     Attributes
     ----------
@@ -45,9 +56,10 @@ class Found:
         Whether states around the point leave it although no eigenvalue says so, see `leaves_kink`.
     """
 
-    def __init__(self, rnn: RNNNumpy, u: Float, diff_cutoff: float) -> None:
-        self.rnn, self.u, self.diff_cutoff = rnn, u, diff_cutoff
+    def __init__(self, rnn: RNNNumpy, u: Float, diff_cutoff: float, fun_tol: float = 0.0) -> None:
+        self.rnn, self.u, self.diff_cutoff, self.fun_tol = rnn, u, diff_cutoff, fun_tol
         self.points: Float = np.empty((0, rnn.N))
+        self._proven: list[bool] = []  # whether each exists, for sure
         self.residual: Float = np.empty(0)
         self.hits: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self.values: Complex = np.empty((0, rnn.N), dtype=np.complex128)
@@ -68,15 +80,20 @@ class Found:
         each = np.ones(len(points), dtype=np.int64) if hits is None else hits
         order = np.argsort(residual, kind="stable")  # the best residual represents its group
         for i in order:
-            if len(self):
-                distance = np.linalg.norm(self.points - points[i], axis=1)
-                near = int(distance.argmin())
-                if distance[near] <= self.diff_cutoff:
-                    self.hits[near] += each[i]
+            near = self._known(points[i])
+            if near is None:
+                point, size = points[i], residual[i]
+                proven = self._is_proven(point)
+                if not proven and self._settles:
+                    point, size = self._settled(point, size)
+                    near = self._known(point)
+                if near is None:
+                    self.points = np.vstack([self.points, point])
+                    self.residual = np.append(self.residual, size)
+                    self.hits = np.append(self.hits, each[i])
+                    self._proven.append(proven)
                     continue
-            self.points = np.vstack([self.points, points[i]])
-            self.residual = np.append(self.residual, residual[i])
-            self.hits = np.append(self.hits, each[i])
+            self.hits[near] += each[i]
         for first in range(before, len(self), 16):
             J = self.rnn.jacobian_at(self.points[first : first + 16], self.u)
             values, vectors = sorted_spectrum(J)
@@ -89,6 +106,55 @@ class Found:
         if len(self) > before:
             self._measure_gaps()
         return len(self) - before
+
+    def _known(self, x: Float) -> int | None:
+        """Return the number of the known root that the computed root ``x`` (N,) is, if any."""
+        if not len(self):
+            return None
+        distances = np.linalg.norm(self.points - x, axis=1)
+        near = int(distances.argmin())
+        y, distance = self.points[near], float(distances[near])
+        size = 1.0 + float(np.linalg.norm(y))
+        if distance <= min(self.diff_cutoff, DUPLICATE * size):
+            return near
+        if distance > max(self.diff_cutoff, SAME_VALLEY * size if self.fun_tol else 0.0):
+            return None
+        if distance > self.diff_cutoff:
+            between = 0.5 * (x + y)[None]
+            if float(np.linalg.norm(self.rnn.rhs_at(between, self.u))) > self.fun_tol:
+                return None
+        two = self._proven[near] and self._are_two(np.stack([x, y]), distance)
+        return None if two else near
+
+    def _are_two(self, pair: Float, distance: float) -> bool:
+        """Return whether proofs tell two points (2, N) apart."""
+        if self.rnn.activation.half_slopes is not None and not self.rnn.gamma:
+            solved = solve_in_region(self.rnn, self.u, pair)
+            exist, pair = solved.existence_radius, solved.points
+            distance = float(np.linalg.norm(pair[0] - pair[1]))
+        else:
+            exist, _ = certify(self.rnn, self.u, pair)
+        return bool(distance > exist.sum())  # False with NaN
+
+    @property
+    def _settles(self) -> bool:
+        """Whether roots without a proof are worth further steps of Newton's method."""
+        f = self.rnn.activation
+        few = self._proven.count(False) < MOST_SETTLED
+        return bool(self.fun_tol) and few and f.is_smooth and f.has_bounds
+
+    def _is_proven(self, point: Float) -> bool:
+        if self.rnn.activation.half_slopes is not None and not self.rnn.gamma:
+            return True  # it is asked of pairs
+        return bool(np.isfinite(certify(self.rnn, self.u, point[None])[0][0]))
+
+    def _settled(self, point: Float, residual: float) -> tuple[Float, float]:
+        """Return a root that is nearly degenerate after as many steps as rounding lets help."""
+        field = ConstantInputs([(self.rnn, self.u)])
+        longest = np.full(1, SAME_VALLEY * (1.0 + float(np.linalg.norm(point))))
+        ends = find_roots(field, point[None], 0.0, longest)
+        better = ends.residual[0] < residual
+        return (ends.points[0], float(ends.residual[0])) if better else (point, residual)
 
     def count(self, known: NDArray[np.int64]) -> None:
         """Count hits of points by number."""
@@ -117,6 +183,9 @@ class Found:
         distance[np.arange(len(these)), self._numbers] = np.inf
         self._gaps = np.sqrt(np.maximum(distance.min(axis=1, initial=np.inf), 0.0))
 
+    def _nearest(self, root: Float) -> float:
+        return min(self.diff_cutoff, DUPLICATE * (1.0 + float(np.linalg.norm(root))))
+
     def recognise(self, x: Float, F: Float) -> NDArray[np.int64]:
         """Return the number of the point that Newton's method surely leads to from states (P, N).
 
@@ -139,6 +208,6 @@ class Found:
             way = x[rows] - roots[k]
             deviation = np.linalg.norm(way - F[rows] @ self._inverse[number].T, axis=1)
             length = np.linalg.norm(way, axis=1)
-            sure = deviation <= np.maximum(LARGEST_DEVIATION * length, self.diff_cutoff)
+            sure = deviation <= np.maximum(LARGEST_DEVIATION * length, self._nearest(roots[k]))
             names[rows[sure]] = number
         return names

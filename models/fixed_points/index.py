@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from ..formulas.activations import ACTIVATIONS, Activation
 from ..network.rnn_numpy import RNNNumpy
 from .batch import search_all
+from .region_enumeration import enumerate_fixed_points
 from .search import Problem, is_bounded
 from .settings import SearchSettings
 
 Float = NDArray[np.float64]
 LEAD = 3  # inputs that agree on an index sum, beyond those for another
 MAX_DISSENT = 1
+ENUMERATED_UNITS = 12  # have so few linear regions that all are solved
 # Far out the states of all inputs look alike: a small budget does.
 FAR = SearchSettings(n_starts=64, max_starts=384, coverage=0.97)
 
@@ -53,6 +55,19 @@ def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy | None:
     )
 
 
+def _from_regions(far: RNNNumpy, rng: np.random.Generator) -> int | None:
+    """Return the index sum of all linear regions, None where inputs do not agree on it."""
+    direction = rng.standard_normal(far.N)
+    sums = set()
+    for u in (direction, -direction):
+        every = enumerate_fixed_points(far, u)
+        if every.n_singular or every.on_boundary.any():
+            return None
+        J = far.jacobian_at(every.points, u)
+        sums.add(int(np.sign(np.linalg.det(-J)).sum()))
+    return sums.pop() if len(sums) == 1 else None
+
+
 def expected_index(rnn: RNNNumpy) -> int | None:
     """Return the sum of (-1)^(unstable modes) over all fixed points; None if it is not known.
 
@@ -70,6 +85,8 @@ def expected_index(rnn: RNNNumpy) -> int | None:
     if far is None:
         return None
     rng = np.random.default_rng(0)
+    if rnn.N <= ENUMERATED_UNITS:
+        return _from_regions(far, rng)
     votes: Counter[int | None] = Counter()  # None: a search that was not complete
     while True:
         direction = rng.standard_normal(rnn.N)

@@ -16,6 +16,7 @@ from tasks_lib.sizes import counted
 from .discrete_time import map_stability, multipliers, unstable_map_modes
 
 Float = NDArray[np.float64]
+PROBABLY = "probably complete"  # status of a set that only dependent starts speak for
 GROWING = "growing"  # status of a set where the network's states grow without bound
 
 
@@ -48,11 +49,16 @@ class FixedPointSet:
         Proof that a true root lies within the first distance, and no other within the second
         (`certify`; `solve_in_region` for a piecewise-linear f); NaN where none could be had.
     enumerated : bool
-        Whether all linear regions were solved: then there is no other point, whatever the search
-        says. Points of 0 hits were found so.
+        Whether every region that can hold points was solved (all linear regions, or all states of
+        a network of low rank or few units): then there is no other point, whatever starts say.
+        Points of 0 hits were found so.
     coverage : float
         Good-Turing estimate 1 - singletons / hits of the chance that a further hit is of a known
         point; NaN without hits.
+    unseen : float
+        The share of further hits that would be of new points is below it with 95 % confidence:
+        3 / n after n hits of known points only. NaN where every region was solved, where the last
+        hits were of new points, and in sets of versions before 0.2.
     index_sum : int or None
         Sum of (-1)^n_unstable; None for slow points or where a point is degenerate.
     index_expected : int or None
@@ -65,9 +71,11 @@ class FixedPointSet:
     seconds : float
         Time the search took.
     status : str
-        "complete" (nothing speaks for further points), "incomplete" or "none_found"; "growing"
-        where the network leaves the states of its trials without bound at this input, so that the
-        search started elsewhere, and not all linear regions were solved.
+        "complete" (every region was solved, or starts that depend neither on the network's trials
+        nor on its points agree with those that do), "probably complete" (too few of such starts
+        came to points, or the index sum cannot be compared), "incomplete" or "none_found";
+        "growing" where the network leaves the states of its trials without bound at this input, so
+        that the search started elsewhere, and not all regions were solved.
     input : array (n_inputs,)
         The constant input.
     mode : str
@@ -90,6 +98,7 @@ class FixedPointSet:
     uniqueness_radius: Float
     enumerated: bool
     coverage: float
+    unseen: float
     index_sum: int | None
     index_expected: int | None
     is_bounded: bool
@@ -154,50 +163,55 @@ class FixedPointSet:
                 "states grow without bound at this input, so that the search did not start from "
                 f"them and its coverage says nothing: {self._found}"
             )
-        return self._found
+        return f"{self.status}: {self._found}" if len(self) else self._found
 
     @property
     def _found(self) -> str:
         if not len(self):
             if self.enumerated:
-                return "there is no point: all linear regions were solved"
+                return "there is no point: every region that can hold one was solved"
             text = f"no point found from {counted(self.n_starts, 'start')}"
             text += "" if self.status == GROWING else ": widen the starts or use approx"
             if self.index_expected:
                 text += f"; there is one, as the index sum should be {self.index_expected:+d}"
             return text
-        if self.enumerated:
-            reached = int((self.hits > 0).sum())
-            return (
-                f"{counted(len(self), 'point')}; all linear regions were solved, there are no "
-                f"others (starts led to {reached} of them)"
-            )
         text = counted(len(self), "point")
+        if self.enumerated:
+            return f"{text}; every region that can hold points was solved, there are no others"
         text += "; " if np.isnan(self.coverage) else f", coverage {self.coverage:.3f}; "
+        if not np.isnan(self.unseen) and self.status != "incomplete":
+            text += f"at most {self.unseen:.1%} of further hits would be of others; "
+        elif np.isnan(self.unseen) and self.status == "complete":
+            text += "as starts from trials and points alone say; "
+        return text + self._index_in_words
+
+    @property
+    def _index_in_words(self) -> str:
         if self.mode == "approx":
-            return text + "slow points have no index sum"
+            return "slow points have no index sum"
         if self.index_sum is None:
             n = int(self.degenerate.sum())
             kind = "bounded" if self.is_bounded else "unbounded"
             if self._at_kink.all():
-                return text + (
+                return (
                     f"no index sum (dynamics are {kind}), as {n} are left at a kink of f, where "
                     "eigenvalues do not decide"
                 )
-            return text + (
-                f"no index sum (dynamics are {kind}), as {n} are degenerate: part of a continuum?"
+            return (
+                f"no index sum (dynamics are {kind}), as {n} are degenerate and without a "
+                "certificate: at a fold, or part of a continuum"
             )
         total = f"index sum {self.index_sum:+d}"
         wanted = self.index_expected
         if wanted is None:
-            return text + f"{total}, which says nothing here: that of a complete set is not known"
+            return f"{total}, which says nothing here: that of a complete set is not known"
         if self.is_bounded:
             where, missing = "complete sets have where dynamics are bounded", "points are missing"
         else:
             where, missing = "was counted at strong inputs", "points are probably missing"
         if self.index_sum == wanted:
-            return text + f"{total}, as {where}"
-        return text + f"{total} instead of the {wanted:+d} that {where}: {missing}"
+            return f"{total}, as {where}"
+        return f"{total} instead of the {wanted:+d} that {where}: {missing}"
 
     @property
     def _at_kink(self) -> NDArray[np.bool_]:
@@ -226,6 +240,7 @@ class FixedPointSet:
         return replace(
             part,
             enumerated=False,
+            unseen=float("nan"),
             status=_status_of(self.status, len(part)),
             index_sum=index_sum(part.n_unstable, part.degenerate, part.mode),
         )
@@ -252,18 +267,19 @@ class FixedPointSet:
         joined["hits"] = np.concatenate([hits, other.hits[~shared]])
         total = index_sum(joined["n_unstable"], joined["degenerate"], self.mode)
         statuses = (self.status, other.status)
-        status = GROWING if GROWING in statuses else "incomplete"
-        status = "complete" if "complete" in statuses else status
+        ranked = ("complete", GROWING, PROBABLY, "incomplete")
+        status = next((s for s in ranked if s in statuses), "incomplete")
         expected = other.index_expected if self.index_expected is None else self.index_expected
         enumerated = self.enumerated or other.enumerated
         if enumerated:
             status = "complete"
-        elif status == "complete" and None not in (expected, total) and total != expected:
-            status = "incomplete"
+        elif status in ("complete", PROBABLY) and None not in (expected, total):
+            status = status if total == expected else "incomplete"
         return replace(
             self,
             **joined,
             coverage=float("nan") if status == GROWING else good_turing(joined["hits"]),
+            unseen=float("nan") if enumerated else float(np.fmin(self.unseen, other.unseen)),
             index_sum=total,
             index_expected=expected,
             enumerated=enumerated,

@@ -11,18 +11,25 @@ from numpy.typing import NDArray
 
 from ..network.rnn_numpy import RNNNumpy
 from .certificates import certify
+from .collective import Collective
+from .everywhere import points_everywhere
 from .found import Found
 from .linear_regions import solve_in_region
 from .newton import Roots
-from .point_set import GROWING, FixedPointSet, good_turing, index_sum
-from .region_enumeration import enumerate_fixed_points
+from .point_set import GROWING, PROBABLY, FixedPointSet, good_turing, index_sum
+from .reduction import Singular
 from .settings import SearchSettings
 from .starts import first_starts, next_starts, scales
 
 Float = NDArray[np.float64]
 RULE_OF_THREE = 3.0  # after n hits without it, an event is rarer than 3 / n with 95 % confidence
-ENUMERATED_UNITS = 12  # so many or fewer units have few linear regions: all are solved
+# Of the last hits, so many are from starts that depend on no trial and no point.
+INDEPENDENT_HITS = 60
+HITS_OF_EACH = 6  # of known points, as many times as there are, are hit without a new one
+PATIENT_ROUNDS = 4  # for these hits, once all else speaks for a complete set
 NONE_ROUNDS = 16  # without any point end a search that need not find one
+ADDED_TOGETHER = 32  # results of a round that are looked at at a time
+CONTINUUM = 48  # degenerate points, most of all, that need not be isolated
 MAX_POINTS = 4096  # no search goes on beyond this number
 
 
@@ -85,11 +92,34 @@ class Search:
         self._rng = np.random.default_rng(opts.seed)
         rnn = problem.rnn
         self._spread, self.max_step = scales(rnn, problem.u, problem.states, self._rng)
-        self.found = Found(rnn, problem.u, opts.diff_cutoff)
+        small = min(1.0, self._spread)  # tolerances are those of states about 1
+        self.tolerance = opts.tolerance * small if opts.mode == "exact" else opts.tolerance
+        self._cutoff = opts.diff_cutoff * small
+        exact_tol = self.tolerance if opts.mode == "exact" else 0.0
+        self.found = Found(rnn, problem.u, self._cutoff, exact_tol)
         self._used = self._level = self._quiet = self._converged = 0
-        self._complete = self._enumerated = False
+        self._independent = self._waited = 0
+        self._complete = self._probably = self._enumerated = False
         self._has_regions = rnn.activation.half_slopes is not None and not rnn.gamma
+        self._own: NDArray[np.bool_] = np.empty(
+            0, dtype=bool
+        )  # of the starts of a round: independent ones
         self.finished = False
+        if opts.mode == "exact":
+            singular = Singular.of(rnn)
+            self._collective = Collective(rnn, problem.u, self._spread, singular)
+            self._solve_everywhere(singular)
+
+    def _solve_everywhere(self, singular: Singular) -> None:
+        """Take the points of a network that can be solved everywhere: no start is needed then."""
+        rnn, u = self.problem.rnn, self.problem.u
+        every = points_everywhere(rnn, u, singular, self.tolerance)
+        if every is None or not every.proven:
+            return
+        self.found = Found(rnn, u, 0.0)  # these are proven to differ, however near they are
+        residual = np.linalg.norm(rnn.rhs_at(every.points, u), axis=1)
+        self.found.add(every.points, residual, np.zeros(len(every.points), dtype=np.int64))
+        self.finished = self._complete = self._enumerated = True
 
     def starts(self) -> Float:
         """Return the starts (P, N) of the next round."""
@@ -97,9 +127,24 @@ class Search:
         # so many that each point known can be met
         wanted = max(opts.n_starts, 2 * len(self.found))
         count = min(wanted, opts.max_starts - self._used)
+        own = self._independent_starts(count // 2) if opts.mode == "exact" else states[:0, :0]
+        rest = count - len(own)
         if self._level == 0:
-            return first_starts(states, self._spread, opts.noise, count, self._rng)
-        return next_starts(self.found, states, self._spread, count, self._level, self._rng)
+            more = first_starts(states, self._spread, opts.noise, rest, self._rng)
+        else:
+            more = next_starts(self.found, states, self._spread, rest, self._level, self._rng)
+        self._own = np.arange(count) < len(own)
+        return np.vstack([own, more]) if len(own) else more
+
+    def _independent_starts(self, count: int) -> Float:
+        """Return at most ``count`` starts along collective directions, all over the region."""
+        rnn = self.problem.rnn
+        bases = self.found.points
+        if not len(bases) or self._level % 2:
+            anywhere = self._spread * self._rng.standard_normal((8, rnn.N))
+            bases = np.vstack([bases, anywhere])
+        scans = self._collective.scans(bases, count // 3, self._rng)[: count // 3]
+        return np.vstack([scans, self._collective.patterns(count - len(scans), self._rng)])
 
     def take(self, ends: Roots) -> None:
         """Add the results of a round, and decide whether another round is needed."""
@@ -109,35 +154,43 @@ class Search:
         self._converged += int(ends.converged.sum())
         found.count(ends.known[ends.known >= 0])
         fresh = ends.converged & (ends.known < 0)
-        new = found.add(ends.points[fresh], ends.residual[fresh])
+        new = 0
+        for some in np.array_split(np.flatnonzero(fresh), fresh.sum() // ADDED_TOGETHER + 1):
+            new += found.add(ends.points[some], ends.residual[some])
+            members = int((found.is_flat(opts.eig_cutoff) & ~found.left).sum())
+            if members >= CONTINUUM and members > 0.5 * len(found):
+                break  # further samples of a continuum say nothing more about it
         self._quiet = 0 if new else self._quiet + int(ends.converged.sum())
+        own = int(ends.converged[self._own].sum())
+        self._independent = 0 if new else self._independent + own
         flat = found.is_flat(opts.eig_cutoff)
         total = index_sum(found.n_unstable(opts.eig_cutoff), flat, opts.mode)
         expected = self.problem.index_expected
         agrees = expected is None or total is None or total == expected
         unseen = max(1.0 - opts.coverage, 1e-4)  # share of further hits that may be of new points
-        quiet = self._quiet * unseen >= RULE_OF_THREE
-        self._complete = agrees and quiet and good_turing(found.hits) >= opts.coverage
+        # points are not met equally often: the more there are, the rarer is the rarest
+        each = self._quiet >= HITS_OF_EACH * len(found) and not (found.hits == 1).any()
+        quiet = self._quiet * unseen >= RULE_OF_THREE and (each or opts.mode != "exact")
+        self._probably = agrees and quiet and good_turing(found.hits) >= opts.coverage
+        enough = self._independent >= INDEPENDENT_HITS or opts.mode != "exact"
+        # at a degenerate point there may be two, or none: no certificate says
+        unsure = opts.mode == "exact" and bool((flat & ~found.left).any())
+        self._complete = self._probably and enough and not unsure
+        self._waited = self._waited + 1 if self._probably else 0
         # a continuum gives new points for ever: stop sampling it
+        members = int((flat & ~found.left).sum())
         endless = self._level > 1 and new > 0 and flat.sum() > 0.5 * len(flat)
+        endless |= members >= CONTINUUM and members > 0.5 * len(flat)
         spent = self._used >= opts.max_starts or len(found) > MAX_POINTS
         # unbounded dynamics may have none at all
         none = not len(found) and expected in (None, 0) and self._level >= NONE_ROUNDS
-        self.finished = self._complete or endless or spent or none
+        waited = self._waited > PATIENT_ROUNDS or (self._probably and enough and unsure)
+        self.finished = self._complete or waited or endless or spent or none
 
-    def _enumerate(self) -> None:
-        """Solve all linear regions: their points are the set, whatever the search has found."""
-        rnn, u = self.problem.rnn, self.problem.u
-        every = enumerate_fixed_points(rnn, u)
-        if every.n_singular or every.on_boundary.any():
-            return  # points that need not be isolated, or that rounding cannot tell from none
-        searched = self.found
-        self._replace(every.points, np.zeros(len(every.points), dtype=np.int64))
-        for point, hits in zip(searched.points, searched.hits, strict=True):
-            distance = np.linalg.norm(self.found.points - point, axis=1)
-            near = np.flatnonzero(distance <= searched.diff_cutoff)
-            self.found.hits[near[:1]] += hits
-        self._enumerated = self._complete = True
+    def _unseen(self) -> float:
+        """Return what share of further hits is of new points at most, with 95 % confidence."""
+        known = not self._enumerated and self._quiet > RULE_OF_THREE
+        return RULE_OF_THREE / self._quiet if known else float("nan")
 
     def _polish(self) -> None:
         """Move points to the exact solutions of their regions; what becomes one point is one."""
@@ -146,16 +199,14 @@ class Search:
 
     def _replace(self, points: Float, hits: NDArray[np.int64]) -> None:
         rnn, u = self.problem.rnn, self.problem.u
-        self.found = Found(rnn, u, self.found.diff_cutoff)
+        self.found = Found(rnn, u, self.found.diff_cutoff, self.found.fun_tol)
         self.found.add(points, np.linalg.norm(rnn.rhs_at(points, u), axis=1), hits)
 
     def result(self) -> FixedPointSet:
         """Return the set as it is now."""
         rnn, opts = self.problem.rnn, self.problem.settings
-        if opts.mode == "exact" and self._has_regions:
+        if opts.mode == "exact" and self._has_regions and not self._enumerated:
             self._polish()
-            if rnn.N <= ENUMERATED_UNITS:
-                self._enumerate()
         found = self.found
         unstable = found.n_unstable(opts.eig_cutoff)
         order = np.lexsort((-found.hits, unstable))
@@ -174,7 +225,7 @@ class Search:
         stability = np.where(above, "unstable", np.where(below, "stable", "marginal"))
         directions = found.leading[order, :, 0].real
         directions /= np.maximum(np.linalg.norm(directions, axis=1), 1e-300)[:, None]
-        status = "complete" if self._complete else "incomplete"
+        status = "complete" if self._complete else PROBABLY if self._probably else "incomplete"
         if not len(points):
             status = "none_found"
         grows = self.problem.grows and not self._enumerated
@@ -193,6 +244,7 @@ class Search:
             uniqueness_radius=unique,
             enumerated=self._enumerated,
             coverage=float("nan") if grows else good_turing(found.hits),
+            unseen=self._unseen(),
             index_sum=index_sum(unstable, flat, opts.mode) if len(points) else None,
             index_expected=self.problem.index_expected,
             is_bounded=is_bounded(rnn),

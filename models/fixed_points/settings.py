@@ -71,23 +71,41 @@ class SearchSettings:
         assert self.fun_tol is not None
         return self.fun_tol
 
-    def check_reachable(self, states: Float) -> None:
-        """Refuse tolerances that float64 cannot tell from zero near ``states`` (N, M)."""
-        scale = float(np.linalg.norm(states, axis=0).max() + 1.0)
-        floor = 8.0 * float(np.finfo(float).eps) * scale
-        least = {
-            "fun_tol": floor if self.mode == "exact" else 0.5 * floor**2,
-            "diff_cutoff": floor,
-            "eig_cutoff": floor,
-        }
-        for name, lowest in least.items():
+    def reachable(self, states: Float) -> tuple[SearchSettings, Float]:
+        """Return what float64 can tell from zero: settings, and the states (N, M) to start from.
+
+        Near states x, |F| is rounded by about eps |x|. States where the tolerances are below that
+        are left out; if they are so at all states, the tolerances are raised to what can be told.
+
+        Raises
+        ------
+        ParameterError
+            For a tolerance that cannot be told from zero near any state at all.
+        """
+        size = np.linalg.norm(states, axis=0) + 1.0
+        eps = 8.0 * float(np.finfo(float).eps)
+
+        def floors(scale: float) -> dict[str, float]:
+            floor = eps * scale
+            least = floor if self.mode == "exact" else 0.5 * floor**2
+            return {"fun_tol": least, "diff_cutoff": floor, "eig_cutoff": floor}
+
+        for name, lowest in floors(1.0).items():
             if getattr(self, name) < lowest:
                 raise ParameterError(
                     name,
                     getattr(self, name),
-                    f"is below what float64 can tell here (about {lowest:.1g})",
+                    f"is below what float64 can tell (about {lowest:.1g})",
                     "choose a larger tolerance",
                 )
+        near = np.ones(len(size), dtype=bool)
+        for name, lowest in floors(1.0).items():
+            power = 2 if name == "fun_tol" and self.mode != "exact" else 1
+            near &= getattr(self, name) >= lowest * size**power
+        if near.any():
+            return self, states if near.all() else states[:, near]
+        raised = {n: max(getattr(self, n), low) for n, low in floors(float(size.max())).items()}
+        return replace(self, **raised), states
 
 
 def search_settings(seed: int = 0, **fields: object) -> SearchSettings:

@@ -94,5 +94,5 @@ def scales(rnn: RNNNumpy, u: Float, states: Float, rng: np.random.Generator) -> 
     anywhere = rng.standard_normal((rnn.N, 64))
     driven = rnn.rhs(anywhere, u) + anywhere + rnn.gamma * anywhere**3
     natural = float(np.sqrt(np.mean(driven**2)))
-    spread = max(spread, 0.25 * size, 0.25 * natural, 1e-3)
+    spread = max(spread, 0.25 * size, 0.25 * natural) or 1e-3
     return spread, 2.0 * sqrt(rnn.N) * (spread + size)

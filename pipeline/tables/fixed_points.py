@@ -48,7 +48,7 @@ class FixedPoints(dj.Computed):
     -> Task.Input
     -> FixedPointParams
     ---
-    search_status : varchar(32)  # complete, incomplete, none_found or growing
+    search_status : varchar(32)  # complete, probably complete, incomplete, none_found or growing
     message       : varchar(1000) # what the search says about completeness, in words
     n_points      : int32        # points found
     n_stable      : int32        # largest real part below -eig_cutoff
@@ -56,8 +56,9 @@ class FixedPoints(dj.Computed):
     n_unstable    : int32        # largest real part above eig_cutoff
     n_map_stable=null   : int32  # stable in steps of dt, as the network runs; null: of 0.1.0
     n_map_differs=null  : int32  # points whose stability is another in steps of dt
-    enumerated    : bool         # all linear regions were solved: there is no other point
+    enumerated    : bool         # every region that can hold points was solved: there is no other
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
+    unseen=null   : float64      # share of further hits that are of new points is below it (0.95)
     index_sum=null      : int32  # sum of (-1)^(unstable modes); null: degenerate or slow points
     index_expected=null : int32  # of a complete set; null: not known for this network
     is_bounded    : bool         # dynamics point inward at infinity: index sum of a complete set +1
@@ -141,6 +142,7 @@ class FixedPoints(dj.Computed):
                 **{f"n_{kind}": kinds.count(kind) for kind in ("stable", "marginal", "unstable")},
                 "enumerated": found.enumerated,
                 "coverage": float(found.coverage) if np.isfinite(found.coverage) else None,
+                "unseen": finite_or_null(found.unseen),
                 "index_sum": found.index_sum,
                 "index_expected": found.index_expected,
                 "is_bounded": found.is_bounded,
@@ -226,6 +228,7 @@ def set_from_rows(
         uniqueness_radius=column("uniqueness_radius"),
         enumerated=bool(row["enumerated"]),
         coverage=np.nan if row["coverage"] is None else row["coverage"],
+        unseen=np.nan if row["unseen"] is None else row["unseen"],
         index_sum=row["index_sum"],
         index_expected=row["index_expected"],
         is_bounded=bool(row["is_bounded"]),

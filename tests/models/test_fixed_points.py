@@ -37,7 +37,7 @@ def test_cube_has_27_points(equation_type, seed):
     )
     assert found.by_index() == {0: 8, 1: 12, 2: 6, 3: 1}
     assert (found.index_sum, found.index_expected, found.status) == (1, 1, "complete")
-    assert found.coverage >= 0.99
+    assert found.enumerated
     assert found.residual.max() <= 1e-10
     assert found.hits.sum() == found.n_converged <= found.n_starts
     assert (found.stability == np.where(found.n_unstable, "unstable", "stable")).all()
@@ -47,17 +47,27 @@ def test_cube_has_27_points(equation_type, seed):
     assert nearest.max() < 1e-9
 
 
+def connected_cube(n_units=4):
+    """Return a network of 3^n points that can only be searched."""
+    W_rec = 2.0 * np.eye(n_units) + 0.02 * (1.0 - np.eye(n_units))
+    return network(W_rec, activation="tanh")
+
+
 def test_search_completes_itself_from_few_starts():
-    # all starts lie in one octant, near one of the 27 points
-    near = 0.9 + 0.01 * states(3, 10)
-    found = find_fixed_points(cube(), np.zeros(1), near)
-    assert len(found) == 27
-    assert found.status == "complete"
+    # all starts lie in one orthant, near one of the 81 points
+    near = 0.9 + 0.01 * states(4, 10)
+    found = find_fixed_points(connected_cube(), np.zeros(1), near)
+    assert len(found) == 81
+    assert (found.status, found.enumerated) == ("complete", False)
+    assert found.coverage >= 0.99
+    assert found.unseen <= 0.01
+    assert found.hits.sum() == found.n_converged <= found.n_starts
 
 
 def test_spent_budget_is_not_complete():
     settings = SearchSettings(n_starts=8, max_starts=8)
-    found = find_fixed_points(cube(), np.zeros(1), 0.9 + 0.01 * states(3, 10), settings)
+    found = find_fixed_points(connected_cube(), np.zeros(1), 0.9 + 0.01 * states(4, 10), settings)
+    assert found.message.startswith("incomplete: ")
     assert found.status == "incomplete"
     assert found.n_starts == 8
 
@@ -108,7 +118,7 @@ def test_no_fixed_point_is_said():
     assert (len(found), found.status) == (0, "none_found")
     assert np.isnan(found.coverage)
     assert found.index_sum is None
-    assert found.message == "there is no point: all linear regions were solved"
+    assert found.message == "there is no point: every region that can hold one was solved"
     assert found.points.shape == (0, 1)
     assert found.by_index() == {}
 

@@ -48,7 +48,7 @@ def exploded(n_units, size=1e30):
 
 @pytest.fixture
 def without_enumeration(monkeypatch):
-    monkeypatch.setattr(search, "ENUMERATED_UNITS", 0)
+    monkeypatch.setattr(search, "points_everywhere", lambda *_: None)
 
 
 @pytest.mark.parametrize("form", ["s", "h"])
@@ -95,18 +95,19 @@ def test_a_saddle_behind_the_trials_is_found(size):
     assert found.status == "growing"
     assert found.n_unstable.tolist() == [0, 1]
     below = analyzer.get_fixed_points([1.0], trajectories=0.5 * trials / size / np.exp(3))
-    assert below.status == "complete"  # they decay
+    assert below.status.endswith("complete")  # they decay
     assert rows(below.points) == rows(found.points)
     some = np.hstack([trials, 0.5 * trials / size / np.exp(3)])
-    assert analyzer.get_fixed_points([1.0], trajectories=some).status == "complete"
+    assert analyzer.get_fixed_points([1.0], trajectories=some).status.endswith("complete")
 
 
 @pytest.mark.parametrize("mode", ["exact", "approx"])
 def test_where_there_is_no_point_it_is_said_why(mode):
-    """W = 2 v v', drive v: v.x = 2 v.x + 1 has no solution where x >= 0."""
-    n_units = 14
+    """W = 2 v v' and a little more, drive v: v.x = 2 v.x + 1 has no solution where x >= 0."""
+    n_units = 18
     v = np.ones(n_units) / np.sqrt(n_units)
-    analyzer = DynamicSystemAnalyzer(network(2.0 * np.outer(v, v), v))
+    W = 2.0 * np.outer(v, v) + 0.01 * np.eye(n_units)
+    analyzer = DynamicSystemAnalyzer(network(W, v))
     found = analyzer.get_fixed_points([1.0], mode, max_starts=512)
     assert len(found) == 0
     assert found.status == "growing"
@@ -119,7 +120,7 @@ def test_untrained_networks_of_every_radius_are_analysed():
     """Largest states from 1 to 1e20; the last could not be searched at all."""
     task = CDDM(seed=0)
     for radius, status, least in ((1.2, "complete", 0.1), (5.0, "growing", 1e6)):
-        config = NetworkConfig(n_units=14, activation="relu", spectral_radius=radius)
+        config = NetworkConfig(n_units=18, activation="relu", spectral_radius=radius)
         rnn = RNNTorch.from_config(config, 6, 2, seed=4).to_numpy()
         found = DynamicSystemAnalyzer(rnn, task).get_fixed_points("motion", max_starts=1024)
         assert found.status == status
@@ -231,7 +232,7 @@ def test_a_line_of_points_is_followed_although_another_unit_grows():
 
 
 def test_lines_of_decision_networks_that_grow_are_refused():
-    config = NetworkConfig(n_units=14, activation="relu", spectral_radius=5.0)
+    config = NetworkConfig(n_units=18, activation="relu", spectral_radius=5.0)
     rnn = RNNTorch.from_config(config, 6, 2, seed=4).to_numpy()
     with pytest.raises(ParameterError, match="grow without bound"):
         get_line_attractor(rnn, CDDM(seed=0), "motion")

@@ -21,7 +21,8 @@ from models.fixed_points import (
 from models.fixed_points.batch import _run_on_device
 from models.fixed_points.field import ConstantInputs
 from models.fixed_points.found import Found
-from models.fixed_points.newton import find_roots
+from models.fixed_points.newton import Roots, find_roots
+from models.fixed_points.search import Search
 from models.network.rnn_numpy import RNNNumpy
 from tasks_lib import NBitFlipFlop
 from tasks_lib.errors import ParameterError
@@ -211,7 +212,9 @@ def test_index_at_infinity_is_not_always_one():
     assert expected_index(rnn) == 0
     found = find_fixed_points(rnn, np.array([-1.0]), pool(1))
     assert (len(found), found.index_sum, found.index_expected) == (2, 0, 0)
-    assert "all linear regions" in found.message
+    assert found.message == (
+        "complete: 2 points; every region that can hold points was solved, there are no others"
+    )
     none = find_fixed_points(rnn, np.array([1.0]), pool(1))
     assert none.status == "none_found"
     assert none.n_starts < 16384
@@ -246,13 +249,14 @@ def test_regions_of_small_networks_are_all_solved():
     assert few.by_index() == {0: 5, 1: 10, 2: 10, 3: 5, 4: 1}
     assert few.enumerated
     assert few.status == "complete"
-    assert few.hits.sum() == few.n_converged <= 2
+    assert (few.n_starts, few.hits.sum()) == (0, 0)
     assert (few.existence_radius < few.uniqueness_radius).all()
 
 
-def fold(n_units=14):
+def fold(n_units=18):
     """Return a network whose first unit has two points or none, its others one each."""
-    W_rec = np.zeros((n_units, n_units))
+    W_rec = 1e-3 * np.ones((n_units, n_units)) + 0.3 * np.eye(n_units)
+    W_rec[0, :] = 0.0
     W_rec[0, 0] = 2.0
     return RNNNumpy(
         W_rec=W_rec, W_inp=np.eye(n_units)[:, :1], W_out=np.ones((1, n_units)),
@@ -263,14 +267,14 @@ def fold(n_units=14):
 @pytest.mark.slow
 def test_larger_networks_are_compared_with_strong_inputs():
     one = SearchSettings(n_starts=1, max_starts=1)
-    few = find_fixed_points(fold(), np.array([-1.0]), pool(14), one)
+    few = find_fixed_points(fold(), np.array([-1.0]), pool(18), one)
     assert not few.enumerated
     assert (len(few), few.status, few.index_expected) == (1, "incomplete", 0)
     assert "instead of the +0 that was counted at strong inputs" in few.message
     assert "probably missing" in few.message
-    whole = find_fixed_points(fold(), np.array([-1.0]), pool(14))
+    whole = find_fixed_points(fold(), np.array([-1.0]), pool(18))
     assert (len(whole), whole.status, whole.index_sum) == (2, "complete", 0)
-    none = find_fixed_points(fold(), np.array([1.0]), pool(14))
+    none = find_fixed_points(fold(), np.array([1.0]), pool(18))
     assert (len(none), none.status) == (0, "none_found")
     assert "widen the starts" in none.message
 
@@ -280,11 +284,27 @@ def test_few_hits_are_no_completeness():
     rnn = multistable()
     many = find_fixed_points(rnn, np.zeros(1), pool(30))
     assert len(many) > 1
-    at_one = np.repeat(many.points[many.stability == "stable"][:1].T, 4, axis=1)
-    settings = SearchSettings(n_starts=2, max_starts=2, noise=0.0)
-    few = find_fixed_points(rnn, np.zeros(1), at_one, settings)
+    one = many.points[many.stability == "stable"][:1]
+    search = Search(Problem(rnn, np.zeros(1), pool(30), SearchSettings(), index_expected=1))
+    for _ in range(4):
+        n_starts = len(search.starts())
+        search._own[:] = False  # as if all starts were from trials and points
+        search.take(Roots(np.repeat(one, n_starts, axis=0), *many_hits(n_starts)))
+    few = search.result()
     assert (len(few), few.coverage, few.index_sum) == (1, 1.0, few.index_expected)
-    assert few.status == "incomplete"
+    assert (few.status, search.finished) == ("probably complete", False)
+    assert few.unseen == 3 / (3 * 128)
+    assert few.message.startswith("probably complete: 1 point, coverage 1.000; at most 0.8% of")
+    while not search.finished:  # it waits for independent starts for a while
+        n_starts = len(search.starts())
+        search._own[:] = False
+        search.take(Roots(np.repeat(one, n_starts, axis=0), *many_hits(n_starts)))
+    assert search.result().status == "probably complete"
+
+
+def many_hits(number):
+    """Return residuals, and that all converged and none was recognised."""
+    return np.zeros(number), np.ones(number, dtype=bool), np.full(number, -1)
 
 
 def test_what_regions_rule_out_is_no_point():
@@ -309,9 +329,9 @@ def test_parts_and_unions_know_whether_all_regions_were_solved():
 
 def test_slow_points_do_not_ask_for_the_index():
     analyzer = DynamicSystemAnalyzer(fold())
-    before = analyzer.get_fixed_points([1.0], "approx", max_starts=256, trajectories=pool(14))
-    analyzer.get_fixed_points([1.0], trajectories=pool(14))
-    after = analyzer.get_fixed_points([1.0], "approx", max_starts=256, trajectories=pool(14))
+    before = analyzer.get_fixed_points([1.0], "approx", max_starts=256, trajectories=pool(18))
+    analyzer.get_fixed_points([1.0], trajectories=pool(18))
+    after = analyzer.get_fixed_points([1.0], "approx", max_starts=256, trajectories=pool(18))
     assert before.index_expected is after.index_expected is None
     assert (before.n_starts, len(before)) == (after.n_starts, len(after))
 
@@ -353,9 +373,16 @@ def test_bad_settings_are_refused(fields, match):
 
 
 def test_tolerance_beyond_float64_is_refused():
-    SearchSettings(fun_tol=1e-14).check_reachable(np.zeros((3, 1)))
+    small = SearchSettings(fun_tol=1e-14)
+    assert small.reachable(np.zeros((3, 1)))[0] == small
     with pytest.raises(ParameterError, match="float64"):
-        SearchSettings(fun_tol=1e-14).check_reachable(100 * np.ones((3, 1)))
+        SearchSettings(fun_tol=1e-16).reachable(np.zeros((3, 1)))
+    # large states are left out where others are there, else the tolerance is theirs
+    far = np.c_[np.zeros(3), np.full(3, 1e9)]
+    assert small.reachable(far)[1].tolist() == [[0.0]] * 3
+    raised, states = small.reachable(far[:, 1:])
+    assert states.shape == (3, 1)
+    assert 1e-6 < raised.fun_tol < 1e-5 and raised.eig_cutoff == 8 * 2**-52 * (3**0.5 * 1e9 + 1)
 
 
 def test_default_tolerance_depends_on_the_mode():

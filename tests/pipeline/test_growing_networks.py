@@ -12,7 +12,7 @@ def growing(submission):
     task = submission["tasks"]["cddm"]
     task.update(n_steps=60)
     task["params"].update(stim_on=10, dec_on=30)
-    common = {"n_units": 14, "activation": "relu", "tau": 5.0}
+    common = {"n_units": 18, "activation": "relu", "tau": 5.0}
     submission["networks"] = {
         "calm": {**common, "spectral_radius": 0.8},
         "grows": {**common, "spectral_radius": 5.0},
@@ -37,6 +37,10 @@ def test_a_network_that_grows_says_so_in_its_rows(database, growing):
     assert {row["search_status"] for row in grows} == {"growing"}
     assert all(row["coverage"] is None for row in grows)
     assert all(row["coverage"] > 0.9 for row in calm)
+    assert all(0.0 < row["unseen"] <= 0.01 for row in calm)
+    again = (p.FixedPoints & here & {"network_name": "calm"}).load()
+    assert (again.unseen, again.message) == (calm[0]["unseen"], calm[0]["message"])
+    assert again.message.startswith("complete: ")
     assert all(row["message"].startswith("states grow without bound") for row in grows)
     found = (p.FixedPoints & here & {"network_name": "grows"}).load()
     assert found.status == "growing"
