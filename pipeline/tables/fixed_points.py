@@ -55,7 +55,7 @@ class FixedPoints(dj.Computed):
     n_marginal    : int32        # largest real part within +- eig_cutoff
     n_unstable    : int32        # largest real part above eig_cutoff
     n_map_stable=null   : int32  # stable in steps of dt, as the network runs; null: of 0.1.0
-    n_map_differs=null  : int32  # points whose stability is another in steps of dt
+    n_map_differs=null  : int32  # points of other stability or unstable modes then
     enumerated    : bool         # all linear regions were solved: there is no other point
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
     index_sum=null      : int32  # sum of (-1)^(unstable modes); null: degenerate or slow points
