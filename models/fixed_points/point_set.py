@@ -141,8 +141,8 @@ class FixedPointSet:
             return self._about_completeness
         said = "1 point has" if n == 1 else f"{n} points have"
         return (
-            f"{self._about_completeness}; {said} another stability, or other unstable modes, in steps "
-            f"of dt = {self.alpha:.3g} tau, in which the network runs: see map_stability"
+            f"{self._about_completeness}; {said} another stability, or other unstable modes, in "
+            f"steps of dt = {self.alpha:.3g} tau, in which the network runs: see map_stability"
         )
 
     @property
