@@ -67,9 +67,10 @@ from .plots.learning_curves import LearningCurve as LearningCurve
 from .plots.learning_curves import plot_learning_curves as plot_learning_curves
 from .plots.line_attractors import plot_line_attractors as plot_line_attractors
 from .plots.manifolds import plot_manifolds as plot_manifolds
+from .plots.paths import trials_near as trials_near
 from .plots.projection import Projection as Projection
 from .plots.psychometrics import plot_psychometrics as plot_psychometrics
-from .plots.scene import trials_near as trials_near
+from .plots.style import figure_style as figure_style
 from .plots.sweeps import plot_sweep as plot_sweep
 from .plots.task import plot_task as plot_task
 from .plots.training import plot_loss_terms as plot_loss_terms

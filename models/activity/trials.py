@@ -35,6 +35,7 @@ def get_trials(
     noise: bool = False,
     n_repeats: int = 1,
     seed: int = 0,
+    max_trials: int | None = None,
     x_init: ArrayLike | None = None,
 ) -> xarray.Dataset:
     """Run trials and return the activity of all units, with what each trial is.
@@ -56,6 +57,8 @@ def get_trials(
         How often each trial is run; with noise, which differs from one to the next.
     seed : int
         Of what is random in the task's trials, and of the noise: the same seed, the same dataset.
+    max_trials : int, optional
+        Of a batch (before repeats) with more trials as many, evenly spread over it, are run.
     x_init : array (N,), optional
         Initial state; the network's own by default.
 
@@ -83,7 +86,9 @@ def get_trials(
     """
     check_bool("noise", noise)
     check_int("n_repeats", n_repeats, 1, MAX_COUNT)
-    check_int("seed", seed, 0, MAX_COUNT)
+    check_int("seed", seed, 0, 2**63 - 1)
+    if max_trials is not None:
+        check_int("max_trials", max_trials, minimum=1)
     if inputs is not None:
         if conditions is not None:
             raise ParameterError("conditions", "given", "inputs are given too", "give one of both")
@@ -99,6 +104,10 @@ def get_trials(
         raise ParameterError(
             "task", None, "is missing, and so are inputs", "give a task, or inputs (n_inputs, T, B)"
         )
+    if max_trials is not None and max_trials < batch.shape[-1]:
+        spread = np.linspace(0, batch.shape[-1] - 1, max_trials).round().astype(int)
+        batch, said = batch[:, :, spread], [said[i] for i in spread]
+        targets = None if targets is None else targets[:, :, spread]
     _check_memory(rnn, batch, n_repeats)
     repeat = np.repeat(np.arange(n_repeats), batch.shape[-1])
     batch = np.tile(batch, n_repeats)

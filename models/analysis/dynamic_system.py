@@ -202,8 +202,13 @@ class DynamicSystemAnalyzer:
         for wanted in names or ():
             check_choice("names", wanted, tuple(self.fixed_points))
         chosen = {k: v for k, v in self.fixed_points.items() if names is None or k in names}
+        # Sets that are not drawn are there without points: the others keep their colours.
+        shown = {
+            k: v if k in chosen else v.filter(np.zeros(len(v), dtype=bool))
+            for k, v in self.fixed_points.items()
+        }
         flow = {k: saddle_connections(self.rnn, v) for k, v in chosen.items() if connections}
-        return plot_fixed_points(chosen, projection, P, trajectories, flow)
+        return plot_fixed_points(shown, projection, P, trajectories, flow)
 
     def input_names(self) -> list[str]:
         """Return the names of the task's constant inputs."""

@@ -22,6 +22,7 @@ from ..performance.scores import (
     read_choices,
 )
 from ..performance.settings import ValidationSettings
+from ..plots.paths import choice_in_words
 from ..plots.trials import plot_trials
 
 ScoringFunction = Callable[[NDArray[Any], NDArray[Any]], float]
@@ -227,14 +228,29 @@ class PerformanceAnalyzer:
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.permutation(n_all)[: min(n_trials, n_all)])
         _, outputs = self.rnn.run(inputs[:, :, chosen], noise=noise)
+        shown = targets[:, :, chosen]
+        if titles is not None:
+            titles = [titles[i] for i in chosen]
+            made, right = read_choices(self.task, outputs, shown)
+            if made is not None and right is not None:
+                titles = [
+                    "\n".join(filter(None, (title, describe_choice(int(one), int(wanted)))))
+                    for title, one, wanted in zip(titles, made, right, strict=True)
+                ]
         return plot_trials(
             outputs,
-            targets[:, :, chosen],
+            shown,
             read.steps,
             dt=self.rnn.equation.dt,
-            titles=None if titles is None else [titles[i] for i in chosen],
+            titles=titles,
             output_names=self.task.output_names,
         )
+
+
+def describe_choice(choice: int, right: int) -> str:
+    """Return a choice in words, and whether it is the right one where there is one."""
+    judged = "" if right == 0 else ", right" if choice == right else ", wrong"
+    return f"{choice_in_words(choice)}{judged}"
 
 
 def describe_condition(condition: dict[str, Any]) -> str:

@@ -13,8 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_bool, check_choice, check_int
 
+from .layout import LegendPlan, fit_left, fit_space, panel_grid, plan_legend
+from .palette import DIVERGING, SEQUENTIAL
+from .paths import draw_heads
 from .projection import Projection
-from .style import FONT_SIZE, plain_matplotlib, style_axes
+from .style import plain_matplotlib, unit
 from .trial_groups import TrialGroup, trial_groups
 
 if TYPE_CHECKING:
@@ -57,16 +60,33 @@ def plot_trajectories(
     groups, activity = grouped_activity(trials, by, of)
     paths = [_paths(activity[group.trials], average) for group in groups]
     frame, labels = frame_of(paths, P, n_axes)
-    figure = Figure(figsize=(3.5, 3.3), layout="constrained" if n_axes == 2 else None)
+    lines = [frame(np.moveaxis(p, 0, 2)) for p in paths]  # (n_axes, T, P)
+    around = np.hstack([line.reshape(n_axes, -1) for line in lines])
+    low, high = around.min(axis=1), around.max(axis=1)
+    edge = 0.06 * np.maximum(high - low, 1e-9)
+    low, high = low - edge, high + edge
+    u = unit()
+    legend = _group_legend(groups, u * 3.5, "mean of" if average else "")
     if n_axes == 2:
-        axes: Any = figure.add_subplot()
-    else:  # layout engines do not see the labels of 3D axes
-        axes = figure.add_axes((0.02, 0.2, 0.84, 0.8), projection="3d")
-    for group, states in zip(groups, paths, strict=True):
-        for path in states:
-            _draw_path(axes, frame(path), group.colour, thin=not average)
+        figure, grid = panel_grid((1, 1), (2.9, 2.33), (0.5, 0.1, 0.4, 0.17), foot=legend.height)
+        axes: Any = grid[0, 0]
+    else:
+        figure = Figure(figsize=(u * 3.5, u * 2.9 + legend.height))
+        axes = figure.add_subplot(projection="3d")
+        axes.set_zlim(low[2], high[2])
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
     label_axes(axes, labels)
-    draw_legend(figure, groups, "mean of" if average else "")
+    if n_axes == 2:
+        fit_left(figure, grid)
+    else:
+        foot = legend.height / figure.get_figheight()
+        fit_space(figure, axes, (0.01, foot + 0.01, 0.99, 0.99))
+    for group, own in zip(groups, lines, strict=True):
+        for b in range(own.shape[2]):
+            _draw_path(axes, own[:, :, b], group.colour, thin=not average)
+        draw_heads(axes, own, group.colour, low, high)
+    legend.draw(figure)
     return figure
 
 
@@ -120,8 +140,7 @@ def plot_unit_responses(
         if place + n_columns >= len(chosen):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("time (unit of tau)")
-        style_axes(axes)
-    figure.supylabel("rate (a.u.)" if of == "rates" else "state (a.u.)", fontsize=FONT_SIZE)
+    figure.supylabel("rate (a.u.)" if of == "rates" else "state (a.u.)")
     draw_legend(figure, groups, "mean and standard deviation over trials,")
     return figure
 
@@ -175,7 +194,7 @@ def plot_activity_matrix(
             interpolation="nearest",
             vmin=-1 if signed else 0,
             vmax=1,
-            cmap="PuOr_r" if signed else "viridis",
+            cmap=DIVERGING if signed else SEQUENTIAL,
             extent=(time[0], time[-1] + step, len(order) - 0.5, -0.5),
         )
         axes.set_title(groups[k].label)
@@ -183,13 +202,11 @@ def plot_activity_matrix(
         if k + n_columns >= len(groups):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("time (unit of tau)")
-        style_axes(axes)
     names = {"peak": "units, by time of peak", "cluster": "units, by similarity", None: "units"}
-    figure.supylabel(names[sort], fontsize=FONT_SIZE)
+    figure.supylabel(names[sort])
     assert image is not None
     bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=25)
-    bar.set_label(f"{of[:-1]} / largest of the unit", size=FONT_SIZE)
-    bar.ax.tick_params(labelsize=FONT_SIZE - 1)
+    bar.set_label(f"{of[:-1]} / largest of the unit")
     return figure
 
 
@@ -216,18 +233,13 @@ def frame_of(
     states = np.concatenate([np.moveaxis(p, 1, 0).reshape(p.shape[1], -1) for p in paths], axis=1)
     if P is not None:
         frame = Projection.of(P, len(states), n_axes)
-        return frame, list(frame.names)
+        return frame, frame.labels(states, short=n_axes == 3)
     if not np.isfinite(states).all():
         raise ParameterError(
             "trials", "not finite", "holds states that overflow", "choose trials that stay finite"
         )
     frame = Projection.principal(states, n_axes)
-    total = float(states.var(axis=1).sum())
-    shares = frame(states).var(axis=1) / total if total else np.zeros(n_axes)
-    return frame, [
-        f"{name} ({100 * share:.0f} % of variance)"
-        for name, share in zip(frame.names, shares, strict=True)
-    ]
+    return frame, frame.labels(states, short=n_axes == 3)
 
 
 def _draw_path(axes: Any, path: Float, colour: Any, thin: bool) -> None:
@@ -257,36 +269,29 @@ def _draw_path(axes: Any, path: Float, colour: Any, thin: bool) -> None:
 
 
 def label_axes(axes: Any, labels: Sequence[str]) -> None:
-    """Label two or three axes, at print size."""
+    """Label two or three axes."""
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
+    axes.locator_params(nbins=5 if len(labels) == 2 else 4)
     if len(labels) == 3:
         axes.set_zlabel(labels[2])
-        axes.zaxis.label.set_size(FONT_SIZE - 1)
-        axes.locator_params(nbins=4)
-        axes.tick_params(labelsize=FONT_SIZE - 2, pad=-2)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.label.set_size(FONT_SIZE - 1)
+        axes.tick_params(pad=-2)
+        for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
             axis.labelpad = -4
-        axes.zaxis.labelpad = -4
-    else:
-        axes.margins(0.06)
-        style_axes(axes)
+
+
+def _group_legend(groups: Sequence[TrialGroup], width: float, what: str) -> LegendPlan:
+    """Return the legend of the groups, which comes below a figure of some width in inches."""
+    handles = [Line2D([], [], color=g.colour, lw=1.5, label=g.label) for g in groups]
+    title = f"{what} trials by condition".strip() if len(groups) > 1 else None
+    return plan_legend(handles, width, title, most=6)
 
 
 def draw_legend(figure: Figure, groups: Sequence[TrialGroup], what: str) -> None:
-    """Draw the legend of the groups below the figure."""
-    handles = [Line2D([], [], color=g.colour, lw=1.5, label=g.label) for g in groups]
-    widest = max(len(g.label) for g in groups)
-    in_layout = figure.get_layout_engine() is not None
+    """Draw the legend of the groups below a figure that a layout engine arranges."""
+    plan = _group_legend(groups, figure.get_figwidth(), what)
     figure.legend(
-        handles=handles,
-        loc="outside lower center" if in_layout else "lower center",
-        ncols=max(1, min(len(groups), int(figure.get_figwidth() * 15 // (widest + 6)))),
-        fontsize=FONT_SIZE - 1,
-        frameon=False,
-        title=f"{what} trials by condition".strip() if len(groups) > 1 else None,
-        title_fontsize=FONT_SIZE - 1,
+        handles=plan.handles, loc="outside lower center", ncols=plan.n_columns, title=plan.title
     )
 
 

@@ -16,7 +16,7 @@ from tasks_lib.errors import ParameterError, check_int
 
 from .activity import draw_legend, frame_of, grouped_activity, label_axes
 from .projection import Projection
-from .style import FONT_SIZE, plain_matplotlib
+from .style import plain_matplotlib
 
 if TYPE_CHECKING:
     import xarray
@@ -76,7 +76,7 @@ def animate_trajectories(
         for (tail, head), path_ in zip(lines, paths, strict=True):
             tail.set_data(*path_[:, max(0, step - int(TAIL * n_steps)) : step + 1])
             head.set_data(*path_[:, step : step + 1])
-        axes.set_title(f"time {time[step]:.4g}", fontsize=FONT_SIZE)
+        axes.set_title(f"time {time[step]:.4g}")
         return [line for pair in lines for line in pair]
 
     steps = np.linspace(0, n_steps - 1, min(n_frames, n_steps)).round().astype(int).tolist()

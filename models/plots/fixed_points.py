@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -15,28 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import check_choice
 
 from ..fixed_points.point_set import FixedPointSet
+from .layout import LegendPlan, equal_scale, fit_left, fit_space, panel_grid, plan_legend
+from .palette import INK, fill
+from .paths import draw_paths, inside, joined, legend_of_paths
 from .projection import Projection
-from .scene import Scene, describe, make_scene
-from .style import COLOURS, plain_matplotlib
+from .scene import SHARE_SHOWN, Scene, describe, make_scene
+from .style import plain_matplotlib, unit
+
+if TYPE_CHECKING:
+    import xarray
 
 Float = NDArray[np.float64]
 # In points^2.
 MARKER_SIZE = {
-    "o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 26.0, "*": 55.0, "v": 24.0,
+    "o": 20.0, "s": 18.0, "X": 24.0, "P": 26.0, "^": 24.0, "*": 50.0, "v": 24.0,
 }  # fmt: skip
-STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.linewidth": 0.6,
-    "grid.linewidth": 0.4,
-    "grid.color": "0.85",
-}
 MAX_ARROW_MODES = 3  # with more unstable modes than this one direction says little
 ARROW_LENGTH = 0.09  # of the picture
+WIDTH, HEIGHT = 3.5, 3.05  # of the figure without its legend, inches
 
 
 @plain_matplotlib()
@@ -44,12 +39,14 @@ def plot_fixed_points(
     sets: Mapping[str, FixedPointSet] | Sequence[FixedPointSet],
     projection: str = "2D",
     P: ArrayLike | Projection | None = None,
-    trajectories: ArrayLike | None = None,
+    trajectories: ArrayLike | xarray.Dataset | None = None,
     connections: Mapping[str, ArrayLike] | None = None,
 ) -> Figure:
-    """Plot fixed points: colour by input, marker by stability, arrows along unstable directions.
+    """Plot fixed points: colour by input, filled where stable, arrows along unstable directions.
 
-    In three dimensions the picture is seen from where its points overlap least.
+    Half filled is marginal, open is unstable, with a marker for each number of unstable modes. The
+    axes hold all trials, unless the legend says which share. In three dimensions the picture is
+    seen from where its points overlap least.
 
     Parameters
     ----------
@@ -61,100 +58,90 @@ def plot_fixed_points(
         The frame: a `Projection` (made from another network, say), or directions, one a column,
         which are used without a centre. By default the principal components of the trajectories,
         or of the points without any.
-    trajectories : array (N, T, B) or (N, T), optional
-        States drawn underneath in grey, 40 of them at most.
+    trajectories : array (N, T, B) or (N, T), or Dataset of `models.get_trials`, optional
+        Trials drawn underneath, 40 of them at most. Those of a dataset have the colour of their
+        context (or of another field of their condition), a circle where they start, an arrowhead on
+        their way, and at their end a triangle that points up or down by their choice.
     connections : mapping of str to array (N, T, B), optional
         Lines drawn in the colour of an input, by its name: `saddle_connections`, say.
     """
     check_choice("projection", projection, ("2D", "3D"))
     n_axes = 2 if projection == "2D" else 3
-    scene = make_scene(sets, n_axes, P, trajectories, connections)
-    with rc_context(STYLE):
-        return _draw(scene)
+    return _draw(make_scene(sets, n_axes, P, trajectories, connections))
 
 
 def _draw(scene: Scene) -> Figure:
     flat = len(scene.frame.names) == 2
-    figure = Figure(figsize=(3.5, 3.6), dpi=300)
-    # Fixed places: layout engines do not see the labels of 3D axes.
-    legend, kinds = _legend(scene)
-    foot = 0.01 + 0.047 * -(-len(legend) // 2)
+    low, high, cut = scene.window()
+    kinds = _kinds(scene)
+    legend = _legend(scene, kinds, cut)
+    u = unit()
     if flat:
-        ax: Any = figure.add_axes((0.18, foot + 0.12, 0.79, 0.83 - foot))
+        panel = (WIDTH - 0.6, HEIGHT - 0.57)
+        figure, grid = panel_grid((1, 1), panel, (0.5, 0.1, 0.4, 0.17), foot=legend.height)
+        ax: Any = grid[0, 0]
     else:
-        ax = figure.add_axes((0.0, foot, 0.94, 1.02 - foot), projection="3d")
-    low, high = scene.window()
-    if scene.trajectories is not None:
-        for path in np.moveaxis(scene.frame(scene.trajectories), 2, 0):
-            path = path if flat else _inside(path, low, high)
-            ax.plot(*path, color="0.82", linewidth=0.3, zorder=0)
+        figure = Figure(figsize=(u * WIDTH, u * HEIGHT + legend.height))
+        ax = figure.add_subplot(projection="3d")
+    for name, label in zip("xyz", scene.frame.labels(scene.states, short=not flat), strict=False):
+        getattr(ax, f"set_{name}label")(label)
+    if flat:
+        _style_plane(ax)
+        equal_scale(figure, ax, low, high)
+        fit_left(figure, grid)
+        equal_scale(figure, ax, low, high)  # in the room that the labels leave
+    else:
+        _style_space(ax, low, high)
+        ax.view_init(*_best_view(scene))
+        foot = legend.height / figure.get_figheight()
+        fit_space(figure, ax, (0.01, foot + 0.01, 0.99, 0.99))
+    if scene.paths is not None:
+        draw_paths(ax, scene.paths, scene.frame, low, high)
     length = ARROW_LENGTH * float((high - low).max())
     seen = np.linalg.norm(
         scene.frame.vectors(np.vstack([found.directions for found in scene.sets.values()]).T),
         axis=0,
     )
-    unit = max(float(seen.max()), 1e-300)
-    for k, (name, points) in enumerate(scene.sets.items()):
-        colour = COLOURS[k % len(COLOURS)]
+    longest = max(float(seen.max()), 1e-300)
+    for name, points in scene.sets.items():
+        colour = scene.colours[name]
         if name in scene.connections:
-            for path in np.moveaxis(scene.frame(scene.connections[name]), 2, 0):
-                path = path if flat else _inside(path, low, high)
-                ax.plot(*path, color=colour, linewidth=0.8, alpha=0.55, zorder=1)
-        places = _inside(scene.frame(points.points.T), low, high)
-        arrows = scene.frame.vectors(points.directions.T) / unit
-        for i in np.flatnonzero((points.n_unstable > 0) & (points.n_unstable <= MAX_ARROW_MODES)):
-            if np.isfinite(places[:, i]).all():
-                _arrows(ax, places[:, i], arrows[:, i], length, colour)
+            path = inside(joined(scene.frame(scene.connections[name])), low, high)
+            ax.plot(*path, color=colour, linewidth=0.8, alpha=0.55, zorder=1)
+        places = inside(scene.frame(points.points.T), low, high)
+        modes = (points.n_unstable > 0) & (points.n_unstable <= MAX_ARROW_MODES)
+        modes &= np.isfinite(places).all(axis=0)
+        arrows = length * scene.frame.vectors(points.directions.T)[:, modes] / longest
+        _arrows(ax, places[:, modes], arrows, colour)
         for text, marker in kinds.items():
             chosen = [i for i in range(len(points)) if describe(points, i)[1] == text]
             if chosen:
-                ax.scatter(
-                    *places[:, chosen],
-                    marker=marker,
-                    s=MARKER_SIZE[marker],
-                    c=[colour],
-                    linewidths=0.5,
-                    edgecolors="white",
-                    zorder=5,
-                    **({} if flat else {"depthshade": False}),
-                )
-    names = [f"{name} (a.u.)" for name in scene.frame.names]
-    ax.set_xlabel(names[0])
-    ax.set_ylabel(names[1])
-    if flat:
-        _fill(figure, ax, low, high)
-        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        ax.ticklabel_format(scilimits=(-1, 3), useMathText=True)  # long ones would push labels out
-        ax.spines[["top", "right"]].set_visible(False)
-    else:
-        _style_space(ax, names[2], low, high)
-        ax.view_init(*_best_view(scene))
-    figure.legend(
-        handles=legend, loc="lower center", ncols=2, frameon=False, handletextpad=0.3,
-        columnspacing=1.0, borderaxespad=0.1,
-    )  # fmt: skip
+                _markers(ax, places[:, chosen], marker, colour, str(points.stability[chosen[0]]))
+    legend.draw(figure)
     return figure
 
 
-def _inside(path: Float, low: Float, high: Float) -> Float:
-    """Return projected states (n_axes, M) with NaN outside the window: 3D axes do not clip."""
-    outside = (path < low[:, None]) | (path > high[:, None])
-    return np.where(outside.any(axis=0), np.nan, path)
+def _markers(ax: Any, places: Float, marker: str, colour: Any, stability: str) -> None:
+    ax.scatter(
+        *places,
+        marker=marker,
+        s=MARKER_SIZE[marker],
+        facecolors=[fill(colour, stability)],
+        linewidths=0.8,
+        edgecolors=[colour],
+        zorder=5,
+        **({} if len(places) == 2 else {"depthshade": False}),
+    )
 
 
-def _fill(figure: Figure, ax: Any, low: Float, high: Float) -> None:
-    """Set limits that hold the window and give both axes one scale."""
-    box = np.array(ax.get_position().size) * figure.get_size_inches()
-    scale = float(((high - low) / box).max())
-    middle = (low + high) / 2
-    ax.set_xlim(middle[0] - scale * box[0] / 2, middle[0] + scale * box[0] / 2)
-    ax.set_ylim(middle[1] - scale * box[1] / 2, middle[1] + scale * box[1] / 2)
+def _style_plane(ax: Any) -> None:
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.ticklabel_format(scilimits=(-1, 3), useMathText=True)  # long ones would push labels out
 
 
-def _style_space(ax: Any, name: str, low: Float, high: Float) -> None:
+def _style_space(ax: Any, low: Float, high: Float) -> None:
     """Give 3D axes a box to scale that is filled, with labels that do not touch."""
-    ax.set_zlabel(name)
     ax.tick_params(pad=-2)
     ax.zaxis.set_tick_params(pad=1)
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
@@ -166,7 +153,7 @@ def _style_space(ax: Any, name: str, low: Float, high: Float) -> None:
     middle = (low + high) / 2
     for set_limits, m, s in zip((ax.set_xlim, ax.set_ylim, ax.set_zlim), middle, size, strict=True):
         set_limits(m - 0.5 * s, m + 0.5 * s)
-    ax.set_box_aspect(size, zoom=0.9)
+    ax.set_box_aspect(size)
 
 
 def _best_view(scene: Scene) -> tuple[float, float]:
@@ -212,41 +199,55 @@ def _best_view(scene: Scene) -> tuple[float, float]:
     return best[1]
 
 
-def _legend(scene: Scene) -> tuple[list[Line2D], dict[str, str]]:
-    """Return entries of the legend, and the marker of each kind of point in its order."""
+def _kinds(scene: Scene) -> dict[str, str]:
+    """Return the marker of each kind of point that is there, stable ones first."""
     kinds = dict(
         describe(points, i)[::-1] for points in scene.sets.values() for i in range(len(points))
     )
     order = ["stable", "marginal"]
     ranked = sorted(kinds, key=lambda text: (order.index(text) if text in order else 9, text))
+    return {text: kinds[text] for text in ranked}
+
+
+def _legend(scene: Scene, kinds: Mapping[str, str], cut: bool) -> LegendPlan:
+    """Return the legend: inputs, kinds of points, trials, and what is not shown."""
     handles = [
-        Line2D([], [], linestyle="-" if name in scene.connections else "", linewidth=1, marker="o",
-               markersize=4, color=COLOURS[k % len(COLOURS)], label=f"input {name}")
-        for k, name in enumerate(scene.sets)
+        Line2D([], [], linestyle="", marker="o", markersize=4, color=scene.colours[name],
+               label=f"input {name}")
+        for name in scene.sets
     ]  # fmt: skip
     handles += [
-        Line2D([], [], linestyle="", marker=kinds[text], markersize=4.5, color="0.35",
-               markeredgewidth=0, label=text)
-        for text in ranked
+        Line2D([], [], linestyle="", marker=marker, markersize=5, color=INK, markeredgewidth=0.8,
+               mfc=fill(INK, text if text in ("stable", "marginal") else "unstable"), label=text)
+        for text, marker in kinds.items()
     ]  # fmt: skip
-    outside = int(np.sum(~scene.near()))
-    if outside:
-        text = f"({outside} far from the trajectories)"
-        handles.append(Line2D([], [], linestyle="", label=text))
-    return handles, {text: kinds[text] for text in ranked}
+    if scene.connections:
+        handles.append(
+            Line2D([], [], color=INK, linewidth=1.0, alpha=0.55, label="flow from saddles")
+        )
+    notes = []
+    if scene.paths is not None:
+        handles += legend_of_paths(scene.paths)
+        if (n := scene.paths.n_left_out) > 0:
+            notes.append(f"({n} trial{'s' * (n > 1)} without bound left out)")
+    if outside := int(np.sum(~scene.near())):
+        notes.append(f"({outside} far from the trajectories)")
+    if cut:
+        notes.append(f"(axes hold {100 * SHARE_SHOWN:.0f} % of the states)")
+    handles += [Line2D([], [], linestyle="", label=text) for text in notes]
+    return plan_legend(handles, unit() * WIDTH, most=2)
 
 
-def _arrows(ax: Any, place: Float, direction: Float, length: float, colour: str) -> None:
-    """Draw both ways along a direction: the more the projection shows of it, the longer."""
-    for sign in (1.0, -1.0):
-        step = sign * length * direction
-        if len(place) == 3:
-            ax.quiver(*place, *step, color=colour, linewidth=0.6, arrow_length_ratio=0.3)
-        else:
-            ax.annotate(
-                "",
-                xy=tuple(place + step),
-                xytext=tuple(place),
-                arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 0.7,
-                            "shrinkA": 1.0, "shrinkB": 0.0, "mutation_scale": 5},
-            )  # fmt: skip
+def _arrows(ax: Any, places: Float, steps: Float, colour: Any) -> None:
+    """Draw both ways along directions: the more the projection shows of it, the longer."""
+    if not places.size:
+        return
+    both = np.hstack([places, places]), np.hstack([steps, -steps])
+    if len(places) == 3:
+        ax.quiver(*both[0], *both[1], color=colour, linewidth=0.6, arrow_length_ratio=0.3)
+    else:
+        ax.quiver(
+            *both[0], *both[1], angles="xy", scale_units="xy", scale=1, color=colour,
+            units="inches", width=0.0095, headwidth=5, headlength=6, headaxislength=5,
+            minlength=0.5, zorder=4,
+        )  # fmt: skip

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..fixed_points.point_set import FixedPointSet
 from .projection import Projection
 from .scene import Scene, describe, make_scene
-from .style import COLOURS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -21,10 +20,10 @@ SYMBOLS = {
     "o": "circle",
     "s": "square",
     "X": "circle-open",  # its x is a glyph that machines without pictograms lack
-    "P": "cross",
-    "^": "diamond",
-    "v": "square-open",
-    "*": "diamond-open",
+    "P": "square-open",
+    "^": "diamond-open",
+    "*": "cross",
+    "v": "diamond",
 }
 N_EIGENVALUES = 4  # of each point, in its hover text
 
@@ -74,13 +73,13 @@ def view_fixed_points(
         figure.add_trace(
             _lines(graph_objects, scene.frame(scene.trajectories), "trials", "#cccccc")
         )
-    for k, (name, found) in enumerate(scene.sets.items()):
-        colour = COLOURS[k % len(COLOURS)]
+    for name, found in scene.sets.items():
+        colour = scene.colours[name]
         if name in scene.connections:
             joined = scene.frame(scene.connections[name])
             figure.add_trace(_lines(graph_objects, joined, f"input {name}: flow", colour))
         figure.add_trace(_points(graph_objects, scene, name, found, colour))
-    titles = [f"{name} (a.u.)" for name in scene.frame.names]
+    titles = scene.frame.labels(scene.states, short=True)
     figure.update_layout(
         scene={
             "xaxis_title": titles[0],

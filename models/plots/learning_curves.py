@@ -1,8 +1,8 @@
-"""Learning curves of many networks: losses and validation scores, overlaid."""
+"""Learning curves of many networks, overlaid: losses, scores, terms and norms of gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
-from .style import COLOURS, FONT_SIZE, log_axis, plain_matplotlib, style_axes
+from .layout import panel_grid, plan_legend
+from .palette import CATEGORIES, INK, categories, in_order
+from .style import SCORE, log_axis, plain_matplotlib, score_axis, unit
 
 Float = NDArray[np.float64]
-MAX_GROUPS = 2 * len(COLOURS)
-LOWEST_SCORE = -0.5
+LOSS = "loss"
+MAX_GROUPS = 2 * len(CATEGORIES)  # that are no numbers
+MAX_NAMED = 6  # groups of numbers that a legend names
+COLUMNS, PANEL = 3, (2.35, 1.75)  # panels side by side, and their size in inches
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,21 +39,31 @@ class LearningCurve:
         What it has in common with the networks that are drawn in the same colour.
     diverged : bool
         Whether its training ended because it diverged.
+    terms : mapping of str to array (iterations,)
+        The loss of each term, before its weight; empty where there is one term.
+    gradients : mapping of str to array (iterations,)
+        Norm of the gradient of each term times its weight; empty where it was not monitored.
+    value : float, optional
+        What the group is, where that is a number: groups then have colours in its order.
     """
 
     losses: Float
     scores: Float = field(default_factory=lambda: np.empty((0, 2)))
     group: str = ""
     diverged: bool = False
+    terms: Mapping[str, Float] = field(default_factory=dict)
+    gradients: Mapping[str, Float] = field(default_factory=dict)
+    value: float | None = None
 
 
 @plain_matplotlib()
 def plot_learning_curves(curves: Sequence[LearningCurve]) -> Figure:
-    """Plot the losses of networks against iterations and, where there are any, their scores.
+    """Plot what networks have of losses, validation scores, terms and norms of gradients.
 
     A thin line a network, a thick one for the median of a group of three and more, as far as half
-    of its networks went. A cross marks where a network diverged. Losses are drawn on a logarithmic
-    axis, on which 0 is a gap.
+    of its networks went. A cross marks where a network diverged. A panel each for the loss, the
+    scores, each term and its gradient, where there are any. Losses and gradients are drawn on
+    logarithmic axes, on which 0 is a gap.
 
     Parameters
     ----------
@@ -58,58 +72,100 @@ def plot_learning_curves(curves: Sequence[LearningCurve]) -> Figure:
     Raises
     ------
     ParameterError
-        Where no network has a loss, or there are more groups than colours and dashes.
+        Where no network has a loss, or there are more groups than colours and dashes, which are no
+        numbers.
     """
     shown = [curve for curve in curves if len(curve.losses)]
     if not shown:
         raise ParameterError(
             "curves", len(curves), "hold no loss", "choose networks that were trained here"
         )
-    groups = list(dict.fromkeys(curve.group for curve in shown))
+    styles = _styles(shown)
+    legend = plan_legend(_handles(shown, styles), unit() * 3.2, most=2)
+    kinds = _panels(shown)
+    n_columns = min(len(kinds), COLUMNS)
+    n_rows = -(-len(kinds) // n_columns)
+    if n_columns > 1:
+        legend = plan_legend(_handles(shown, styles), unit() * 3.0 * n_columns)
+    figure, grid = panel_grid(
+        (n_rows, n_columns), PANEL, (0.6, 0.12, 0.42, 0.1), (0.65, 0.5), legend.height
+    )
+    for axes in grid.ravel()[len(kinds) :]:
+        axes.set_visible(False)
+    for axes, (label, of) in zip(grid.ravel(), kinds.items(), strict=False):
+        is_score = label == SCORE
+        for group, (colour, dash) in styles.items():
+            members = [curve for curve in shown if curve.group == group]
+            drawn = [(of(curve), curve.diverged) for curve in members]
+            lines = [(x, y if is_score else _positive(y)) for (x, y), _ in drawn if len(x)]
+            _overlay(axes, lines, colour, dash)
+            if label == LOSS:
+                for (x, y), diverged in drawn:
+                    finite = np.flatnonzero(np.isfinite(_positive(y)))[-1:]
+                    if diverged:
+                        axes.plot(x[finite], y[finite], "x", color=colour, ms=5)
+        axes.set_ylabel(label)
+        axes.set_xlabel("iteration")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if is_score:
+            score_axis(axes, np.concatenate([c.scores[:, 1] for c in shown]))
+        elif any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
+            log_axis(axes)
+    legend.draw(figure)
+    return figure
+
+
+Curve = Callable[[LearningCurve], tuple[NDArray[Any], Float]]
+
+
+def _panels(curves: Sequence[LearningCurve]) -> dict[str, Curve]:
+    """Return the panels by the label of their values, and what each shows of a network."""
+    panels: dict[str, Curve] = {LOSS: lambda curve: _steps(curve.losses)}
+    if any(len(curve.scores) for curve in curves):
+        panels[SCORE] = lambda curve: (curve.scores[:, 0], curve.scores[:, 1])
+    for attribute, what in (("terms", "loss of {}"), ("gradients", "gradient of {}")):
+        for name in dict.fromkeys(n for curve in curves for n in getattr(curve, attribute)):
+            panels[what.format(name)] = _of_term(attribute, name)
+    return panels
+
+
+def _of_term(attribute: str, name: str) -> Curve:
+    return lambda curve: _steps(getattr(curve, attribute).get(name, np.empty(0)))
+
+
+def _steps(values: Float) -> tuple[NDArray[Any], Float]:
+    y = np.asarray(values, dtype=np.float64)
+    return np.arange(1.0, len(y) + 1), y
+
+
+def _styles(curves: Sequence[LearningCurve]) -> dict[str, tuple[Any, str]]:
+    """Return colour and dash of each group; groups of numbers come in their order."""
+    groups = list(dict.fromkeys(curve.group for curve in curves))
+    values = {curve.group: curve.value for curve in curves}
+    numbers = np.array([values[g] for g in groups if values[g] is not None], dtype=np.float64)
+    if len(numbers) == len(groups) > 2 and np.isfinite(numbers).all():
+        groups = [groups[i] for i in np.argsort(numbers, kind="stable")]
+        colours = in_order(np.sort(numbers))
+        return {g: (colour, "-") for g, colour in zip(groups, colours, strict=True)}
     if len(groups) > MAX_GROUPS:
         raise ParameterError(
             "curves", f"{len(groups)} groups", "are too many to be told apart",
-            f"group them by what has at most {MAX_GROUPS} values",
+            f"group them by what has at most {MAX_GROUPS} values, or by a number",
         )  # fmt: skip
-    styles = {
-        group: (COLOURS[i % len(COLOURS)], "-" if i < len(COLOURS) else "--")
+    plain = categories()
+    return {
+        group: (plain[i % len(plain)], "-" if i < len(plain) else "--")
         for i, group in enumerate(groups)
     }
-    has_scores = any(len(curve.scores) for curve in shown)
-    figure = Figure(figsize=(6.4 if has_scores else 3.4, 2.7), layout="constrained")
-    panels = figure.subplots(1, 2 if has_scores else 1, squeeze=False)[0]
-    for group in groups:
-        members = [curve for curve in shown if curve.group == group]
-        colour, dash = styles[group]
-        lines = [(np.arange(1.0, len(c.losses) + 1), _positive(c.losses)) for c in members]
-        _overlay(panels[0], lines, colour, dash)
-        for (steps, losses), curve in zip(lines, members, strict=True):
-            if curve.diverged:
-                finite = np.flatnonzero(np.isfinite(losses))
-                panels[0].plot(steps[finite[-1:]], losses[finite[-1:]], "x", color=colour, ms=5)
-        if has_scores:
-            scores = [(c.scores[:, 0], c.scores[:, 1]) for c in members if len(c.scores)]
-            _overlay(panels[1], scores, colour, dash)
-    panels[0].set_ylabel("loss")
-    log_axis(panels[0])
-    if has_scores:
-        low = min(float(np.nanmin(c.scores[:, 1])) for c in shown if len(c.scores))
-        cut = low < LOWEST_SCORE  # the first scores may lie far below what is of interest
-        panels[1].set_ylabel("validation R²" + (f" (cut at {LOWEST_SCORE:g})" if cut else ""))
-        panels[1].set_ylim(LOWEST_SCORE if cut else low - 0.05, 1.02)
-    for axes in panels:
-        axes.set_xlabel("iteration")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        style_axes(axes)
-    _legend(figure, shown, groups, styles)
-    return figure
 
 
 def _positive(losses: Float) -> Float:
     return np.where(np.asarray(losses) > 0, losses, np.nan)
 
 
-def _overlay(axes, lines: Sequence[tuple[NDArray[Any], Float]], colour: str, dash: str) -> None:  # type: ignore[no-untyped-def]
+def _overlay(
+    axes: Any, lines: Sequence[tuple[NDArray[Any], Float]], colour: Any, dash: str
+) -> None:
     many = len(lines) > 2
     for x, y in lines:
         axes.plot(x, y, color=colour, ls=dash, lw=0.5 if many else 1.0, alpha=0.4 if many else 1.0,
@@ -125,12 +181,12 @@ def _overlay(axes, lines: Sequence[tuple[NDArray[Any], Float]], colour: str, das
         )
 
 
-def _legend(
-    figure: Figure,
-    curves: Sequence[LearningCurve],
-    groups: Sequence[str],
-    styles: dict[str, tuple[str, str]],
-) -> None:
+def _handles(
+    curves: Sequence[LearningCurve], styles: Mapping[str, tuple[Any, str]]
+) -> list[Line2D]:
+    groups = list(styles)
+    if len(groups) > MAX_GROUPS:  # numbers: some of them say what the colours mean
+        groups = [groups[i] for i in np.linspace(0, len(groups) - 1, MAX_NAMED).round().astype(int)]
     handles = []
     for group in groups:
         n = sum(curve.group == group for curve in curves)
@@ -139,12 +195,5 @@ def _legend(
         colour, dash = styles[group]
         handles.append(Line2D([], [], color=colour, ls=dash, lw=1.6, label=label))
     if any(curve.diverged for curve in curves):
-        handles.append(Line2D([], [], color="0.3", marker="x", ls="", ms=5, label="diverged"))
-    widest = max(len(str(h.get_label())) for h in handles)
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=max(1, min(len(handles), int(figure.get_figwidth() * 16 // (widest + 6)))),
-        fontsize=FONT_SIZE - 1,
-        frameon=False,
-    )
+        handles.append(Line2D([], [], color=INK, marker="x", ls="", ms=5, label="diverged"))
+    return handles

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -19,10 +18,14 @@ from tasks_lib.errors import ParameterError, check_choice
 from ..fixed_points.point_set import FixedPointSet
 from ..manifolds import SlowManifold
 from ..manifolds.attractor import rounding_floor, sign_changes
-from .fixed_points import STYLE
+from .layout import LegendPlan, equal_scale, fit_space, plan_legend
+from .palette import INK, colours_of_names, fill
+from .paths import draw_paths, legend_of_paths, make_paths
 from .projection import Projection
-from .scene import as_lines, some_of, trials_near
-from .style import COLOURS, plain_matplotlib
+from .style import plain_matplotlib, unit
+
+if TYPE_CHECKING:
+    import xarray
 
 Float = NDArray[np.float64]
 
@@ -33,7 +36,7 @@ def plot_manifolds(
     projection: str = "2D",
     P: ArrayLike | Projection | None = None,
     points: Mapping[str, FixedPointSet] | None = None,
-    trajectories: ArrayLike | None = None,
+    trajectories: ArrayLike | xarray.Dataset | None = None,
 ) -> Figure:
     """Plot manifolds in two or three dimensions, and the drift along them.
 
@@ -52,8 +55,8 @@ def plot_manifolds(
         by default.
     points : mapping of str to FixedPointSet, optional
         Fixed points at the same inputs.
-    trajectories : array (N, T, B) or (N, T), optional
-        States drawn underneath in grey.
+    trajectories : array (N, T, B) or (N, T), or Dataset of `models.get_trials`, optional
+        Trials drawn underneath, as by `plot_fixed_points`.
     """
     check_choice("projection", projection, ("2D", "3D"))
     n_axes = 2 if projection == "2D" else 3
@@ -66,35 +69,64 @@ def plot_manifolds(
         frame = Projection.principal(samples, n_axes)
     else:
         frame = Projection.of(P, n_units, n_axes)
-    paths = None
-    if trajectories is not None:
-        paths = some_of(trials_near(as_lines("trajectories", trajectories, n_units), samples))
-        paths = paths if paths.size else None
-    with rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 3.1), dpi=300)
-        if n_axes == 2:
-            space: Any = figure.add_axes((0.075, 0.27, 0.37, 0.69))
-        else:  # layout engines do not know how far the labels of 3D axes reach
-            space = figure.add_axes((0.0, 0.2, 0.44, 0.8), projection="3d")
-        along = figure.add_axes((0.58, 0.27, 0.4, 0.69))
-        if paths is not None:
-            for b in range(paths.shape[2]):
-                space.plot(*frame(paths[:, :, b]), color="0.75", lw=0.4, zorder=0)
-        every = [m for found in shown.values() for m in found]
-        # the drift on a sheet has no sign: its |F| is drawn only where there is no curve
-        plain = [m for m in every if m.dimension == 1] or every
-        for k, (name, found) in enumerate(shown.items()):
-            for manifold in found:
-                _draw_manifold(space, manifold, frame, COLOURS[k % len(COLOURS)])
-            for manifold in (m for m in found if m in plain):
-                _draw_drift(along, manifold, COLOURS[k % len(COLOURS)])
-            if points is not None and name in points:
-                _draw_points(space, points[name], frame, COLOURS[k % len(COLOURS)])
-        drawn = samples if paths is None else np.hstack([samples, paths.reshape(n_units, -1)])
-        _style_space(space, frame(drawn), frame.names)
-        _style_drift(along, plain)
-        _legend(figure, shown, points is not None)
+    paths = make_paths(trajectories, samples)
+    drawn = frame(samples)
+    if paths is not None and paths.states.size:
+        drawn = np.hstack([drawn, frame(paths.states).reshape(n_axes, -1)])
+    low, high = drawn.min(axis=1), drawn.max(axis=1)
+    edge = 0.05 * float((high - low).max()) or 1.0
+    low, high = low - edge, high + edge
+    colours = colours_of_names(list(manifolds))
+    stable = _kinds(shown, points)
+    legend = _legend(shown, colours, stable)
+    if paths is not None:
+        more = legend_of_paths(paths)
+        legend = plan_legend([*legend.handles, *more], unit() * 7.0, most=3)
+    u = unit()
+    width, height = 7.0 * u, 2.7 * u + legend.height
+    figure = Figure(figsize=(width, height))
+    foot = legend.height / height
+    bottom, top = foot + 0.4 * u / height, 1 - 0.2 * u / height
+    labels = frame.labels(samples, short=n_axes == 3)
+    if n_axes == 2:
+        space: Any = figure.add_axes((0.08, bottom, 0.37, top - bottom))
+        _style_space(space, low, high, labels)
+        equal_scale(figure, space, low, high)
+    else:
+        space = figure.add_subplot(projection="3d")
+        _style_space(space, low, high, labels)
+        fit_space(figure, space, (0.005, foot + 0.005, 0.47, 0.995))
+    along = figure.add_axes((0.6, bottom, 0.38, top - bottom))
+    if paths is not None:
+        draw_paths(space, paths, frame, low, high)
+    every = [m for found in shown.values() for m in found]
+    # the drift on a sheet has no sign: its |F| is drawn only where there is no curve
+    plain = [m for m in every if m.dimension == 1] or every
+    for name, found in shown.items():
+        for manifold in found:
+            _draw_manifold(space, manifold, frame, colours[name])
+        for manifold in (m for m in found if m in plain):
+            _draw_drift(along, manifold, colours[name])
+        if points is not None and name in points:
+            _draw_points(space, points[name], frame, colours[name])
+    _style_drift(along, plain)
+    legend.draw(figure)
     return figure
+
+
+def _kinds(
+    manifolds: Mapping[str, Sequence[SlowManifold]], points: Mapping[str, FixedPointSet] | None
+) -> dict[str, bool]:
+    """Return whether stable points are drawn, and unstable ones."""
+    every = [m for found in manifolds.values() for m in found]
+    shown = [points[name] for name in manifolds if name in points] if points else []
+    shown = [found for found in shown if not found.degenerate.all()]
+    return {
+        "stable": any(m.n_stable for m in every)
+        or any((found.stability == "stable").any() for found in shown),
+        "unstable": any(m.n_unstable for m in every)
+        or any((found.stability != "stable").any() for found in shown),
+    }
 
 
 def _shades(colour: str, manifold: SlowManifold, n: int) -> NDArray[np.float64]:
@@ -133,7 +165,7 @@ def _draw_points(ax: Any, found: FixedPointSet, frame: Projection, colour: str) 
             continue
         ax.scatter(
             *frame(found.points[chosen].T), s=16, linewidths=0.9, edgecolors="black" if stable
-            else colour, facecolors=colour if stable else "white", zorder=5,
+            else colour, facecolors=[fill(colour, "stable" if stable else "unstable")], zorder=5,
             **({"depthshade": False} if len(frame.names) == 3 else {}),
         )  # fmt: skip
 
@@ -158,29 +190,20 @@ def _draw_drift(ax: Any, manifold: SlowManifold, colour: str) -> None:
         place = position[i] + gap * drift[i] / (drift[i] - drift[k])
         ax.plot(
             place % manifold.length if closed else place, 0.0, "o", ms=3.5, mew=0.9,
-            mec="black" if drift[i] > 0 else colour, mfc=colour if drift[i] > 0 else "white",
-            zorder=5,
+            mec="black" if drift[i] > 0 else colour, zorder=5,
+            mfc=fill(colour, "stable" if drift[i] > 0 else "unstable"),
         )  # fmt: skip
 
 
-def _style_space(ax: Any, drawn: Float, axes: Sequence[str]) -> None:
-    names = [f"{name} (a.u.)" for name in axes]
-    low, high = drawn.min(axis=1), drawn.max(axis=1)
-    margin = 0.05 * float((high - low).max()) or 1.0
-    ax.set_xlim(low[0] - margin, high[0] + margin)
-    ax.set_ylim(low[1] - margin, high[1] + margin)
-    ax.set_xlabel(names[0])
-    ax.set_ylabel(names[1])
-    if len(drawn) == 3:
-        ax.set_zlim(low[2] - margin, high[2] + margin)
-        ax.set_zlabel(names[2])
+def _style_space(ax: Any, low: Float, high: Float, labels: Sequence[str]) -> None:
+    for name, label, m, n in zip("xyz", labels, low, high, strict=False):
+        getattr(ax, f"set_{name}label")(label)
+        getattr(ax, f"set_{name}lim")(m, n)
+    if len(labels) == 3:
         ax.locator_params(nbins=4)
         ax.tick_params(pad=-2)
         for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
             axis.labelpad = -4
-    else:
-        ax.set_aspect("equal", adjustable="box", anchor="C")
-        ax.spines[["top", "right"]].set_visible(False)
 
 
 def _style_drift(ax: Any, manifolds: Sequence[SlowManifold]) -> None:
@@ -196,33 +219,23 @@ def _style_drift(ax: Any, manifolds: Sequence[SlowManifold]) -> None:
     ax.set_xlim(start - 0.02 * (stop - start), stop + 0.02 * (stop - start))
     ax.set_xlabel("position along the manifold (a.u.)")
     ax.set_ylabel("drift along it (a.u. per τ)" if curves else "|F| (a.u. per τ)")
-    ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
 
 
 def _legend(
-    figure: Figure, manifolds: Mapping[str, Sequence[SlowManifold]], has_points: bool
-) -> None:
+    manifolds: Mapping[str, Sequence[SlowManifold]],
+    colours: Mapping[str, Any],
+    stable: Mapping[str, bool],
+) -> LegendPlan:
     handles = []
-    for k, (name, found) in enumerate(manifolds.items()):
-        kinds = [f"{m.topology} ({m.null_space_fraction:.0%} unread)" for m in found[:2]]
+    for name, found in manifolds.items():
+        kinds = [f"{m.topology} ({100 * m.null_space_fraction:.0f} % unread)" for m in found[:2]]
         more = f" and {len(found) - 2} more" if len(found) > 2 else ""
-        handles.append(
-            Line2D([], [], lw=2.0, color=COLOURS[k % len(COLOURS)],
-                   label=f"input {name}: {', '.join(kinds)}{more}")
-        )  # fmt: skip
-    points = any(m.n_stable or m.n_unstable for found in manifolds.values() for m in found)
-    if points or has_points:
-        for label, colour in (("stable", "0.35"), ("unstable", "white")):
+        label = f"input {name}: {', '.join(kinds)}{more}"
+        handles.append(Line2D([], [], lw=2.0, color=colours[name], label=label))
+    for kind, there in stable.items():
+        if there:
             handles.append(
-                Line2D([], [], ls="", marker="o", ms=4, mec="0.2", mfc=colour, label=label)
+                Line2D([], [], ls="", marker="o", ms=4, mec=INK, mfc=fill(INK, kind), label=kind)
             )
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        ncols=2 if len(handles) > 3 else len(handles),
-        frameon=False,
-        handletextpad=0.5,
-        columnspacing=1.5,
-        bbox_to_anchor=(0.5, 0.0),
-    )
+    return plan_legend(handles, unit() * 7.0, most=3)

@@ -35,6 +35,22 @@ class Projection:
     centre: Float
     names: tuple[str, ...]
 
+    def labels(self, states: ArrayLike, short: bool = False) -> list[str]:
+        """Return the labels of the axes, with the share of the variance of states (N, ...).
+
+        Axes that are not orthogonal directions of length 1 share no variance: theirs say the unit.
+        """
+        x = np.asarray(states, dtype=np.float64)
+        shares = variance_shares(x.reshape(len(x), -1), self.directions)
+        gram = self.directions.T @ self.directions
+        if not x.size or not np.allclose(gram, np.eye(len(gram)), atol=1e-6):
+            return [f"{name} (a.u.)" for name in self.names]
+        of = "" if short else " of variance"
+        return [
+            f"{name} ({100 * share:.{0 if share >= 0.01 or share == 0 else 1}f} %{of})"
+            for name, share in zip(self.names, shares, strict=True)
+        ]
+
     def __call__(self, states: ArrayLike) -> Float:
         """Return the coordinates (n_axes, ...) of states (N, ...)."""
         x = np.asarray(states, dtype=np.float64)
@@ -114,6 +130,18 @@ class Projection:
                 "one axis a column, for networks of as many units",
             )
         return given.first(n_axes)
+
+
+def variance_shares(states: ArrayLike, directions: ArrayLike) -> tuple[float, ...]:
+    """Return the share of the variance of states (N, M) along each direction (N, n_axes)."""
+    x = np.asarray(states, dtype=np.float64)
+    x = x[:, np.isfinite(x).all(axis=0)]
+    if not x.size:
+        return (0.0,) * np.shape(directions)[1]
+    centred = x - x.mean(axis=1, keepdims=True)
+    total = float((centred**2).sum())
+    along = ((np.asarray(directions).T @ centred) ** 2).sum(axis=1)
+    return tuple(float(v) / total if total > 0 else 0.0 for v in along)
 
 
 def principal_directions(states: ArrayLike, n_directions: int) -> Float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,13 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError, check_choice
 
 from ..fixed_points.point_set import FixedPointSet, format_input
+from .palette import colours_of_names
+from .paths import Paths, as_lines, make_paths
 from .projection import Projection
+
+if TYPE_CHECKING:
+    import xarray
 
 Float = NDArray[np.float64]
 UNSTABLE_MARKERS = ("X", "P", "^", "*")  # for 1, 2, 3 and more unstable modes
 KINK_MARKER = "v"
-MAX_TRAJECTORIES = 40
-FARTHEST = 1e3  # |x| of trials that are drawn, for the largest |x| of a point
+# Axes hold all trials, unless that would make them so many times wider than this share of their
+# states does: then they hold the share, and the figure says so.
+SHARE_SHOWN, TOO_WIDE = 0.98, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +33,21 @@ class Scene:
 
     sets: Mapping[str, FixedPointSet]
     frame: Projection
-    trajectories: Float | None
+    paths: Paths | None
     connections: Mapping[str, Float]
+    colours: Mapping[str, Any]
+
+    @property
+    def trajectories(self) -> Float | None:
+        """States of the trials shown (N, T, B); None where there are none."""
+        return None if self.paths is None or not self.paths.states.size else self.paths.states
+
+    @property
+    def states(self) -> Float:
+        """What the variance on the axes is of (N, ...): the trials, or the points without any."""
+        if self.trajectories is not None:
+            return self.trajectories
+        return np.vstack([found.points for found in self.sets.values()]).T
 
     @property
     def points(self) -> Float:
@@ -45,30 +65,36 @@ class Scene:
         near = (away <= 2.0 * float((high - low).max())).all(axis=0)
         return near if near.any() else np.ones_like(near)
 
-    def window(self) -> tuple[Float, Float]:
-        """Return the corners (n_axes,) of what is shown: the points, and what goes on around them.
+    def window(self) -> tuple[Float, Float, bool]:
+        """Return the corners (n_axes,) of what is shown, and whether it cuts trials off.
 
-        Trajectories that swing far out, or a point far from all of them, would leave the rest too
-        small to read.
+        It holds the points, what flows from them, and all trials; few states far out, which would
+        make the rest too small to read, are cut off.
         """
         points = self.points[:, self.near()]
         n_axes = len(points)
-        paths = points if self.trajectories is None else self.frame(self.trajectories)
-        paths = np.hstack([points, paths.reshape(n_axes, -1)])
         flow = [self.frame(line).reshape(n_axes, -1) for line in self.connections.values()]
-        whole = np.hstack([paths, *flow])
-        extent = max(np.ptp(points, axis=1).max(), 0.35 * np.ptp(paths, axis=1).max())
-        low = np.maximum(whole.min(axis=1), points.min(axis=1) - 0.35 * extent)
-        high = np.minimum(whole.max(axis=1), points.max(axis=1) + 0.35 * extent)
+        if self.trajectories is not None:
+            flow.append(self.frame(self.trajectories).reshape(n_axes, -1))
+        around = np.hstack([points, *flow])
+        low, high = around.min(axis=1), around.max(axis=1)
+        out = (1 - SHARE_SHOWN) / 2
+        core = np.quantile(around, [out, 1 - out], axis=1)
+        core_low = np.minimum(core[0], points.min(axis=1))
+        core_high = np.maximum(core[1], points.max(axis=1))
+        wide = (high - low) > TOO_WIDE * max(float((core_high - core_low).max()), 1e-300)
+        cut = bool(flow) and bool(wide.any())
+        if cut:
+            low, high = core_low, core_high
         edge = 0.06 * (float((high - low).max()) or 1.0)
-        return low - edge, high + edge
+        return low - edge, high + edge, cut
 
 
 def make_scene(
     sets: Mapping[str, FixedPointSet] | Sequence[FixedPointSet],
     n_axes: int,
     P: ArrayLike | Projection | None = None,
-    trajectories: ArrayLike | None = None,
+    trajectories: ArrayLike | xarray.Dataset | None = None,
     connections: Mapping[str, ArrayLike] | None = None,
 ) -> Scene:
     """Check what is to be drawn and choose the frame; see `plot_fixed_points`."""
@@ -79,11 +105,7 @@ def make_scene(
         raise ParameterError("sets", list(sets), "holds no points to plot", "find some first")
     everything = np.vstack([points.points for points in shown.values()]).T
     n_units = everything.shape[0]
-    paths = None
-    if trajectories is not None:
-        paths = as_lines("trajectories", trajectories, n_units)
-        paths = some_of(trials_near(paths, everything))
-        paths = paths if paths.size else None
+    paths = make_paths(trajectories, everything)
     joined = {
         name: as_lines("connections", lines, n_units) for name, lines in (connections or {}).items()
     }
@@ -91,40 +113,12 @@ def make_scene(
         check_choice("connections", name, tuple(sets))
     joined = {name: lines for name, lines in joined.items() if lines.size}
     if P is None:
-        frame = Projection.principal(everything if paths is None else paths, n_axes)
+        seen = everything if paths is None or not paths.states.size else paths.states
+        frame = Projection.principal(seen, n_axes)
     else:
         frame = Projection.of(P, n_units, n_axes)
-    return Scene(shown, frame, paths, {name: joined[name] for name in shown if name in joined})
-
-
-def trials_near(trajectories: ArrayLike, points: ArrayLike) -> Float:
-    """Return the trials (N, T, B) that stay in sight of ``points`` (N, P).
-
-    Those of a network that grows without bound would leave the points too small to be seen, and
-    turn the principal components toward where they go: a trial is left out that is not finite, or
-    comes to a thousand times the largest |x| of the points (or of 1).
-    """
-    paths = np.asarray(trajectories, dtype=np.float64)
-    farthest = FARTHEST * max(1.0, float(np.abs(points).max(initial=0.0)))
-    near = np.abs(paths).max(axis=(0, 1)) <= farthest  # False for NaN
-    return paths if near.all() else paths[:, :, near]
-
-
-def some_of(paths: Float) -> Float:
-    """Return the finite ones of trajectories (N, T, B), thinned to as many as a picture bears."""
-    paths = paths[:, :, np.isfinite(paths).all(axis=(0, 1))]
-    return paths[:, :, :: max(1, -(-paths.shape[2] // MAX_TRAJECTORIES))]
-
-
-def as_lines(field: str, lines: ArrayLike, n_units: int) -> Float:
-    """Return states (N, T) or (N, T, B) as (N, T, B), checked."""
-    paths = np.asarray(lines, dtype=np.float64)
-    paths = paths[:, :, None] if paths.ndim == 2 else paths
-    if paths.ndim != 3 or paths.shape[0] != n_units:
-        raise ParameterError(
-            f"{field}.shape", paths.shape, f"is not ({n_units}, T, B)", "put units first"
-        )
-    return paths
+    flow = {name: joined[name] for name in shown if name in joined}
+    return Scene(shown, frame, paths, flow, colours_of_names(list(sets)))
 
 
 def describe(points: FixedPointSet, i: int) -> tuple[str, str]:

@@ -12,6 +12,9 @@ from scipy import stats
 
 from tasks_lib.errors import ParameterError, check_choice, use_one_of
 
+from .palette import SEQUENTIAL, colours_of_values
+from .style import plain_matplotlib, unit
+
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
 
@@ -23,6 +26,7 @@ LOG_RATIO = 3.0  # of neighbouring values that all grow by such a factor: a loga
 SPREAD = 0.25  # of the points of a strip, in steps between two
 
 
+@plain_matplotlib()
 def plot_sweep(
     table: DataFrame,
     x: str,
@@ -83,21 +87,18 @@ def plot_sweep(
         missing = int(rows[value].isna().sum())
         title = "" if panel is None else f"{col} = {_text(panel)}"
         note = f"{missing} of {len(rows)} missing" if missing else ""
-        axes.set_title("\n".join(filter(None, (title, note))), fontsize="small")
+        axes.set_title("\n".join(filter(None, (title, note))))
         if kind == "heat":
             _heat(figure, axes, rows, x, y, value, _range(shown[value]))
         else:
             _points(axes, rows.dropna(subset=[value]), x, y, hue, table, kind == "line")
     if kind != "heat" and hue is not None:
-        all_axes[-1].legend(
-            title=hue, fontsize="x-small", title_fontsize="x-small", frameon=False,
-            loc="upper left", bbox_to_anchor=(1.0, 1.0),
-        )  # fmt: skip
+        all_axes[-1].legend(title=hue, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
 def _figure(width: float, height: float, n_panels: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width * unit(), height * unit()), layout="constrained")
     axes = figure.subplots(1, n_panels, squeeze=False, sharey=True)
     return figure, list(axes[0])
 
@@ -142,9 +143,10 @@ def _points(
     places = _values(table, x)
     logarithmic = lines and _is_spaced_by_factors(places)
     groups = [None] if hue is None else _values(table, hue)
+    colours = colours_of_values(hue or "", np.array(groups, dtype=None if hue else str))
     for number, group in enumerate(groups):
         own = rows if group is None else rows[rows[hue] == group]
-        color = f"C{number % 10}"
+        color = colours[number]
         shift = (number - (len(groups) - 1) / 2) * 2 * SPREAD / max(len(groups), 2)
         means, errors, at = [], [], []
         for index, place in enumerate(places):
@@ -169,7 +171,6 @@ def _points(
     axes.set_xlabel(x)
     if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
         axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _half_interval(values: Any) -> float:
@@ -190,7 +191,7 @@ def _heat(
     for (along, above), group in rows.dropna(subset=[value]).groupby([x, y]):
         grid[up.index(above), across.index(along)] = group[value].mean()
     image = axes.imshow(
-        grid, origin="lower", aspect="auto", cmap="viridis", vmin=limits[0], vmax=limits[1]
+        grid, origin="lower", aspect="auto", cmap=SEQUENTIAL, vmin=limits[0], vmax=limits[1]
     )
     axes.set_xticks(range(len(across)), [_text(v) for v in across], rotation=45, ha="right")
     axes.set_yticks(range(len(up)), [_text(v) for v in up])

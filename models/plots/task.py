@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -16,7 +17,8 @@ from tasks_lib.errors import check_int
 from tasks_lib.masks import asked, read_mask
 
 from ..activity.coordinates import in_words
-from .style import COLOURS, FONT_SIZE, MASKED, plain_matplotlib, style_axes
+from .palette import MASKED, colours_of_names
+from .style import plain_matplotlib
 
 Float = NDArray[np.float64]
 LANE = 0.24  # height of a channel's lane, inches
@@ -71,16 +73,18 @@ def plot_task(
         for i, axes in enumerate(row):
             ignored = np.flatnonzero(~counts[:, trials[i]])
             axes.bar(ignored, 1, width=1, align="edge", color=MASKED, lw=0, transform=_spans(axes))
-            lanes = _draw_lanes(axes, shown[:, :, i], low, high if high > low else low + 1.0)
+            colours = colours_of_names(names)
+            lanes = _draw_lanes(
+                axes, shown[:, :, i], low, high if high > low else low + 1.0, list(colours.values())
+            )
             axes.set_yticks(lanes, names if i == 0 else [""] * len(names))
             axes.set_xlim(0, task.n_steps)
             axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
-            style_axes(axes)
             axes.tick_params(axis="y", length=0)
         row[0].set_ylabel(label)
         _draw_scale(row[-1], max(high, -low))
     for i, trial in enumerate(trials):
-        panels[0, i].set_title(_title(task, conditions[trial], trial), fontsize=FONT_SIZE - 1)
+        panels[0, i].set_title(_title(task, conditions[trial], trial))
         panels[0, i].tick_params(labelbottom=False)
         panels[1, i].set_xlabel("time (steps)")
     figure.align_ylabels()
@@ -89,8 +93,6 @@ def plot_task(
         figure.legend(
             handles=[Patch(color=MASKED, label=label)],
             loc="outside lower center",
-            fontsize=FONT_SIZE - 1,
-            frameon=False,
         )
     return figure
 
@@ -100,15 +102,16 @@ def _spans(axes: Any) -> Any:
     return axes.get_xaxis_transform()
 
 
-def _draw_lanes(axes: Any, streams: Float, low: float, high: float) -> list[float]:
+def _draw_lanes(
+    axes: Any, streams: Float, low: float, high: float, colours: Sequence[Any]
+) -> list[float]:
     """Draw streams (channels, T), one below the other; return the middles of their lanes."""
     spacing = (1 + GAP) * (high - low)
     middles = []
     for channel, values in enumerate(streams):
         zero = -channel * spacing
         axes.axhline(zero, color="0.7", lw=0.4, zorder=1)
-        color = COLOURS[channel % len(COLOURS)]
-        axes.stairs(zero + values, baseline=None, color=color, lw=1.1, zorder=2)
+        axes.stairs(zero + values, baseline=None, color=colours[channel], lw=1.1, zorder=2)
         middles.append(zero + (low + high) / 2)
     margin = GAP * (high - low) / 2
     axes.set_ylim(zero + low - margin, high + margin)
@@ -122,7 +125,8 @@ def _draw_scale(axes: Any, largest: float) -> None:
     size = max(m * decade for m in (1, 2, 5) if m * decade <= largest)
     beside = axes.get_yaxis_transform()
     axes.plot([1.04, 1.04], [0, size], color="black", lw=1.2, transform=beside, clip_on=False)
-    axes.text(1.07, size / 2, f"{size:g}", transform=beside, va="center", fontsize=FONT_SIZE - 1)
+    letters = rcParams["legend.fontsize"]
+    axes.text(1.07, size / 2, f"{size:g}", transform=beside, va="center", size=letters)
 
 
 def _title(task: Task, condition: dict[str, Any], trial: int) -> str:

@@ -13,25 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 
 from ..training.config import TASK_TERM as TASK
-from .style import COLOURS, FONT_SIZE, log_axis, plain_matplotlib, style_axes
+from .layout import panel_grid, plan_legend
+from .palette import BLACK, CATEGORIES
+from .style import log_axis, plain_matplotlib, score_axis, unit
 
-PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.3  # inches
-ROW_HEIGHT = 0.14  # of the legend, inches
-LETTER_WIDTH, HANDLE_WIDTH = 0.058, 0.42  # of the legend, inches
-TASK_COLOUR = "#000000"
-PENALTY_COLOURS = tuple(c for c in COLOURS if c != TASK_COLOUR)
+PANEL = (2.5, 1.8)  # inches
+TASK_COLOUR = BLACK
+PENALTY_COLOURS = tuple(c for c in CATEGORIES if c != TASK_COLOUR)
 DASHES = ("-", "--", ":", "-.")  # a dash for each round of the colours
 
 
 @plain_matplotlib()
 def plot_loss_terms(
-    losses: Mapping[str, ArrayLike], gradients: Mapping[str, ArrayLike] | None = None
+    losses: Mapping[str, ArrayLike],
+    gradients: Mapping[str, ArrayLike] | None = None,
+    scores: ArrayLike | None = None,
 ) -> Figure:
-    """Plot the loss of every term against the iteration and, beside it, the norms of gradients.
+    """Plot the loss of every term against the iteration, the norms of gradients, and the scores.
 
-    Both axes of values are logarithmic; where a value is 0 or less its line has a gap. Losses are
-    those before the weights, gradients those of weight times loss: a line that is higher on the
-    right pulls harder.
+    The axes of losses and gradients are logarithmic; where a value is 0 or less its line has a gap.
+    Losses are those before the weights, gradients those of weight times loss: a line that is higher
+    there pulls harder.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def plot_loss_terms(
         ``{"task": network.loss_curve}``.
     gradients : mapping of str to array (iterations,), optional
         As `TrainedNetwork.gradient_curves`; where it is empty there is no second panel.
+    scores : array (V, 2), optional
+        As `TrainedNetwork.score_curve`; where it is empty there is no panel of scores.
 
     Examples
     --------
@@ -58,14 +62,17 @@ def plot_loss_terms(
     styles = _styles(names)
     empty = {n for n in names if not any((c[n] > 0).any() for _, c in panels if n in c)}
     labels = [f"{name} (never above 0)" if name in empty else name for name in names]
-    width = PANEL_WIDTH * len(panels)
-    column = LETTER_WIDTH * max(map(len, labels)) + HANDLE_WIDTH
-    n_columns = min(len(names), max(1, int(width / column)))
-    n_rows = -(-len(names) // n_columns)
-    figure = Figure(figsize=(width, PANEL_HEIGHT + ROW_HEIGHT * n_rows), layout="constrained")
-    for axes, (label, curves) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
+    handles = [
+        Line2D([], [], color=styles[name][0], ls=styles[name][1], lw=0.9, label=label)
+        for name, label in zip(names, labels, strict=True)
+    ]
+    scored = np.asarray([] if scores is None else scores, dtype=np.float64).reshape(-1, 2)
+    n_panels = len(panels) + bool(len(scored))
+    legend = plan_legend(handles, unit() * 3.1 * n_panels, most=6)
+    figure, grid = panel_grid(
+        (1, n_panels), PANEL, (0.62, 0.12, 0.42, 0.1), (0.68, 0.0), legend.height
+    )
+    for axes, (label, curves) in zip(grid[0], panels, strict=False):
         # The task last, on top of the penalties.
         for name in reversed([name for name in names if name in curves]):
             curve = curves[name]
@@ -74,22 +81,16 @@ def plot_loss_terms(
             marker = "." if len(curve) == 1 else None
             steps = np.arange(1, len(curve) + 1)
             axes.plot(steps, shown, color=colour, ls=dash, lw=0.9, marker=marker)
-        axes.set_xlabel("iteration")
         axes.set_ylabel(label)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if any((curve > 0).any() for curve in curves.values()):
             log_axis(axes)
-        style_axes(axes)
-    figure.legend(
-        handles=[
-            Line2D([], [], color=styles[name][0], ls=styles[name][1], lw=0.9, label=label)
-            for name, label in zip(names, labels, strict=True)
-        ],
-        loc="outside lower center",
-        ncols=n_columns,
-        fontsize=FONT_SIZE - 1,
-        frameon=False,
-    )
+    if len(scored):
+        grid[0, -1].plot(*scored.T, color=TASK_COLOUR, lw=0.9, marker="." * (len(scored) == 1))
+        score_axis(grid[0, -1], scored[:, 1])
+    for axes in grid[0]:
+        axes.set_xlabel("iteration")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    legend.draw(figure)
     return figure
 
 

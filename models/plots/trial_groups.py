@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
 from ..activity.coordinates import in_words
-from .style import COLOURS
+from .palette import categories, colours_of_values
 
 if TYPE_CHECKING:
     import xarray
@@ -50,7 +49,8 @@ def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGro
         Of `models.get_trials`.
     by : str, optional
         A coordinate over trials. By default the first field of the task's conditions that has 2
-        to 12 values, else the right choice, else all trials are one group.
+        to 12 values, else the right choice, else the first of these fields that is a number, else
+        all trials are one group.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGro
     by = _default(trials) if by is None else by
     if by is None:
         everything = np.arange(trials.sizes["trial"])
-        return [TrialGroup("all trials", everything, COLOURS[0])]
+        return [TrialGroup("all trials", everything, categories()[0])]
     if by not in trials.coords or trials[by].dims != ("trial",):
         known = [str(c) for c in trials.coords if trials[c].dims == ("trial",)]
         raise ParameterError(
@@ -71,7 +71,7 @@ def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGro
     name = by.replace("_", " ")
     if len(distinct) > MAX_GROUPS:
         return _binned(name, values)
-    colours = _colours(distinct)
+    colours = colours_of_values(by, distinct)
     return [
         TrialGroup(f"{name} = {in_words(value)}", np.flatnonzero(values == value), colour)
         for value, colour in zip(distinct, colours, strict=True)
@@ -81,6 +81,11 @@ def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGro
 def _default(trials: xarray.Dataset) -> str | None:
     for name in (*str(trials.attrs.get("condition_fields", "")).split(), "correct_choice"):
         if name in trials.coords and 2 <= len(np.unique(trials[name].values)) <= MAX_GROUPS:
+            return name
+    for name in str(trials.attrs.get("condition_fields", "")).split():
+        values = trials[name].values if name in trials.coords else np.empty(0)
+        numbers = values.dtype.kind in "iuf" and np.isfinite(values).all()
+        if numbers and len(np.unique(values)) > MAX_GROUPS:
             return name
     return None
 
@@ -95,7 +100,7 @@ def _binned(name: str, values: NDArray[Any]) -> list[TrialGroup]:
         )
     edges = np.linspace(values.min(), values.max(), N_BINS + 1)
     which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, N_BINS - 1)
-    colours = _colours(edges[:-1] + np.diff(edges) / 2)
+    colours = colours_of_values(name, edges[:-1] + np.diff(edges) / 2)
     return [
         TrialGroup(
             f"{name}: {in_words(edges[k])} to {in_words(edges[k + 1])}",
@@ -105,21 +110,3 @@ def _binned(name: str, values: NDArray[Any]) -> list[TrialGroup]:
         for k in range(N_BINS)
         if (which == k).any()
     ]
-
-
-def _colours(values: NDArray[Any]) -> list[Any]:
-    """Return a colour a value: of numbers in their order, of names as different as can be.
-
-    Signed numbers get blue below zero, orange above, and grey at zero.
-    """
-    if values.dtype.kind not in "iuf" or len(values) < 3:
-        n = len(COLOURS)
-        return [COLOURS[i % n] for i in range(len(values))]
-    numbers = values.astype(np.float64)
-    if numbers.min() < 0 < numbers.max():
-        share = 0.5 + 0.5 * numbers / np.abs(numbers).max()
-        return [
-            "0.6" if v == 0 else colormaps["PuOr_r"](s) for v, s in zip(numbers, share, strict=True)
-        ]
-    spread = np.ptp(numbers) or 1.0
-    return [colormaps["viridis"](0.9 * (v - numbers.min()) / spread) for v in numbers]

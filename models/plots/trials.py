@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.masks import asked
 
-from .style import FONT_SIZE, MASKED, plain_matplotlib, style_axes
+from .layout import fit_left, fitted, letter, panel_grid, plan_legend
+from .palette import INK, MASKED, colours_of_names
+from .style import plain_matplotlib, unit
+
+PANEL = (1.85, 1.0)  # inches
 
 
 @plain_matplotlib()
@@ -48,14 +55,26 @@ def plot_trials(
     ignored = np.isnan(shown).all(axis=0)  # (T, B)
     n_columns = min(n_trials, 3)
     n_rows = ceil(n_trials / n_columns)
-    figure = Figure(
-        figsize=(max(2.35 * n_columns, 3.5), 1.45 * n_rows + 0.55), layout="constrained"
+    names = list(output_names or [f"output {i}" for i in range(n_outputs)])
+    colours = list(colours_of_names(names).values())
+    width = PANEL[0] * unit()
+    shown_titles = [fitted(title, width, "axes.titlesize") for title in titles or ()]
+    n_lines = max((title.count("\n") + 1 for title in shown_titles), default=0)
+    gap = 0.09 + 1.3 * letter("axes.titlesize") / unit() * n_lines
+    least = 3.5
+    legend = plan_legend(
+        _handles(names, colours, shown, ignored),
+        unit() * max(least, n_columns * (PANEL[0] + 0.12) + 0.6),
+        most=n_outputs + 3,
     )
-    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    figure, grid = panel_grid(
+        (n_rows, n_columns), PANEL, (0.5, 0.1, 0.38, gap), (0.12, gap + 0.03), legend.height,
+        least, sharex=True, sharey=True,
+    )  # fmt: skip
+    panels = grid.ravel()
     time = dt * np.arange(n_steps)
     low, high = min(y.min(), np.nanmin(shown)), max(y.max(), np.nanmax(shown))
     margin = 0.05 * max(high - low, 1e-3)
-    names = output_names or [f"output {i}" for i in range(n_outputs)]
     for b, axes in enumerate(panels):
         if b >= n_trials:
             axes.set_visible(False)
@@ -63,31 +82,38 @@ def plot_trials(
         for first, stop in runs(ignored[:, b]):
             axes.axvspan(dt * (first - 0.5), dt * (stop - 0.5), color=MASKED, lw=0, zorder=0)
         for i in range(n_outputs):
-            color = colormaps["tab10"](i % 10)
-            axes.plot(time, y[i, :, b], color=color, lw=1.2, label=names[i])
-            axes.plot(time, shown[i, :, b], color=color, lw=1.2, ls="--", alpha=0.7)
-        axes.set_ylim(low - margin, high + margin)
-        axes.set_xlim(0, time[-1] if n_steps > 1 else 1)
+            axes.plot(time, y[i, :, b], color=colours[i], lw=1.2)
+            axes.plot(time, shown[i, :, b], color=colours[i], lw=1.2, ls="--", alpha=0.7)
         if titles is not None:
-            axes.set_title(titles[b])
+            axes.set_title(shown_titles[b], pad=3)
         if b % n_columns == 0:
             axes.set_ylabel("output (a.u.)")
         if b + n_columns >= n_trials:
-            axes.set_xlabel("time (units of dt)" if dt == 1 else "time")
+            axes.set_xlabel("time (units of dt)" if dt == 1 else "time (unit of τ)")
             axes.tick_params(labelbottom=True)
-        style_axes(axes)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(n_outputs, 4),
-        fontsize=FONT_SIZE - 1,
-        frameon=False,
-        title="solid: network, dashed: target" + (", grey: does not count" * bool(ignored.any())),
-        title_fontsize=FONT_SIZE - 1,
-    )
+    panels[0].set_ylim(low - margin, high + margin)
+    panels[0].set_xlim(0, time[-1] if n_steps > 1 else 1)
+    panels[0].xaxis.set_major_locator(MaxNLocator(4))
+    panels[0].yaxis.set_major_locator(MaxNLocator(5))
+    fit_left(figure, grid)
+    legend.draw(figure)
     return figure
+
+
+def _handles(
+    names: Sequence[str], colours: Sequence[Any], shown: NDArray[Any], ignored: NDArray[np.bool_]
+) -> list[Any]:
+    """Return what a legend names: outputs, the network and its targets, what does not count."""
+    handles: list[Any] = [
+        Line2D([], [], color=colour, lw=1.5, label=name)
+        for name, colour in zip(names, colours, strict=True)
+    ]
+    handles.append(Line2D([], [], color=INK, lw=1.2, label="network"))
+    if np.isfinite(shown).any():
+        handles.append(Line2D([], [], color=INK, lw=1.2, ls="--", alpha=0.7, label="target"))
+    if ignored.any():
+        handles.append(Patch(color=MASKED, label="does not count"))
+    return handles
 
 
 def runs(chosen: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tasks_lib.errors import ParameterError
 
 from ..network.rnn_numpy import RNNNumpy
-from .style import COLOURS, FONT_SIZE, plain_matplotlib, style_axes
+from .palette import DIVERGING, INK
+from .style import plain_matplotlib
 
 BLOCKS = ("W_inp", "W_rec", "W_out")
 
@@ -43,16 +44,14 @@ def plot_weight_matrices(rnn: RNNNumpy, order: Sequence[int] | None = None) -> F
     for axes, (name, (matrix, across, down)) in zip(panels, blocks.items(), strict=True):
         limit = float(np.abs(matrix).max()) or 1.0
         image = axes.imshow(
-            matrix, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+            matrix, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
         )
         axes.set_title(name + (" transposed" if name == "W_out" else ""))
         axes.set_xlabel(across)
         axes.set_ylabel(down)
         for axis, n in ((axes.xaxis, matrix.shape[1]), (axes.yaxis, matrix.shape[0])):
             axis.set_ticks(np.unique(np.linspace(0, n - 1, min(n, 5)).round().astype(int)))
-        bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=18)
-        bar.ax.tick_params(labelsize=FONT_SIZE - 1)
-        style_axes(axes)
+        figure.colorbar(image, ax=axes, shrink=0.7, aspect=18)
     return figure
 
 
@@ -60,17 +59,16 @@ def plot_weight_matrices(rnn: RNNNumpy, order: Sequence[int] | None = None) -> F
 def plot_weight_histograms(rnn: RNNNumpy) -> Figure:
     """Plot the distribution of the weights of W_inp, W_rec and W_out that are not zero."""
     figure = Figure(figsize=(5.6, 1.9), layout="constrained")
-    for axes, name, colour in zip(figure.subplots(1, 3), BLOCKS, COLOURS, strict=False):
+    for axes, name in zip(figure.subplots(1, 3), BLOCKS, strict=True):
         weights = np.asarray(getattr(rnn, name)).ravel()
         present = weights[weights != 0]
         if present.size:
-            axes.hist(present, bins=_bins(present), color=colour, lw=0)
+            axes.hist(present, bins=_bins(present), color=INK, lw=0)
             axes.axvline(0, color="0.5", lw=0.6)
         share = 1 - present.size / weights.size
         axes.set_title(name + (f", {100 * share:.0f} % are zero" if share else ""))
         axes.set_xlabel("weight (a.u.)")
         axes.locator_params(nbins=4)
-        style_axes(axes)
     figure.axes[0].set_ylabel("number of weights")
     return figure
 
@@ -96,12 +94,11 @@ def plot_weight_eigenvalues(rnn: RNNNumpy) -> Figure:
         label="random, equal variance",
     )
     axes.axvline(1.0, color="0.4", lw=0.8, ls="--", label="real part 1")
-    axes.plot(values.real, values.imag, "o", ms=3, color=COLOURS[0], label="eigenvalues of W_rec")
+    axes.plot(values.real, values.imag, "o", ms=3, color=INK, label="eigenvalues of W_rec")
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel("real part")
     axes.set_ylabel("imaginary part")
-    style_axes(axes)
-    figure.legend(loc="outside lower center", fontsize=FONT_SIZE - 1, frameon=False, ncols=2)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

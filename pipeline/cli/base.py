@@ -15,7 +15,6 @@ from rich.text import Text
 from rnn_start import OutputError, starting
 from tasks_lib.documents import reason
 from tasks_lib.errors import (
-    MAX_COUNT,
     ParameterError,
     ParameterErrors,
     printable,
@@ -70,13 +69,6 @@ def finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
-
-
-# Which network.
-ItsTask = Annotated[str, typer.Option(help="Its task.")]
-ItsNetwork = Annotated[str, typer.Option(help="Its parameters.")]
-ItsTraining = Annotated[str, typer.Option(help="Its training.")]
-ItsSeed = Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Its seed.")]
 
 
 # A lab's own tables.

@@ -13,12 +13,15 @@ from rich.table import Table
 from rnn_start import starting
 from tasks_lib.errors import ParameterError
 
-from . import deleting, report_command, upkeep, work  # noqa: F401  (their commands)
+from . import (  # noqa: F401  (their commands)
+    deleting,
+    export_command,
+    figures_command,
+    report_command,
+    upkeep,
+    work,
+)
 from .base import (
-    ItsNetwork,
-    ItsSeed,
-    ItsTask,
-    ItsTraining,
     announce,
     app,
     console,
@@ -128,8 +131,8 @@ def show(
 ) -> None:
     """Print trained networks with their scores and fixed points."""
     with session():
-        from pipeline.cli.figures import export_figures
         from pipeline.cli.report import network_reports
+        from pipeline.sharing.figures import export_figures
 
         restriction = key_restriction(task)
         reports = network_reports(restriction)
@@ -146,15 +149,32 @@ def show(
 @app.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="Params JSON or npz of trainRNNbrain, our npz, or a state_dict.")
+        Path,
+        typer.Argument(
+            help="Params JSON or npz of trainRNNbrain, our npz, a state_dict; or a whole export."
+        ),
     ],
-    task: Annotated[str, typer.Option(help="The task that the network was trained on.")],
+    task: Annotated[
+        str | None, typer.Option(help="The task that the network was trained on.")
+    ] = None,
     network: Annotated[str | None, typer.Option(help="Name for its parameters.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML that the run saved beside it.")] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML of names, for another program's state_dict."),
+    ] = None,
 ) -> None:
-    """Enter a network that was trained elsewhere."""
+    """Enter a network that was trained elsewhere, or all networks of an export and their tasks."""
     with session() as pipeline:
-        key = pipeline.import_network(file, task, network, config)
+        if task is None:
+            for option, value in (("network", network), ("config", config), ("mapping", mapping)):
+                if value is not None:
+                    raise ParameterError(
+                        "--task", None, f"is not given beside --{option}", "give it"
+                    )
+            _import_export(file)
+            return
+        key = pipeline.import_network(file, task, network, config, mapping)
         name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
         r2 = (pipeline.Training.Network & key).fetch1("r2")
         console.print(f"{name} seed {key['seed']}: noise-free R² {_number(r2, 4)}", soft_wrap=True)
@@ -162,20 +182,25 @@ def import_(
             console.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
-@app.command()
-def export(
-    path: Annotated[Path, typer.Argument(help="File to write; replaced where it exists.")],
-    task: ItsTask,
-    network: ItsNetwork,
-    training: ItsTraining,
-    seed: ItsSeed,
-    format: Annotated[str, typer.Option(help="npz, state_dict, seed-json or seed-npz.")] = "npz",
-) -> None:
-    """Write a network to a file."""
-    with session() as pipeline:
-        key = {**key_restriction(task, network, training), "seed": seed}
-        written = pipeline.export_network(key, path, format)
-        console.print(f"{written}", markup=False, soft_wrap=True)
+def _import_export(path: Path) -> None:
+    """Import what an export holds; say which network is which here."""
+    from pipeline.progress import file_bar
+    from pipeline.report.values import counted
+    from pipeline.sharing.receive import import_export, is_export
+
+    if not is_export(path):
+        raise ParameterError(
+            "--task", None, "is not given, which the file of one network needs",
+            "name the task that it was trained on; without one, name an export",
+        )  # fmt: skip
+    with file_bar("networks", "network") as show:
+        received = import_export(path, show)
+    for name, key in received.keys.items():
+        here = f"{key['task_name']}/{key['network_name']}/{key['training_name']} seed {key['seed']}"
+        console.print(f"{name}: {here}", soft_wrap=True)
+    before = f", {len(received.known)} imported before" if received.known else ""
+    new = f"{counted(received.n_tasks, 'task')} and {counted(len(received.keys), 'network')} new"
+    console.print(f"{new}{before}", soft_wrap=True)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..sharing.figures import export_figures
 from ..submission import read_submission, submit
 from ..tables.fixed_point_plots import FixedPointPlot
 from ..tables.fixed_points import FixedPoints
@@ -15,7 +16,6 @@ from ..tables.linearization import Linearization
 from ..tables.performance import TrialPlot, Validation
 from ..tables.training import Training
 from ..workers.worker import fill
-from .figures import export_figures
 from .report import NetworkReport, network_reports
 
 SUBMISSION = Path(__file__).parent / "data" / "demo.yaml"

@@ -49,7 +49,7 @@ def page_of(key: Mapping[str, Any]) -> str:
 
 def url(path: str) -> str:
     """Return what a page writes to refer to a path: names of files may hold %."""
-    return quote(path, safe="/,~+")
+    return quote(path, safe="/~+")
 
 
 def verify_command(key: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from .drawings import distribution
 from .names import COHORT, NETWORK, page_of, url, verify_command
 from .parameters import parameters_shown
-from .rows import CohortRows, NetworkRows, Row
+from .rows import TERM_CURVES, CohortRows, NetworkRows, Row
 from .site import fingerprint
 from .values import counted, median_and_lowest, spread, text_of_value
 
@@ -230,7 +230,7 @@ def network_context(
         "summary": summary,
         "stopped_by": network.row["stopped_by"],
         "scores": tables["scores"],
-        "terms": tables["terms"],
+        "terms": [{k: v for k, v in r.items() if k not in TERM_CURVES} for r in tables["terms"]],
         "fits": tables["fits"],
         "sets": tables["sets"],
         "points": points[:MOST_POINTS],

@@ -9,10 +9,10 @@ from typing import Any
 
 import models
 
-from ..store.codecs import StoredFigure, to_png
+from ..store.stored_figures import StoredFigure, to_png
 from ..tables.network_rows import learning_curve
 from .names import figure_name
-from .rows import FIGURES, NetworkRows, Row
+from .rows import FIGURES, TERM_CURVES, NetworkRows, Row
 from .site import Site, fingerprint
 
 THUMBNAIL = (240, 160)  # pixels, at most
@@ -115,12 +115,16 @@ def thumbnail(content: bytes) -> bytes:
         return buffer.getvalue()
 
 
-def curves_made_from(row: Row) -> list[Any]:
-    """Return what says which curves a row has, without reading them."""
-    return [row[name].stored for name in ("loss_curve", "score_curve")] + [row["status"]]
+def curves_made_from(row: Row, terms: Sequence[Row] = ()) -> list[Any]:
+    """Return what says which curves a network and its terms have, without reading them."""
+    of_terms = [term[name] for term in terms for name in TERM_CURVES]
+    files = [row[name] for name in ("loss_curve", "score_curve")] + of_terms
+    return [None if one is None else one.stored for one in files] + [row["status"]]
 
 
 def learning_curves(networks: Sequence[NetworkRows]) -> bytes:
     """Return the figure of the learning curves of networks, as a PNG file."""
-    figure = models.plot_learning_curves([learning_curve(n.row) for n in networks])
+    figure = models.plot_learning_curves(
+        [learning_curve(n.row, terms=n.tables["terms"]) for n in networks]
+    )
     return to_png(figure, CURVES_DPI)

@@ -22,10 +22,11 @@ from .names import Key, cohort_key, network_key
 
 Row = dict[str, Any]
 
+TERM_CURVES = ("term_curve", "gradient_curve")
 # What tables say of a network, in single values; arrays stay in the store.
 VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "source": (Training.Source, ("file", "format", "sha256", "notes")),
-    "terms": (Training.Term, ("term_weight", "final_loss", "final_gradient")),
+    "terms": (Training.Term, ("term_weight", "final_loss", "final_gradient", *TERM_CURVES)),
     "scores": (
         Validation,
         ("r2_pooled", "r2_trial_mean", "mse", "accuracy", "n_choice_trials", "n_trials"),

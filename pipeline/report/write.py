@@ -231,7 +231,9 @@ class Writer:
         page = page_of(cohort.row)
         path = self.curves[page]
         if path:
-            known = fingerprint([curves_made_from(n.row) for n in cohort.networks])
+            known = fingerprint(
+                [curves_made_from(n.row, n.tables["terms"]) for n in cohort.networks]
+            )
             if self._try(
                 lambda: self.site.write(path, known, lambda: learning_curves(cohort.networks))
             ):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
+from typing import Any, Generic, TypeVar
 
 import datajoint as dj
 import numpy as np
@@ -16,19 +15,15 @@ from datajoint.errors import DataJointError
 from datajoint.storage import StorageBackend
 from numpy.typing import NDArray
 
-from models.machine.atomic_file import naming, write_atomically
-from tasks_lib.errors import text_of
+from models.machine.atomic_file import naming
 
-from .checked_files import damaged, described, has_hash, map_array, read_checked, to_array
+from .checked_files import described, map_array, read_checked, to_array
 from .file_names import leads_out
 from .mounts import folder_of_store
 from .pending_files import STORE, note_file
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-DPI = 300
+from .stored_figures import StoredFigure as StoredFigure
+from .stored_figures import is_described, is_figure, read_png
+from .stored_figures import to_png as to_png
 
 
 def check_reference(stored: Any) -> dict[str, Any]:
@@ -54,97 +49,6 @@ def check_reference(stored: Any) -> dict[str, Any]:
             "and delete it"
         )
     return stored
-
-
-def is_figure(value: Any) -> TypeGuard[Figure]:
-    """Return whether a value is a matplotlib Figure."""
-    # Who has one has imported matplotlib; who has none is not to wait for it.
-    matplotlib = sys.modules.get("matplotlib.figure")
-    return matplotlib is not None and isinstance(value, getattr(matplotlib, "Figure", ()))
-
-
-def to_png(figure: Figure | bytes, dpi: int = DPI) -> bytes:
-    """Return the PNG bytes of a figure; PNG bytes are returned as they are."""
-    if is_figure(figure):
-        from models.plots.style import plain_matplotlib
-
-        buffer = io.BytesIO()
-        # No creation date and no software tag: the same figure gives the same bytes.
-        with plain_matplotlib():
-            figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-        return buffer.getvalue()
-    if isinstance(figure, bytes) and figure.startswith(PNG_SIGNATURE):
-        return figure
-    raise DataJointError(
-        f"figure = {type(figure).__name__}: is neither a matplotlib Figure nor PNG bytes; "
-        "pass one of these"
-    )
-
-
-class StoredFigure:
-    """A figure in the store, read when it is first looked at.
-
-    Attributes
-    ----------
-    path : str
-        From the store's root.
-    n_bytes : int
-    stored : dict
-        What the row keeps of the file.
-    """
-
-    def __init__(self, stored: dict[str, Any], backend: StorageBackend) -> None:
-        self.path = str(stored["path"])
-        self.n_bytes = int(stored["n_bytes"])
-        self.stored = stored
-        self._backend = backend
-        self._png: bytes | None = None
-
-    @property
-    def png(self) -> bytes:
-        """The PNG file's bytes.
-
-        Raises
-        ------
-        DamagedFile
-            Where they are not those that were stored.
-        """
-        if self._png is None:
-            self._png = self.read()
-        return self._png
-
-    def read(self) -> bytes:
-        """Return the PNG file's bytes, read anew and not kept: for those who read thousands."""
-        return _read_png(self.stored, self._backend)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the figure to a PNG file."""
-        target, content = Path(path), self.png
-        write_atomically(target, lambda file: file.write(content))
-        return target
-
-    def _repr_png_(self) -> bytes:
-        return self.png
-
-    def __repr__(self) -> str:
-        return f"StoredFigure({self.path!r}, {self.n_bytes} bytes)"
-
-
-def _read_png(stored: dict[str, Any], backend: StorageBackend) -> bytes:
-    content = read_checked(stored, backend)
-    if not has_hash(stored):
-        from PIL import Image
-
-        try:
-            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-                image.verify()  # the checksums that PNG has of its own
-        except Exception as error:  # of whatever kind, says Pillow
-            raise damaged(
-                stored, backend, f"it is not a whole PNG file: {text_of(error)}"
-            ) from None
-    elif not content.startswith(PNG_SIGNATURE):
-        raise damaged(stored, backend, "it is not a PNG file")
-    return content
 
 
 class StoredArray(dj.NpyRef):
@@ -244,7 +148,7 @@ class FigureCodec(CheckedCodec[StoredFigure]):
 
     def validate(self, value: Any) -> None:
         """Refuse what is not a figure, before anything is written."""
-        if not is_figure(value):
+        if not (is_figure(value) or is_described(value)):
             to_png(value)
 
     def encode(
@@ -260,7 +164,7 @@ class FigureCodec(CheckedCodec[StoredFigure]):
 
     def check(self, stored: dict[str, Any], backend: StorageBackend) -> int:
         """Read a figure, refuse it where it is not what was stored; return its size."""
-        return len(_read_png(stored, backend))
+        return len(read_png(stored, backend))
 
 
 unregister_codec("npy")

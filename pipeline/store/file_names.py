@@ -7,17 +7,18 @@ from hashlib import sha256
 from pathlib import PureWindowsPath
 
 # The characters of names that are entered through `ParameterTable`; others come by SQL alone.
-UNSAFE = re.compile(r"[^\w.+-]|\A[.-]")
-BETWEEN, BEFORE_DIGEST = ",", "~"  # which no safe text holds
+UNSAFE = re.compile(r"[^\w.+-]|\A[.-]|-(?=-|\Z)")
+# No safe text holds "--", or begins or ends with "-": commas are not liked by LaTeX and shells.
+BETWEEN, BEFORE_DIGEST = "--", "~"
 LONGEST = 200  # bytes of a file's name; file systems take 255, some fewer
 
 
 def safe(text: object) -> str:
     """Return a text as a part of a file's name: no path, not hidden, and no other text's.
 
-    What is not safe becomes ``%`` and the two digits of each of its bytes.
+    What is not safe becomes ``%`` and the two digits of each of its bytes; no text at all is ``%``.
     """
-    return UNSAFE.sub(lambda found: _escaped(found[0]), str(text))
+    return UNSAFE.sub(lambda found: _escaped(found[0]), str(text)) or "%"
 
 
 def _escaped(character: str) -> str:

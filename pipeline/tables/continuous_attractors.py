@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
@@ -13,14 +13,18 @@ from models.manifolds.settings import ManifoldSettings
 
 from ..database import schemas
 from ..database.types import Query
+from .figures import FigureTable
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .network import NetworkParams
 from .network_rows import load_network
 from .parameters import columns, stored
-from .performance import VALIDATION_SEED, fetch_network
+from .performance import VALIDATION_SEED, fetch_network, trials_to_draw
 from .settings import CheckedSettings
 from .task import Task
 from .training import Training
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @schemas.dynamics
@@ -189,7 +193,9 @@ def _manifold(row: dict[str, Any], vector: NDArray[np.float64]) -> models.SlowMa
 
 
 @schemas.dynamics
-class ContinuousAttractorPlot(dj.Computed):
+class ContinuousAttractorPlot(FigureTable, dj.Computed):
+    settings = (FixedPointParams, ManifoldParams)
+
     definition = """
     # picture of a network's slow manifolds at all inputs of its task, and of the drift along them
     -> Training.Network
@@ -210,13 +216,16 @@ class ContinuousAttractorPlot(dj.Computed):
 
     def make(self, key: dict[str, Any]) -> None:
         """Plot the manifolds of one network."""
+        self.insert1({**key, **self.figures(key)})
+
+    def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
+        """Draw the manifolds of one network."""
         rnn, task = fetch_network(key)
-        states, _ = rnn.run(task.get_batch()[0])
         names = (ContinuousAttractor & key).to_arrays("input_name", order_by="input_name")
         here = {name: {**key, "input_name": name} for name in names}
         figure = models.plot_manifolds(
             {name: (ContinuousAttractor & one).load() for name, one in here.items()},
             points={name: (FixedPoints & one).load() for name, one in here.items()},
-            trajectories=states,
+            trajectories=trials_to_draw(rnn, task),
         )
-        self.insert1({**key, "manifold_figure": figure})
+        return {"manifold_figure": figure}

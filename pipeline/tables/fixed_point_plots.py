@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
@@ -11,14 +11,20 @@ import models
 
 from ..database import schemas
 from ..database.types import Query
+from .figures import FigureTable, described
 from .fixed_points import FixedPointParams, FixedPoints
-from .performance import fetch_network
+from .performance import fetch_network, trials_to_draw
 from .task import Task
 from .training import Training
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @schemas.dynamics
-class FixedPointPlot(dj.Computed):
+class FixedPointPlot(FigureTable, dj.Computed):
+    settings = (FixedPointParams,)
+
     definition = """
     # pictures of a network's fixed points at all inputs of its task, over its trials
     -> Training.Network
@@ -39,10 +45,26 @@ class FixedPointPlot(dj.Computed):
         )
         return (sets * wanted & "n_done = n_wanted").proj() & FixedPoints.Point.proj()
 
+    def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
+        """Draw the points of one network."""
+        return self._draw(key)[0]
+
     def make(self, key: dict[str, Any]) -> None:
         """Plot the points of one network."""
+        drawn, frame = self._draw(key)
+        self.insert1(
+            {
+                **key,
+                **described(type(self), key, drawn),
+                "directions": frame.directions,
+                "centre": frame.centre,
+            }
+        )
+
+    def _draw(self, key: dict[str, Any]) -> tuple[dict[str, Figure], models.Projection]:
         rnn, task = fetch_network(key)
-        states, _ = rnn.run(task.get_batch()[0])
+        trials = trials_to_draw(rnn, task)
+        states = trials["states"].transpose("unit", "time", "trial").values
         sets = {
             name: (FixedPoints & key & {"input_name": name}).load()
             for name in (FixedPoints & key).to_arrays("input_name", order_by="input_name")
@@ -51,19 +73,13 @@ class FixedPointPlot(dj.Computed):
         states = models.trials_near(states, points)
         frame = models.Projection.principal(states if states.size else points)
         flow = {name: models.saddle_connections(rnn, found) for name, found in sets.items()}
-        flat, space = (
-            models.plot_fixed_points(sets, projection, frame, states, flow)
+        drawn = {
+            f"figure_{projection.lower()}": models.plot_fixed_points(
+                sets, projection, frame, trials, flow
+            )
             for projection in ("2D", "3D")
-        )
-        self.insert1(
-            {
-                **key,
-                "figure_2d": flat,
-                "figure_3d": space,
-                "directions": frame.directions,
-                "centre": frame.centre,
-            }
-        )
+        }
+        return drawn, frame
 
     def projection(self) -> models.Projection:
         """Return the frame of the one picture that this query selects, to draw others in it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
@@ -12,13 +12,17 @@ import models
 
 from ..database import schemas
 from ..database.types import Query
+from .figures import FigureTable, described
 from .fixed_points import finite_or_null
-from .performance import decision_networks, fetch_network
+from .performance import decision_networks, fetch_network, trials_to_draw
 from .training import Training  # noqa: F401  (the definition names it)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @schemas.dynamics
-class LineAttractor(dj.Computed):
+class LineAttractor(FigureTable, dj.Computed):
     definition = """
     # line attractors of a context-dependent decision network, one a context
     -> Training.Network
@@ -67,11 +71,22 @@ class LineAttractor(dj.Computed):
         """Finished networks of context-dependent decision making."""
         return decision_networks().proj()
 
+    def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
+        """Find both lines of one network again, and draw them."""
+        return self._find(key)[0]
+
+    def _find(
+        self, key: dict[str, Any]
+    ) -> tuple[dict[str, Figure], list[models.ContextLineAttractor]]:
+        rnn, task = fetch_network(key)
+        lines = [models.get_line_attractor(rnn, task, c) for c in ("motion", "color")]
+        trials = trials_to_draw(rnn, task)
+        return {"line_figure": models.plot_line_attractors(lines, trials)}, lines
+
     def make(self, key: dict[str, Any]) -> None:
         """Find both lines of one network."""
-        rnn, task = fetch_network(key)
-        motion, color = (models.get_line_attractor(rnn, task, c) for c in ("motion", "color"))
-        self.insert1({**key, "line_figure": models.plot_line_attractors([motion, color])})
+        drawn, (motion, color) = self._find(key)
+        self.insert1({**key, **described(type(self), key, drawn)})
         self.Context.insert(
             {**key, **_context_row(line, other)}
             for line, other in ((motion, color), (color, motion))

@@ -14,14 +14,19 @@ from .training_params import TrainingParams
 NAMES = {"task": Task, "network": NetworkParams, "training": TrainingParams}
 
 
-def grouped(networks: Query, by: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+def grouped(
+    networks: Query, by: str | None = None
+) -> tuple[list[dict[str, Any]], list[str], list[float | None]]:
     """Return the rows of `Training.Network` that a query selects, and the group of each.
+
+    The third list has what a group is where that is a number, and else None.
 
     Parameters
     ----------
     networks : query of `Training.Network`
     by : str, optional
-        A column of the query, or of `NetworkParams`, `TrainingParams` or `Task`. By default the
+        A column of the query, or of `NetworkParams`, `TrainingParams` or `Task`, also as an axis
+        of a sweep names it, "training.lr". By default the
         names of task, network and training, those of them that differ.
 
     Raises
@@ -32,8 +37,14 @@ def grouped(networks: Query, by: str | None = None) -> tuple[list[dict[str, Any]
     rows = networks.to_dicts(order_by="KEY")
     if by is None:
         differ = [f"{n}_name" for n in NAMES if len({row[f"{n}_name"] for row in rows}) > 1]
-        return rows, [", ".join(str(row[name]) for name in differ) for row in rows]
-    return rows, [f"{by} = {_short(value)}" for value in _values(networks, rows, by)]
+        names = [", ".join(str(row[name]) for name in differ) for row in rows]
+        return rows, names, [None] * len(rows)
+    values = _values(networks, rows, by)
+    numbers = [
+        float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else None
+        for v in values
+    ]
+    return rows, [f"{by} = {_short(value)}" for value in values], numbers
 
 
 def _values(networks: Query, rows: list[dict[str, Any]], by: str) -> list[Any]:
@@ -45,6 +56,10 @@ def _values(networks: Query, rows: list[dict[str, Any]], by: str) -> list[Any]:
             chosen = (table & [{key: row[key]} for row in rows]).proj(by).to_dicts()
             values = {row[key]: row[by] for row in chosen}
             return [values[row[key]] for row in rows]
+    table_name, _, column = by.partition(".")  # an axis of a sweep, as "training.lr"
+    of_axis = NAMES.get(table_name)
+    if of_axis is not None and column in of_axis().heading.names:
+        return _values(networks, rows, column)
     known = [c for t in NAMES.values() for c in t().heading.names if not c.endswith("_hash")]
     raise ParameterError(
         "by", by, "is no column of these networks or their parameters", f"use {', '.join(known)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,9 +59,38 @@ def curves_of(row: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.asarray(row["loss_curve"]), np.asarray(row["score_curve"]).reshape(-1, 2)
 
 
-def learning_curve(row: Mapping[str, Any], group: str = "") -> models.LearningCurve:
-    """Return what figures show of the training of a row of `Training.Network`."""
-    return models.LearningCurve(*curves_of(row), group, row["status"] == "diverged")
+def learning_curve(
+    row: Mapping[str, Any],
+    group: str = "",
+    terms: Sequence[Mapping[str, Any]] = (),
+    value: float | None = None,
+) -> models.LearningCurve:
+    """Return what figures show of the training of a row of `Training.Network`.
+
+    Parameters
+    ----------
+    row : mapping
+    group : str
+        What tells it apart in the figure.
+    terms : sequence of mappings
+        Its rows of `Training.Term`.
+    value : float, optional
+        What the group is, where that is a number.
+    """
+    losses, gradients = term_curves(terms)
+    return models.LearningCurve(
+        *curves_of(row), group, row["status"] == "diverged", losses, gradients, value
+    )
+
+
+def term_curves(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Return losses and norms of gradients of rows of `Training.Term`, by term, the task first."""
+    ordered = sorted(rows, key=lambda row: row["term"] != TASK_TERM)
+    losses = {row["term"]: np.asarray(row["term_curve"]) for row in ordered}
+    known = [row for row in ordered if row["gradient_curve"] is not None]
+    return losses, {row["term"]: np.asarray(row["gradient_curve"]) for row in known}
 
 
 def load_network(row: dict[str, Any], config: models.NetworkConfig) -> models.RNNNumpy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
 import numpy as np
@@ -15,6 +15,7 @@ from tasks_lib.registry import OPTIONAL_TASKS, long_names, task_class
 from ..database import schemas
 from ..database.types import Query
 from .allowed_imports import only_allowed_imports
+from .figures import FigureTable, described
 from .network import NetworkParams
 from .network_rows import load_network
 from .parameters import columns, stored
@@ -22,8 +23,13 @@ from .settings import CheckedSettings
 from .task import Task
 from .training import Training
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from xarray import Dataset
+
 # Validation draws its own batches, with seeds that training never uses.
 VALIDATION_SEED = 2**32 + 1
+MAX_TRIALS = 64  # that figures take their axes from, and draw some of
 
 
 def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
@@ -31,6 +37,11 @@ def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
     row = (Training.Network & key).fetch1()
     rnn = load_network(row, NetworkParams.build((NetworkParams & key).fetch1()))
     return rnn, Task.build((Task & key).fetch1(), seed=VALIDATION_SEED)
+
+
+def trials_to_draw(rnn: models.RNNNumpy, task: Any) -> Dataset:
+    """Return the trials that figures of a network's dynamics show: some of its validation."""
+    return models.get_trials(rnn, task, seed=VALIDATION_SEED, max_trials=MAX_TRIALS)
 
 
 def validations() -> Query:
@@ -148,7 +159,9 @@ class Validation(dj.Computed):
 
 
 @schemas.performance
-class TrialPlot(dj.Computed):
+class TrialPlot(FigureTable, dj.Computed):
+    settings = (ValidationParams,)
+
     definition = """
     # picture of some trials: network (solid) and target (dashed)
     -> Training.Network
@@ -162,18 +175,22 @@ class TrialPlot(dj.Computed):
         """Finished networks, with every way of validating."""
         return validations()
 
-    def make(self, key: dict[str, Any]) -> None:
-        """Plot trials of one network."""
+    def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
+        """Draw trials of one network."""
         rnn, task = fetch_network(key)
         noise = ValidationParams.build((ValidationParams & key).fetch1()).noise
-        figure = models.PerformanceAnalyzer(rnn, task).plot_trials(
-            noise=noise, seed=int(key["seed"])
-        )
-        self.insert1({**key, "figure": figure})
+        analyzer = models.PerformanceAnalyzer(rnn, task)
+        return {"figure": analyzer.plot_trials(noise=noise, seed=int(key["seed"]))}
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Plot trials of one network."""
+        self.insert1({**key, **self.figures(key)})
 
 
 @schemas.performance
-class Psychometric(dj.Computed):
+class Psychometric(FigureTable, dj.Computed):
+    settings = (ValidationParams,)
+
     definition = """
     # choices of a network by the strength of its task's signed stimuli
     -> Training.Network
@@ -227,18 +244,26 @@ class Psychometric(dj.Computed):
         """Finished networks of tasks with choices by signed stimuli."""
         return validations() & networks_with_signed_stimuli().proj()
 
-    def make(self, key: dict[str, Any]) -> None:
-        """Measure and fit the choices of one network."""
+    def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
+        """Measure the choices of one network again, with the same noise, and draw them."""
+        return {"curves_figure": models.plot_psychometrics(self._measure(key))}
+
+    def _measure(self, key: dict[str, Any]) -> models.PsychometricCurves:
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        result = models.get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
+        return models.get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
+
+    def make(self, key: dict[str, Any]) -> None:
+        """Measure and fit the choices of one network."""
+        result = self._measure(key)
+        drawn = {"curves_figure": models.plot_psychometrics(result)}
         self.insert1(
             {
                 **key,
                 "coherences": result.coherences,
                 "fraction_right": result.fraction_right,
                 "grid_mse": result.mse,
-                "curves_figure": models.plot_psychometrics(result),
+                **described(type(self), key, drawn),
             }
         )
         curves = {

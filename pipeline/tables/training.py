@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
-import numpy as np
 
 import models
-from models.training.config import TASK_TERM
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_choice, check_int
 from tasks_lib.sizes import check_bytes
 
@@ -22,7 +21,14 @@ from .current_job import current_job
 from .in_use import entering_alone
 from .network import NetworkParams
 from .network_groups import grouped
-from .network_rows import learning_curve, load_network, network_columns, term_rows
+from .network_rows import (
+    curves_of,
+    learning_curve,
+    load_network,
+    network_columns,
+    term_curves,
+    term_rows,
+)
 from .parameters import check_name, check_text
 from .provenance import provenance
 from .rows import Row
@@ -135,6 +141,11 @@ class Cohort(CheckedTable, dj.Manual):
                 )
 
 
+def _network(row: Row) -> tuple[Any, ...]:
+    """Return the key of the network that a row is of."""
+    return tuple(row[name] for name in Training.Network.primary_key)
+
+
 @schemas.training
 class Training(dj.Computed):
     definition = """
@@ -202,13 +213,17 @@ class Training(dj.Computed):
             return models.get_trials(network, task, **options).assign_attrs(key)
 
         def plot_training(self, by: str | None = None) -> Figure:
-            """Return the figure of losses and validation scores of the networks of this query.
+            """Return the figure of the training of the networks of this query, overlaid.
+
+            Losses and validation scores, and the terms of the losses and the norms of their
+            gradients where there are any. Those of one network share panels.
 
             Parameters
             ----------
             by : str, optional
                 Column of their parameters or of their key that tells groups apart, "lr" or
-                "network_name", say. By default those names of their key that differ.
+                "network_name", say. By default those names of their key that differ. Groups of
+                numbers (a sweep's) have colours in their order.
 
             Raises
             ------
@@ -216,8 +231,18 @@ class Training(dj.Computed):
                 Where none was trained here, for a column that does not exist, and where there are
                 more groups than can be told apart.
             """
+            rows, groups, values = grouped(self, by)
+            of_network = defaultdict(list)
+            for term in (Training.Term & self.proj()).to_dicts(order_by="KEY"):
+                of_network[_network(term)].append(term)
+            if len(rows) == 1 and of_network:
+                losses, gradients = term_curves(of_network[_network(rows[0])])
+                return models.plot_loss_terms(losses, gradients, curves_of(rows[0])[1])
             return models.plot_learning_curves(
-                [learning_curve(row, group) for row, group in zip(*grouped(self, by), strict=True)]
+                [
+                    learning_curve(row, group, of_network[_network(row)], value)
+                    for row, group, value in zip(rows, groups, values, strict=True)
+                ]
             )
 
     class Term(dj.Part):
@@ -244,7 +269,7 @@ class Training(dj.Computed):
                 Where the query does not select terms of exactly one network.
             """
             rows = self.to_dicts(order_by="KEY")
-            networks = {tuple(row[k] for k in Training.Network.primary_key) for row in rows}
+            networks = set(map(_network, rows))
             if len(networks) != 1:
                 raise ParameterError(
                     "query",
@@ -252,15 +277,7 @@ class Training(dj.Computed):
                     "are not one network with terms",
                     "restrict it to one that has penalties or was monitored",
                 )
-            rows.sort(key=lambda row: row["term"] != TASK_TERM)  # the task first
-            return models.plot_loss_terms(
-                {row["term"]: np.asarray(row["term_curve"]) for row in rows},
-                {
-                    row["term"]: np.asarray(row["gradient_curve"])
-                    for row in rows
-                    if row["gradient_curve"] is not None
-                },
-            )
+            return models.plot_loss_terms(*term_curves(rows))
 
     class Source(dj.Part):
         definition = """

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 
 from models.analysis.dynamic_system import DynamicSystemAnalyzer
 from models.network.rnn_numpy import RNNNumpy
 from models.plots.fixed_points import plot_fixed_points
+from models.plots.palette import CATEGORIES
 from models.plots.projection import principal_directions
 from tasks_lib.errors import ParameterError
 
@@ -173,7 +175,8 @@ def test_figures(rnn, projection):
     states = rnn.run(np.zeros((3, 30, 4)), x_init=np.random.default_rng(0).normal(size=(3, 4)))[0]
     figure = analyser.plot_fixed_points(projection, trajectories=states)
     axes = figure.axes[0]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("PC 1 (a.u.)", "PC 2 (a.u.)")
+    for number, label in enumerate((axes.get_xlabel(), axes.get_ylabel()), 1):
+        assert label.startswith(f"PC {number} (") and "%" in label
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts[:3] == ["input rest", "input bit 1", "stable"]
     assert "1 unstable mode" in texts
@@ -182,7 +185,11 @@ def test_figures(rnn, projection):
     figure.savefig(file)
     assert len(file.getvalue()) > 10_000
     only = analyser.plot_fixed_points(projection, names=["rest"])
-    assert len(only.legends[0].get_texts()) == len(texts) - 1
+    left = [text.get_text() for text in only.legends[0].get_texts()]
+    assert "input bit 1" not in left and "trials" not in left
+    # a set keeps its colour where others are not drawn
+    last = analyser.plot_fixed_points(projection, names=["bit 1"])
+    assert last.legends[0].legend_handles[0].get_color() == CATEGORIES[1]
 
 
 def test_projection_is_used_as_given(rnn):
@@ -190,10 +197,13 @@ def test_projection_is_used_as_given(rnn):
     found = analyser.get_fixed_points(np.zeros(3))
     P = np.eye(3)[:, 1:]
     axes = plot_fixed_points({"rest": found}, P=P).axes[0]
-    drawn = np.vstack([np.asarray(c.get_offsets()) for c in axes.collections])
+    points = [c for c in axes.collections if isinstance(c, PathCollection)]
+    drawn = np.vstack([np.asarray(c.get_offsets()) for c in points])
     expected = found.points @ P
     assert np.allclose(np.sort(drawn.ravel()), np.sort(expected.ravel()))
-    assert axes.get_xlabel() == "Axis 1 (a.u.)"
+    assert axes.get_xlabel().startswith("Axis 1 (") and "%" in axes.get_xlabel()
+    skewed = plot_fixed_points({"rest": found}, P=2 * P).axes[0]
+    assert skewed.get_xlabel() == "Axis 1 (a.u.)"  # shares of variance are of orthonormal axes
     with pytest.raises(ParameterError, match="P\\.shape"):
         plot_fixed_points({"rest": found}, P=np.eye(3))
     with pytest.raises(ParameterError, match="find some first"):

@@ -55,7 +55,7 @@ def test_every_point_is_there_and_says_what_it_is(rnn, sets):
     assert len(colours) == 2
     # trials are lines that do not run into each other
     assert np.isnan(np.asarray(traces["trials"].x)).sum() == 4
-    assert figure.layout.scene.xaxis.title.text == "PC 1 (a.u.)"
+    assert figure.layout.scene.xaxis.title.text.startswith("PC 1 (")
     assert figure.layout.scene.aspectmode == "data"
     assert "rest" in figure.to_json()
 

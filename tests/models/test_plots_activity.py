@@ -11,7 +11,7 @@ from PIL import Image
 
 import models
 import tasks_lib
-from models.plots.style import COLOURS
+from models.plots.palette import CATEGORIES
 from models.plots.trial_groups import trial_groups
 from tasks_lib import ParameterError
 
@@ -44,7 +44,7 @@ def test_groups_follow_values_of_a_coordinate():
     groups = trial_groups(trials)
     assert [g.label for g in groups] == ["context = a", "context = b"]
     assert [g.trials.tolist() for g in groups] == [[0, 1], [2]]
-    assert [g.colour for g in groups] == list(COLOURS[:2])
+    assert [g.colour for g in groups] == list(CATEGORIES[:2])
     assert len(trial_groups(dataset(np.zeros((3, 4, 2))))) == 1
     with pytest.raises(ParameterError, match="use trial, context"):
         trial_groups(trials, "unit")
@@ -78,7 +78,7 @@ def test_trajectories_are_the_means_in_the_frame_that_explains_them():
     share = frame(both)[0].var() / both.var(axis=1).sum()
     assert axes.get_xlabel() == f"PC 1 ({100 * share:.0f} % of variance)"
     given = models.plot_trajectories(trials, P=frame)
-    assert given.axes[0].get_xlabel() == "PC 1"
+    assert given.axes[0].get_xlabel().startswith("PC 1 (")
     single = models.plot_trajectories(trials, projection="3D", average=False)
     paths = [line for line in single.axes[0].lines if len(line.get_data_3d()[0]) > 1]
     assert len(paths) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 
 import numpy as np
@@ -198,7 +199,7 @@ def check_pictures(picture, sets):
     # the stored frame draws the sets of the row again
     found = {key["input_name"]: (sets & key).load() for key in sets.keys()}
     figure = plot_fixed_points(found, "3D", frame)
-    assert figure.axes[0].get_zlabel() == "PC 3 (a.u.)"
+    assert re.fullmatch(r"PC 3 \([\d.]+ %\)", figure.axes[0].get_zlabel())
 
 
 def test_populate_as_datajoint_users_do(database, submission):

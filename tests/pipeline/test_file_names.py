@@ -30,6 +30,8 @@ def test_names_as_they_are_entered_stay_as_they_are(name):
         ("C:\\x", "C%3A%5Cx"),
         ("a,b", "a%2Cb"),
         ("line\nbreak", "line%0Abreak"),
+        ("a--b-", "a%2D-b%2D"),
+        ("", "%"),
     ],
 )
 def test_others_are_written_so_that_they_are_no_path(text, expected):
@@ -44,6 +46,7 @@ def test_a_name_is_one_file_in_the_folder_and_no_other_texts_have_it(one, other)
         for kind in (PurePosixPath, PureWindowsPath):
             assert kind("folder", name).parts == ("folder", name)
         assert not name.startswith(("-", ".."))
+        assert "," not in name
         assert len(name.encode()) <= LONGEST and name.endswith(".png")
 
 

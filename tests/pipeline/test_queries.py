@@ -147,3 +147,17 @@ def test_what_the_page_says_differs_does(few, backend, expression, on_mysql, on_
 def test_json_comes_back_as_its_values(few):
     params = (few.Task & {"task_name": "bits"}).fetch1("params")
     assert json.loads(json.dumps(params))["pulse"] == 3
+
+
+def test_the_table_of_workers_is_not_in_the_chain(database):
+    """As the page says: it shares names with `Training` that are other things."""
+    from datajoint.errors import DataJointError
+
+    from pipeline.workers.registry import Worker
+
+    with pytest.raises(DataJointError):
+        len(database.Training * Worker)
+    (projection,) = re.findall(r"`(Worker\.proj\(.*?\))`", PAGE.read_text())
+    renamed = eval(projection, {"Worker": Worker})
+    assert {"host", "worker_device", "worker_code"} < {*renamed.heading.names}
+    assert len(database.Training * renamed) == 0

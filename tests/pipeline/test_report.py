@@ -7,7 +7,6 @@ from pathlib import Path
 import datajoint as dj
 import pytest
 
-from pipeline.cli.figures import export_figures
 from pipeline.cli.report import (
     CohortReport,
     cohort_reports,
@@ -15,6 +14,7 @@ from pipeline.cli.report import (
     summary_rows,
 )
 from pipeline.database.connection import connection
+from pipeline.sharing.figures import export_figures
 from tasks_lib import TASKS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -111,6 +111,6 @@ def test_figures_of_whatever_names_lie_in_their_folder_each_in_its_own_file(
     assert made == {*written, folder, folder.parent, outer}
     assert {path.parent for path in written} == {folder}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
-    assert folder / "a_b,c,short,seed0,loss_terms.png" in written
-    assert folder / "a_b,c,short,seeds_from0,learning_curves.png" in written
-    assert folder / "a,b_c,short,seed0,loss_terms.png" in written
+    assert folder / "a_b--c--short--seed0--loss_terms.png" in written
+    assert folder / "a_b--c--short--seeds_from0--learning_curves.png" in written
+    assert folder / "a--b_c--short--seed0--loss_terms.png" in written

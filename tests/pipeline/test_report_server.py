@@ -131,7 +131,7 @@ def test_a_served_report_is_kept_fresh_beside_workers_and_ends_at_ctrl_c(
         submission["trainings"]["short"]["max_iter"] = 3
         p.submit(submission)
         assert p.fill((p.Training,)).errors == []
-        page, until = "/networks/cddm,small,short,seed4.html", time.monotonic() + 30
+        page, until = "/networks/cddm--small--short--seed4.html", time.monotonic() + 30
         while ask(Running, page)[0].status != 200 and time.monotonic() < until:
             time.sleep(0.1)
         assert b"finished after 3 iterations" in ask(Running, page)[1]

@@ -139,14 +139,14 @@ def test_pages_of_networks_that_are_gone_are_removed_and_nothing_else(tmp_path):
     assert report.n_removed == 3 + 1 + 1
     assert own.read_text() == "mine"
     assert {p.name for p in (tmp_path / "networks").iterdir()} == {
-        "notes.txt", "other,small,short,seed5.html", "other,small,short,seed6.html",
+        "notes.txt", "other--small--short--seed5.html", "other--small--short--seed6.html",
     }  # fmt: skip
     assert "cddm" not in (tmp_path / "index.html").read_text()
 
 
 def test_a_damaged_page_is_written_again(tmp_path):
     write(tmp_path, [cohort()])
-    page = tmp_path / "networks" / "cddm,small,short,seed5.html"
+    page = tmp_path / "networks" / "cddm--small--short--seed5.html"
     page.write_text("half")
     assert write(tmp_path, [cohort()]).n_written == 1
     assert page.read_text().startswith("<!doctype html>")
@@ -178,10 +178,10 @@ def test_a_manifest_that_leads_out_of_its_folder_removes_nothing(tmp_path):
 
 def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
     write(tmp_path, [cohort()])
-    (tmp_path / "networks" / "new,small,short,seed5.html").write_text("mine")
+    (tmp_path / "networks" / "new--small--short--seed5.html").write_text("mine")
     with pytest.raises(ParameterError, match="no report has written"):
         write(tmp_path, [cohort("new")])
-    assert (tmp_path / "networks" / "cddm,small,short,seed5.html").exists()
+    assert (tmp_path / "networks" / "cddm--small--short--seed5.html").exists()
 
 
 def test_folders_that_are_links_are_not_followed(tmp_path):

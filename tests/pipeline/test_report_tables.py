@@ -48,17 +48,17 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
 
     code, said = command()
     assert code == 0 and "2 networks in 2 cohorts" in said, said
-    page = (folder / "networks" / "cddm,small,short,seed3.html").read_text()
+    page = (folder / "networks" / "cddm--small--short--seed3.html").read_text()
     r2 = (p.Validation & one & {"validation_name": "noise_free"}).fetch1("r2_pooled")
     assert f"<td>{r2:.4g}<td>" in page
     assert "rnn verify --task=cddm --network=small --training=short --seed=3" in page
     for point in (FixedPoints.Point & one).to_dicts():
         assert f"<td>{point['max_eigenvalue']:.4g}<td>" in page
     figure = (p.TrialPlot & one & {"validation_name": "noisy"}).fetch1("figure")
-    copied = folder / "figures" / "cddm,small,short,seed3,trials,noisy.png"
+    copied = folder / "figures" / "cddm--small--short--seed3--trials--noisy.png"
     assert copied.read_bytes() == figure.png
-    assert (folder / "figures" / "cddm,small,short,seed3,fixed_points,exact,3d.png").exists()
-    assert "thumbnails/cddm,small,short,seed3" in (folder / "index.html").read_text()
+    assert (folder / "figures" / "cddm--small--short--seed3--fixed_points--exact--3d.png").exists()
+    assert "thumbnails/cddm--small--short--seed3" in (folder / "index.html").read_text()
     assert "not yet" in (folder / "index.html").read_text()  # the other cohort
 
     before = contents(folder)
@@ -66,7 +66,7 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     assert "files written: 0, removed: 0" in said and contents(folder) == before
 
     interactive = write_report(tmp_path / "turning", interactive=True)
-    view = tmp_path / "turning" / "views" / "cddm,small,short,seed3,exact.html"
+    view = tmp_path / "turning" / "views" / "cddm--small--short--seed3--exact.html"
     figure = json.loads(
         re.search(r'<script id="figure"[^>]*>(.*?)</script>', view.read_text(), re.DOTALL)[1]
     )
@@ -74,8 +74,8 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     wanted = set((FixedPoints.Point & one).to_arrays("input_name"))
     assert named == {"trials", *(f"input {name}" for name in wanted)}
     assert (tmp_path / "turning" / "assets" / "plotly.min.js").stat().st_size > 1e6
-    page = (tmp_path / "turning" / "networks" / "cddm,small,short,seed3.html").read_text()
-    assert "../views/cddm,small,short,seed3,exact.html" in page
+    page = (tmp_path / "turning" / "networks" / "cddm--small--short--seed3.html").read_text()
+    assert "../views/cddm--small--short--seed3--exact.html" in page
     assert interactive.faults == []
     assert write_report(tmp_path / "turning", interactive=True).n_written == 0
 
@@ -98,7 +98,9 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     assert p.fill((p.Validation,)).errors == []
     more, made = n_queries()
     assert (more, made.n_networks) == (few, 5) and few < 60
-    assert (folder / "figures" / "other_task,small,short,seeds_from0,learning_curves.png").exists()
+    assert (
+        folder / "figures" / "other_task--small--short--seeds_from0--learning_curves.png"
+    ).exists()
 
     code, said = command("--task", "cddm", "--no-figures")
     assert "2 networks in 1 cohort;" in said
@@ -106,7 +108,7 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     assert not list(folder.rglob("other_task*"))
     code, said = command("--task", "nobody")
     assert code == 1 and "has no cohort" in said
-    assert (folder / "networks" / "cddm,small,short,seed3.html").exists()
+    assert (folder / "networks" / "cddm--small--short--seed3.html").exists()
 
 
 def test_a_report_says_what_the_store_has_lost(database, submission, tmp_path):
@@ -128,13 +130,13 @@ def test_a_report_says_what_the_store_has_lost(database, submission, tmp_path):
     folder = tmp_path / "report"
     report = write_report(folder)
     assert len(report.faults) == 3  # the figure, the curve, and the curves of the cohort
-    assert "missing or damaged" in (folder / "networks/cddm,small,short,seed3.html").read_text()
-    assert "missing or damaged" in (folder / "networks/cddm,small,short,seed4.html").read_text()
-    assert not (folder / "figures/cddm,small,short,seed3,trials,noisy.png").exists()
+    assert "missing or damaged" in (folder / "networks/cddm--small--short--seed3.html").read_text()
+    assert "missing or damaged" in (folder / "networks/cddm--small--short--seed4.html").read_text()
+    assert not (folder / "figures/cddm--small--short--seed3--trials--noisy.png").exists()
     lost.write_bytes(content)
     curve.write_bytes(curve_content)
     assert write_report(folder).faults == []  # they are back
-    assert (folder / "figures/cddm,small,short,seed3,trials,noisy.png").read_bytes() == content
+    assert (folder / "figures/cddm--small--short--seed3--trials--noisy.png").read_bytes() == content
     assert "missing or damaged" not in "".join(f.read_text() for f in folder.rglob("*.html"))
 
 

@@ -215,13 +215,19 @@ def test_the_page_is_true(database, tmp_path):
     assert (new["sweep points"], new["cohorts"]) == (30, 30)
     assert "base-lr_0.003-metabolic_0.01" in p.TrainingParams.to_arrays("training_name")
     p.fill([p.Training], {"network_name": "n50-sigma_rec_0.1"})
-    asking, answer = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    asking, answer, curves = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names = {"pipeline": p, "models": models}
     exec(asking, names)
     assert len(p.Training()) == 25  # 15 before, and those of two of three rates
     exec(answer.replace("rates.pdf", str(tmp_path / "rates.pdf")), names)
     assert (tmp_path / "rates.pdf").read_bytes().startswith(b"%PDF")
     assert len(names["table"]) == 90
+    exec(curves.replace("curves.pdf", str(tmp_path / "curves.pdf")), names)
+    figure = names["of_sweep"].plot_training(by="training.lr")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(legend) == 3 and all(text.startswith("training.lr = ") for text in legend)
+    with pytest.raises(ParameterError, match="no column"):
+        names["of_sweep"].plot_training(by="training.rate")
 
 
 def test_points_need_no_database_but_for_names_of_fields(database):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models import NetworkConfig, TrainingConfig, train_cohort
-from pipeline.cli.figures import export_figures
 from pipeline.cli.report import cohort_reports
+from pipeline.sharing.figures import export_figures
 from tasks_lib import ParameterError, create_task
 from tests.pipeline.test_imported import SEED_FILE
 
@@ -157,9 +157,11 @@ def test_terms_are_figures(p, tmp_path):
         p.Training.Term().plot()
     written = export_figures(tmp_path, {"seed": 3})
     first = p.Cohort.to_arrays("first_seed")[0]
-    assert f"cddm,small,plain,seeds_from{first},learning_curves.png" in {f.name for f in written}
+    assert f"cddm--small--plain--seeds_from{first}--learning_curves.png" in {
+        f.name for f in written
+    }
     (path,) = (f for f in written if f.stem.endswith("loss_terms"))
-    assert path.name == "cddm,small,watched,seed3,loss_terms.png"
+    assert path.name == "cddm--small--watched--seed3--loss_terms.png"
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

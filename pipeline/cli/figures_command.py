@@ -1,0 +1,51 @@
+"""``rnn figures``: the figures of networks as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks_lib.errors import ParameterError
+
+from .base import app, console, key_restriction, nothing_matches, session
+
+
+@app.command()
+def figures(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the files.")],
+    task: Annotated[str | None, typer.Option(help="Only networks of this task.")] = None,
+    network: Annotated[str | None, typer.Option(help="Only those with these parameters.")] = None,
+    training: Annotated[str | None, typer.Option(help="Only those of this training.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="FORMAT", help="png, pdf or svg; repeatable. png."),
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(metavar="STYLE", help="A matplotlib style: a file *.mplstyle, or a name."),
+    ] = None,
+    footer: Annotated[
+        bool, typer.Option("--footer", help="Name network, settings and version below each.")
+    ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Learning curves of all together, grouped by it: lr, say."
+        ),
+    ] = None,
+) -> None:
+    """Write the figures of networks, and their learning curves, as files."""
+    with session():
+        from pipeline.sharing.figures import export_figures
+
+        restriction = key_restriction(task, network, training)
+        nothing_matches(restriction)
+        written = export_figures(out, restriction, kind or ("png",), style, footer, by)
+        if not written:
+            raise ParameterError(
+                "networks", restriction or "all", "have no figures yet",
+                "run workers, and see `rnn status`",
+            )  # fmt: skip
+        console.print(f"{len(written)} figures in {out.resolve()}", soft_wrap=True)
