@@ -141,8 +141,9 @@ class FixedPointSet:
 
     @property
     def differs_in_steps(self) -> NDArray[np.bool_]:
-        """Points whose stability is another in the network's own steps: (P,)."""
-        return np.asarray(self.map_stability != self.stability)
+        """Points whose stability or number of unstable modes is another in steps of dt: (P,)."""
+        modes = self.n_unstable_map != self.n_unstable
+        return np.asarray(modes | (self.map_stability != self.stability))
 
     @property
     def message(self) -> str:
@@ -152,8 +153,8 @@ class FixedPointSet:
             return self._about_completeness
         said = "1 point has" if n == 1 else f"{n} points have"
         return (
-            f"{self._about_completeness}; {said} another stability in steps of dt = "
-            f"{self.alpha:.3g} tau, in which the network runs: see map_stability"
+            f"{self._about_completeness}; {said} another stability, or other unstable modes, in "
+            f"steps of dt = {self.alpha:.3g} tau, in which the network runs: see map_stability"
         )
 
     @property

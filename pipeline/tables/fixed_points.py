@@ -55,7 +55,7 @@ class FixedPoints(dj.Computed):
     n_marginal    : int32        # largest real part within +- eig_cutoff
     n_unstable    : int32        # largest real part above eig_cutoff
     n_map_stable=null   : int32  # stable in steps of dt, as the network runs; null: of 0.1.0
-    n_map_differs=null  : int32  # points whose stability is another in steps of dt
+    n_map_differs=null  : int32  # points of other stability or unstable modes then
     enumerated    : bool         # every region that can hold points was solved: there is no other
     coverage=null : float64      # Good-Turing: 1 - points found once / hits
     unseen=null   : float64      # share of further hits that are of new points is below it (0.95)
