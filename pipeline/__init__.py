@@ -30,6 +30,7 @@ __all__ = sorted(
         "gc",
         "migrations",
         "progress",
+        "sharing",
         "store",
         "submission",
         "tables",

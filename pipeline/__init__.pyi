@@ -3,6 +3,7 @@ from . import database as database
 from . import exchange as exchange
 from . import migrations as migrations
 from . import progress as progress
+from . import sharing as sharing
 from . import store as store
 from . import submission as submission
 from . import sweeps as sweeps
@@ -15,6 +16,9 @@ from .database.connection import connect as connect
 from .database.connection import disconnect as disconnect
 from .exchange import export_network as export_network
 from .exchange import import_network as import_network
+from .sharing.manifest import check_export as check_export
+from .sharing.receive import import_export as import_export
+from .sharing.write import export as export
 from .submission import Submitted as Submitted
 from .submission import read_submission as read_submission
 from .submission import submit as submit

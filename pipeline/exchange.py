@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def import_network(
     task_name: str,
     network_name: str | None = None,
     config_path: str | Path | None = None,
+    mapping: str | Path | Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Enter a network from a file; everything that analyses trained networks analyses it.
 
@@ -48,6 +50,8 @@ def import_network(
         exist already, they keep their name.
     config_path : str or Path, optional
         The configuration that trainRNNbrain saved with the network (`models.read_network`).
+    mapping : str, Path or mapping, optional
+        Which tensors of another program's state_dict are which weights (`models.read_network`).
 
     Returns
     -------
@@ -63,7 +67,7 @@ def import_network(
         Where the store cannot be written.
     """
     check_writing()
-    network = models.read_network(path, config_path, allowed_packages())
+    network = models.read_network(path, config_path, allowed_packages(), mapping)
     r2 = _score(network, task_name)
     file = Path(path).name[-255:]
     for attempts_left in reversed(range(N_ATTEMPTS)):

@@ -21,7 +21,7 @@ from reference_pages import reference_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "build" / "site_source"
-PAGES = ("*.md", "docs/*.md", "benchmarks/*.md", "docker/*.md", "cluster/*.md")
+PAGES = ("*.md", "docs/*.md", "docs/howto/*.md", "benchmarks/*.md", "docker/*.md", "cluster/*.md")
 NOTEBOOKS = "notebooks/*.ipynb"
 ASSETS = "docs/assets/*"
 # Shown as pages where a page links to them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -20,7 +21,8 @@ import pipeline
 import tasks_lib
 from models import NetworkConfig, TrainingConfig, penalties, train_cohort
 from models.engine import Statistic
-from models.network.connectivity import STREAMS
+from models.network.connectivity import STREAMS, WEIGHTS
+from models.parameters import parameters_of
 from models.penalties import registry
 from tasks_lib import TASKS, NBitFlipFlop, ParameterError, create_task
 
@@ -43,6 +45,7 @@ reference_script = load(ROOT / "scripts" / "reference_pages.py")
 site_script = load(ROOT / "scripts" / "gather_site.py")
 # Of dist/mermaid.tiny.js of @mermaid-js/tiny 11.17.2.
 MERMAID_SHA256 = "7a644017d37f93c8359790884e6b67fb1f747c78eb20475952404bd87190a3f8"
+NETWORK_LAYOUT = ("n_steps", "n_inputs", "n_outputs", "params", "arguments", "weight", "args")
 every_task = pytest.mark.parametrize("name", TASKS)
 
 
@@ -83,6 +86,22 @@ def test_the_page_of_parameters_is_up_to_date():
     for config in (NetworkConfig, TrainingConfig):
         for field in fields(config):
             assert f"| `{field.name}` |" in stored
+
+
+def test_every_number_on_the_page_of_parameters_has_its_unit_or_none(monkeypatch):
+    stored = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    for row in (
+        "| `tau` | 10 | time |",
+        "| `max_iter` | 3000 | iterations |",
+        "| `dale` | false | |",
+    ):
+        assert row in stored.replace("|  |", "| |")
+    for cls, known in parameter_script.UNITS.items():
+        numbers = {n for n, p in parameters_of(cls).items() if p.kind in ("whole", "number")}
+        assert {*known} <= numbers
+    monkeypatch.delitem(parameter_script.UNITS[TrainingConfig], "patience")
+    with pytest.raises(ValueError, match=r"TrainingConfig\.patience: say its unit"):
+        parameter_script.page()
 
 
 def test_the_training_of_the_page_of_penalties_is_one():
@@ -240,6 +259,33 @@ def test_the_streams_of_the_page_are_those_of_the_code():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^    \| `(\w+)` \| (\d+) \|", text, re.MULTILINE)
     assert {name: int(number) for name, number in rows} == STREAMS
+
+
+# Coming from another package ---------------------------------------------------------------------
+
+
+def test_our_words_for_those_of_other_packages_exist():
+    """In the tables' right column: fields, arguments of tasks, members and tables of ours."""
+    text = (ROOT / "docs" / "howto" / "words.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!there)(.+) \| (.+) \|$", text, re.MULTILINE)
+    known = {field.name for config in (NetworkConfig, TrainingConfig) for field in fields(config)}
+    known |= {*dir(models), *dir(pipeline), *dir(tasks_lib.Task), *WEIGHTS, *NETWORK_LAYOUT}
+    known |= {*inspect.signature(tasks_lib.task_class("NeuroGym")).parameters}
+    said = set()
+    for theirs, ours in rows:
+        words = theirs if ours.startswith("the same name") else ours
+        for span in re.findall(r"`(.+?)`", re.sub(r"\[.*?\]\(.*?\)", "", words)):
+            said |= {span} if re.fullmatch(r"[a-zA-Z_]+(\.\w+)?", span) else set()
+    foreign = {
+        "dropout_args",
+        "training_iters",
+        "N_batch",
+        "timing",
+    }  # of a formula, of an argument
+    assert len(rows) > 40
+    assert len(said) > 60
+    unknown = {word for word in said if word.split(".")[0] not in known} - foreign
+    assert unknown == set()
 
 
 # The site ----------------------------------------------------------------------------------------

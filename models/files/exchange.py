@@ -8,7 +8,8 @@ seed-json    the parameters of trainRNNbrain (`models.files.trainrnnbrain`), our
 seed-npz     the same fields as arrays; ``activation_args`` and ``config`` as JSON text
 npz          ``W_rec W_inp W_out b_rec x_init`` and ``config``, a JSON text of `NetworkConfig`
 state_dict   a PyTorch state_dict of the same five tensors; the configuration is a plain dict in
-             its metadata, ``torch.load(path, weights_only=True)._metadata[""]["config"]``
+             its metadata, ``torch.load(path, weights_only=True)._metadata[""]["config"]``;
+             that of another program with a mapping of names (`models.files.state_dicts`)
 ===========  =====================================================================================
 
 Every format gives back the same network, to the bit. A field that is not understood refuses the
@@ -42,6 +43,7 @@ from ..network.connectivity import WEIGHTS, Connectivity, Float, as_weights
 from ..network.rnn_numpy import RNNNumpy
 from ..network.rnn_torch import RNNTorch
 from .known_fields import BIAS_FIELDS, NOISE, STATE_FIELDS, add_run, check_fields, read_run, same
+from .state_dicts import FIELD, NameMapping, read_mapping
 from .trainrnnbrain import (
     activation_of,
     bias_range,
@@ -110,7 +112,10 @@ class ImportedNetwork:
 
 
 def read_network(
-    path: str | Path, config_path: str | Path | None = None, allow: Iterable[str] = ()
+    path: str | Path,
+    config_path: str | Path | None = None,
+    allow: Iterable[str] = (),
+    mapping: str | Path | Mapping[str, Any] | None = None,
 ) -> ImportedNetwork:
     """Read a network from a file of any of the formats; its content says which.
 
@@ -123,6 +128,9 @@ def read_network(
     allow : iterable of str
         Packages whose activation functions the file may name: they are imported, which runs their
         code. By default no file can have anything imported.
+    mapping : str, Path or mapping, optional
+        Of another program's state_dict: which tensors are our weights, and its equation, as YAML
+        file or dict (`models.files.state_dicts`).
 
     Raises
     ------
@@ -131,8 +139,13 @@ def read_network(
         that are not those of a network; where the configuration is that of another network.
     """
     notes: list[str] = []
+    names = None if mapping is None else read_mapping(mapping)
+    if names is not None and config_path is not None:
+        raise ParameterError(
+            "config", str(config_path), "a mapping says the equation", "leave it out"
+        )
     with open_file("FILE", path, MAX_FILE) as file:
-        kind, found = read_fields(file, str(path), notes)
+        kind, found = read_fields(file, str(path), notes, names)
         file.seek(0)
         hashed = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
         digest = hashed.hexdigest()
@@ -144,21 +157,42 @@ def read_network(
     if config_path is not None:
         add_run(found, read_run(config_path), kind, notes)
     with imports_only_from(allow):
-        return _network(kind, found, ours, digest, notes)
+        return _network(kind, found, ours, digest, notes, names)
 
 
 def _network(
-    kind: str, found: dict[str, Any], ours: Any, digest: str, notes: list[str]
+    kind: str,
+    found: dict[str, Any],
+    ours: Any,
+    digest: str,
+    notes: list[str],
+    mapping: NameMapping | None = None,
 ) -> ImportedNetwork:
     weights = _weights(found)
     check_fields(found, weights["W_rec"].shape[0])
-    if ours is not None:
+    if mapping is not None:
+        try:
+            config = _own_config(mapping.config_of(weights), found, weights)
+        except ParameterError as error:
+            raise renamed(
+                error,
+                lambda field: (
+                    field.replace("config.", f"{FIELD}.config.", 1)
+                    if field.startswith("config.")
+                    else field
+                ),
+            ) from None
+        notes += mapping.notes
+    elif ours is not None:
         config = _own_config(ours, found, weights)
     else:
         if kind == "state_dict":
             # A module's parameters need not be the weights that it runs with.
             raise ParameterError(
-                "config", None, "is not in the state_dict", "give a params JSON or an npz file"
+                "config",
+                None,
+                "is not in the state_dict",
+                "give a mapping of its names (mapping, --mapping), a params JSON or an npz file",
             )
         if kind == "npz" and "positions" not in found:  # whose class has form s only
             # The seed's npz files leave it out for both forms: a default would be a guess.

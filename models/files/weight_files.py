@@ -20,6 +20,7 @@ from tasks_lib.sizes import bytes_in_words
 from ..machine.memory import free_bytes
 from ..machine.npz_files import PICKLE, Header, names_of, open_zip, read_array, read_header
 from .known_fields import BIAS_FIELDS, CHANGE_NOTHING, JSON_TEXTS, READ, STATE_FIELDS
+from .state_dicts import NameMapping
 
 HASH = "sha256"  # field of the JSON files that we write
 # How an entry in a zip file's list of parts begins: where one holds another, its lengths are wrong.
@@ -36,8 +37,12 @@ MAX_JSON_MARKS = 2_000_000  # brackets and quotation marks in it: rows of weight
 MAX_PICKLED = 2**22  # bytes of the list of tensors in a state_dict
 
 
-def read_fields(file: BinaryIO, path: str, notes: list[str]) -> tuple[str, dict[str, Any]]:
+def read_fields(
+    file: BinaryIO, path: str, notes: list[str], mapping: NameMapping | None = None
+) -> tuple[str, dict[str, Any]]:
     """Return the format of a file, which its content says, and its fields; append to ``notes``.
+
+    A mapping is of the names in a state_dict, and refuses all other files.
 
     Headers are looked at first: what is not the weights of a network of at most `LARGEST_UNITS`
     units is refused before it is read.
@@ -50,10 +55,12 @@ def read_fields(file: BinaryIO, path: str, notes: list[str]) -> tuple[str, dict[
                 if any(name.endswith("/data.pkl") for name in archive.namelist()):
                     _check_torch(archive)
                     _check_container(archive, is_torch=True)
-                    return _from_torch(file)
+                    return _from_torch(file, mapping)
+                _refuse_mapping(path, mapping)
                 _check_container(archive, is_torch=False)
                 return _from_npz(archive, notes)
         if re.match(rb"(\xef\xbb\xbf)?\s*\{|\xff\xfe|\xfe\xff", head):
+            _refuse_mapping(path, mapping)
             return "seed-json", _flat(checked_json(parse_json(_json_text(file, path)), path))
     except ParameterError:
         raise
@@ -68,6 +75,13 @@ def read_fields(file: BinaryIO, path: str, notes: list[str]) -> tuple[str, dict[
     raise ParameterError(
         "FILE", path, "is no network", "give a params JSON, an npz file or a PyTorch state_dict"
     )
+
+
+def _refuse_mapping(path: str, mapping: NameMapping | None) -> None:
+    if mapping is not None:
+        raise ParameterError(
+            "mapping", path, "is no state_dict, whose names it would be of", "leave the mapping out"
+        )
 
 
 def _check_container(archive: zipfile.ZipFile, is_torch: bool) -> None:
@@ -224,7 +238,7 @@ def _check_torch(archive: zipfile.ZipFile) -> None:
             raise zipfile.BadZipFile(f"its data.pkl has {bytes_in_words(member.file_size)}")
 
 
-def _from_torch(file: BinaryIO) -> tuple[str, dict[str, Any]]:
+def _from_torch(file: BinaryIO, mapping: NameMapping | None) -> tuple[str, dict[str, Any]]:
     file.seek(0)
     loaded = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(loaded, Mapping):
@@ -232,7 +246,17 @@ def _from_torch(file: BinaryIO) -> tuple[str, dict[str, Any]]:
             "FILE", type(loaded).__name__, "is no state_dict", "save module.state_dict()"
         )
     metadata = getattr(loaded, "_metadata", {}).get("", {})
+    if mapping is not None:
+        if "config" in metadata:
+            problem = "is for a state_dict without a configuration of its own"
+            raise ParameterError("mapping", "given", problem, "leave it out")
+        return "state_dict", _summed(mapping.applied(loaded))
     tensors = {name: value for name, value in loaded.items() if name in READ}
+    if "W_rec" not in tensors:
+        raise ParameterError(
+            "W_rec", None, "is not in the state_dict",
+            "say which of its tensors are W_rec, W_inp and W_out (mapping, --mapping)",
+        )  # fmt: skip
     # A tensor can be much larger than what the file holds of it: one number, said to be repeated.
     check_shapes(
         {
@@ -246,6 +270,23 @@ def _from_torch(file: BinaryIO) -> tuple[str, dict[str, Any]]:
         found[name] = _tensor(name, value) if isinstance(value, torch.Tensor) else value
     config = {"config": metadata["config"]} if "config" in metadata else {}
     return "state_dict", _flat({**found, **config})
+
+
+def _summed(tensors: Mapping[str, list[torch.Tensor]]) -> dict[str, Any]:
+    """Return the sums of tensors that are of one shape each, in float64."""
+    found = {}
+    for name, parts in tensors.items():
+        check_shapes(
+            {
+                each: Header(each, tuple(tensor.shape), np.dtype(np.float64))
+                for each, tensor in (("W_rec", tensors["W_rec"][0]), *((name, p) for p in parts))
+            }
+        )
+        for part in parts[1:]:
+            if part.shape != parts[0].shape:
+                raise _wrong_shape(name, tuple(part.shape), str(tuple(parts[0].shape)))
+        found[name] = sum(_tensor(name, part) for part in parts)
+    return found
 
 
 def _in_words(value: Any) -> Any:

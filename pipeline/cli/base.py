@@ -100,12 +100,6 @@ def finite(value: float | None) -> float | None:
     return value
 
 
-# Which network.
-ItsTask = Annotated[str, typer.Option(metavar="NAME", help="Its task.")]
-ItsNetwork = Annotated[str, typer.Option(metavar="NAME", help="Its parameters.")]
-ItsTraining = Annotated[str, typer.Option(metavar="NAME", help="Its training.")]
-ItsSeed = Annotated[int, typer.Option(metavar="N", min=0, max=MAX_COUNT, help="Its seed.")]
-
 # Which of many.
 OfTask = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only of this task.")]
 OfNetwork = Annotated[

@@ -15,6 +15,7 @@ from tasks_lib.sizes import counted
 
 from . import (  # noqa: F401  (their commands)
     deleting,
+    export_command,
     figures_command,
     looking,
     report_command,
@@ -22,15 +23,10 @@ from . import (  # noqa: F401  (their commands)
     work,
 )
 from .base import (
-    ItsNetwork,
-    ItsSeed,
-    ItsTask,
-    ItsTraining,
     announce,
     app,
     console,
     errors,
-    key_restriction,
     refusal,
     session,
     show_log,
@@ -149,23 +145,36 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Params JSON or npz of trainRNNbrain, our npz, or a state_dict."
+            metavar="FILE",
+            help="Params JSON or npz of trainRNNbrain, our npz, a state_dict; or a whole export.",
         ),
     ],
     task: Annotated[
-        str, typer.Option(metavar="NAME", help="The task that the network was trained on.")
-    ],
+        str | None, typer.Option(metavar="NAME", help="The task that the network was trained on.")
+    ] = None,
     network: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name for its parameters.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML that the run saved beside it.")
     ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML of names, for another program's state_dict."),
+    ] = None,
 ) -> None:
-    """Enter a network that was trained elsewhere."""
-    kept = "the network is entered, or nothing is; type it again to be sure"
+    """Enter a network that was trained elsewhere, or all networks of an export and their tasks."""
+    kept = "each network is entered, or nothing of it is; type it again to be sure"
     with session(kept=kept) as pipeline:
-        key = pipeline.import_network(file, task, network, config)
+        if task is None:
+            for option, value in (("network", network), ("config", config), ("mapping", mapping)):
+                if value is not None:
+                    raise ParameterError(
+                        "--task", None, f"is not given beside --{option}", "give it"
+                    )
+            _import_export(file)
+            return
+        key = pipeline.import_network(file, task, network, config, mapping)
         name = "/".join(key[f"{part}_name"] for part in ("task", "network", "training"))
         r2 = (pipeline.Training.Network & key).fetch1("r2")
         console.print(f"{name} seed {key['seed']}: noise-free R² {number(r2, 4)}", soft_wrap=True)
@@ -173,24 +182,24 @@ def import_(
             console.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
-@app.command()
-def export(
-    path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="File to write; replaced where it exists.")
-    ],
-    task: ItsTask,
-    network: ItsNetwork,
-    training: ItsTraining,
-    seed: ItsSeed,
-    format: Annotated[
-        str, typer.Option(metavar="FORMAT", help="npz, state_dict, seed-json or seed-npz.")
-    ] = "npz",
-) -> None:
-    """Write a network to a file."""
-    with session() as pipeline:
-        key = {**key_restriction(task, network, training), "seed": seed}
-        written = pipeline.export_network(key, path, format)
-        console.print(f"{written}", markup=False, soft_wrap=True)
+def _import_export(path: Path) -> None:
+    """Import what an export holds; say which network is which here."""
+    from pipeline.progress import file_bar
+    from pipeline.sharing.receive import import_export, is_export
+
+    if not is_export(path):
+        raise ParameterError(
+            "--task", None, "is not given, which the file of one network needs",
+            "name the task that it was trained on; without one, name an export",
+        )  # fmt: skip
+    with file_bar("networks", "network") as show:
+        received = import_export(path, show)
+    for name, key in received.keys.items():
+        here = f"{key['task_name']}/{key['network_name']}/{key['training_name']} seed {key['seed']}"
+        console.print(f"{name}: {here}", soft_wrap=True)
+    before = f", {len(received.known)} imported before" if received.known else ""
+    new = f"{counted(received.n_tasks, 'task')} and {counted(len(received.keys), 'network')} new"
+    console.print(f"{new}{before}", soft_wrap=True)
 
 
 @app.command()

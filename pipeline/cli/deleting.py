@@ -58,7 +58,7 @@ def delete(
     module: Modules = None,
     parameters: Annotated[
         bool,
-        typer.Option("--parameters", help="Also the parameter sets that no cohort uses any more."),
+        typer.Option("--parameters", help="Also their parameter sets that no other cohort uses."),
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="All rows.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would go.")] = False,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..sharing.figures import export_figures
 from ..submission import read_submission, submit
 from ..tables.computed import COMPUTED
 from ..workers.worker import WorkLoop
-from .figures import export_figures
 from .report import NetworkReport, network_reports
 
 SUBMISSION = Path(__file__).parent / "data" / "demo.yaml"

@@ -48,7 +48,7 @@ def figures(
 ) -> None:
     """Write the figures of networks, and their learning curves, as files."""
     with session():
-        from pipeline.cli.figures import export_figures
+        from pipeline.sharing.figures import export_figures
 
         restriction = key_restriction(task, network, training)
         nothing_matches(restriction)

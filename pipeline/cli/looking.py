@@ -57,8 +57,8 @@ def show(
     """Print trained networks with their scores and fixed points."""
     kept = UNCHANGED if figures is None else "figures that were written are kept"
     with session(kept=kept):
-        from pipeline.cli.figures import export_figures
         from pipeline.cli.report import network_reports, sorted_networks
+        from pipeline.sharing.figures import export_figures
 
         _check_order(sort, NETWORK_ORDERS)
         restriction = key_restriction(task, network, training)

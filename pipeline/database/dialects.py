@@ -60,6 +60,8 @@ class Dialect(ABC):
     isolation : tuple of str
         Statements before ``BEGIN``, so that each statement of the transaction sees what others have
         committed, and locks no gaps between rows: workers do not wait for each other.
+    snapshot : tuple of str
+        Statements that begin a transaction which only reads, and sees what there is at its begin.
     base_tables : str
         Query of the names of all tables of a schema, its one argument; also of tables on which the
         user has no rights, where the server shows them.
@@ -75,6 +77,7 @@ class Dialect(ABC):
     jobs_now = "CURRENT_TIMESTAMP(3)"
     uptime: str
     isolation: tuple[str, ...] = ()
+    snapshot: tuple[str, ...]
     base_tables: str
     columns: str
     indexes: str
@@ -159,6 +162,10 @@ class MySQL(Dialect):
         "SELECT VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME='Uptime'"
     )
     isolation = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED",)
+    snapshot = (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    )
     base_tables = (
         "SELECT table_name FROM information_schema.tables "
         "WHERE table_schema=%s AND table_type='BASE TABLE'"
@@ -235,6 +242,7 @@ class PostgreSQL(Dialect):
 
     uptime = "SELECT EXTRACT(EPOCH FROM (clock_timestamp() - pg_postmaster_start_time()))"
     # READ COMMITTED is the default. information_schema leaves out tables that one may not read.
+    snapshot = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
     base_tables = (
         "SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n "
         "ON n.oid = c.relnamespace WHERE n.nspname=%s AND c.relkind IN ('r', 'p')"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import datajoint as dj
 import tenacity
+
+from tasks_lib.errors import ParameterError
 
 from .dialects import dialect_of
 from .sessions import prepare_session
@@ -23,13 +25,29 @@ def transaction(connection: dj.Connection) -> Iterator[None]:
     commit by itself.
     """
     with dj.config.override(database__reconnect=False):
-        yield from _transaction(connection)
+        yield from _transaction(connection, (*dialect_of(connection).isolation, "BEGIN"))
 
 
-def _transaction(connection: dj.Connection) -> Iterator[None]:
-    for statement in dialect_of(connection).isolation:
+@contextmanager
+def snapshot(connection: dj.Connection) -> Iterator[None]:
+    """Read what there is at the begin, whatever others commit meanwhile; nothing can be written.
+
+    Nobody waits for it, but for who changes the tables themselves.
+
+    Raises
+    ------
+    ParameterError
+        Where a transaction is open.
+    """
+    if connection.in_transaction:
+        raise ParameterError("transaction", "open", "sees what it has written", "end it first")
+    with dj.config.override(database__reconnect=False):
+        yield from _transaction(connection, dialect_of(connection).snapshot)
+
+
+def _transaction(connection: dj.Connection, statements: Sequence[str]) -> Iterator[None]:
+    for statement in statements:
         connection.query(statement)
-    connection.query("BEGIN")
     connection._in_transaction = True
     try:
         yield

@@ -122,8 +122,8 @@ def delete(
         Cohorts by default, with their networks and all analyses. A computed table: its rows, which
         workers then compute again.
     parameters : bool
-        Whether to delete the tasks, network parameters and trainings too that no cohort uses any
-        more.
+        Whether to delete their tasks, network parameters and trainings too, but for those that
+        other cohorts use. Sets that no cohort has named stay.
     dry_run : bool
         Only say what would be deleted.
     everything : bool

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -115,3 +117,39 @@ def started():
 
     with processes() as made:
         yield made
+
+
+@pytest.fixture
+def reader(database, arguments, server, tmp_path, monkeypatch):
+    """A reader of a page of docs/howto, at a machine where the database is that of the test."""
+    import matplotlib.pyplot as plt
+
+    import pipeline
+    from tests.page_blocks import Reader
+
+    root = Path(__file__).parents[2]
+    for name in [name for name in os.environ if name.startswith(("DJ_", "RNN_"))]:
+        monkeypatch.delenv(name)
+    where = {
+        **server.environment,
+        "RNN_STORE": str(arguments["store"]),
+        "RNN_PREFIX": arguments["prefix"],
+    }
+    for name, value in where.items():
+        monkeypatch.setenv(name, value)
+    connect = pipeline.connect
+    # DataJoint has read the environment, when it was imported.
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("examples", "cluster"):  # of a checkout
+        shutil.copytree(root / name, folder / name)
+    monkeypatch.syspath_prepend(folder)
+    modules = {*sys.modules}
+    yield Reader(folder, monkeypatch, where)
+    plt.close("all")
+    for name in {*sys.modules} - modules:  # of files of the page, which other pages have too
+        if str(folder) in (getattr(sys.modules[name], "__file__", None) or ""):
+            del sys.modules[name]
+    connect(**arguments)

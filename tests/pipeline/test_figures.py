@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import app
-from pipeline.cli.figures import export_figures
+from pipeline.sharing.figures import export_figures
 from pipeline.tables.figures import FigureTable
 from pipeline.tables.provenance import code_version
 from tasks_lib import ParameterError

@@ -145,6 +145,34 @@ def test_the_same_file_twice_is_recognised(p, submission, tmp_path):
     assert p.import_network(SEED_FILE, "longer")["seed"] == 0
 
 
+def test_a_state_dict_of_another_program_becomes_a_row(p, tmp_path):
+    torch.manual_seed(0)
+    module = torch.nn.ModuleDict(
+        {"rnn": torch.nn.RNN(6, 9), "readout": torch.nn.Linear(9, 2, bias=False)}
+    )
+    torch.save(module.state_dict(), tmp_path / "theirs.pt")
+    mapping = {
+        "names": {
+            "W_rec": "rnn.weight_hh_l0", "W_inp": "rnn.weight_ih_l0", "W_out": "readout.weight",
+            "b_rec": ["rnn.bias_ih_l0", "rnn.bias_hh_l0"],
+        },
+        "config": {"activation": "tanh"},
+    }  # fmt: skip
+    before = counts(p)
+    with pytest.raises(ParameterError, match="--mapping"):
+        p.import_network(tmp_path / "theirs.pt", "cddm")
+    assert counts(p) == before
+    key = p.import_network(tmp_path / "theirs.pt", "cddm", mapping=mapping)
+    stored = (p.Training.Network & key).load()
+    own = read_network(tmp_path / "theirs.pt", mapping=mapping).to_numpy()
+    u = np.random.default_rng(0).normal(size=(6, 15, 3))
+    assert all(np.array_equal(a, b) for a, b in zip(stored.run(u), own.run(u), strict=True))
+    source = (p.Training.Source & key).fetch1()
+    assert source["format"] == "state_dict"
+    assert "W_rec = rnn.weight_hh_l0" in source["notes"][0]
+    assert (p.NetworkParams & key).fetch1("tau") == (p.NetworkParams & key).fetch1("dt")
+
+
 @pytest.mark.parametrize("format", ["seed-json", "seed-npz", "npz", "state_dict"])
 def test_export_and_import_give_the_same_network(p, submission, tmp_path, format):
     p.submit(submission)

@@ -138,6 +138,20 @@ def test_json_comes_back_as_its_values(few):
     assert json.loads(json.dumps(params))["pulse"] == 3
 
 
+def test_the_table_of_workers_is_not_in_the_chain(database):
+    """As the page says: it shares names with `Training` that are other things."""
+    from datajoint.errors import DataJointError
+
+    from pipeline.workers.registry import Worker
+
+    with pytest.raises(DataJointError):
+        len(database.Training * Worker)
+    (projection,) = re.findall(r"`(Worker\.proj\(.*?\))`", PAGE.read_text())
+    renamed = eval(projection, {"Worker": Worker})
+    assert {"host", "worker_device", "worker_code"} < {*renamed.heading.names}
+    assert len(database.Training * renamed) == 0
+
+
 def test_tables_with_arrays_as_comma_separated_values(entered):
     """Shapes, not what a reference to a file calls itself; nothing is read for it."""
     p = entered

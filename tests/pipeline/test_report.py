@@ -13,8 +13,8 @@ from pipeline.cli.cohort_report import (
     markdown_table,
     summary_rows,
 )
-from pipeline.cli.figures import export_figures
 from pipeline.database.connection import connection
+from pipeline.sharing.figures import export_figures
 from tasks_lib import TASKS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))

@@ -196,6 +196,7 @@ def test_who_reads_needs_only_read_the_store(
     reading = [
         ["status"], ["show"], ["summary"], ["failures"], ["verify", *name],
         ["export", str(tmp_path / "network.npz"), *name],
+        ["export", "--out", str(tmp_path / "all.zip"), "--no-figures"],
     ]  # fmt: skip
     writing = [
         ["worker"], ["worker", "--forever"], ["worker", "--processes=2"], ["gc", "--delete"],

@@ -7,7 +7,7 @@ import pytest
 
 from models import NetworkConfig, TrainingConfig, train_cohort
 from pipeline.cli.cohort_report import cohort_reports
-from pipeline.cli.figures import export_figures
+from pipeline.sharing.figures import export_figures
 from tasks_lib import ParameterError, create_task
 from tests.pipeline.test_imported import SEED_FILE
 

@@ -164,6 +164,8 @@ class _Attribute:
     codec: Codec | None
     nullable: bool
     default: Any
+    comment: str
+    original_type: str | None
     autoincrement: bool
     @property
     def is_schema_object(self) -> bool: ...
