@@ -104,7 +104,7 @@ def test_the_readme_can_be_followed(short_folder, tmp_path):
     assert "Everything was done already" in again
     assert ": identical" in printed[next(step for step in printed if "rnn verify" in step)]
     assert (tmp_path / "report" / "index.html").exists()
-    assert len([*(tmp_path / "figures").glob("two_bits,*.png")]) > 10
+    assert len([*(tmp_path / "figures").glob("two_bits*.png")]) > 10
     # The library's example reaches what the text under it says.
     (library,) = [text for step, text in printed.items() if "points.by_index()" in step]
     r2, points = library.splitlines()[:2]
