@@ -78,8 +78,17 @@ def _draw_curves(axes: Any, result: PsychometricCurves, context: str) -> None:
 def _said(which: str, fit: Any) -> str:
     """Return the legend of a curve: its slope with its error, or why it has none."""
     if np.isfinite(fit.slope):
-        return f"{which}: slope {fit.slope:.2g} ± {fit.slope_error:.2g}"
+        return f"{which}: slope {_with_error(fit.slope, fit.slope_error)}"
     if np.isfinite(fit.slope_bound):
         sign = ">" if fit.slope_bound > 0 else "<"
         return f"{which}: step, slope {sign} {fit.slope_bound:.2g}"
     return f"{which}: {fit.status.replace('_', ' ')}"
+
+
+def _with_error(value: float, error: float) -> str:
+    """Return a number and its standard error, both to two digits of the error."""
+    if not (np.isfinite(error) and error > 0):
+        return f"{value:.2g}"
+    decimals = max(1 - int(np.floor(np.log10(error))), 0)
+    rounded = round(float(value), decimals) + 0.0  # without the sign of -0
+    return f"{rounded:.{decimals}f} ± {error:.{decimals}f}"

@@ -15,7 +15,7 @@ from models.network.rnn_numpy import RNNNumpy
 from models.performance.psychometric_fit import fit_psychometric, psychometric_curve
 from models.performance.psychometrics import ChoicePoints, get_psychometrics
 from models.performance.scores import mean_squared_error
-from models.plots.psychometrics import plot_psychometrics
+from models.plots.psychometrics import _with_error, plot_psychometrics
 from tasks_lib import CDDM, DMTS, GoNoGo, NBitFlipFlop, Task
 from tasks_lib.errors import ParameterError
 
@@ -328,3 +328,16 @@ def test_figure(coherences):
         grid.images[0].get_array().filled(np.nan), result.fraction_right[0].T, equal_nan=True
     )
     figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        (-2e-18, 0.47, "0.00 ± 0.47"),
+        (12.34, 1.26, "12.3 ± 1.3"),
+        (123.4, 25.0, "123 ± 25"),
+        (0.5, np.nan, "0.5"),
+    ],
+)
+def test_a_slope_is_shown_to_two_digits_of_its_error(value, error, said):
+    assert _with_error(value, error) == said
