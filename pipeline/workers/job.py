@@ -183,14 +183,11 @@ def run_job(
         if steps is not None:
             fetched = retry(lambda: steps.make_fetch(dict(job.key)))
             before = _hash(fetched)  # now: references remember what they have loaded
-            job.phase = "computing"
-            if job.stop.is_set():  # a signal that came before is not raised any more
-                raise JobStopped
-            if job.deleted.is_set():
-                raise JobDeleted
             compute = _with_limited_retries(lambda: steps.make_compute(dict(job.key), *fetched))
-            computed = retry(compute)
-            job.phase = "inserting"
+            with _computing(job):
+                if job.stop.is_set():  # a signal that came before is not raised any more
+                    raise JobStopped
+                computed = retry(compute)
             retry(lambda: _insert(job, connection, table, steps, computed, before))
         else:
             make = _with_limited_retries(lambda: make_row(table, dict(job.key)))
@@ -198,6 +195,21 @@ def run_job(
         if "checkpoints" in vars(job):
             job.checkpoints.remove()
         return True
+
+
+@contextmanager
+def _computing(job: Job) -> Iterator[None]:
+    """Mark a job as one that computes; not any more where an error ends it, whose end is written.
+
+    A job that failed is not ours any more, which the heartbeat notices as if it were deleted.
+    """
+    job.phase = "computing"
+    try:
+        if job.deleted.is_set():
+            raise JobDeleted
+        yield
+    finally:
+        job.phase = "inserting"
 
 
 def _with_limited_retries(compute: Callable[[], Any]) -> Callable[[], Any]:
@@ -293,11 +305,8 @@ def _make(job: Job, connection: dj.Connection, table: Populated, make: Callable[
     """Compute and insert a row in one transaction, for tables with a single ``make``."""
     with _inserting(job, connection, table) as is_new:
         if is_new:
-            job.phase = "computing"
-            if job.deleted.is_set():
-                raise JobDeleted
-            make()
-            job.phase = "inserting"
+            with _computing(job):
+                make()
             refuse_nothing(table, job.key)
 
 

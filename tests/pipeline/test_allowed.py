@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import pipeline
 from pipeline.cli.commands import app
+from pipeline.submission import Submitted
 from pipeline.tables.allowed_imports import allowed_packages
 from tasks_lib import ParameterError
 
@@ -98,7 +99,12 @@ def test_the_command_line_allows_for_every_command(monkeypatch, tmp_path, submis
     monkeypatch.setattr(sys, "path", [*sys.path])
     seen = []
     monkeypatch.setattr(pipeline, "connect", lambda **_: None)
-    monkeypatch.setattr(pipeline, "submit", lambda _: seen.append(allowed_packages()) or {})
+
+    def submit(*_):
+        seen.append(allowed_packages())
+        return Submitted()
+
+    monkeypatch.setattr(pipeline, "submit", submit)
     file = tmp_path / "s.yaml"
     file.write_text(yaml.safe_dump(submission))
     result = CliRunner().invoke(app, ["--allow", "a", "--allow", "b.c", "submit", str(file)])

@@ -126,7 +126,7 @@ def test_a_file_that_another_row_names_stays(filled, store):
     )
     assert key
     done = filled.delete({"task_name": "cddm"})
-    assert done.note == "1 files are left, because other rows name them"
+    assert done.note == "1 file is left, because other rows name them"
     assert one["w_rec"].path in stored(store)
     assert done.n_removed == len(done.files) - 1
 

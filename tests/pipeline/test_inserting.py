@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from datajoint.errors import DataJointError
 
 import pipeline
@@ -275,15 +276,21 @@ def test_every_error_of_a_row_is_said(entered, monkeypatch):
     assert [said[1] for said in found.errors] == ["a", "b"]
 
 
-def test_the_page_on_inserting_does_what_it_says(entered, arguments, monkeypatch, capsys):
+def test_the_page_on_inserting_does_what_it_says(entered, arguments, monkeypatch, capsys, tmp_path):
     p, connect = entered, pipeline.connect
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    block, equal = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
-    exec(compile(block, str(PAGE), "exec"), {})
+    names = {}
+    exec(compile(block, str(PAGE), "exec"), names)
     assert only(p.NetworkParams, "slow")["tau"] == 50.0
     assert set(p.Cohort.to_arrays("network_name")) == {"small", "n50", "n100"}
     said = capsys.readouterr().out
     assert "lr = -1.0: is too small" in said
+    small = p.NetworkParams.parameters_of_row(only(p.NetworkParams, "small"))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"networks": {"mine": small}}))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(equal, str(PAGE), "exec"), {**names, "Training": p.Training})
+    assert "networks.mine: has the same parameters as 'small'" in capsys.readouterr().out
     with pytest.raises(ParameterError) as caught:
         p.TrainingParams.update1({"training_name": "short", "lr": 0.5})
     written = " ".join(PAGE.read_text(encoding="utf-8").split())

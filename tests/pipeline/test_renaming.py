@@ -114,7 +114,7 @@ def test_not_while_a_job_runs(filled):
     queue.enter(connection())
     assert queue.take_next(connection(), 1, "", 1)
     before = everything(filled)
-    with pytest.raises(DatabaseError, match="that name it are running"):
+    with pytest.raises(DatabaseError, match="that names it is running"):
         filled.rename("task", "cddm", "renamed")
     assert everything(filled) == before and len(filled.Task & {"task_name": "cddm"}) == 1
 
