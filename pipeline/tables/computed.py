@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 import datajoint as dj
 
@@ -47,6 +48,7 @@ def load_code() -> None:
         for package in (tasks_lib, models, models.fixed_points, models.manifolds):
             for name in package.__all__:
                 getattr(package, name)
+        import_module("models.plots.files")  # which writes a figure when a row is inserted
     finally:
         if collects:
             gc.enable()
