@@ -26,12 +26,12 @@ from .sweeps.entering import enter_sweep
 from .tables.checked import CheckedTable
 from .tables.hashing import check_storable
 from .tables.in_use import entering_alone
-from .tables.many_cohorts import Refused, enter_cohorts
+from .tables.many_cohorts import Refused, enter_cohorts, is_refused, not_entered
 from .tables.network import NetworkParams
 from .tables.parameters import ParameterTable, check_name
 from .tables.rows import Row, in_chunks
 from .tables.task import Task
-from .tables.training import MOST_NETWORKS, Cohort
+from .tables.training import MOST_NETWORKS, Cohort, only_imported
 from .tables.training_params import IMPORTED, TrainingParams
 from .transient.conflicts import retry_conflicts
 
@@ -266,16 +266,14 @@ def _enter_cohorts(
 
 def _cohorts_with(row: Row) -> list[Row]:
     """Return the keys of the cohorts that hold all networks of a cohort; none where some lack."""
-    alike = {f"{field}_name": row[f"{field}_name"] for field in NAMING}
-    wanted = range(row["first_seed"], row["first_seed"] + row["n_networks"])
-    keys, n_held = [], 0
-    for other in (Cohort & alike).to_dicts(order_by="first_seed"):
-        start, stop = other["first_seed"], other["first_seed"] + other["n_networks"]
-        n_shared = min(stop, wanted.stop) - max(start, wanted.start)
-        if n_shared > 0:
-            keys.append({name: other[name] for name in Cohort.primary_key})
-            n_held += n_shared  # no two cohorts share a seed
-    return keys if n_held == len(wanted) else []
+    start, stop = row["first_seed"], row["first_seed"] + row["n_networks"]
+    others = Cohort.sharing(row).to_dicts(order_by="first_seed")
+    n_held = sum(  # no two cohorts share a seed
+        min(stop, other["first_seed"] + other["n_networks"]) - max(start, other["first_seed"])
+        for other in others
+    )
+    keys = [{name: other[name] for name in Cohort.primary_key} for other in others]
+    return keys if n_held == stop - start else []
 
 
 def _known(field: str, cohorts: Sequence[Mapping[str, Any] | None], done: Submitted) -> set[str]:
@@ -315,7 +313,7 @@ def _cohort(
     if "n_networks" in fields:
         with collecting(own):
             row["n_networks"] = check_int("n_networks", fields["n_networks"], 1, MOST_NETWORKS)
-    is_refused = False  # something that it names, of which an error speaks
+    names_refused = False  # something of which an error speaks
     for field in NAMING:
         if field not in fields:
             continue
@@ -323,14 +321,11 @@ def _cohort(
         with collecting(own):
             name = check_name(field, value)
             row[f"{field}_name"] = done.names[f"{field}s"].get(name, name)
-            refused = any(f"{error.field}.".startswith(f"{field}s.{value}.") for error in errors)
-            is_refused |= refused
+            refused = is_refused(field, value, errors)
+            names_refused |= refused
             if field == "training" and value == IMPORTED:
-                problem = f"only imported networks have the training {IMPORTED!r}, and no other"
-                remedy = "name a training that you entered, or use import_network"
-                raise ParameterError(field, value, problem, remedy)
+                raise only_imported(field, value)
             if not refused and row[f"{field}_name"] not in known[field]:
-                remedy = f"add it under {field}s: or name one that exists"
-                raise ParameterError(field, value, "has not been entered", remedy)
+                raise not_entered(field, value)
     errors += [ParameterError(f"{entry}.{e.field}", e.value, e.problem, e.remedy) for e in own]
-    return None if own or is_refused else row
+    return None if own or names_refused else row

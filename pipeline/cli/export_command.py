@@ -9,9 +9,21 @@ import typer
 
 from rnn_start import starting
 from tasks_lib.errors import MAX_COUNT, ParameterError
-from tasks_lib.sizes import bytes_in_words
+from tasks_lib.sizes import bytes_in_words, counted
 
-from .base import Modules, app, console, errors, key_restriction, nothing_matches, refusal, session
+from .base import (
+    Modules,
+    OfNetwork,
+    OfTask,
+    OfTraining,
+    app,
+    console,
+    errors,
+    key_restriction,
+    nothing_matches,
+    refusal,
+    session,
+)
 
 MOST_FAULTS = 20  # that are listed
 
@@ -22,15 +34,9 @@ def export(
         Path | None,
         typer.Argument(metavar="FILE", help="Of one network; replaced where it exists."),
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only networks of this task.")
-    ] = None,
-    network: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those with these parameters.")
-    ] = None,
-    training: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those of this training.")
-    ] = None,
+    task: OfTask = None,
+    network: OfNetwork = None,
+    training: OfTraining = None,
     first_seed: Annotated[
         int | None,
         typer.Option(
@@ -96,7 +102,6 @@ def export(
             return
         assert out is not None
         from pipeline.progress import file_bar
-        from tasks_lib.sizes import counted
 
         nothing_matches({k: v for k, v in selected.items() if k not in seeds})
         with file_bar("networks", "network") as show:
@@ -114,7 +119,6 @@ def _check(path: Path) -> None:
     """Print what is wrong with an export; exit with 1 where something is."""
     with starting():
         from pipeline.sharing.manifest import check_export
-        from tasks_lib.sizes import counted
 
     try:
         found = check_export(path)

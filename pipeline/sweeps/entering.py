@@ -19,7 +19,7 @@ from tasks_lib.errors import (
 )
 
 from ..tables.hashing import canonical_json
-from ..tables.many_cohorts import Refused, enter_cohorts
+from ..tables.many_cohorts import Refused, enter_cohorts, is_refused, not_entered
 from ..tables.parameters import ParameterTable, check_name
 from ..tables.rows import Row, in_chunks
 from ..tables.sweeps import Sweep, SweepPoint
@@ -86,10 +86,7 @@ def _enter(
     if errors:
         return 0
     rows = [
-        {
-            **{f"{which}_name": sets[which][number] for which in SETS},
-            **numbers,
-        }
+        {**{f"{which}_name": sets[which][number] for which in SETS}, **numbers}
         for number in range(len(points))
     ]
     refused: Refused = []
@@ -126,12 +123,11 @@ def _base(
         if which not in fields:
             raise ParameterError(which, None, "is missing", f"name a {which} to begin with")
         name = check_name(which, fields[which])
-        if any(f"{error.field}.".startswith(f"{which}s.{name}.") for error in before):
-            return None  # an error speaks of it
+        if is_refused(which, name, before):
+            return None
         found = (table & {column: name}).to_dicts()
         if not found:
-            remedy = f"add it under {which}s: or name one that exists"
-            raise ParameterError(which, name, "has not been entered", remedy)
+            raise not_entered(which, name)
         return {column: name, **table.parameters_of_row(found[0])}
     return None
 

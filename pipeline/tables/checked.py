@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -171,7 +171,7 @@ class CheckedTable(dj.Table):
         """Return a stored row with the fields that live in parts."""
         return stored
 
-    def store(self, rows: list[Row]) -> None:
+    def store(self, rows: Sequence[Row]) -> None:
         """Insert complete rows as they are."""
         super().insert(for_columns(self, row, self.default_columns()) for row in rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tasks_lib.errors import ParameterError
@@ -14,6 +14,17 @@ from .training import Cohort
 
 SETS = ("task_name", "network_name", "training_name")
 Refused = list[tuple[int, ParameterError]]  # number of a row, what is wrong with it
+
+
+def is_refused(which: str, name: str, errors: Iterable[ParameterError]) -> bool:
+    """Return whether an error speaks of a parameter set of a submission: "task", its name."""
+    return any(f"{error.field}.".startswith(f"{which}s.{name}.") for error in errors)
+
+
+def not_entered(which: str, name: str) -> ParameterError:
+    """Return the error that a parameter set is named and not there."""
+    remedy = f"add it under {which}s: or name one that exists"
+    return ParameterError(which, name, "has not been entered", remedy)
 
 
 def enter_cohorts(rows: Sequence[Row], refused: Refused) -> int:
@@ -43,7 +54,7 @@ def enter_cohorts(rows: Sequence[Row], refused: Refused) -> int:
             new.append({**row, "origin": "trained"})
     if not refused:
         for some in in_chunks(new):
-            Cohort().store(list(some))
+            Cohort().store(some)
     return len(new)
 
 

@@ -324,13 +324,19 @@ class ParameterTable(CheckedTable, dj.Manual):
             Name -> canonical parameters.
         """
         rows = [{self.name_field: name, **self._columns(each)} for name, each in sets.items()]
+        for some in in_chunks(rows):
+            self.store(some)
+        self.store_parts(sets)
+
+    def store_parts(self, sets: Mapping[str, Row]) -> None:
+        """Insert the parts of sets that are there; as `store_sets` takes them."""
         parts: dict[Any, list[Row]] = defaultdict(list)
         for name, each in sets.items():
             for part, own in self.part_rows(each).items():
                 parts[part] += [{self.name_field: name, **row} for row in own]
-        for table, held in ((type(self), rows), *parts.items()):
+        for part, held in parts.items():
             for some in in_chunks(held):
-                table().store(some)
+                part().store(some)
 
     def enter(self, row: Row, skip_duplicates: bool) -> None:
         """Insert a checked set and its parts, if it is not there."""
@@ -361,7 +367,7 @@ class ParameterTable(CheckedTable, dj.Manual):
         """Make the parts of a set those that belong to its new parameters."""
         for part in self.part_rows(parameters):
             (part() & key).remove()
-        self._store_parts(key[self.name_field], parameters)
+        self.store_parts({key[self.name_field]: parameters})
 
     def _parameters(self, row: Row) -> Row:
         return {k: v for k, v in row.items() if k != self.name_field}
@@ -369,10 +375,6 @@ class ParameterTable(CheckedTable, dj.Manual):
     def _columns(self, parameters: Row) -> Row:
         columns = {k: v for k, v in parameters.items() if k not in self.extra_fields}
         return {**columns, self.hash_field: self.hashes(parameters)[0]}
-
-    def _store_parts(self, name: str, parameters: Row) -> None:
-        for part, rows in self.part_rows(parameters).items():
-            part().store([{self.name_field: name, **row} for row in rows])
 
     def _refuse_equal(self, name: str, equal: list[str]) -> None:
         if equal:

@@ -153,7 +153,7 @@ class Task(ParameterTable):
                 _input_vector(own["input_vector"], parameters["n_inputs"])
             else:
                 (Task.Input & {**key, "input_name": own["input_name"]}).remove()
-        self._store_parts(key["task_name"], parameters)
+        self.store_parts({key["task_name"]: parameters})
 
     @staticmethod
     def build(row: dict[str, Any], seed: int | None = None) -> tasks_lib.Task:

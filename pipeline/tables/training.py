@@ -43,6 +43,14 @@ if TYPE_CHECKING:
 MOST_NETWORKS = 10**6  # of a cohort: each is a row with files, and all are inserted together
 
 
+def only_imported(field: str, name: str) -> ParameterError:
+    """Return the error that imported networks have a training of their own, and others another."""
+    problem = f"only imported networks have the training {IMPORTED!r}, and no other"
+    return ParameterError(
+        field, name, problem, "name a training that you entered, or use import_network"
+    )
+
+
 @schemas.training
 class Cohort(CheckedTable, dj.Manual):
     definition = """
@@ -71,12 +79,7 @@ class Cohort(CheckedTable, dj.Manual):
                 remedy = f"enter it in {table.__name__}, or name one that exists"
                 raise ParameterError(field, row[field], "has not been entered", remedy)
         if (row["training_name"] == IMPORTED) != (row["origin"] == "imported"):
-            raise ParameterError(
-                "training_name",
-                row["training_name"],
-                f"only imported networks have the training {IMPORTED!r}, and no other",
-                "name a training that you entered, or use import_network",
-            )
+            raise only_imported("training_name", row["training_name"])
         row["first_seed"] = check_int("first_seed", row.get("first_seed"), 0, MAX_COUNT)
         row["n_networks"] = check_int("n_networks", row.get("n_networks"), 1, MOST_NETWORKS)
         self.refuse_size(row)
@@ -109,11 +112,18 @@ class Cohort(CheckedTable, dj.Manual):
     def _refuse_overlap(self, row: dict[str, Any]) -> None:
         """Refuse seeds beyond the column's range, and those that another cohort trains already."""
         first, number = row["first_seed"], row["n_networks"]
-        alike = {k: row[k] for k in ("task_name", "network_name", "training_name")}
-        last = first + number - 1
-        near = Cohort & alike & f"first_seed <= {last} and first_seed + n_networks > {first}"
-        others = zip(*near.to_arrays("first_seed", "n_networks"), strict=True)
+        others = zip(*self.sharing(row).to_arrays("first_seed", "n_networks"), strict=True)
         self.refuse_shared_seeds(first, number, [(s, n) for s, n in others if s != first])
+
+    @staticmethod
+    def sharing(row: dict[str, Any]) -> Query:
+        """Return the cohorts of the same parameters that have some of a cohort's seeds."""
+        first, alike = (
+            row["first_seed"],
+            {k: row[k] for k in Cohort.primary_key if k != "first_seed"},
+        )
+        stop = first + row["n_networks"]
+        return Cohort & alike & f"first_seed < {stop} and first_seed + n_networks > {first}"
 
     @staticmethod
     def refuse_shared_seeds(first: int, number: int, others: Iterable[tuple[int, int]]) -> None:

@@ -19,7 +19,7 @@ from pipeline.workers import reaper, worker_sql
 from pipeline.workers.heartbeat import Heartbeat, Host
 from pipeline.workers.queue import Queue
 from pipeline.workers.reports import report_job
-from pipeline.workers.worker import WorkLoop, checked_device
+from pipeline.workers.worker import WorkLoop, checked_device, running_loop
 from tasks_lib import ParameterError
 from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files
 
@@ -54,6 +54,24 @@ def test_a_job_cannot_end_its_worker(database, submission, monkeypatch, error, m
     assert failure.message == message.partition(": ")[2]
     assert "train_from_rows" in failure.traceback
     assert len(p.Training()) == 0
+
+
+def test_a_job_that_failed_is_not_broken_off_as_deleted(database, submission, monkeypatch):
+    """The heartbeat that looks right then finds a job that its worker has no more."""
+    p, fail = database, Queue.fail
+
+    def written(self, *arguments):
+        done = fail(self, *arguments)
+        job = running_loop().job
+        job.deleted.set()
+        job.interrupt()
+        return done
+
+    p.submit(submission)
+    monkeypatch.setattr(training, "train_from_rows", failing(ValueError("no")))
+    monkeypatch.setattr(Queue, "fail", written)
+    assert [said for _, _, said in p.fill((p.Training,)).errors] == ["ValueError: no"]
+    assert [failure.message for failure in p.failures()] == ["no"]
 
 
 @pytest.mark.parametrize("n_times", [1, 3])
