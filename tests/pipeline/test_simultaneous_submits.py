@@ -138,10 +138,14 @@ def test_one_enters_it_and_the_others_say_that_it_is_there(submitted, tmp_path, 
         pipeline.disconnect()
 
 
+# Each rests between looking for cohorts that share seeds and inserting, so that others may come.
 INSERT = """
+import time
 import pipeline
 
 pipeline.connect()
+refuse = pipeline.Cohort._refuse_overlap
+pipeline.Cohort._refuse_overlap = lambda self, row: (refuse(self, row), time.sleep(0.3))
 row = {"task_name": "ffr", "network_name": "netr", "training_name": "tr", "n_networks": 4}
 pipeline.Cohort.insert1({**row, "first_seed": NUMBER})
 """
