@@ -56,6 +56,10 @@ docs: $(STAMP)
 	$(BIN)/python scripts/make_table_page.py
 	$(BIN)/python scripts/make_architecture_page.py
 	$(BIN)/python scripts/make_figures.py
+	$(BIN)/python scripts/make_population_figures.py
+	$(BIN)/python scripts/make_comparison_figure.py
+	$(BIN)/python scripts/make_manifold_figures.py
+	$(BIN)/python scripts/make_learning_figures.py
 	$(MAKE) site
 
 # The site alone; a link or an anchor that leads nowhere is an error.

@@ -1,205 +1,186 @@
-"""The GPU kernels on a GPU: whether they are right, and how long they take.
+"""Everything that only a GPU can tell, in one command of less than eight minutes.
 
-    python benchmarks/gpu_check.py [--quick] [--precision ieee]
+    python benchmarks/gpu_check.py [--seed-trainer PATH] [--write benchmarks/engine.md]
 
-First, for each activation and form, states, outputs and gradients of two networks against the
-compiled equations in float64 on the CPU (autograd), as the largest difference relative to the
-largest value; both networks draw noise. Then, for 1 and 64 networks of 100 units, 300 steps and 225
-trials, milliseconds of a simulation and of its gradients, for several tiles, beside the plain torch
-loop on the same device.
+Python, torch, Triton, Numba, NumPy and SciPy are enough. One line a result, with its goal and
+whether it was ``met`` or ``missed``: whether the kernels compute what the equations say, for every
+activation, form, place of noise and many sizes; whether a network has the same bits in any company;
+whole training steps against the goals, beside the textbook loop, that loop compiled, cuDNN's nn.RNN
+and the trainer of a checkout of trainRNNbrain; launches, waits, memory; fixed points. A part that
+fails prints its error and the others go on; what ``--seconds`` (480) do not allow is ``not run``.
+
+``--write`` puts the results into the page under the name of the card, and its data beside it;
+``--json`` is a file of them alone, from which ``--from`` writes the page on another machine.
+``--tiny`` passes through all of it on a CPU, the kernels interpreted: its figures say nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import statistics
+import json
+import os
+import shlex
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+if "--tiny" in sys.argv:
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported
 
-from models.engine import Cotangent, RecurrentNoise, Weights
-from models.engine import simulate as simulate_plainly
-from models.engine.backends import fused
-from models.engine.philox import normals
-from models.formulas.equations import Equation
+from gpu_checks import bare  # noqa: E402
 
-SIMULATION = 7
-TOLERANCE = 1e-4
+MISSING = bare.fill_in()
 
+from gpu_checks.results import Check, Part  # noqa: E402
 
-def draw_networks(k: int, n: int, m: int, o: int) -> list[Tensor]:
-    """Return W_rec, W_inp, W_out, b_rec and x_init of K networks in float64."""
-    generator = torch.Generator().manual_seed(0)
-
-    def random(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    weights = [random(k, n, n) / n**0.5, random(k, n, m), random(k, o, n) / n**0.5]
-    return [*weights, 0.3 * random(k, n), 0.3 * random(k, n)]
+RESERVE = 5.0  # seconds for writing
 
 
-def reference(
-    equation: Equation, parameters: list[Tensor], inputs: Tensor, noise: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return states and outputs, differentiably, with the project's own equations."""
-    W_rec, W_inp, W_out, b_rec, x_init = parameters
-    x = x_init[:, None].expand(-1, inputs.shape[2], -1)
-    states, outputs = [], []
-    for t in range(inputs.shape[1]):
-        states.append(x)
-        outputs.append(equation.rates(x) @ W_out.transpose(1, 2))
-        drive = inputs[:, t] @ W_inp.transpose(1, 2) + b_rec[:, None]
+def parts_of(check: Check) -> list[Part]:
+    """Return all parts, the ones that tell most first."""
+    from engine_benchmark.peers import Compiled, Loop
+    from gpu_checks import correctness, others, steps
 
-        def affine(v: Tensor, drive: Tensor = drive) -> Tensor:
-            return v @ W_rec.transpose(1, 2) + drive
+    on = [
+        Part("equations", correctness.check_equations, 90),
+        Part("bits of the kernels", correctness.check_bits, 20),
+        *(steps.step_part(*case) for case in steps.CASES),
+        *(
+            steps.peer_part(n, 225, 1, mode, "loop", Loop, 1.0)
+            for n, mode in ((100, "bare"), (100, "penalties"), (1000, "bare"))
+        ),
+        steps.cudnn_part(100, 225),
+        steps.cudnn_part(1000, 225),
+        Part("bits of a training", steps.check_training_bits, 20),
+        *(steps.cliff_part(*pair) for pair in steps.CLIFFS),
+        Part("split products", correctness.check_split_products, 40),
+        Part("memory of a large training", steps.check_largest, 25),
+        Part("products", others.check_products, 60),
+        Part("whole loops and single steps", others.check_regimes, 45),
+        Part("fixed points", others.check_fixed_points, 25),
+        Part("tiles", others.check_tiles, 40),
+    ]
+    if check.seed_trainer is not None:
+        on += [
+            steps.peer_part(100, 225, k, mode, "seed's trainer", steps.Seed, goal)
+            for k, mode, goal in ((64, "bare", 2000.0), (64, "penalties", 2000.0), (1, "bare", 1.0))
+        ]
+    on += [
+        steps.peer_part(n, 225, 1, mode, "torch.compile", Compiled, 1.0)
+        for n, mode in ((100, "bare"), (100, "penalties"), (1000, "bare"))
+    ]
+    return on
 
-        field, _ = equation.field(x, affine, noise[:, t])
-        x = x + equation.alpha * field
-    return torch.stack(states, 1), torch.stack(outputs, 1)
+
+def options_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=480.0, help="that it may take")
+    parser.add_argument("--device", help="cuda by default")
+    parser.add_argument("--precision", default="ieee", help="of the kernels' products")
+    parser.add_argument("--seed-trainer", type=Path, help="a checkout of trainRNNbrain")
+    parser.add_argument("--only", nargs="+", default=[], help="parts whose name has one of these")
+    parser.add_argument("--jobs", type=int, help="processes that compile side by side")
+    parser.add_argument("--tiny", action="store_true", help="pass through all of it on a CPU")
+    parser.add_argument("--write", type=Path, help="the page")
+    parser.add_argument("--json", type=Path, default=Path("gpu_check.json"))
+    parser.add_argument("--from", dest="source", type=Path, help="write the page from this file")
+    options = parser.parse_args(argv)
+    if options.write is not None and options.write.with_suffix(".json") == options.json:
+        parser.error(f"--json {options.json}: the page's own data go there; give another file")
+    options.command = command(argv if argv is not None else sys.argv[1:])
+    return options
 
 
-def deviation(
-    equation: Equation, n: int, n_steps: int, n_trials: int, precision: str, device: torch.device
-) -> tuple[float, float, float]:
-    """Return the largest relative differences of states, outputs and gradients."""
-    k, m, o, n_adjoints = 2, 4, 2, 2
-    parameters = draw_networks(k, n, m, o)
-    generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(k, n_steps, n_trials, m, generator=generator, dtype=torch.float64)
-    on_outputs = torch.randn(
-        n_adjoints, k, n_steps, n_trials, o, generator=generator, dtype=torch.float64
-    )
-    on_states = torch.randn(
-        n_adjoints, k, n_steps, n_trials, n, generator=generator, dtype=torch.float64
-    )
-    keys = torch.tensor([[1, 2], [3, 4294967295]])
-    scales = torch.tensor([0.3, 0.1])
-    # float32 values are what both sides start from.
-    parameters = [p.float().double().requires_grad_() for p in parameters]
-    inputs, on_outputs, on_states = (a.float().double() for a in (inputs, on_outputs, on_states))
-    shape = (n_steps, n_trials, n)
-    draws = normals(shape, keys.tolist(), SIMULATION, "rec", dtype=torch.float64)
-    noise = scales.double()[:, None, None, None] * draws
-    states, outputs = reference(equation, parameters, inputs, noise)
-    on_gpu = [p.detach().float().to(device) for p in parameters]
-    u = inputs.float().to(device)
-    found_states, arguments, found_outputs = fused.forward(
-        equation, *on_gpu, u, scales.to(device), keys.to(device), SIMULATION, precision=precision
-    )
-    found = fused.backward(
-        equation, *on_gpu[:3], u, found_states, arguments,
-        on_outputs.float().to(device), on_states.float().to(device), precision=precision,
+def command(argv: Sequence[str]) -> str:
+    """Return the command as others would type it: where files lie is of no interest."""
+    words = list(argv)
+    for i, word in enumerate(words[1:], start=1):
+        if words[i - 1] == "--seed-trainer":
+            words[i] = "PATH"
+        elif words[i - 1] in ("--write", "--json", "--from") and Path(word).is_absolute():
+            words[i] = Path(word).name
+    return shlex.join(["python", "benchmarks/gpu_check.py", *words])
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the parts; return what was found, JSON-able."""
+    began = time.monotonic()
+    import torch
+    from engine_benchmark.device import code_version, device_name, versions
+
+    device = options.device or ("cpu" if options.tiny else "cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SystemExit("error: device = cuda: there is none here; with --tiny a CPU passes "
+                         "through the check")  # fmt: skip
+    jobs = options.jobs or (1 if options.tiny else max(1, min(6, (os.cpu_count() or 2) // 2)))
+    check = Check(
+        device, options.tiny, options.seconds - RESERVE, options.precision, options.seed_trainer,
+        jobs, write=lambda text: print(text, flush=True),
     )  # fmt: skip
+    packages = versions()
+    try:
+        import triton
 
-    def difference(one: Tensor, other: Tensor) -> float:
-        other = other.detach()
-        return float((one.cpu().double() - other).abs().max() / other.abs().max())
-
-    worst = 0.0
-    for a in range(n_adjoints):
-        loss = (outputs * on_outputs[a]).sum() + (states * on_states[a]).sum()
-        expected = torch.autograd.grad(loss, parameters, retain_graph=True)
-        for one, other in zip(found, expected, strict=True):
-            worst = max(worst, difference(one[a], other))
-    return difference(found_states, states), difference(found_outputs, outputs), worst
-
-
-def milliseconds(call: Callable[[], Any], rounds: int = 7) -> float:
-    """Return the median time of a call, after two that compile and warm up."""
-    times = []
-    for _ in range(rounds + 2):
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        call()
-        torch.cuda.synchronize()
-        times.append(1e3 * (time.perf_counter() - began))
-    return statistics.median(times[2:])
-
-
-def measure(k: int, precision: str, device: torch.device) -> None:
-    """Print the times of K networks with each tile, and of the plain loop."""
-    n, m, o, n_steps, n_trials = 100, 6, 2, 300, 225
-    equation = Equation("relu", tau=10.0, sigma_rec=0.05)
-    networks = [p.float().to(device) for p in draw_networks(k, n, m, o)]
-    W_rec, W_inp, W_out = networks[:3]
-    inputs = torch.rand(k, n_steps, n_trials, m, device=device)
-    on_outputs = torch.randn(1, k, n_steps, n_trials, o, device=device)
-    scales = torch.full((k,), 0.2, device=device)
-    keys = torch.arange(2 * k, device=device).view(k, 2)
-    chosen = fused.choose_tile(fused.Layout(n, m, o), k, n_trials, device)
-    for rows, n_warps in ((2, 4), (4, 4), (8, 4), (16, 4), (16, 8), (32, 8)):
-        tile = fused.Tile(rows, n_warps)
-
-        def simulate(
-            scales: Tensor | None = scales, tile: fused.Tile = tile
-        ) -> tuple[Tensor, Tensor | None, Tensor]:
-            return fused.forward(
-                equation, *networks, inputs, scales, keys, 0, precision=precision, tile=tile
-            )
-
-        states, arguments, _ = simulate()
-
-        def propagate(
-            states: Tensor = states, arguments: Tensor | None = arguments, tile: fused.Tile = tile
-        ) -> None:
-            fused.backward(
-                equation, W_rec, W_inp, W_out, inputs, states, arguments, on_outputs,
-                precision=precision, tile=tile,
-            )  # fmt: skip
-
-        noisy, quiet = milliseconds(simulate), milliseconds(lambda run=simulate: run(None))
-        mark = "  <- chosen" if tile == chosen else ""
-        print(
-            f"K {k:>3}  {rows:>2} trials, {n_warps} warps: forward {noisy:8.2f} ms "
-            f"({quiet:.2f} without noise), backward {milliseconds(propagate):8.2f} ms{mark}"
-        )
-    weights, noise = Weights(*networks), RecurrentNoise([0.2] * k, keys.tolist(), 0)
-
-    def plain() -> None:
-        run = simulate_plainly(equation, weights, inputs, noise, back_end="plain")
-        run.pull_back([Cotangent(on_outputs[0])])
-
-    print(f"K {k:>3}  plain torch loop, forward and backward: {milliseconds(plain, 3):.2f} ms")
+        packages["triton"] = triton.__version__
+    except ImportError:
+        packages["triton"] = "none"
+    named = ", ".join(f"{name} {number}" for name, number in packages.items())
+    print(f"{device_name(device)}: {named}")
+    if MISSING:
+        print(f"not installed, replaced by stand-ins: {', '.join(MISSING)}")
+    wanted = [
+        part for part in parts_of(check)
+        if not options.only or any(word in part.name for word in options.only)
+    ]  # fmt: skip
+    check.run(wanted)
+    verdicts = [line.verdict for line in check.lines]
+    unrun = sum(part["status"] == "not run" for part in check.parts)
+    print(
+        f"{verdicts.count('met')} met, {verdicts.count('missed')} missed, {check.n_failed} parts "
+        f"failed, {unrun} not run, {time.monotonic() - began:.0f} s"
+    )
+    return {
+        "card": device_name(device),
+        "device": device,
+        "versions": named,
+        "code": code_version(),
+        "command": options.command,
+        "seconds": time.monotonic() - began,
+        **check.to_dict(),
+    }
 
 
-def main() -> None:
-    """Check and measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="check two equations only")
-    parser.add_argument("--precision", default="ieee", choices=fused.PRECISIONS)
-    parser.add_argument("--device", default="cuda")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cuda":
-        print(torch.cuda.get_device_name(device), "torch", torch.__version__)
-    if not fused.is_available(100, torch.float32, device):
-        raise SystemExit("the kernels are not available here: triton and a CUDA device are needed")
-    failures = 0
-    kinds = [("s", False), ("s", True), ("h", False)]
-    cases = list(itertools.product(fused.ACTIVATIONS_WITH_CODE, kinds, (0.0, 0.1)))
-    for number, (activation, (form, inside), gamma) in enumerate(
-        cases[:2] if arguments.quick else cases
-    ):
-        equation = Equation(activation, form, tau=5.0, gamma=gamma, noise_inside=inside)
-        n = (100, 17, 128, 50, 200)[number % 5]
-        errors = deviation(equation, n, 21, 35, arguments.precision, device)
-        is_right = max(errors) < TOLERANCE
-        failures += not is_right
-        print(
-            f"{activation:<11} form {form} inside {inside!s:<5} gamma {gamma} N {n:>3}: "
-            f"states {errors[0]:.1e}, outputs {errors[1]:.1e}, gradients {errors[2]:.1e}"
-            f"{'' if is_right else '  WRONG'}"
-        )
-    if device.type == "cuda":
-        for k in (1, 64):
-            measure(k, arguments.precision, device)
-    if failures:
-        raise SystemExit(f"{failures} of the cases deviate by more than {TOLERANCE}")
+def write_page(page: Path, found: dict[str, Any]) -> None:
+    """Put the results into the page and its JSON file, under the name of the card."""
+    from engine import SIDES
+    from engine_benchmark import page as pages
+
+    label = pages.label_of(found["device"], found["card"], 1)
+    sections = pages.read(page.with_suffix(".json"))
+    sections[label] = {**sections.get(label, {}), "check": found}
+    there = {name for s in sections.values() for c in s.get("cells", ()) for name in c["peers"]}
+    pages.write(page, sections, [side for side in SIDES if side.name in there])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check, print, write; the exit status is 1 where a part failed."""
+    options = options_of(argv)
+    if options.source is not None:
+        found = json.loads(options.source.read_text(encoding="utf-8"))
+    else:
+        found = measured(options)
+        text = json.dumps(found, indent=1) + "\n"
+        options.json.write_text(text, encoding="utf-8")
+        print(f"wrote {options.json}")
+    if options.write is not None:
+        write_page(options.write, found)
+        print(f"wrote {options.write}")
+    return int(any(part["status"] == "failed" for part in found["parts"]))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,12 +19,14 @@ __all__ = sorted(
         "files",
         "fixed_points",
         "formulas",
+        "learning",
         "machine",
         "manifolds",
         "network",
         "parameters",
         "performance",
         "plots",
+        "populations",
         "training",
     }
 )

@@ -1,16 +1,21 @@
-"""Importing networks that were trained elsewhere as rows, and exporting rows as files."""
+"""Importing networks trained elsewhere, and snapshots, as rows; exporting rows as files."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import datajoint as dj
 import numpy as np
 from datajoint.errors import DuplicateError
 
 import models
+from models.network.connectivity import WEIGHTS
 from tasks_lib.errors import ParameterError
 
 from .database.connection import check_writing, connection
@@ -22,6 +27,8 @@ from .tables.network_rows import load_network
 from .tables.parameters import MAX_NAME
 from .tables.performance import VALIDATION_SEED
 from .tables.provenance import provenance
+from .tables.recorded import load_snapshot
+from .tables.snapshot_networks import SnapshotNetwork
 from .tables.task import Task
 from .tables.training import Cohort, Training
 from .tables.training_params import IMPORTED, TrainingParams
@@ -70,11 +77,15 @@ def import_network(
     network = models.read_network(path, config_path, allowed_packages(), mapping)
     r2 = _score(network, task_name)
     file = Path(path).name[-255:]
+    return _beside_others(lambda: _enter(network, r2, file, task_name, network_name))
+
+
+def _beside_others(enter: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is entered; again where others took the seed, or entered equal parameters."""
     for attempts_left in reversed(range(N_ATTEMPTS)):
         try:
-            return _enter(network, r2, file, task_name, network_name)
+            return enter()
         except DuplicateError:
-            # Another import took the seed, or entered the same parameters: look again.
             if not attempts_left:
                 raise
     raise AssertionError("unreachable")
@@ -84,47 +95,119 @@ def _enter(
     network: models.ImportedNetwork, r2: float | None, file: str, task_name: str, name: str | None
 ) -> dict[str, Any]:
     """Enter a network that has been checked, whole or not at all; return its key."""
-    from models.files.exchange import in_fewest_bits
-
     with transaction(connection()):
         _refuse_second_import(network, task_name, file)
-        key: dict[str, Any] = {
-            "task_name": task_name,
-            "network_name": _enter_parameters(network, name, file),
-            "training_name": IMPORTED,
-        }
-        TrainingParams.enter_imported()
-        seeds = (Training.Network & key).to_arrays("seed")
-        key["first_seed"] = int(max(seeds, default=-1)) + 1
-        # A cohort whose network was deleted is still there.
-        if not Cohort & key:
-            Cohort.insert1({**key, "n_networks": 1, "origin": "imported"})
-        Training.insert1(
-            {**key, "device": "none", "iterations": 0, "seconds": 0.0, **provenance()},
-            allow_direct_insert=True,
-        )
-        source = {"file": file, "format": network.format, "sha256": network.sha256}
+        network_name = _enter_parameters(network, name, file)
         notes = list(network.notes)
-        if name not in (None, key["network_name"]):
+        if name not in (None, network_name):
             notes.append(
-                f"network_name: equal parameters exist as {key['network_name']!r}, under which it "
+                f"network_name: equal parameters exist as {network_name!r}, under which it "
                 f"was entered and not as {name!r}"
             )
-        Training.Source.insert1({**key, **source, "notes": notes})
-        key["seed"] = key["first_seed"]
-        # Last, so that whatever the database refuses leaves no file in the store.
-        Training.Network.insert1(
-            {
-                **key,
-                "status": "imported",
-                "iterations_done": 0,
-                "loss": None,
-                "r2": r2,
-                **{name.lower(): w for name, w in in_fewest_bits(network.weights).items()},
-                "loss_curve": np.empty(0, dtype=np.float32),
-                "score_curve": np.empty((0, 2)),
-            }
+        source = {"file": file, "format": network.format, "sha256": network.sha256}
+        sets = {"task_name": task_name, "network_name": network_name}
+        return _insert(sets, {**source, "notes": notes}, network.weights, r2)
+
+
+def _insert(
+    sets: dict[str, Any], source: dict[str, Any], weights: Mapping[str, Any], r2: float | None
+) -> dict[str, Any]:
+    """Insert an imported network of a task and network parameters; return its key."""
+    from models.files.exchange import in_fewest_bits
+
+    key = {**sets, "training_name": IMPORTED}
+    TrainingParams.enter_imported()
+    seeds = (Training.Network & key).to_arrays("seed")
+    key["first_seed"] = int(max(seeds, default=-1)) + 1
+    # A cohort whose network was deleted is still there.
+    if not Cohort & key:
+        Cohort.insert1({**key, "n_networks": 1, "origin": "imported"})
+    Training.insert1(
+        {**key, "device": "none", "iterations": 0, "seconds": 0.0, **provenance()},
+        allow_direct_insert=True,
+    )
+    Training.Source.insert1({**key, **source})
+    key["seed"] = key["first_seed"]
+    # Last, so that whatever the database refuses leaves no file in the store.
+    Training.Network.insert1(
+        {
+            **key,
+            "status": "imported",
+            "iterations_done": 0,
+            "loss": None,
+            "r2": r2,
+            **{name.lower(): w for name, w in in_fewest_bits(weights).items()},
+            "loss_curve": np.empty(0, dtype=np.float32),
+            "score_curve": np.empty((0, 2)),
+        }
+    )
+    return key
+
+
+def enter_snapshots(restriction: Restriction = None) -> list[dict[str, Any]]:
+    """Enter snapshots of trainings as networks; everything that analyses networks analyses them.
+
+    Each has the task and the parameters of the network that was trained, and a row in
+    `SnapshotNetwork` that says of which network and iteration it is. What was entered before is
+    left as it is.
+
+    Parameters
+    ----------
+    restriction : restriction, optional
+        Of `Training.Snapshot`: a key, a query, a text; all snapshots by default.
+
+    Returns
+    -------
+    keys : list of dict
+        Of their rows in `Training.Network`, in the order of network and iteration.
+
+    Raises
+    ------
+    ParameterError
+        Where there is no such snapshot.
+    """
+    check_writing()
+    # Of a query its key: columns of the same name in two tables are not compared.
+    given = restriction.proj() if isinstance(restriction, dj.Table) else restriction
+    chosen = Training.Snapshot() if given is None else Training.Snapshot & given
+    rows = chosen.to_dicts(order_by="KEY")
+    if not rows:
+        raise ParameterError(
+            "restriction",
+            restriction,
+            "selects no snapshot",
+            "train with `snapshots` above 0, or mend it",
         )
+    return [_beside_others(partial(_enter_snapshot, row)) for row in rows]
+
+
+def _enter_snapshot(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Enter one snapshot, unless it is there; return the key of its network."""
+    sets = {name: row[name] for name in ("task_name", "network_name")}
+    origin = {
+        "origin_training": row["training_name"],
+        "origin_first_seed": int(row["first_seed"]),
+        "origin_seed": int(row["seed"]),
+        "origin_iteration": int(row["snapshot_iteration"]),
+    }
+    rnn = load_snapshot(row)
+    for there in (SnapshotNetwork & sets & origin).keys():
+        known = (Training.Network & there).load()
+        if all(np.array_equal(getattr(rnn, name), getattr(known, name)) for name in WEIGHTS):
+            return dict(there)  # else its origin was trained anew since
+    task = Task.build((Task & sets).fetch1(), seed=VALIDATION_SEED)
+    with np.errstate(all="ignore"):
+        scores = models.PerformanceAnalyzer(rnn, task).validate()
+    weights = {name: np.asarray(getattr(rnn, name)) for name in WEIGHTS}
+    digest = hashlib.sha256(json.dumps({**sets, **origin}, sort_keys=True).encode())
+    for array in weights.values():
+        digest.update(array.tobytes())
+    name = f"{row['training_name']}, seed {row['seed']}, iteration {row['snapshot_iteration']}"
+    source = {"file": name, "format": "snapshot", "sha256": digest.hexdigest(), "notes": []}
+    r2 = scores.r2_pooled if np.isfinite(scores.mse) else None
+    with transaction(connection()):
+        key = _insert(sets, source, weights, r2)
+        SnapshotNetwork.insert1({**key, **origin})
     return key
 
 

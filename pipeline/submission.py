@@ -21,67 +21,40 @@ from tasks_lib.errors import (
 from .database.connection import connection
 from .database.schemas import SCHEMAS
 from .database.server import reconnect, transaction
-from .submission_file import NAMING, outline, read_submission
+from .submission_file import outline, read_submission, sweep_entries
+from .submitted import Submitted
+from .sweeps.cost import Cost, Probe, plan, stored_trainings
 from .sweeps.entering import enter_sweep
+from .sweeps.probe import probe as measure_iterations
+from .sweeps.table import points_of_sweep
 from .tables.checked import CheckedTable
 from .tables.hashing import check_storable
 from .tables.in_use import entering_alone
+from .tables.keys import SETS
+from .tables.left_out import LeftOut, checked_tables, enter_left_out
 from .tables.many_cohorts import Refused, enter_cohorts, is_refused, not_entered
-from .tables.network import NetworkParams
+from .tables.parameter_sets import PARAMETER_TABLES
 from .tables.parameters import ParameterTable, check_name
 from .tables.rows import Row, in_chunks
+from .tables.sweeps import SweepPoint
 from .tables.task import Task
 from .tables.training import MOST_NETWORKS, Cohort, only_imported
-from .tables.training_params import IMPORTED, TrainingParams
+from .tables.training_params import IMPORTED
 from .transient.conflicts import retry_conflicts
+from .workers.priorities import check_priority, prioritize
 
 __all__ = ["Submitted", "read_submission", "submit"]
 
-COHORT_FIELDS = (*NAMING, "first_seed", "n_networks")
+NEEDED = (*SETS, "n_networks")  # by a cohort
+COHORT_FIELDS = (*SETS, "first_seed", "n_networks", "without")
 PARAMETERS: dict[str, type[ParameterTable]] = {
-    "tasks": Task,
-    "networks": NetworkParams,
-    "trainings": TrainingParams,
+    f"{name}s": table for name, table in PARAMETER_TABLES.items()
 }
 
 
-class Submitted(dict[str, int]):
-    """The number of new rows by section; what the entries are called in the database.
-
-    Attributes
-    ----------
-    names : dict of str to dict of str to str
-        By section: name in the submission -> name in the database, which is another one where
-        equal parameters were there and used.
-    cohorts : list of dict
-        Keys of the cohorts that hold the networks of the section of cohorts, to restrict any table
-        below `Cohort` with.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(dict.fromkeys((*PARAMETERS, "cohorts"), 0))
-        self.names: dict[str, dict[str, str]] = {section: {} for section in PARAMETERS}
-        self.cohorts: list[dict[str, Any]] = []
-
-    def used(self) -> list[str]:
-        """Return a line for each name in the submission instead of which another one is used."""
-        return [
-            f"{section}.{name}: has the same parameters as {used!r}, which is used"
-            for section, names in self.names.items()
-            for name, used in names.items()
-            if name != used
-        ]
-
-    def lines(self) -> list[str]:
-        """Return what happened, a line for each section and for each other name that is used."""
-        return [f"{section}: {number} new" for section, number in self.items()] + self.used()
-
-    def __repr__(self) -> str:
-        """Return the lines."""
-        return "\n".join(self.lines())
-
-
-def submit(content: Mapping[str, Any] | str | Path, equal: str = "refuse") -> Submitted:
+def submit(
+    content: Mapping[str, Any] | str | Path, equal: str = "refuse", priority: int | None = None
+) -> Submitted:
     """Enter a submission in one transaction; return the number of new rows by section.
 
     What exists already with the same parameters is left as it is. Any number of processes may
@@ -95,6 +68,8 @@ def submit(content: Mapping[str, Any] | str | Path, equal: str = "refuse") -> Su
         What becomes of parameters that are there under another name, and of seeds that other
         cohorts of the same parameters have: an error, or those that are there are used, and the
         result says so.
+    priority : int, optional
+        Of the cohorts of the file and of its sweeps, whether they are new or not (`prioritize`).
 
     Raises
     ------
@@ -103,14 +78,89 @@ def submit(content: Mapping[str, Any] | str | Path, equal: str = "refuse") -> Su
         is entered. Where several are, as `ParameterErrors`.
     """
     check_choice("equal", equal, ("refuse", "use"))
+    if priority is not None:
+        check_priority(priority)
     errors: list[ParameterError] = []
     sections = outline(content, errors)
     reconnect(connection())
     with entering_alone(connection(), SCHEMAS["task"].database):
-        return retry_conflicts(lambda: _enter(sections, list(errors), equal == "use"))
+        done = retry_conflicts(lambda: _enter(sections, list(errors), equal == "use"))
+    if priority is not None:
+        prioritize(done.cohorts, priority)
+        for name in sections.get("sweeps", {}):
+            prioritize({"sweep_name": name}, priority)
+    return done
 
 
-def _enter(sections: Mapping[str, Any], errors: list[ParameterError], use_equal: bool) -> Submitted:
+class _Planned(Exception):
+    """What a submission costs: raised so that its transaction is rolled back."""
+
+    def __init__(self, done: Submitted, cost: Cost) -> None:
+        super().__init__()
+        self.done, self.cost = done, cost
+
+
+def dry_run(
+    content: Mapping[str, Any] | str | Path,
+    equal: str = "refuse",
+    probe: Probe = measure_iterations,
+) -> tuple[Submitted, Cost]:
+    """Return what a submission would enter, and what its cohorts cost; nothing is written.
+
+    Parameters
+    ----------
+    content, equal :
+        As of `submit`.
+    probe : callable
+        Measures a few iterations of trainings of whose shape none is stored.
+
+    Returns
+    -------
+    Submitted
+        The numbers of new rows.
+    Cost
+        Of all cohorts of the file that are not trained, whether they are new or not.
+
+    Raises
+    ------
+    ParameterError
+        As of `submit`.
+    """
+    check_choice("equal", equal, ("refuse", "use"))
+    errors: list[ParameterError] = []
+    sections = outline(content, errors)
+    reconnect(connection())
+
+    def enter() -> Submitted:
+        return _enter(sections, list(errors), equal == "use", is_dry=True)
+
+    try:
+        with entering_alone(connection(), SCHEMAS["task"].database):
+            retry_conflicts(enter)
+    except _Planned as planned:
+        cost = planned.cost
+        stored = stored_trainings((cohort.shape for cohort in cost.cohorts), cost.device)
+        cost.estimate(probe, stored)
+        return planned.done, cost
+    raise AssertionError("a dry run has entered rows")
+
+
+def _planned(sections: Mapping[str, Any], done: Submitted) -> Cost:
+    """Return what the cohorts of a submission cost, whose rows are there."""
+    names = [name for name in sections.get("sweeps", {}) if isinstance(name, str)]
+    points = {name: points_of_sweep(name) for name in names}
+    asked: list[Any] = [*done.cohorts]
+    if names:
+        asked.append((SweepPoint & [{"sweep_name": name} for name in names]).proj())
+    return plan(Cohort & asked, points)
+
+
+def _enter(
+    sections: Mapping[str, Any],
+    errors: list[ParameterError],
+    use_equal: bool,
+    is_dry: bool = False,
+) -> Submitted:
     """Enter sections that have the right form, unless there are errors, which are raised."""
     done = Submitted()
     tables: dict[str, type[CheckedTable]] = {**PARAMETERS, "cohorts": Cohort}
@@ -123,16 +173,29 @@ def _enter(sections: Mapping[str, Any], errors: list[ParameterError], use_equal:
                         table, f"{section}.{name}", name, fields, errors, use_equal
                     )
                     done.names[section][name] = used
-        _enter_cohorts(sections.get("cohorts", []), errors, use_equal, done)
+        n_left_out = len(LeftOut())
+        of_all: list[str] = []  # left out of the whole file
+        with collecting(errors):
+            of_all = checked_tables("without", sections.get("without", []))
+        _enter_cohorts(sections.get("cohorts", []), errors, use_equal, done, of_all)
         n_points = sum(
-            enter_sweep(f"sweeps.{name}", name, _as_entered(fields, done), errors)
-            for name, fields in sections.get("sweeps", {}).items()
-            if isinstance(name, str)
+            enter_sweep(
+                entry, name, {"without": of_all, **_as_entered(fields, done)}, errors, done.notes
+            )
+            for entry, name, fields in sweep_entries(sections.get("sweeps", {}))
+            if isinstance(name, str) and isinstance(fields, Mapping)
         )
         done.update({section: len(each()) - before[section] for section, each in tables.items()})
         if "sweeps" in sections:
             done["sweep points"] = n_points
         raise_all(_one_for_each_field(errors))  # which rolls back
+        for _, _, fields in sweep_entries(sections.get("sweeps", {})):
+            if isinstance(fields, Mapping):
+                done.without.update(fields.get("without", of_all))
+        if done.without:
+            done["left out"] = len(LeftOut()) - n_left_out
+        if is_dry:
+            raise _Planned(done, _planned(sections, done))  # and so does this
     return done
 
 
@@ -229,7 +292,7 @@ def _unknown(
 def _as_entered(fields: Mapping[str, Any], done: Submitted) -> dict[str, Any]:
     """Return fields that name sets, a sweep's, with the names under which these were entered."""
     found = dict(fields)
-    for field in NAMING:
+    for field in SETS:
         if isinstance(name := fields.get(field), str):
             found[field] = done.names[f"{field}s"].get(name, name)
     return found
@@ -240,9 +303,11 @@ def _enter_cohorts(
     errors: list[ParameterError],
     use_equal: bool,
     done: Submitted,
+    of_all: Sequence[str],
 ) -> None:
     """Enter cohorts, and note their keys; append all that is wrong with them."""
-    known = {field: _known(field, cohorts, done) for field in NAMING}
+    left_out: list[tuple[Row, list[str]]] = []
+    known = {field: _known(field, cohorts, done) for field in SETS}
     rows, entries = [], []
     keys: dict[tuple[Any, ...], Row] = {}
     for number, fields in enumerate(cohorts):
@@ -250,11 +315,18 @@ def _enter_cohorts(
         row = None if fields is None else _cohort(entry, fields, known, errors, done)
         if row is None:
             continue
+        without = row.pop("without", list(of_all))
+        own = {name: row[name] for name in Cohort.primary_key}
         holding = _cohorts_with(row) if use_equal else []
+        if holding in ([], [own]):
+            left_out.append((own, without))
+            done.without.update(without)
+        elif without:
+            done.kept.append(entry)
         if not holding:
             rows.append(row)
             entries.append(entry)
-            holding = [{name: row[name] for name in Cohort.primary_key}]
+            holding = [own]
         keys |= {tuple(key.values()): key for key in holding}
     done.cohorts = list(keys.values())
     refused: Refused = []
@@ -262,6 +334,8 @@ def _enter_cohorts(
     for number, e in refused:
         field = f"{entries[number]}.{e.field}"
         errors.append(ParameterError(field, e.value, e.problem, e.remedy))
+    if not errors:
+        enter_left_out(left_out)
 
 
 def _cohorts_with(row: Row) -> list[Row]:
@@ -303,8 +377,8 @@ def _cohort(
         if isinstance(field, str) and field not in COHORT_FIELDS:
             remedy = use_one_of(field, COHORT_FIELDS)
             own.append(ParameterError(field, value, "is not a field of a cohort", remedy))
-    for field in COHORT_FIELDS:
-        if field not in fields and field != "first_seed":
+    for field in NEEDED:
+        if field not in fields:
             remedy = f"give {', '.join(COHORT_FIELDS)}"
             own.append(ParameterError(field, None, "is missing", remedy))
     with collecting(own):
@@ -313,8 +387,11 @@ def _cohort(
     if "n_networks" in fields:
         with collecting(own):
             row["n_networks"] = check_int("n_networks", fields["n_networks"], 1, MOST_NETWORKS)
+    if "without" in fields:
+        with collecting(own):
+            row["without"] = checked_tables("without", fields["without"])
     names_refused = False  # something of which an error speaks
-    for field in NAMING:
+    for field in SETS:
         if field not in fields:
             continue
         value = fields[field]

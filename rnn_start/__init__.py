@@ -44,7 +44,7 @@ def main() -> NoReturn:
         from pipeline.cli.commands import app
     status: Any = 0
     try:
-        app()
+        app(prog_name="rnn")
     except SystemExit as end:
         status = end.code
     except KeyboardInterrupt:

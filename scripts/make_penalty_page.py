@@ -45,6 +45,12 @@ def drift(context):
     return (context.states[:, 1:] - context.states[:, :-1]).square().mean()
 ```
 
+It is written for one network. On a GPU torch calls it once for all networks of a batch
+(`torch.func.vmap`) and an iteration is captured as a CUDA graph, if its operations are torch's and
+none brings a number to the host: no `float(...)`, `.item()`, `bool(...)` or `if` on a tensor, no
+`tensor[mask]` (write `torch.where`). One that does is taken network by network, outside of the
+graph; its value is the same, and a warning names it.
+
 Where all that a penalty wants of the activity is one number for each unit, it can have it without
 a pass over the trajectories: it asks for it with `context.statistic`, and names it in `needs`, so
 that it is taken while the network runs.

@@ -161,12 +161,15 @@ def parse(cls: Any, known: dict[str, Table]) -> Table:
 def _refer(table: Table, line: str, in_key: bool, known: dict[str, Table]) -> None:
     parsed = foreign_key_parser.parse_string(line)
     name = parsed.ref_table.split("#")[0].strip()
+    # A second reference to a table has other names for its columns: Table.proj(new='old').
+    name, _, renaming = name.partition(".proj(")
+    others = {old: new for new, old in re.findall(r"(\w+)='(\w+)'", renaming)}
     name = table.cls._master.__qualname__ if name == "master" else name
     if name not in known:
         raise ValueError(f"{table.name}: no table {name!r} is known that it could refer to")
     table.references.append((name, in_key, ", ".join(parsed.options)))
     if in_key:
-        inherited = known[name].primary_key
+        inherited = [others.get(c, c) for c in known[name].primary_key]
         table.primary_key += [c for c in inherited if c not in table.primary_key]
 
 

@@ -131,10 +131,39 @@ class Task(ABC):
         if not conditions:
             name = f"{type(self).__name__}.conditions"
             raise ParameterError(name, conditions, "are none", "give one for each trial")
-        trials = [self.generate_input_target_stream(**c) for c in conditions]
+        trials = [self._trial(i, c) for i, c in enumerate(conditions)]
         inputs = np.stack([trial[0] for trial in trials], axis=2)
         targets = np.stack([trial[1] for trial in trials], axis=2)
         return inputs, targets, [trial[2] for trial in trials]
+
+    def _trial(self, number: int, condition: Condition) -> Trial:
+        try:
+            return self.generate_input_target_stream(**condition)
+        except TypeError:
+            self._check_condition(number, condition)
+            raise
+
+    def _check_condition(self, number: int, condition: Condition) -> None:
+        """Refuse a condition whose fields are not the arguments of a trial."""
+        arguments = inspect.signature(self.generate_input_target_stream).parameters.values()
+        taken = [a for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)]
+        known = ", ".join(a.name for a in taken)
+        for argument in taken:
+            if argument.default is argument.empty and argument.name not in condition:
+                raise ParameterError(
+                    f"conditions.{number}.{argument.name}",
+                    None,
+                    f"is missing, and trials of {type(self).__name__} need it",
+                    f"give {known}",
+                )
+        if not any(a.kind is a.VAR_KEYWORD for a in arguments):
+            for field in condition.keys() - {a.name for a in taken}:
+                raise ParameterError(
+                    f"conditions.{number}.{field}",
+                    condition[field],
+                    f"is not a field of {type(self).__name__}'s conditions",
+                    f"use {known}",
+                )
 
     def condition_kind(self, condition: Condition) -> Condition:
         """Return the fields of a trial's condition by which scores are grouped."""

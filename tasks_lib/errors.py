@@ -188,11 +188,22 @@ def first_name(field: str) -> str:
 
 
 def use_one_of(name: Any, choices: Iterable[str]) -> str:
-    """Return the remedy for a name that does not exist: the one that was meant, or all."""
-    known = sorted(choices)
-    meant = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.8)
+    """Return the remedy for a name that does not exist: the one that was meant, or all.
+
+    Meant are also names that differ in capitals, and the only one with a name before it
+    (``training.lr`` by ``lr``) or with one of several settings behind it (``accuracy[noisy]`` by
+    ``accuracy``).
+    """
+    known, given = sorted(choices), str(name)[:100]
+    meant = [each for each in known if each.lower() == given.lower()]
+    meant += difflib.get_close_matches(given, known, n=1, cutoff=0.8)
+    parts = [each for each in known if given and given in (each.split(".")[-1], each.split("[")[0])]
+    if not meant and len(parts) <= MOST_MEANT:
+        meant = [" or ".join(parts)] if parts else []
     return f"did you mean {meant[0]}?" if meant else f"use {', '.join(known) or 'none'}"
 
+
+MOST_MEANT = 3  # names that one may stand for
 
 # Problems that a value has whatever the other fields are.
 WRONG_KINDS = {
@@ -268,9 +279,11 @@ def _as_number(value: Any, remedy: str) -> str:
 
 
 def check_choice(field: str, value: Any, choices: Sequence[Any]) -> Any:
-    """Return ``value`` after checking that it is one of ``choices``."""
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ParameterError(
-            field, value, "does not exist", f"use one of {', '.join(map(repr, choices))}"
-        )
-    return value
+    """Return that of ``choices`` which ``value`` is, a string of NumPy's too."""
+    for choice in choices:
+        text = isinstance(value, str) and isinstance(choice, str)
+        if (text or type(value) is type(choice)) and value == choice:
+            return choice
+    raise ParameterError(
+        field, value, "does not exist", f"use one of {', '.join(map(repr, choices))}"
+    )

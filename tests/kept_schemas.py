@@ -1,10 +1,17 @@
-"""Schemas that are declared once, and emptied after each test instead of dropped."""
+"""Schemas that are declared once, and emptied after each test instead of dropped.
+
+What many tests begin with, networks trained and analysed, is made once as well and put back.
+"""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import datajoint as dj
@@ -12,8 +19,13 @@ import datajoint as dj
 from pipeline.database import connection as database
 from pipeline.database import schemas
 from pipeline.database.state import LINEAGE
+from pipeline.store.mounts import MARKS
+from tests.kept_headings import headings
 from tests.servers import Server
 
+headings.install()
+
+KEPT = "kept"  # the schema that holds the copies
 MAX_WAIT = 10.0  # seconds for the sessions of worker processes that a test has ended
 
 
@@ -35,10 +47,27 @@ def names_of_schemas(prefix: str) -> list[str]:
 def drop_schemas(server: Server, prefix: str) -> None:
     """Drop the schemas of a prefix, whichever are there and whatever is in them."""
     with session(server) as connection:
-        quote = connection.adapter.quote_identifier
-        what, rest = ("DATABASE", "") if server.backend == "mysql" else ("SCHEMA", " CASCADE")
         for name in reversed(names_of_schemas(prefix)):
-            connection.query(f"DROP {what} IF EXISTS {quote(name)}{rest}")
+            drop_schema(connection, name)
+
+
+def drop_schema(connection: dj.Connection, name: str) -> None:
+    """Drop a schema where it is there, with whatever is in it."""
+    rest = "" if connection.adapter.backend == "mysql" else " CASCADE"
+    connection.query(f"DROP SCHEMA IF EXISTS {connection.adapter.quote_identifier(name)}{rest}")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was made once: where copies of its rows are, by table, and of its files."""
+
+    rows: dict[str, str]
+    files: Path
+
+
+def is_of_connecting(table: str) -> bool:
+    """Whether each connection sees to the rows of a table: migrations, and the store's mark."""
+    return "applied_migration" in table or "store_mark" in table
 
 
 class KeptSchemas:
@@ -58,6 +87,7 @@ class KeptSchemas:
         self.server, self.prefix = server, prefix
         self._structure: Any = None  # None: not declared
         self._contents: dict[str, Any] = {}  # rows of the Lookup tables after the declaration
+        self._prepared: dict[str, Prepared] = {}
         drop_schemas(server, prefix)  # an earlier process may have had our number, and died
 
     def declared(self) -> None:
@@ -66,6 +96,8 @@ class KeptSchemas:
             with session(self.server) as connection:
                 self._structure = self._read_structure(connection)
                 self._contents = self._read_lookups(connection)
+        place = (self.server.backend, self.server.host, int(self.server.port))
+        headings.remember(place, names_of_schemas(self.prefix))
 
     def restore(self) -> None:
         """Leave the schemas as they are after a declaration, without the mark of a store.
@@ -84,12 +116,63 @@ class KeptSchemas:
                 finally:
                     self._empty(connection)
         if self._structure is None:
-            drop_schemas(self.server, self.prefix)
+            self.drop()
 
     def drop(self) -> None:
         """Drop them; the next test finds none."""
         self._structure = None
+        for prepared in self._prepared.values():
+            shutil.rmtree(prepared.files)
+        self._prepared.clear()
+        with session(self.server) as connection:
+            drop_schema(connection, f"{self.prefix}_{KEPT}")
         drop_schemas(self.server, self.prefix)
+
+    def prepare(self, name: str, store: Path, make: Callable[[], object]) -> None:
+        """Have rows and files made by a function, or put back what it once made.
+
+        Parameters
+        ----------
+        name : str
+            Of what is made: under it there is always the same.
+        store : Path
+            The folder that the pipeline is connected to.
+        make : callable
+            Enters and computes, as the first of what a test does.
+        """
+        if name not in self._prepared:
+            make()
+            self._prepared[name] = self._keep(len(self._prepared), store)
+        else:
+            self._put_back(self._prepared[name], store)
+
+    def _keep(self, number: int, store: Path) -> Prepared:
+        """Copy the rows of all tables that have any, and the store's files."""
+        with session(self.server) as connection:
+            quote = connection.adapter.quote_identifier
+            schema = f"{self.prefix}_{KEPT}"
+            if not number:
+                connection.query(f"CREATE SCHEMA {quote(schema)}")
+            rows = {}
+            tables = self._tables(connection)
+            filled = self._filled(connection, tables)
+            for place, table in enumerate(tables):
+                if table in filled and not is_of_connecting(table):
+                    rows[table] = f"{quote(schema)}.{quote(f'p{number}_{place}')}"
+                    connection.query(f"CREATE TABLE {rows[table]} AS SELECT * FROM {table}")
+        files = Path(tempfile.mkdtemp(prefix="kept"))
+        shutil.copytree(store, files, dirs_exist_ok=True)
+        return Prepared(rows, files)
+
+    def _put_back(self, prepared: Prepared, store: Path) -> None:
+        with session(self.server) as connection, connection.transaction:
+            for table in reversed(prepared.rows):
+                connection.query(f"DELETE FROM {table}")
+            for table, kept in prepared.rows.items():
+                connection.query(f"INSERT INTO {table} SELECT * FROM {kept}")
+        for path in prepared.files.iterdir():
+            if path.name != MARKS:
+                shutil.copytree(path, store / path.name, dirs_exist_ok=True)
 
     def _table(self, connection: dj.Connection, schema: str, table: type[dj.Table] | str) -> str:
         name = table if isinstance(table, str) else table.table_name
@@ -145,17 +228,21 @@ class KeptSchemas:
             for table, rows in self._read_lookups(connection).items()
             if rows == self._contents[table]
         }
-        checks = " UNION ALL ".join(
-            f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {table})"
-            for number, table in enumerate(tables)
-        )
-        filled = {tables[number] for (number,) in connection.query(checks).fetchall()}
+        filled = self._filled(connection, tables)
         with connection.transaction:
             for table in reversed(tables):
                 # Those migrations that a database is made with are asked for at each connection.
                 if table in filled - as_before and "applied_migration" not in table:
                     # Faster than TRUNCATE, which makes new files, for as few rows as there are.
                     connection.query(f"DELETE FROM {table}")
+
+    def _filled(self, connection: dj.Connection, tables: Sequence[str]) -> set[str]:
+        """Return those of some tables that have rows."""
+        checks = " UNION ALL ".join(
+            f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {table})"
+            for number, table in enumerate(tables)
+        )
+        return {tables[number] for (number,) in connection.query(checks).fetchall()}
 
     def _wait_for_workers(self, connection: dj.Connection) -> None:
         """See that the sessions of the workers are gone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
@@ -12,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from .pictures import difference
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -53,7 +52,7 @@ def test_every_step_is_known():
     followed = [step for step in commands if step not in NOT_RUN]
     assert followed[0] == "make demo" and len(followed) >= 9
     assert all(step.startswith((".venv/bin/rnn ", "make demo")) for step in followed)
-    assert sum(kind == "python" for kind, _ in STEPS) == 4
+    assert sum(kind == "python" for kind, _ in STEPS) == 5
     # What `make demo` does once everything is installed.
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^demo: .*\n\t\$\(BIN\)/rnn demo$", makefile, re.MULTILINE)
@@ -120,16 +119,6 @@ def test_the_readme_can_be_followed(short_folder, tmp_path):
 
 
 # Figures -----------------------------------------------------------------------------------------
-
-
-def difference(one, other):
-    """The mean difference of two pictures, of 255; infinite where their sizes differ."""
-    pictures = [Image.open(io.BytesIO(content)).convert("RGB") for content in (one, other)]
-    if pictures[0].size != pictures[1].size:
-        return np.inf
-    small = [picture.resize([n // 4 for n in picture.size]) for picture in pictures]
-    first, second = (np.asarray(picture, dtype=float) for picture in small)
-    return float(np.abs(first - second).mean())
 
 
 @pytest.mark.slow

@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = ROOT / "cluster" / "slurm" / "workers.sh"
 N_WORKERS = 3
 TABLES = ("Training", "Validation", "TrialPlot", "FixedPoints")
-# Some ten seconds a network: long enough to be preempted in the middle.
+# About a minute a network: the first still trains when the last worker has started.
 SWEEP = SMALL | {
-    "trainings": {"long": {"max_iter": 8000, "lr": 0.001}},
+    "trainings": {"long": {"max_iter": 40_000, "lr": 0.001}},
     "cohorts": [
         {"task": "cddm", "network": "small", "training": "long", "first_seed": s, "n_networks": 1}
         for s in range(N_WORKERS)
@@ -177,7 +177,7 @@ def test_an_array_that_is_preempted_in_the_middle_ends_with_every_row(cluster):
         c.wait(
             "all workers have ended",
             lambda: c.states(array) == dict.fromkeys(elements, "COMPLETED"),
-            240,
+            300,
         )
         assert len([line for line in c.logs().splitlines() if "(start 2): starts" in line]) == 3
         status = {s.table: s for s in table_status() if s.table in TABLES}

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from .device import Peak
 from .measure import run_cell
@@ -69,6 +67,11 @@ def draw(sections: dict[str, Any], path: Path) -> bool:
     drawn = {label: s["growth"] for label, s in sections.items() if s.get("growth")}
     if not drawn:
         return False
+    try:
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import FuncFormatter, LogLocator
+    except ImportError:  # a bare machine: the figure stays as it is
+        return path.exists()
     figure, panels = plt.subplots(2, 2, figsize=(8, 6.4), constrained_layout=True)
     for panel, (axis, label) in zip(panels.flat, AXES.items(), strict=True):
         for i, (where, growth) in enumerate(drawn.items()):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpu_checks.results import markdown
 
 from .growth import AXES, draw
 from .measure import floor_milliseconds
@@ -38,7 +39,7 @@ def write(page: Path, sections: dict[str, Section], sides: list[type[Peer]]) -> 
 
 def merged(old: Section | None, new: Section) -> Section:
     """Return a section with the new cells in place of those of the same sizes."""
-    if old is None:
+    if old is None or "cells" not in old:
         return new
 
     def key(cell: dict[str, Any]) -> tuple[Any, ...]:
@@ -65,8 +66,8 @@ HEAD = f"""# What a training step costs
 Written by `benchmarks/engine.py`, from the JSON file beside it. One step is all of: noise, forward
 pass, loss, gradients, clipping, Adam, constraints; N units, B trials of T steps, K networks; form
 h, rectified, Dale's law, float32. All sides have the same weights, batch and noise levels. Before
-they are timed, their gradients without noise are compared with ours: more than 1e-3 of the largest
-entry stops the run. Then they step in turns, one step each a round.
+they are timed, their gradients without noise are compared with ours: a side that deviates by more
+than 1e-3 of the largest entry is left out. Then they step in turns, one step each a round.
 
 - Times are milliseconds **a network and iteration**: median (first to third quartile) over rounds.
 - Ratios are a side's time by ours in the same round: median over rounds (quartiles), so that 3×
@@ -83,6 +84,9 @@ entry stops the run. Then they step in turns, one step each a round.
 
 
 def _section(label: str, section: Section, figure: str | None) -> str:
+    check = [*markdown(section["check"]), ""] if "check" in section else []
+    if "cells" not in section:
+        return "\n".join([f"## {label}", "", *check])
     names = ", ".join(f"{name} {number}" for name, number in section["versions"].items())
     sizes = ", ".join(f"{rate:.0f} at {n}" for n, rate in section["peak"]["by_size"].items())
     commands = "\n".join(f"    {command}" for command in section["commands"])
@@ -102,7 +106,7 @@ def _section(label: str, section: Section, figure: str | None) -> str:
             lines += ["", *_summary(cells, section), ""]
     if section.get("growth"):
         lines += _growth(section["growth"], figure)
-    return "\n".join(lines)
+    return "\n".join([*lines, *check])
 
 
 def _peer_names(cells: list[dict[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch._functorch import config as functorch_config
 
 from models import RNNTorch, Trainer, TrainingConfig
+from models.training.ahead import MOST_AT_ONCE
 
 from .problem import (
     ALPHA,
@@ -131,8 +132,21 @@ class Ours(Peer):
 
     def step(self) -> None:
         """Do one iteration, on threads as `Trainer.run_training` does."""
-        with self._trainer._threads():
-            self._trainer._iterate()
+        self.steps(1)
+
+    def steps(self, number: int) -> None:
+        """Do so many; a GPU is waited for as seldom as in a training."""
+        trainer = self._trainer
+        end = trainer.iteration + number
+        with trainer._threads():
+            while trainer.iteration < end and not trainer.is_over:
+                trainer.advance(min(MOST_AT_ONCE, end - trainer.iteration))
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether iterations are replayed as CUDA graphs."""
+        ahead = self._trainer.ahead
+        return ahead is not None and ahead.iteration.is_captured
 
 
 def advance(x: Tensor, drive: Tensor, transposed: Tensor) -> Tensor:

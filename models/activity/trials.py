@@ -69,7 +69,8 @@ def get_trials(
         in form s; ``outputs``, ``targets`` (trial, time, output); ``inputs`` (trial, time, input).
         Coordinates: ``time`` in the unit of tau and dt; of each trial every field of its condition,
         ``kind`` (what kind of trial it is, in words), ``repeat``, and where the task has choices
-        ``choice``, ``correct_choice`` (0: none) and ``correct``; ``counts``, whether a step counts
+        ``choice``, ``correct_choice`` (0: none) and ``correct``, and where it has several contexts
+        (`Task.signed_stimuli`) ``context``; ``counts``, whether a step counts
         in the scores, of each trial where they differ (targets are NaN where nothing is asked).
         Without a task there are no targets and no conditions.
 

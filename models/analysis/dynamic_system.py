@@ -37,6 +37,7 @@ __all__ = [
     "DynamicSystemAnalyzer",
     "FixedPointSet",
     "PointAnalytics",
+    "get_fixed_points_of_each",
     "get_fixed_points_of_many",
 ]
 
@@ -316,6 +317,36 @@ def get_fixed_points_of_many(
     for analyzer, own in zip(analyzers, sets, strict=True):
         analyzer.fixed_points.update(own)
     return sets
+
+
+def get_fixed_points_of_each(
+    analyzers: Sequence[DynamicSystemAnalyzer],
+    inputs: Sequence[ArrayLike | str],
+    mode: str = "exact",
+    *,
+    device: str | None = None,
+    n_threads: int | None = None,
+    **settings: Any,
+) -> list[FixedPointSet]:
+    """Find the fixed points of many networks in one call, each at an input of its own.
+
+    Parameters
+    ----------
+    analyzers : sequence of DynamicSystemAnalyzer
+        A network may come several times.
+    inputs : sequence of array (n_inputs,) or str
+        One for each analyser.
+    mode, device, n_threads, **settings
+        As of `get_fixed_points_of_many`.
+
+    Returns
+    -------
+    sets : list of FixedPointSet
+        One for each analyser. On a CPU it is what ``get_fixed_points`` finds.
+    """
+    pairs = list(zip(analyzers, inputs, strict=True))
+    asked = in_parallel(lambda pair: pair[0]._problem(pair[1], mode, **settings), pairs, n_threads)
+    return find_fixed_points_of_many([problem for _, problem in asked], device, n_threads)
 
 
 def _second_half(states: Float) -> Float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from tasks_lib import Task
 from tasks_lib.brief import brief
 from tasks_lib.masks import as_nan, asked, read_mask, steps_of_batch
 
+from ..network.outputs import network_outputs
 from ..network.rnn_numpy import RNNNumpy
 from ..performance.scores import (
     choice_accuracy,
@@ -100,12 +102,18 @@ class PerformanceAnalyzer:
     ----------
     rnn : RNNNumpy
     task : Task
+    device : str
+        Torch device that the network runs on.
     """
 
-    def __init__(self, rnn: RNNNumpy, task: Task) -> None:
+    def __init__(self, rnn: RNNNumpy, task: Task, device: str = "cpu") -> None:
         task.check_network(rnn, "analyse the network with the task that it was trained on")
         self.rnn = rnn
         self.task = task
+        self.device = device
+
+    def _outputs(self, inputs: ArrayLike, noise: bool) -> NDArray[np.float64]:
+        return network_outputs(self.rnn, inputs, noise, self.device)
 
     def get_validation_score(
         self,
@@ -131,7 +139,7 @@ class PerformanceAnalyzer:
         noise : bool
             Whether the network runs with its noise.
         """
-        _, outputs = self.rnn.run(input_batch, noise=noise)
+        outputs = self._outputs(input_batch, noise)
         targets = np.asarray(target_batch, dtype=np.float64)
         common, counts = asked(targets, self.task.mask if mask is None else mask)
         scores = []
@@ -160,7 +168,7 @@ class PerformanceAnalyzer:
         inputs = np.concatenate([b[0] for b in batches], axis=2)
         targets = np.concatenate([b[1] for b in batches], axis=2)
         conditions = [c for b in batches for c in b[2]]
-        _, outputs = self.rnn.run(inputs, noise=settings.noise)
+        outputs = self._outputs(inputs, settings.noise)
         # One for each trial is in the targets, as NaN.
         mask = steps_of_batch(self.task.mask, batches[0][1], type(self.task).__name__)
         by_trial = r2_by_trial(outputs, targets, mask)
@@ -212,7 +220,8 @@ class PerformanceAnalyzer:
             Steps that count, in any form that a task may give; the task's by default. Those that
             do not are grey.
         n_trials : int
-            Number of trials drawn, at random by ``seed``.
+            Number of trials drawn, at random by ``seed``; of the task's own trials as many for each
+            value of their first field that has a few, contexts, say.
         noise : bool
             Whether the network runs with its noise.
         """
@@ -229,8 +238,11 @@ class PerformanceAnalyzer:
         if read.by_trial is not None:
             targets = as_nan(targets, read.by_trial)
         rng = np.random.default_rng(seed)
-        chosen = np.sort(rng.permutation(n_all)[: min(n_trials, n_all)])
-        _, outputs = self.rnn.run(inputs[:, :, chosen], noise=noise)
+        order = rng.permutation(n_all)
+        if titles is not None:
+            order = order[in_turns([conditions[i] for i in order], n_trials)]
+        chosen = np.sort(order[: min(n_trials, n_all)])
+        outputs = self._outputs(inputs[:, :, chosen], noise)
         shown = targets[:, :, chosen]
         if titles is not None:
             titles = [titles[i] for i in chosen]
@@ -250,9 +262,26 @@ class PerformanceAnalyzer:
         )
 
 
+def in_turns(conditions: Sequence[Mapping[str, Any]], n_trials: int) -> NDArray[np.intp]:
+    """Return an order of trials in which values of a field of their conditions take turns.
+
+    Of the first field that has 2 to ``n_trials`` values; without one the order is as it was.
+    """
+    for field in conditions[0] if len(conditions) else ():
+        values = [str(condition.get(field)) for condition in conditions]
+        if 2 <= len(set(values)) <= n_trials:
+            seen: Counter[str] = Counter()
+            rounds = []
+            for value in values:
+                rounds.append(seen[value])
+                seen[value] += 1
+            return np.argsort(rounds, kind="stable")
+    return np.arange(len(conditions))
+
+
 def describe_choice(choice: int, right: int) -> str:
-    """Return a choice in words, and whether it is the right one where there is one."""
-    judged = "" if right == 0 else ", right" if choice == right else ", wrong"
+    """Return a choice in words, and whether it is correct where one is."""
+    judged = "" if right == 0 else ", correct" if choice == right else ", wrong"
     return f"{choice_in_words(choice)}{judged}"
 
 

@@ -144,8 +144,15 @@ def _normals(place, four, low, high, k0, k1):
 
 
 @triton.jit
+def _words(number):
+    """Load a number of 64 bits, which a CUDA graph reads anew each time, as its two words."""
+    value = tl.load(number)
+    return value.to(tl.uint32), (value >> 32).to(tl.uint32)
+
+
+@triton.jit
 def noise_kernel(
-    out, keys, n_trials, n_fours, low, high,
+    out, keys, number, n_trials, n_fours,
     N: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Write the normals (4 n_fours, B, N) of one network, for tests of what `_normals` draws."""
@@ -153,12 +160,13 @@ def noise_kernel(
     unit = tl.arange(0, P)[None, :]
     mask = (trial < n_trials) & (unit < N)
     place = trial * N + unit
+    low, high = _words(number)
     for four in range(n_fours):
         z0, z1, z2, z3 = _normals(
             place.to(tl.uint32),
             tl.cast(four, tl.uint32),
-            tl.cast(low, tl.uint32),
-            tl.cast(high, tl.uint32) + _PART,
+            low,
+            high + _PART,
             tl.load(keys).to(tl.uint32),
             tl.load(keys + 1).to(tl.uint32),
         )
@@ -247,10 +255,10 @@ def _product_by_chunks(
     return total
 
 
-@triton.jit(do_not_specialize=["n_steps", "n_trials", "n_tiles", "first_trial", "low", "high"])
+@triton.jit(do_not_specialize=["n_steps", "n_trials", "n_tiles", "first_trial"])
 def forward_kernel(
-    weights, start, fed, scales, keys, given, states, arguments, outputs,
-    n_steps, n_trials, n_tiles, first_trial, low, high, alpha, gamma, p0, p1,
+    weights, start, fed, scales, keys, number, given, states, arguments, outputs,
+    n_steps, n_trials, n_tiles, first_trial, alpha, gamma, p0, p1,
     N: tl.constexpr, M: tl.constexpr, OUT: tl.constexpr, P: tl.constexpr,
     ROWS: tl.constexpr, CHUNK: tl.constexpr,
     FORM_S: tl.constexpr, ACTIVATION: tl.constexpr, HAS_GAMMA: tl.constexpr,
@@ -260,8 +268,8 @@ def forward_kernel(
     """Run ROWS trials of one network; program = network * n_tiles + tile.
 
     Arrays: weights (K, P, P), start (K, N), fed (K, T, B, M) if folded, else (K, T, B, N) with the
-    bias, scales (K), keys (K, 2), given, states, arguments (K, T, B, N), outputs (K, T, B, O) if
-    folded. NOISE is "none", "drawn" or "given".
+    bias, scales (K), keys (K, 2), number (1) of the simulation, given, states, arguments (K, T, B,
+    N), outputs (K, T, B, O) if folded. NOISE is "none", "drawn" or "given".
     """
     program = tl.program_id(0)
     network = (program // n_tiles).to(tl.int64)
@@ -287,6 +295,7 @@ def forward_kernel(
         scale = tl.load(scales + network)
         k0 = tl.load(keys + 2 * network).to(tl.uint32)
         k1 = tl.load(keys + 2 * network + 1).to(tl.uint32)
+        low, high = _words(number)
         z0 = tl.zeros((ROWS, P), tl.float32)
         z1 = z0
         z2 = z0
@@ -321,8 +330,8 @@ def forward_kernel(
                 z0, z1, z2, z3 = _normals(
                     (place + first_trial * N).to(tl.uint32),
                     tl.cast(t >> 2, tl.uint32),
-                    tl.cast(low, tl.uint32),
-                    tl.cast(high, tl.uint32) + _PART,
+                    low,
+                    high + _PART,
                     k0,
                     k1,
                 )
@@ -362,7 +371,7 @@ def backward_kernel(
 
     Program = (adjoint * K + network) * n_tiles + tile. Arrays: weights (K, P, P), points where f'
     is taken and states (K, T, B, N), fed (A, K, T, B, O) if folded, else (A, K, T, B, N): dL/dr,
-    dense (A, K, T, B, N), delta (A, K, T, B, N) and on_start (A, K, n_tiles, N) to be filled.
+    dense (A, K, T, B, N), delta (A, K, T, B, N) and on_start (A, K, B, N) to be filled.
     """
     program = tl.program_id(0)
     pair = (program // n_tiles).to(tl.int64)
@@ -435,6 +444,4 @@ def backward_kernel(
         else:
             adjoint = leak * adjoint + back
         delta -= n_trials * N
-    total = tl.sum(tl.where(is_row, adjoint, 0.0), axis=0)
-    units = tl.arange(0, P)
-    tl.store(on_start + (pair * n_tiles + tile) * N + units, total, mask=units < N)
+    tl.store(on_start + pair * n_trials * N + place, adjoint, mask=mask)

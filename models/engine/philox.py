@@ -62,8 +62,8 @@ def _box_muller(a: Tensor, b: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tenso
 
 def normals(
     shape: tuple[int, int, int],
-    keys: Sequence[tuple[int, int]],
-    simulation: int,
+    keys: Sequence[tuple[int, int]] | Tensor,
+    simulation: int | Tensor,
     part: str,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -75,9 +75,9 @@ def normals(
     Parameters
     ----------
     shape : (T, B, channels)
-    keys : sequence of (int, int)
+    keys : sequence of (int, int), or Tensor (K, 2) of int64
         The networks', from `network_key`.
-    simulation : int
+    simulation : int, or Tensor () of int64
         Number of the simulation, from 0.
     part : {"inp", "rec", "out"}
         What they disturb.
@@ -97,7 +97,9 @@ def normals(
         zeros + (simulation & WORD),
         zeros + (PARTS[part] << 24) + (simulation >> 32),
     ]
-    key = torch.tensor(list(keys), device=device, dtype=torch.int64)[:, :, None, None]
+    if not isinstance(keys, Tensor):
+        keys = torch.tensor(list(keys), device=device, dtype=torch.int64)
+    key = keys[:, :, None, None]
     w = words(counters, (key[:, 0], key[:, 1]))
     four = torch.stack([*_box_muller(w[0], w[1], dtype), *_box_muller(w[2], w[3], dtype)], dim=2)
     skipped = first_step - 4 * start

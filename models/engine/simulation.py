@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from tasks_lib.errors import ParameterError
 
 from ..formulas.equations import Equation
+from ..machine.torch_modes import without_graph
 from .backends import registry
 from .backends.base import BackEndUnavailableError, NetworkKind
 from .buffers import Buffers
@@ -29,7 +29,7 @@ class Simulation(Trajectory):
 
     Attributes
     ----------
-    back_end : {"compiled", "fused", "plain"}
+    back_end : {"compiled", "fused", "stepped", "plain"}
         What ran them.
     """
 
@@ -55,7 +55,7 @@ class Simulation(Trajectory):
         return registry.PLAIN.backward_to_inputs(self, cotangent)
 
 
-@torch.no_grad()
+@without_graph
 def simulate(
     equation: Equation,
     weights: Weights,
@@ -77,7 +77,7 @@ def simulate(
         Of the units.
     statistics : sequence of Statistic
         To be taken.
-    back_end : {"compiled", "fused", "plain"}, optional
+    back_end : {"compiled", "fused", "stepped", "plain"}, optional
         Which loops; the fastest there are by default. Where it lacks something, ``plain`` runs
         instead, and a warning says what it was.
     buffers : Buffers, optional
@@ -106,8 +106,8 @@ def simulate(
 
 def draw(
     shape: tuple[int, int, int],
-    keys: Sequence[tuple[int, int]],
-    simulation: int,
+    keys: Sequence[tuple[int, int]] | Tensor,
+    simulation: int | Tensor,
     part: str,
     like: Tensor,
 ) -> Tensor:

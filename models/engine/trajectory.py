@@ -24,28 +24,61 @@ class RecurrentNoise:
 
     Attributes
     ----------
-    scales : sequence of float (K,)
+    scales : sequence of float (K,), or Tensor (K,) of float64
         Standard deviation of one step's noise, of each network.
-    keys : sequence of (int, int) (K,)
+    keys : sequence of (int, int) (K,), or Tensor (K, 2) of int64
         What names each network's draws; see `models.engine.philox`.
-    simulation : int
+    simulation : int, or Tensor () of int64
         Number of the simulation.
     first_trial : int
         Number of the first of these trials in the simulation.
     given : Tensor (K, T, B, N), optional
         Scaled noise to use instead.
+
+    Notes
+    -----
+    Scales, keys and number are tensors where they lie in the memory of a GPU, which is then not
+    waited for: a captured CUDA graph reads them anew each time that it is replayed.
     """
 
-    scales: Sequence[float]
-    keys: Sequence[tuple[int, int]]
-    simulation: int
+    scales: Sequence[float] | Tensor
+    keys: Sequence[tuple[int, int]] | Tensor
+    simulation: int | Tensor
     first_trial: int = 0
     given: Tensor | None = None
 
     @property
     def is_silent(self) -> bool:
-        """Whether there is none."""
-        return self.given is None and not any(self.scales)
+        """Whether there is none; scales that are a tensor are taken to be some."""
+        if self.given is not None or isinstance(self.scales, Tensor):
+            return False
+        return not any(self.scales)
+
+    @property
+    def number(self) -> int:
+        """Number of the simulation; a tensor is waited for."""
+        return int(self.simulation)
+
+    def scales_on_host(self) -> list[float]:
+        """Return the scales as numbers; a tensor is waited for."""
+        return self.scales.tolist() if isinstance(self.scales, Tensor) else list(self.scales)
+
+    def keys_on_host(self) -> list[tuple[int, int]]:
+        """Return the keys as numbers; a tensor is waited for."""
+        keys = self.keys.tolist() if isinstance(self.keys, Tensor) else self.keys
+        return [(int(low), int(high)) for low, high in keys]
+
+    def scales_like(self, like: Tensor) -> Tensor:
+        """Return the scales (K,) as a tensor of the precision and on the device of another."""
+        if isinstance(self.scales, Tensor):
+            return self.scales.to(like.dtype)
+        return torch.tensor(list(self.scales), dtype=like.dtype, device=like.device)
+
+    def keys_on(self, device: torch.device) -> Tensor:
+        """Return the keys (K, 2) as a tensor of int64 on a device."""
+        if isinstance(self.keys, Tensor):
+            return self.keys
+        return torch.tensor(list(self.keys), dtype=torch.int64, device=device)
 
 
 @dataclass(frozen=True)

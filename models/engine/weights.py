@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -38,4 +38,4 @@ class Weights:
 
     def __iter__(self) -> Iterator[Tensor]:
         """Go through the blocks, in the order of the attributes."""
-        return (getattr(self, f.name) for f in fields(self))
+        return iter((self.W_rec, self.W_inp, self.W_out, self.b_rec, self.x_init))

@@ -27,6 +27,7 @@ from tasks_lib.errors import (
 from ..formulas.activations import Activation
 from ..network.config import NetworkConfig
 from ..network.connectivity import ZERO, Float, block_masks, dale_signs
+from ..network.low_rank import numerical_rank
 from .known_fields import NOISE
 
 BOUNDARIES = {"sticky": "clamp", "reflective": "reflect"}
@@ -135,6 +136,9 @@ def keep_what_holds(
     ):
         changes["density"] = 1.0
         notes.append("density: W_rec is denser than declared, so 1 was taken")
+    if config.max_rank and numerical_rank(w_rec) > config.max_rank:
+        changes["max_rank"] = 0
+        notes.append("max_rank: W_rec has a higher rank, so it was not declared")
     slack = TOLERANCE * max(1.0, abs(config.bias_min), abs(config.bias_max))
     if bias.min() < config.bias_min - slack or bias.max() > config.bias_max + slack:
         changes["bias_min"] = min(config.bias_min, float(bias.min()))

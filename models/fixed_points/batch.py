@@ -16,7 +16,7 @@ from ..machine.devices import checked_device
 from ..machine.memory import SHARE, check_fits, free_bytes
 from ..machine.threads import blas_on_one
 from ..machine.threads import n_threads as threads_of_torch
-from .chunks import slices
+from .chunks import CACHE_BYTES, slices
 from .field import ConstantInputs
 from .newton import Roots, find_roots
 from .point_set import FixedPointSet
@@ -24,12 +24,12 @@ from .search import Problem, Search
 from .slow_points import minimise_speed
 
 Float = NDArray[np.float64]
-CACHE_BYTES = 4_000_000  # of one stack of Jacobians: a chunk of starts stays in the cache
-CACHE_ROWS = 256
+CACHE_ROWS = 256  # starts that are solved together at most
+ROWS_BY_UNITS = 16  # and where no stack of Jacobians is formed (`ConstantInputs.steps`)
 DEVICE_BYTES = 2_000_000_000  # the same on a GPU, where a large batch is what is wanted
 # Matrices (N, N) that a search holds for its points, and stacks of Jacobians that each thread holds
 # at a time, at the peak: measured on searches of 500 and 1000 units.
-SEARCH_MATRICES, THREAD_STACKS = 6, 4
+SEARCH_MATRICES, THREAD_STACKS = 8, 4
 Chunks = Callable[[Callable[[slice], Roots], Sequence[slice]], list[Roots]]
 
 
@@ -103,6 +103,9 @@ def _run(problem: Problem, chunks: Chunks) -> FixedPointSet:
     opts = problem.settings
     while not search.finished:
         starts = search.starts()
+        pieces = slices(len(starts), field.N, CACHE_BYTES, CACHE_ROWS)
+        if field.by_units is not None:
+            pieces = slices(len(starts), 1, CACHE_BYTES, ROWS_BY_UNITS)
 
         def solve(part: slice, starts: Float = starts) -> Roots:
             some = starts[part]
@@ -113,7 +116,7 @@ def _run(problem: Problem, chunks: Chunks) -> FixedPointSet:
                 field, some, search.tolerance, longest, recognise=search.found.recognise
             )
 
-        search.take(_joined(chunks(solve, slices(len(starts), field.N, CACHE_BYTES, CACHE_ROWS))))
+        search.take(_joined(chunks(solve, pieces)))
     return search.result()
 
 

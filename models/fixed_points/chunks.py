@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+CACHE_BYTES = 4_000_000  # of one stack of Jacobians: a chunk of states stays in the cache
+
 
 def slices(n_rows: int, n_units: int, max_bytes: int, most: int | None = None) -> list[slice]:
     """Return slices of rows whose stacks (P, N, N) in float64 take at most so many bytes.

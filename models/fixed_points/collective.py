@@ -56,11 +56,11 @@ class Collective:
         """Return the arguments of f (P, N) at states ``x`` (P, N)."""
         return x @ self.rnn.W_rec.T + self.drive if self.rnn.equation_type == "s" else x
 
-    def patterns(self, number: int, rng: np.random.Generator) -> Float:
+    def patterns(self, number: int, relaxed: float, rng: np.random.Generator) -> Float:
         """Return starts (number, N) that rates in collective patterns drive the network to.
 
         Patterns are sums of one to three singular directions and a common level, from hardly any to
-        such that f saturates. Most of the states are left to relax for a while.
+        such that f saturates. A share of the states, ``relaxed``, is left to relax for a while.
         """
         n_units = self.rnn.N
         if not number or not len(self.size):
@@ -78,8 +78,8 @@ class Collective:
         z = scale * (sqrt(n_units) * weights @ self.right + level)
         rates = self.rnn.activation.f(z)
         x = self._states(rates @ self.rnn.W_rec.T + self.drive)
-        half = 3 * number // 4
-        x[:half] = self._relaxed(x[:half])
+        some = int(relaxed * number)
+        x[:some] = self._relaxed(x[:some])
         return x
 
     def _relaxed(self, x: Float) -> Float:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from ..network.rnn_numpy import RNNNumpy
-from .point_set import GROWING, PROBABLY, FixedPointSet, index_sum
+from .point_set import FixedPointSet, index_sum
 from .search import MAX_POINTS, Problem
+from .set_in_words import GROWING, PROBABLY
 
 Float = NDArray[np.float64]
 MOST_PARTS = 8  # the smallest of more are searched together
@@ -80,11 +81,11 @@ def combined(
     for i, units in enumerate(parts):
         points[:, units] = of("points")[i]
         directions[:, units] = np.where((leads == i)[:, None], of("directions")[i], 0.0)
-    degenerate = np.any(of("degenerate"), axis=0)
     kinds = np.array(of("stability"))
     above, flat = (kinds == "unstable").any(axis=0), (kinds == "marginal").any(axis=0)
     stability = np.where(above, "unstable", np.where(flat, "marginal", "stable"))
     n_unstable = np.sum(of("n_unstable"), axis=0)
+    index = np.prod(np.array(of("index"), dtype=np.float64), axis=0)
     enumerated = all(s.enumerated for s in sets)
     expected = [s.index_expected for s in sets]
     joined = FixedPointSet(
@@ -95,7 +96,10 @@ def combined(
         directions=directions,
         n_unstable=n_unstable,
         stability=stability.astype(np.str_),
-        degenerate=degenerate,
+        kink=_kinks(kinds, np.array(of("kink"))),
+        growth=np.max(of("growth"), axis=0),
+        index=index,
+        degenerate=index != 1 - 2 * (n_unstable % 2),
         existence_radius=np.linalg.norm(of("existence_radius"), axis=0),
         uniqueness_radius=np.min(of("uniqueness_radius"), axis=0),
         enumerated=enumerated,
@@ -105,7 +109,7 @@ def combined(
         unseen=float(np.max([0.0 if s.enumerated else s.unseen for s in sets]))
         if not enumerated
         else float("nan"),
-        index_sum=index_sum(n_unstable, degenerate, first.mode) if len(chosen) else None,
+        index_sum=index_sum(index, first.mode) if len(chosen) else None,
         index_expected=None if None in expected else prod(e for e in expected if e is not None),
         is_bounded=all(s.is_bounded for s in sets),
         n_starts=sum(s.n_starts for s in sets),
@@ -121,6 +125,14 @@ def combined(
     )
     rank = np.lexsort((-joined.hits, joined.n_unstable))
     return replace(joined.filter(rank), seconds=joined.seconds)
+
+
+def _kinks(stability: NDArray[np.str_], kink: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return what combinations on kinks are, given the kinds of their parts (Q, P)."""
+    kind = np.where(kink == "", stability, kink)
+    names = np.array(["stable", "unknown", "marginal", "half-stable", "unstable"])
+    worst = np.max([np.where(kind == name, i, 0) for i, name in enumerate(names)], axis=(0, 1))
+    return np.asarray(np.where((kink != "").any(axis=0), names[worst], ""), dtype=np.str_)
 
 
 def _status(sets: list[FixedPointSet]) -> str:

@@ -43,8 +43,8 @@ def map_stability(
     A point whose ``stability`` is not what its eigenvalues say, as at a kink of f, keeps it, unless
     the map makes it unstable.
     """
-    by_equation = _named(eigenvalues.real.max(axis=1, initial=-np.inf), cutoff)
-    by_map = _named(_growth(eigenvalues, alpha).max(axis=1, initial=-np.inf), cutoff)
+    by_equation = named(eigenvalues.real.max(axis=1, initial=-np.inf), cutoff)
+    by_map = named(_growth(eigenvalues, alpha).max(axis=1, initial=-np.inf), cutoff)
     kept = (stability != by_equation) & (by_map != "unstable")
     return np.asarray(np.where(kept, stability, by_map), dtype=np.str_)
 
@@ -58,6 +58,7 @@ def _growth(eigenvalues: Complex, alpha: float) -> NDArray[np.float64]:
     return np.asarray((2.0 * eigenvalues.real + alpha * np.abs(eigenvalues) ** 2) / (size + 1.0))
 
 
-def _named(rates: NDArray[np.float64], cutoff: float) -> NDArray[np.str_]:
+def named(rates: NDArray[np.float64], cutoff: float) -> NDArray[np.str_]:
+    """Return what points of such rates of growth are: "stable", "marginal" or "unstable"."""
     below = np.where(rates < -cutoff, "stable", "marginal")
     return np.asarray(np.where(rates > cutoff, "unstable", below), dtype=np.str_)

@@ -1,4 +1,4 @@
-"""F and its Jacobian at many states of one network, or of many: in NumPy, or in torch on a GPU."""
+"""F, its Jacobian and Newton's steps for one network, or many: in NumPy, or in torch on a GPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from tasks_lib.errors import ParameterError
 
 from ..network.rnn_numpy import RNNNumpy
+from .chunks import CACHE_BYTES, slices
+from .units_on import UnitsOn, units_on
 
 Array = Any  # np.ndarray, or torch.Tensor on the device
 Float = NDArray[np.float64]
+SOLVED_BY_UNITS = 100  # units of a network for which a system a state is cheaper than one stack
 
 
 class ConstantInputs:
@@ -55,6 +58,9 @@ class ConstantInputs:
         self.network: Array = self.array(np.array([rows[id(rnn)] for rnn in networks]))
         self.W_transposed: Array = self.array(np.ascontiguousarray(weights[0].T))
         self.units: Array = self.array(np.arange(self.N))
+        self.by_units: UnitsOn | None = None
+        if device is None and len(drives) == 1 and self.N >= SOLVED_BY_UNITS:
+            self.by_units = units_on(first)
 
     def array(self, values: Any) -> Array:
         """Return NumPy values as an array of this field."""
@@ -85,6 +91,27 @@ class ConstantInputs:
         J = gain[:, :, None] * W if self.equation.equation_type == "s" else W * gain[:, None, :]
         J[:, self.units, self.units] += self.equation.leak(x)
         return J
+
+    def pieces(self, chosen: Array) -> list[Array]:
+        """Return the numbers of the rows that are ``chosen`` (P,), as many together as may be.
+
+        They are those of one stack of Jacobians; where steps are solved by units there is none, so
+        that a batch may be too large for it.
+        """
+        rows = chosen.nonzero()[0] if self.device is None else chosen.nonzero()[:, 0]
+        if self.by_units is None:
+            return [rows]
+        return [rows[part] for part in slices(len(rows), self.N, CACHE_BYTES)]
+
+    def steps(self, x: Array, F: Array, which: Array) -> Array:
+        """Return the solutions d (P, N) of J d = -F at states ``x`` (P, N).
+
+        Where the Jacobian of a state is exactly singular its row is NaN, or an error of the linear
+        algebra is raised for all.
+        """
+        if self.by_units is None:
+            return self.solve(self.jacobian(x, which), -F)
+        return self.by_units.steps(self._argument(x, which)[1] > 0.0, F)
 
     def solve(self, matrices: Array, rows: Array) -> Array:
         """Return the solutions (P, N) of systems (P, N, N) with right-hand sides (P, N)."""

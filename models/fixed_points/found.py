@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from ..network.rnn_numpy import RNNNumpy
 from .certificates import certify
 from .field import ConstantInputs
-from .kink_flow import leaves_kink
+from .kink_flow import kink_flow
+from .kink_stability import MOST_FOLLOWED, NOT_ON_KINK, KinkPoint, at_kink
 from .linear_regions import solve_in_region
 from .newton import find_roots
 from .spectrum import sorted_spectrum
@@ -52,19 +53,20 @@ class Found:
         Eigenvalues of the Jacobian, sorted.
     leading : array (P, N, at most 6), complex
         Eigenvectors of the first of them.
-    left : array (P,) of bool
-        Whether states around the point leave it although no eigenvalue says so, see `leaves_kink`.
+    kinks : list of KinkPoint
+        What each is if it lies on a kink of f, where no eigenvalue decides: see `at_kink`.
     """
 
     def __init__(self, rnn: RNNNumpy, u: Float, diff_cutoff: float, fun_tol: float = 0.0) -> None:
         self.rnn, self.u, self.diff_cutoff, self.fun_tol = rnn, u, diff_cutoff, fun_tol
         self.points: Float = np.empty((0, rnn.N))
         self._proven: list[bool] = []  # whether each exists, for sure
+        self._radii: list[tuple[float, float]] = []  # of its certificate
         self.residual: Float = np.empty(0)
         self.hits: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self.values: Complex = np.empty((0, rnn.N), dtype=np.complex128)
         self.leading: Complex = np.empty((0, rnn.N, min(rnn.N, N_LEADING)), dtype=np.complex128)
-        self.left: NDArray[np.bool_] = np.empty(0, dtype=bool)
+        self.kinks: list[KinkPoint] = []
         # of the points whose Jacobian can be inverted: its inverse, by number
         self._inverse: dict[int, Float] = {}
         self._numbers: NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -79,21 +81,44 @@ class Found:
         before = len(self)
         each = np.ones(len(points), dtype=np.int64) if hits is None else hits
         order = np.argsort(residual, kind="stable")  # the best residual represents its group
-        for i in order:
+        certificates = self._certificates(points[order])
+        for n, i in enumerate(order):
             near = self._known(points[i])
             if near is None:
                 point, size = points[i], residual[i]
-                proven = self._is_proven(point)
+                radii = certificates[n] if n in certificates else self._certificate(point)
+                proven = self._has_regions or bool(np.isfinite(radii[0]))
                 if not proven and self._settles:
                     point, size = self._settled(point, size)
-                    near = self._known(point)
+                    near, radii = self._known(point), (np.nan, np.nan)
                 if near is None:
                     self.points = np.vstack([self.points, point])
                     self.residual = np.append(self.residual, size)
                     self.hits = np.append(self.hits, each[i])
                     self._proven.append(proven)
+                    self._radii.append(radii)
                     continue
             self.hits[near] += each[i]
+        self._linearise(before)
+        return len(self) - before
+
+    def add_proven(self, points: Float, residual: Float, radii: Float) -> None:
+        """Append points (P, N) that are proven to differ, with their certificates (P, 2)."""
+        before = len(self)
+        self.points = np.vstack([self.points, points])
+        self.residual = np.append(self.residual, residual)
+        self.hits = np.append(self.hits, np.zeros(len(points), dtype=np.int64))
+        self._proven += [True] * len(points)
+        self._radii += [(float(exist), float(unique)) for exist, unique in radii]
+        self._linearise(before)
+
+    @property
+    def radii(self) -> Float:
+        """Radii of existence and uniqueness of each point (P, 2), NaN without a certificate."""
+        return np.array(self._radii, dtype=np.float64).reshape(-1, 2)
+
+    def _linearise(self, before: int) -> None:
+        """Take the spectra of the points from number ``before`` on, and what they are at kinks."""
         for first in range(before, len(self), 16):
             J = self.rnn.jacobian_at(self.points[first : first + 16], self.u)
             values, vectors = sorted_spectrum(J)
@@ -101,11 +126,17 @@ class Found:
             self.leading = np.concatenate([self.leading, vectors[:, :, : self.leading.shape[2]]])
             self._keep_inverses(first, J, values)
         new = slice(before, len(self))
-        self.left = np.append(self.left, leaves_kink(self.rnn, self.u, self.points[new]))
-        self.left[new] &= ~(self.values[new].real > 0.0).any(axis=1)
+        for point in self.points[new]:
+            self.kinks.append(self._kink_of(point))
         if len(self) > before:
             self._measure_gaps()
-        return len(self) - before
+
+    def _kink_of(self, point: Float) -> KinkPoint:
+        followed = sum(kink.kind != NOT_ON_KINK for kink in self.kinks)
+        if followed >= MOST_FOLLOWED:
+            on_kink = kink_flow(self.rnn, self.u, point) is not None
+            return KinkPoint("unknown" if on_kink else NOT_ON_KINK)
+        return at_kink(self.rnn, self.u, point)
 
     def _known(self, x: Float) -> int | None:
         """Return the number of the known root that the computed root ``x`` (N,) is, if any."""
@@ -128,7 +159,7 @@ class Found:
 
     def _are_two(self, pair: Float, distance: float) -> bool:
         """Return whether proofs tell two points (2, N) apart."""
-        if self.rnn.activation.half_slopes is not None and not self.rnn.gamma:
+        if self._has_regions:
             solved = solve_in_region(self.rnn, self.u, pair)
             exist, pair = solved.existence_radius, solved.points
             distance = float(np.linalg.norm(pair[0] - pair[1]))
@@ -143,10 +174,30 @@ class Found:
         few = self._proven.count(False) < MOST_SETTLED
         return bool(self.fun_tol) and few and f.is_smooth and f.has_bounds
 
-    def _is_proven(self, point: Float) -> bool:
-        if self.rnn.activation.half_slopes is not None and not self.rnn.gamma:
-            return True  # it is asked of pairs
-        return bool(np.isfinite(certify(self.rnn, self.u, point[None])[0][0]))
+    @property
+    def _has_regions(self) -> bool:
+        """Whether points are those of linear regions: proofs are asked of pairs then."""
+        return self.rnn.activation.half_slopes is not None and not self.rnn.gamma
+
+    def _certificate(self, point: Float) -> tuple[float, float]:
+        if self._has_regions:
+            return np.nan, np.nan
+        exist, unique = certify(self.rnn, self.u, point[None])
+        return float(exist[0]), float(unique[0])
+
+    def _certificates(self, points: Float) -> dict[int, tuple[float, float]]:
+        """Return certificates of those of ``points`` (P, N) that are surely new, all at once."""
+        if self._has_regions or not len(points):
+            return {}
+        chosen: list[int] = []
+        away = SAME_VALLEY * (1.0 + np.linalg.norm(points, axis=1))
+        others = self.points
+        for i, point in enumerate(points):
+            if not len(others) or np.linalg.norm(others - point, axis=1).min() > away[i]:
+                chosen.append(i)
+                others = np.vstack([others, point])
+        exist, unique = certify(self.rnn, self.u, points[chosen])
+        return {i: (float(e), float(q)) for i, e, q in zip(chosen, exist, unique, strict=True)}
 
     def _settled(self, point: Float, residual: float) -> tuple[Float, float]:
         """Return a root that is nearly degenerate after as many steps as rounding lets help."""
@@ -161,8 +212,34 @@ class Found:
         self.hits += np.bincount(known, minlength=len(self))
 
     def is_flat(self, eig_cutoff: float) -> NDArray[np.bool_]:
-        """Return which points have an eigenvalue of zero, or are left at a kink of f (P,)."""
-        return (np.abs(self.values).min(axis=1, initial=np.inf) <= eig_cutoff) | self.left
+        """Return which points need not be isolated (P,).
+
+        They have an eigenvalue of zero, or a direction that neither grows nor decays at a kink.
+        """
+        flat = np.abs(self.values).min(axis=1, initial=np.inf) <= eig_cutoff
+        still = np.array([kink.kind == "marginal" for kink in self.kinks], dtype=bool)
+        return np.asarray(np.where(self.on_kink, still, flat), dtype=bool)
+
+    @property
+    def on_kink(self) -> NDArray[np.bool_]:
+        """Which points lie on a kink of f (P,)."""
+        return np.array([kink.kind != NOT_ON_KINK for kink in self.kinks], dtype=bool)
+
+    def index(self, eig_cutoff: float, expected: int | None = None) -> Float:
+        """Return the index of each point (P,), NaN where it is not known.
+
+        Parameters
+        ----------
+        expected : int, optional
+            The index of the sphere at infinity: that of a point where all units are on their kink.
+        """
+        parity = self.n_unstable(eig_cutoff) % 2
+        index = np.where(self.is_flat(eig_cutoff), np.nan, 1.0 - 2.0 * parity)
+        for i in np.flatnonzero(self.on_kink):
+            kink = self.kinks[i]
+            whole = kink.is_whole and np.isnan(kink.index) and expected is not None
+            index[i] = expected if whole else kink.index
+        return np.asarray(index, dtype=np.float64)
 
     def n_unstable(self, eig_cutoff: float) -> NDArray[np.int64]:
         """Return the number of eigenvalues of positive real part of each point (P,)."""

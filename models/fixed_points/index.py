@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..formulas.activations import ACTIVATIONS, Activation
 from ..network.rnn_numpy import RNNNumpy
 from .batch import search_all
-from .region_enumeration import enumerate_fixed_points
+from .region_enumeration import index_of_regions
 from .search import Problem, is_bounded
 from .settings import SearchSettings
 
-Float = NDArray[np.float64]
 LEAD = 3  # inputs that agree on an index sum, beyond those for another
 MAX_DISSENT = 1
 ENUMERATED_UNITS = 12  # have so few linear regions that all are solved
@@ -55,19 +53,6 @@ def network_at_infinity(rnn: RNNNumpy) -> RNNNumpy | None:
     )
 
 
-def _from_regions(far: RNNNumpy, rng: np.random.Generator) -> int | None:
-    """Return the index sum of all linear regions, None where inputs do not agree on it."""
-    direction = rng.standard_normal(far.N)
-    sums = set()
-    for u in (direction, -direction):
-        every = enumerate_fixed_points(far, u)
-        if every.n_singular or every.on_boundary.any():
-            return None
-        J = far.jacobian_at(every.points, u)
-        sums.add(int(np.sign(np.linalg.det(-J)).sum()))
-    return sums.pop() if len(sums) == 1 else None
-
-
 def expected_index(rnn: RNNNumpy) -> int | None:
     """Return the sum of (-1)^(unstable modes) over all fixed points; None if it is not known.
 
@@ -86,7 +71,7 @@ def expected_index(rnn: RNNNumpy) -> int | None:
         return None
     rng = np.random.default_rng(0)
     if rnn.N <= ENUMERATED_UNITS:
-        return _from_regions(far, rng)
+        return index_of_regions(far, rng)
     votes: Counter[int | None] = Counter()  # None: a search that was not complete
     while True:
         direction = rng.standard_normal(rnn.N)

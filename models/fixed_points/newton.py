@@ -60,21 +60,22 @@ def _ridge_steps(field: ConstantInputs, J: Array, F: Array) -> Array:
     return field.solve(normal, -(transposed @ F[:, :, None])[:, :, 0])
 
 
-def newton_steps(field: ConstantInputs, J: Array, F: Array, max_step: Array) -> Array:
-    """Return the Newton steps (P, N) for Jacobians (P, N, N) and fields (P, N).
+def newton_steps(field: ConstantInputs, x: Array, F: Array, max_step: Array, of: Array) -> Array:
+    """Return the Newton steps (P, N) from states ``x`` with fields ``F`` (P, N).
 
     A step longer than ``max_step`` (P,), or than `SINGULAR_GROWTH` times F, comes from a nearly
     singular Jacobian: there the ridge solution, which leaves the degenerate directions alone, takes
-    its place.
+    its place. ``of`` (P,) says of which problem each row is.
     """
     try:
-        steps = field.solve(J, -F)
+        steps = field.steps(x, F, of)
     except SINGULAR:  # one singular matrix stops a whole batch
-        steps = _ridge_steps(field, J, F)
+        steps = _ridge_steps(field, field.jacobian(x, of), F)
     length = _length(steps)
     wild = ~((length <= max_step) & (length <= SINGULAR_GROWTH * _length(F)))
     if wild.any():
-        steps[wild] = _ridge_steps(field, J[wild], F[wild])
+        for rows in field.pieces(wild):
+            steps[rows] = _ridge_steps(field, field.jacobian(x[rows], of[rows]), F[rows])
         length = _length(steps).clip(1e-300)
         steps *= (max_step / length).clip(0.0, 1.0)[:, None]
     return steps
@@ -142,7 +143,7 @@ def find_roots(
         if not len(live):
             break
         of = rows[live]
-        steps = newton_steps(field, field.jacobian(x, of), F, steps_allowed[live])
+        steps = newton_steps(field, x, F, steps_allowed[live], of)
         ceiling = xp.amax(history, 0)
         moved, moved_F, moved_size = x + 0.0, F + 0.0, size + 0.0
         pending = field.array(np.arange(len(live)))

@@ -12,11 +12,13 @@ from math import inf, log
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import qr
 
 from ..network.rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
 NEGLIGIBLE = 1e-13  # singular values below this, relative to the largest, are rounding
+WORST_BASIS = 1e4  # condition of the arguments of units as a basis
 FACE_SAMPLES = 513  # on each face of the cube that tells how f's slopes at infinity pull inward
 RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 
@@ -88,18 +90,48 @@ class Reduced:
         return np.asarray(f(z) if self.rnn.equation_type == "s" else z)
 
 
-def reduced(rnn: RNNNumpy, u: Float, singular: Singular, most: int) -> Reduced | None:
-    """Return the equation of a network whose rank is at most ``most``, else None."""
-    if rnn.gamma or not most:
-        return None
-    d = rnn.drive(u)
-    if rnn.N <= 3 and most >= rnn.N:
-        return Reduced(rnn, np.eye(rnn.N), rnn.W_rec, d, np.zeros(rnn.N))
-    rank = singular.rank
-    if not 0 < rank <= most:
-        return None
+def factors(singular: Singular, rank: int) -> tuple[Float, Float]:
+    """Return U (N, r) and V (r, N) whose product has the first singular directions of W.
+
+    Of more than three the unknowns may be other than amounts of singular directions, which mix
+    what is apart, as populations are: arguments of f of as many units, or amounts of eigenvectors
+    of W. Boxes say most of those whose couplings are least in absolute values.
+    """
     root = np.sqrt(singular.size[:rank])
     U, V = singular.left[:rank].T * root, root[:, None] * singular.right[:rank]
+    pairs: list[tuple[Float, Float]] = [(U, V)]
+    if rank > 3:
+        units = qr(U.T, mode="r", pivoting=True)[1][:rank]
+        values, vectors = np.linalg.eig(V @ U)
+        bases = [np.linalg.pinv(U[units])]
+        if not values.imag.any():
+            bases.append(vectors.real)
+        for T in bases:
+            if np.linalg.cond(T) < WORST_BASIS:
+                pairs.append((U @ T, np.asarray(np.linalg.solve(T, V), dtype=np.float64)))
+    coupling = [np.abs(np.linalg.eigvals(np.abs(b) @ np.abs(a))).max() for a, b in pairs]
+    return pairs[int(np.argmin(coupling))]
+
+
+def reduced(
+    rnn: RNNNumpy, u: Float, singular: Singular, most: int, most_units: int = 3
+) -> Reduced | None:
+    """Return the equation of a network of a rank of at most ``most``, or of so many units.
+
+    Of networks of full rank the unknowns are the arguments of f without the drive (up to three
+    units), or the values of f, k = f(W k + d). None for others, and for gamma > 0.
+    """
+    if rnn.gamma or not most:
+        return None
+    d, exact = rnn.drive(u), np.zeros(rnn.N)
+    if rnn.N <= 3 and most >= rnn.N:
+        return Reduced(rnn, np.eye(rnn.N), rnn.W_rec, d, exact)
+    rank = singular.rank
+    if most_units >= rnn.N and not 0 < rank <= min(most, rnn.N // 2):
+        return Reduced(rnn, rnn.W_rec, np.eye(rnn.N), d, exact)
+    if not 0 < rank <= most:
+        return None
+    U, V = factors(singular, rank)
     eps = float(np.finfo(float).eps)
     product = np.abs(U) @ np.abs(V)
     rest = np.abs(rnn.W_rec - U @ V) + (rank + 4) * eps * product

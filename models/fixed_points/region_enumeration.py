@@ -106,6 +106,30 @@ def enumerate_fixed_points(rnn: RNNNumpy, u: ArrayLike) -> Enumeration:
     )
 
 
+def index_of_regions(rnn: RNNNumpy, rng: np.random.Generator) -> int | None:
+    """Return the sum of (-1)^(unstable modes) over all points at random inputs of size 1.
+
+    None where an input and its opposite do not agree on it, as where F is not proper, or a region
+    could not be solved.
+
+    Parameters
+    ----------
+    rnn : RNNNumpy
+        As for `enumerate_fixed_points`, with one input for each unit.
+    rng : Generator
+        Of the random input.
+    """
+    direction = rng.standard_normal(rnn.N)
+    sums = set()
+    for u in (direction, -direction):
+        every = enumerate_fixed_points(rnn, u)
+        if every.n_singular or every.on_boundary.any():
+            return None
+        J = rnn.jacobian_at(every.points, u)
+        sums.add(int(np.sign(np.linalg.det(-J)).sum()))
+    return sums.pop() if len(sums) == 1 else None
+
+
 def _patterns(n_units: int, by_count: bool) -> Iterator[Bool]:
     """Yield all patterns (P, N) of units that are on, those with as many on together if asked."""
     codes = np.arange(2**n_units)

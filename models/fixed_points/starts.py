@@ -12,6 +12,7 @@ from .found import Found
 
 Float = NDArray[np.float64]
 MANY = 12  # points, from which on half of the starts are combinations
+SEVERAL = 8  # points, beyond which rare ones may have to be looked for longer
 
 
 def first_starts(
@@ -24,7 +25,13 @@ def first_starts(
 
 
 def next_starts(
-    found: Found, states: Float, spread: float, n_starts: int, level: int, rng: np.random.Generator
+    found: Found,
+    states: Float,
+    spread: float,
+    n_starts: int,
+    level: int,
+    rng: np.random.Generator,
+    rare: bool = False,
 ) -> Float:
     """Return starts (n_starts, N) made from the points found and from noisier states.
 
@@ -41,14 +48,17 @@ def next_starts(
     level : int
         Number of the round: noise grows with it.
     rng : Generator
+    rare : bool
+        Whether rare points are looked for: they are met along the slow and unstable directions of
+        others, and in noise hardly ever.
     """
     rnn, points = found.rnn, found.points
     n_units = rnn.N
     known = len(points)
     # few points have few combinations, and leave more to be found elsewhere
     n_combined = n_starts * min(known, MANY) // (2 * MANY)
-    n_modes = n_starts // 5 if known else 0
-    n_box = n_starts // 8
+    n_modes = (2 * n_starts // 5 if rare else n_starts // 5) if known else 0
+    n_box = n_starts // 16 if rare else n_starts // 8
     n_noisy = n_starts - n_combined - n_modes - n_box
     parts = []
     if known:

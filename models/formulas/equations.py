@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tasks_lib.errors import ParameterError, are_right, collecting, raise_all
@@ -85,6 +85,18 @@ class Equation:
             check_parameters(self)
         check_together(self, errors)
         raise_all(errors)
+
+    def in_brief(self) -> str:
+        """Return the activation, the form, tau, dt, and what else is not at its default."""
+        always = ("equation_type", "tau", "dt")
+        shown: dict[str, Any] = {"activation": self.activation.name}
+        if self.activation != get_activation(self.activation.name):
+            shown["activation"] = self.activation
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            if field.name in always or value != field.default:
+                shown[field.name] = value
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
     @property
     def alpha(self) -> float:

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def without_graph(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that autograd does not record it, as `torch.no_grad` does.
+
+    Where nothing is recorded anyway it costs nothing; `torch.no_grad` takes some microseconds.
+    """
+
+    @wraps(function)
+    def unrecorded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not torch.is_grad_enabled():
+            return function(*args, **kwargs)
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+    return unrecorded
 
 
 @contextmanager

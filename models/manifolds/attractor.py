@@ -13,7 +13,8 @@ from tasks_lib.brief import brief
 from ..network.rnn_numpy import RNNNumpy
 
 Float = NDArray[np.float64]
-TOPOLOGIES = ("open line", "ring", "sheet", "closed surface", "volume")
+TOPOLOGIES = ("open line", "ring", "rotating ring", "sheet", "closed surface", "volume")
+SLOWEST_ROTATION = 1e-6  # drift of a ring that rotates, in its lengths per tau
 
 
 @brief
@@ -26,7 +27,8 @@ class SlowManifold:
     dimension : int
         Its dimension d.
     topology : str
-        "open line", "ring", "sheet" (with an edge), "closed surface" or, for d > 2, "volume".
+        "open line", "ring", "rotating ring" (states go round it for ever), "sheet" (with an edge),
+        "closed surface" or, for d > 2, "volume".
     points : array (M, N)
         Samples, evenly spaced: in order along a line or ring (the first follows the last), of even
         density on a sheet.
@@ -46,13 +48,15 @@ class SlowManifold:
         Of the Jacobian at each sample, by real part, descending, per tau.
     n_transverse_unstable : int
         Modes across the manifold that grow, at the sample where most do: 0 if it attracts.
+    period : float
+        Time in which states go once round a rotating ring, in tau; NaN for others.
     length : float
         Arc length (of the whole ring); the largest distance between two samples of a sheet.
     n_stable, n_unstable : int
         Points on a line or ring that the drift leads to, and away from (its changes of sign, and
         ends that are stable points); 0 on a continuum of fixed points and on sheets.
     ends : tuple of str
-        Why it was followed no further ("closed", "speed", "gap", "step", "stable", "reach",
+        Why it was followed no further ("closed", "speed", "gap", "step", "kink", "stable", "reach",
         "budget"; `models.manifolds.curves.Curve` says what they mean): at the first and last sample
         of a line, each reason once for a sheet.
     members : array (K,) of int
@@ -80,6 +84,7 @@ class SlowManifold:
     across: Float
     eigenvalues: NDArray[np.complex128]
     n_transverse_unstable: int
+    period: float
     length: float
     n_stable: int
     n_unstable: int
@@ -107,6 +112,11 @@ class SlowManifold:
         return float(np.median(gaps))
 
     @property
+    def is_ring(self) -> bool:
+        """Whether it is a closed curve, at rest or rotating."""
+        return self.topology in ("ring", "rotating ring")
+
+    @property
     def attracts(self) -> bool:
         """Whether states near it approach it."""
         return self.n_transverse_unstable == 0
@@ -120,8 +130,12 @@ class SlowManifold:
     def message(self) -> str:
         """What was found, in words."""
         text = f"{self.topology} of length {self.length:.3g}, drift up to {self.speed.max():.2g}"
+        if np.isfinite(self.period):
+            text += f", gone round in {self.period:.3g} tau"
         if self.n_stable or self.n_unstable:
             text += f", {self.n_stable} stable and {self.n_unstable} unstable points along it"
+        if "kink" in self.ends:
+            text += ", which ends where a unit comes to its kink"
         if not self.attracts:
             text += f", {self.n_transverse_unstable} unstable modes across it"
         return text + f"; {self.null_space_fraction:.0%} of its variance is not read out"
@@ -196,3 +210,21 @@ def points_along(drift: Float, closed: bool, floor: float) -> tuple[int, int]:
 def rounding_floor(points: Float, length: float) -> float:
     """Return the drift along a curve (M, N) of this length that may be rounding."""
     return 1e-9 * max(length, float(np.abs(points).max()))
+
+
+def period_of(points: Float, tangents: Float, drift: Float) -> float:
+    """Return the time in which states go once round a ring (M, N), in tau.
+
+    NaN where the drift has not one sign all round, or less than 10^-6 of the length per tau. Arcs
+    between samples are those of circles with their tangents.
+    """
+    chord = np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1)
+    bend = np.einsum("mn,mn->m", tangents, np.roll(tangents, 1, axis=0))
+    half = np.maximum(0.5 * np.arccos(np.clip(bend, -1.0, 1.0)), 1e-8)
+    arc = chord * half / np.sin(half)
+    length = float(arc.sum())
+    least = max(rounding_floor(points, length), SLOWEST_ROTATION * length)
+    if not ((drift > least).all() or (drift < -least).all()):
+        return float("nan")
+    pace = 1.0 / np.abs(drift)
+    return float(np.sum(0.5 * arc * (pace + np.roll(pace, 1))))

@@ -38,9 +38,10 @@ def chains(
     A trained ring attractor is often a ring of stable points with saddles between, where the two
     branches of each saddle's unstable manifold lead to its neighbours. These branches are
     trajectories, so that the curve is invariant by construction, whether or not the mode along it
-    is apart from those across it at the stable points. Only saddles of one unstable mode that is
-    apart from the others serve, and only stable points where at most two branches end: more would
-    be a network of memories.
+    is apart from those across it at the stable points. Only saddles of one unstable mode
+    serve, whose mode is apart from the others there or at both stable points that it leads to (at a
+    saddle it grows and the others decay, whatever their rates); and only stable points where at
+    most two branches end: more would be a network of memories.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def _branches(
     values, vectors = np.linalg.eig(J)
     along = vectors[:, values.real.argmax()].real
     along = along / np.linalg.norm(along)
-    if not stable.size or separation(J, along[:, None]) > opts.gap:
+    if not stable.size:
         return None
     ends = []
     for sign in (1.0, -1.0):
@@ -93,7 +94,20 @@ def _branches(
         if branch is None:
             return None
         ends.append(branch)
+    apart = separation(J, along[:, None]) <= opts.gap
+    if not apart and not all(_ends_apart(rnn, u, points[b.end], opts) for b in ends):
+        return None
     return ends[0], ends[1]
+
+
+def _ends_apart(rnn: RNNNumpy, u: Float, point: Float, opts: ManifoldSettings) -> bool:
+    """Return whether the slowest mode of a stable point is real and apart from the others."""
+    values, vectors = np.linalg.eig(rnn.jacobian(point, u))
+    slowest = int(values.real.argmax())
+    along = vectors[:, slowest].real
+    if abs(values[slowest].imag) > 0.0:
+        return False
+    return separation(rnn.jacobian(point, u), along[:, None] / np.linalg.norm(along)) <= opts.gap
 
 
 def _flow(

@@ -31,8 +31,9 @@ class Curve:
     ends : tuple of str
         Why tracing stopped at the first and at the last state: "closed", "speed" (|F| above what
         is slow), "gap" (the mode along is no longer apart from those across), "step" (no
-        smooth continuation), "stable" (a stable point, of a chain of trajectories), "reach" (far
-        from the states) or "budget" (of length).
+        smooth continuation), "kink" (a unit of a piecewise-linear network comes to its kink,
+        beyond which it does not go on), "stable" (a stable point, of a chain of trajectories),
+        "reach" (far from the states) or "budget" (of length).
     """
 
     points: Float
@@ -129,9 +130,12 @@ def _branch(
         if failed:
             reason = failed
             step *= 0.5
-            if step < shortest:
+            if step >= shortest:
+                continue
+            at_kink = None if failed == "speed" else _kink_ahead(rnn, u, x, t, 4.0 * shortest)
+            if at_kink is None:
                 return taken, reason
-            continue
+            return [*taken, (at_kink, t, float(rnn.rhs(at_kink, u) @ t))], "kink"
         moved = new.points[0] - x
         ahead = first - x
         # the start lies on the segment just taken, and the curve goes the same way there
@@ -148,6 +152,18 @@ def _branch(
         if length > opts.max_length * scale or len(taken) > 20 * opts.max_length / opts.step:
             return taken, "budget"
         step = min(longest, step * (1.5 if turn > 0.99 else 1.0))
+
+
+def _kink_ahead(rnn: RNNNumpy, u: Float, x: Float, t: Float, reach: float) -> Float | None:
+    """Return the state ahead within ``reach`` at which a unit comes to its kink, if any."""
+    if rnn.activation.half_slopes is None:
+        return None
+    z, pace = (rnn.W_rec @ x + rnn.drive(u), rnn.W_rec @ t) if rnn.equation_type == "s" else (x, t)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ahead = np.where(z * pace < 0.0, -z / pace, np.inf)
+    first = float(ahead.min())
+    # just on this side: f' at the kink is that of one side, which need not be this one
+    return x + (1.0 - 1e-9) * first * t if first <= reach else None
 
 
 def _trimmed(curve: Curve, seed: int, opts: ManifoldSettings) -> Curve | None:

@@ -36,7 +36,7 @@ def _from_chain(manifold: SlowManifold, states: Float) -> Float:
     """Return the distances (P,) of states from the chain of segments between samples."""
     first = manifold.points
     last = np.roll(first, -1, axis=0)
-    if manifold.topology != "ring":
+    if not manifold.is_ring:
         first, last = first[:-1], last[:-1]
     chord = last - first
     square = np.maximum(np.sum(chord**2, axis=1), 1e-300)

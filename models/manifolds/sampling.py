@@ -35,6 +35,12 @@ def interpolate_evenly(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) ->
     return _measured(rnn, u, points, curve, smooth=False)[0]
 
 
+def measured_evenly(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) -> Curve:
+    """Return the curve at evenly spaced states on a spline through its own, not solved anew."""
+    points = _even(curve, n_samples, smooth=True)[0]
+    return _measured(rnn, u, points, curve, smooth=True)[0]
+
+
 def _solved_smooth(rnn: RNNNumpy, u: Float, curve: Curve, n_samples: int) -> Curve:
     """Solve with the tangents of a spline through the samples, again and again.
 

@@ -16,11 +16,12 @@ from ..fixed_points.point_set import FixedPointSet
 from ..fixed_points.spectrum import sorted_spectrum
 from ..machine.threads import blas_on_one
 from ..network.rnn_numpy import RNNNumpy
-from .attractor import SlowManifold, alignment, points_along, rounding_floor
+from .attractor import SlowManifold, alignment, period_of, points_along, rounding_floor
 from .connections import chains
 from .correction import correct, slow_directions
 from .curves import Curve, trace_curve
 from .membership import lie_on, same
+from .rotation import rotating_rings
 from .sampling import interpolate_evenly, sample_evenly
 from .settings import ManifoldSettings, Region
 from .sheets import Sheet, cover_sheet, diameter
@@ -91,15 +92,20 @@ def _search(
 ) -> list[SlowManifold]:
     """Find the manifolds, given checked points (P, N) and states (M, N)."""
     region = Region.of(pool if len(pool) > 1 or not len(points) else points)
-    if isinstance(found, FixedPointSet) and found.degenerate.any():
+    if isinstance(found, FixedPointSet) and found.need_not_be_isolated.any():
         # a continuum that was sampled is followed as far as the samples go
-        far = np.linalg.norm(points[found.degenerate] - region.centre, axis=1).max()
+        far = np.linalg.norm(points[found.need_not_be_isolated] - region.centre, axis=1).max()
         reach = min(max(opts.reach, 1.01 * float(far) / region.scale), max(opts.reach, FARTHEST))
         opts = replace(opts, reach=reach, max_length=max(opts.max_length, 4.0 * reach))
-    seeds, bases = _seeds(rnn, vector, points, pool, region, opts)
+    relaxed = _relaxed(rnn, vector, pool, opts)
+    seeds, bases = _seeds(rnn, vector, points, relaxed, region, opts)
     near = SAME * region.scale
     kept: list[SlowManifold] = []
     done = np.zeros(len(seeds), dtype=bool)
+    if opts.n_relaxed:
+        for orbit in rotating_rings(rnn, vector, relaxed, region, opts):
+            kept.append(_from_curve(rnn, vector, orbit))
+            done |= lie_on(kept[-1], seeds, near)
     for i in range(len(seeds)):
         if done[i]:
             continue
@@ -113,7 +119,7 @@ def _search(
         done |= lie_on(manifold, seeds, near)
         kept = _with(kept, manifold, near)
     on_ring = np.zeros(len(points), dtype=bool)
-    for ring in (m for m in kept if m.topology == "ring"):
+    for ring in (m for m in kept if m.is_ring):
         on_ring |= lie_on(ring, points)
     for chain in chains(rnn, vector, points[~on_ring], region, opts):
         manifold = _from_curve(rnn, vector, interpolate_evenly(rnn, vector, chain, opts.n_samples))
@@ -143,8 +149,13 @@ def _with(kept: list[SlowManifold], new: SlowManifold, near: float) -> list[Slow
 
 
 def _better(new: SlowManifold, old: SlowManifold) -> bool:
-    """Return whether a manifold replaces one that was found from a better seed."""
+    """Return whether a manifold replaces one that was found from a better seed.
+
+    A line that is longer than the ring it lies on winds around it.
+    """
     more = new.dimension > old.dimension
+    if old.is_ring and not new.is_ring and not more:
+        return False
     return more or (new.dimension == old.dimension and new.length > LONGER * old.length)
 
 
@@ -162,7 +173,7 @@ def explain(found: FixedPointSet, manifolds: Sequence[SlowManifold]) -> str:
     alone = isolated(found, manifolds)
     parts.append(f"{int(alone.sum())} on no slow manifold")
     text = f"{counted(len(found), 'point')}: " + ", ".join(parts)
-    loose = int(np.sum(alone & found.degenerate))
+    loose = int(np.sum(alone & found.need_not_be_isolated))
     return text + (f" ({loose} of them degenerate: widen reach or gap)" if loose else "")
 
 
@@ -198,23 +209,26 @@ def _states(rnn: RNNNumpy, states: ArrayLike) -> Float:
     return columns.T
 
 
+def _relaxed(rnn: RNNNumpy, u: Float, pool: Float, opts: ManifoldSettings) -> Float:
+    """Return some states of ``pool`` (M, N) after they have relaxed for 5 tau (K, N)."""
+    if not len(pool) or not opts.n_relaxed:
+        return np.empty((0, rnn.N))
+    rng = np.random.default_rng(opts.seed)
+    x = pool[rng.integers(len(pool), size=opts.n_relaxed)].T
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(int(np.ceil(RELAXATION / rnn.alpha))):
+            x = x + rnn.alpha * rnn.rhs(x, u)
+    return np.asarray(x[:, np.isfinite(x).all(axis=0)].T)
+
+
 def _seeds(
-    rnn: RNNNumpy, u: Float, points: Float, pool: Float, region: Region, opts: ManifoldSettings
+    rnn: RNNNumpy, u: Float, points: Float, relaxed: Float, region: Region, opts: ManifoldSettings
 ) -> tuple[Float, list[Float]]:
     """Return states (K, N) and bases (N, d) of their slow directions, the best first."""
-    candidates = points
-    if len(pool) and opts.n_relaxed:
-        rng = np.random.default_rng(opts.seed)
-        chosen = pool[rng.integers(len(pool), size=opts.n_relaxed)].T
-        n_steps = int(np.ceil(RELAXATION / rnn.alpha))
-        x = chosen
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(n_steps):
-                x = x + rnn.alpha * rnn.rhs(x, u)
-            speed = np.linalg.norm(rnn.rhs(x, u), axis=0)
-        # no curve longer than its budget can be slow where F is larger than this
-        slow = speed <= opts.slow * opts.max_length * region.scale
-        candidates = np.vstack([points, x[:, slow].T])
+    speed = np.linalg.norm(rnn.rhs_at(relaxed, u), axis=1)
+    # no curve longer than its budget can be slow where F is larger than this
+    slow = speed <= opts.slow * opts.max_length * region.scale
+    candidates = np.vstack([points, relaxed[slow]])
     seeds: list[tuple[int, bool, float, int, Float]] = []
     for i, state in enumerate(candidates):
         J = rnn.jacobian(state, u)
@@ -249,13 +263,18 @@ def _from_curve(rnn: RNNNumpy, u: Float, curve: Curve) -> SlowManifold:
     floor = rounding_floor(curve.points, curve.length)
     n_stable, n_unstable = points_along(curve.drift, curve.closed, floor)
     n_stable += 0 if curve.closed else curve.ends.count("stable")
+    period = float("nan")
+    if curve.closed:
+        period = period_of(curve.points, curve.tangents, curve.drift)
+    ring = "ring" if np.isnan(period) else "rotating ring"
     return _described(
         rnn,
         u,
         curve.points,
         curve.tangents[:, None, :],
         dimension=1,
-        topology="ring" if curve.closed else "open line",
+        topology=ring if curve.closed else "open line",
+        period=period,
         positions=curve.arc[:, None],
         length=curve.length,
         n_stable=n_stable,
@@ -276,6 +295,7 @@ def _from_sheet(rnn: RNNNumpy, u: Float, sheet: Sheet) -> SlowManifold:
         np.swapaxes(sheet.tangents, 1, 2),
         dimension=dim,
         topology=flat if dim == 2 else "volume",
+        period=float("nan"),
         positions=centred @ axes.T,
         length=diameter(sheet.points),
         n_stable=0,

@@ -33,6 +33,14 @@ class ManifoldSettings:
         "beyond that of one unit, which is what persistent activity has to explain. To ask that a "
         "memory outlive a trial of T (in tau), set it to 1 / T.",
     )
+    rotation: float = number(
+        0.2,
+        "the same of a ring that states go round on",
+        exclusive_minimum=0.0,
+        maximum=1.0,
+        details="A closed orbit that attracts, with a period of 1 / rotation or more, in tau: 5 by "
+        "default. It holds a phase that moves on, and needs no slow mode.",
+    )
     gap: float = number(
         0.5,
         "largest ratio of rates along it to rates across it",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fixed_points.chunks import slices
 from ..network.rnn_numpy import RNNNumpy
 from .correction import correct, separation
 from .settings import ManifoldSettings, Region
 
 Float = NDArray[np.float64]
+COARSE = (0.15, 0.22, 0.33)  # spacings, in scales, of a first cover that has to be within budget
+POLISHED = 2  # times that all samples are solved with their own tangents
+STACK_BYTES = 64_000_000  # of the matrices that are solved at a time
 NEAREST = 0.75  # two samples are never closer than this, in units of the spacing
 
 
@@ -65,8 +69,11 @@ def cover_sheet(
         None where no slow manifold of this dimension passes near the start.
     """
     dim = tangents.shape[1]
-    spacing = 0.15 * region.scale
-    first = _front(rnn, u, start, tangents, region, opts, spacing, opts.max_points)
+    for share in COARSE:
+        spacing = share * region.scale
+        first = _front(rnn, u, start, tangents, region, opts, spacing, opts.max_points)
+        if first is None or "budget" not in first.ends:
+            break
     # what is fast or leaks at a few samples need not be looked at closely
     if first is None or _trimmed(first, opts) is None or _leaks(rnn, u, first, opts):
         return None
@@ -120,13 +127,31 @@ def _front(
                 frames.append(new.tangents[i])
                 drifts.append(new.drift[i])
         k += 1
-    return Sheet(
+    sheet = Sheet(
         np.array(points),
         np.array(frames),
         np.array(drifts),
         bool(reasons),
         tuple(sorted(reasons)),
     )
+    return _polished(rnn, u, sheet, 0.5 * spacing)
+
+
+def _polished(rnn: RNNNumpy, u: Float, sheet: Sheet, max_step: float) -> Sheet:
+    """Solve all samples again, each with its own tangents.
+
+    The front solves with those of the sample before, which F follows at the next one: where there
+    is drift, the part of F across would be that of the turn between the two.
+    """
+    points, frames, drifts = sheet.points.copy(), sheet.tangents.copy(), sheet.drift.copy()
+    n_units, dim = frames.shape[1:]
+    for _ in range(POLISHED):
+        for part in slices(len(points), n_units + dim, STACK_BYTES):
+            new = correct(rnn, u, points[part], frames[part], max_step)
+            good = new.converged
+            points[part][good], frames[part][good] = new.points[good], new.tangents[good]
+            drifts[part][good] = new.drift[good]
+    return replace(sheet, points=points, tangents=frames, drift=drifts)
 
 
 def _slow(rnn: RNNNumpy, u: Float, x: Float, T: Float, opts: ManifoldSettings) -> bool:

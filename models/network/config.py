@@ -61,6 +61,13 @@ class NetworkConfig:
         details="The rest stays zero.",
     )
     self_connections: bool = flag(False, "whether units may project to themselves")
+    max_rank: int = whole(
+        0,
+        "rank of W_rec at most; 0: any",
+        minimum=0,
+        details="W_rec is then the product of two factors of as many columns, and these are "
+        "trained.",
+    )
     spectral_radius: float = number(
         1.2,
         "of W_rec at initialisation",
@@ -101,6 +108,7 @@ class NetworkConfig:
                 assign(self, activation_args=activation.args)
         check_together(self, errors)
         self._check_units(errors)
+        self._check_rank(errors)
         self._check_bias(errors)
         raise_all(errors)
         for own in ("nonnegative_inp", "nonnegative_out"):
@@ -123,6 +131,33 @@ class NetworkConfig:
                     "raise it, or exc_to_inh_ratio",
                 )
             )
+
+    def _check_rank(self, errors: list[ParameterError]) -> None:
+        if not are_right(errors, "max_rank", "n_units") or not self.max_rank:
+            return
+        given, low = self.max_rank, f"W_rec of rank {self.max_rank}"
+        if given >= self.n_units:
+            problem = f"is no limit for {self.n_units} units"
+            errors.append(ParameterError("max_rank", given, problem, "use fewer, or 0 for any"))
+        # What a product of factors cannot keep.
+        for field, is_kept, problem, remedy in (
+            ("dale", self.dale is True, "do not keep the signs of units", "dale: false"),
+            ("density", self.density != 1.0, "have no zeros to keep", "density: 1.0"),
+            (
+                "self_connections",
+                self.self_connections is False,
+                "have a diagonal",
+                "self_connections: true",
+            ),
+        ):
+            if are_right(errors, field) and is_kept:
+                error = ParameterError(
+                    field,
+                    getattr(self, field),
+                    f"the factors of {low} {problem}",
+                    f"write {remedy}, or max_rank: 0",
+                )
+                errors.append(error)
 
     def _check_bias(self, errors: list[ParameterError]) -> None:
         if are_right(errors, "bias_min", "bias_max") and self.bias_min > self.bias_max:

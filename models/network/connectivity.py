@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
+from tasks_lib.sizes import counted
 
 from .config import NetworkConfig
+from .low_rank import Factors, drawn_factors, factors_of
 
 Float = NDArray[np.float64]
 
@@ -44,12 +46,19 @@ STREAMS = {
     "task": 6,
     "dropout": 7,
     "validation": 8,
+    "factors": 9,
 }
 
 
 def stream(seed: int, name: str) -> np.random.SeedSequence:
     """Return the random stream ``name`` of the network with this seed."""
     return np.random.SeedSequence([seed, STREAMS[name]])
+
+
+def sizes_in_words(n_units: int, n_inputs: int, n_outputs: int) -> str:
+    """Return how large a network is."""
+    counts = (n_units, "unit"), (n_inputs, "input"), (n_outputs, "output")
+    return ", ".join(counted(number, what) for number, what in counts)
 
 
 def as_weights(field: str, value: ArrayLike, shape: tuple[int | None, ...]) -> Float:
@@ -82,6 +91,8 @@ class Connectivity:
         Block name -> array of -1, 0, +1: the sign that a weight keeps (0: free).
     x_init : array (N,), optional
         Initial state; zeros where it is not given.
+    factors : Factors, optional
+        Those whose product W_rec is, where the configuration limits its rank.
     """
 
     W_rec: Float
@@ -91,6 +102,7 @@ class Connectivity:
     masks: dict[str, NDArray[np.bool_]]
     signs: dict[str, Float]
     x_init: Float | None = None
+    factors: Factors | None = None
 
     @classmethod
     def of(cls, weights: Mapping[str, ArrayLike], config: NetworkConfig) -> Connectivity:
@@ -100,7 +112,8 @@ class Connectivity:
         ----------
         weights : dict
             W_rec, W_inp, W_out and, if they are not zero, b_rec and x_init. What is 0 in W_rec
-            does not exist where the configuration has a density below 1.
+            does not exist where the configuration has a density below 1. Where it limits the rank,
+            W_rec is divided into factors (`models.network.low_rank.factors_of`).
         config : NetworkConfig
 
         Raises
@@ -133,6 +146,7 @@ class Connectivity:
             masks=masks,
             signs=signs,
             x_init=as_weights("x_init", weights.get("x_init", zeros), (n,)),
+            factors=factors_of(blocks["W_rec"], config.max_rank) if config.max_rank else None,
         )
 
 
@@ -235,7 +249,8 @@ def initial_connectivity(
     from inhibitory units -|Normal(R/sqrt(N), 1/N)| (mean, standard deviation), W_inp and the
     excitatory columns of W_out |Normal(1/sqrt(N), 1/N)|, inhibitory columns of W_out zero.
     Otherwise every weight is Normal(0, 1/sqrt(N)). W_rec is then masked and rescaled to the
-    spectral radius.
+    spectral radius. Where its rank is limited, it is the product of factors
+    (`models.network.low_rank.drawn_factors`).
     """
     n = config.n_units
     sign = dale_signs(config)
@@ -267,11 +282,18 @@ def initial_connectivity(
         bias = rng.uniform(config.bias_min, config.bias_max, n)
     else:
         bias = np.full(n, np.clip(0.0, config.bias_min, config.bias_max))
+    factors = None
+    if config.max_rank:
+        factors = drawn_factors(n, config.max_rank, config.spectral_radius, stream(seed, "factors"))
+        w_rec = factors.product()
+    else:
+        w_rec = _scaled_to_radius(w_rec * masks["W_rec"], config.spectral_radius)
     return Connectivity(
-        W_rec=_scaled_to_radius(w_rec * masks["W_rec"], config.spectral_radius),
+        W_rec=w_rec,
         W_inp=w_inp,
         W_out=w_out * masks["W_out"],
         b_rec=bias,
         masks=masks,
         signs=block_signs(config, n_inputs, n_outputs),
+        factors=factors,
     )

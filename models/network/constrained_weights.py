@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from tasks_lib.errors import ParameterError
 
 from ..engine import Weights
+from ..machine.torch_modes import without_graph
+from .by_network import products
 from .config import NetworkConfig
 from .connectivity import BLOCKS, NEARLY_ZERO, WEIGHTS, Connectivity, dale_signs
+from .low_rank import factors_of
+
+FACTORS = ("left_rec", "right_rec")  # of W_rec, where its rank is limited
 
 
 def _representable(bounds: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:
@@ -43,6 +48,7 @@ class ConstrainedWeights(nn.Module):
     weights : sequence of Connectivity (K,)
     config : NetworkConfig
         What all networks have in common: which weights are trained, and how constraints are kept.
+        Where it limits the rank of W_rec, its factors (K, N, R) are parameters in its place.
     device : torch.device
     dtype : torch.dtype
 
@@ -63,8 +69,10 @@ class ConstrainedWeights(nn.Module):
         self.device, self.dtype = device, dtype
         self.constraint_method = config.constraint_method
         self.bias_range = (config.bias_min, config.bias_max)
+        self._bias_range = _representable(self.bias_range, dtype)
         self.train_x_init = config.train_x_init
         self.exc_to_inh_ratio = config.exc_to_inh_ratio
+        self.max_rank = config.max_rank
         self.is_batched = True  # whether a leading axis K is returned
         self.n_networks, self.n_units = len(weights), config.n_units
         self.n_inputs, self.n_outputs = weights[0].W_inp.shape[-1], weights[0].W_out.shape[0]
@@ -75,6 +83,7 @@ class ConstrainedWeights(nn.Module):
             "b_rec": (self.n_units,),
             "x_init": (self.n_units,),
         }
+        self._bound: dict[str, bool] = {}
         trained = {"b_rec": config.trains_bias, "x_init": config.train_x_init}
         for name in WEIGHTS:
             each = [getattr(own, name) for own in weights]
@@ -87,6 +96,9 @@ class ConstrainedWeights(nn.Module):
                         f"should be {shapes[name]}",
                         "give networks of one shape, and the configuration that they have",
                     )
+            if name == "W_rec" and self.max_rank:
+                self._set_factors(weights)
+                continue
             tensor = self._tensor(np.stack(each))
             if trained.get(name, True):
                 setattr(self, f"_{name}", nn.Parameter(tensor))
@@ -99,18 +111,63 @@ class ConstrainedWeights(nn.Module):
             )
             self.register_buffer(f"_mask_{name}", self._tensor(masks))
             self.register_buffer(f"_sign_{name}", self._tensor(signs))
-        self.dale = self._tensor(dale_signs(config)) if config.dale else None
+            # Where all weights exist, or all may have either sign, there is nothing to keep.
+            self._bound[f"_mask_{name}"] = bool((masks != 1).any())
+            self._bound[f"_sign_{name}"] = bool((signs != 0).any())
+        self.dale: Tensor | None = None
+        self.units_of_kinds: tuple[Tensor, Tensor] | None = None  # excitatory, inhibitory
+        if config.dale:
+            signs_of_units = dale_signs(config)
+            self.dale = self._tensor(signs_of_units)
+            excitatory, inhibitory = (
+                torch.as_tensor(np.flatnonzero(signs_of_units * sign > 0), device=self.device)
+                for sign in (1, -1)
+            )
+            self.units_of_kinds = excitatory, inhibitory
+
+    def _set_factors(self, weights: Sequence[Connectivity]) -> None:
+        factors = [own.factors or factors_of(own.W_rec, self.max_rank) for own in weights]
+        shape = self.n_units, self.max_rank
+        for name, each in zip(FACTORS, zip(*factors, strict=True), strict=True):
+            for factor in each:
+                if factor.shape != shape:
+                    raise ParameterError(
+                        "factors.shape",
+                        factor.shape,
+                        f"should be {shape}",
+                        "give factors of as many columns as max_rank says",
+                    )
+            setattr(self, f"_{name}", nn.Parameter(self._tensor(np.stack(each))))
 
     def _tensor(self, value: Any) -> Tensor:
         return torch.as_tensor(np.array(value), dtype=self.dtype, device=self.device)
 
+    def _constraint(self, kind: str, name: str) -> Tensor | None:
+        """Return the ``mask`` or ``sign`` (K, ...) of a block; None where it binds no weight."""
+        constraint = self._buffers[f"_{kind}_{name}"]
+        assert constraint is not None
+        # One that was written to since may bind some.
+        unknown = constraint.is_inference() or constraint._version > 0
+        return constraint if self._bound[f"_{kind}_{name}"] or unknown else None
+
     def effective(self, name: str) -> Tensor:
         """Return the weights (K, ...) that the network runs with, constraints applied."""
+        if name == "W_rec" and self.max_rank:
+            left, right = self.factors
+            return products(left, right.transpose(1, 2)) / self.n_units
         raw: Tensor = getattr(self, f"_{name}")
         if self.constraint_method != "reflect" or name not in BLOCKS:
             return raw
-        sign = getattr(self, f"_sign_{name}")
-        return torch.where(sign == 0, raw, raw.abs() * sign) * getattr(self, f"_mask_{name}")
+        sign, mask = self._constraint("sign", name), self._constraint("mask", name)
+        if sign is not None:
+            raw = torch.where(sign == 0, raw, raw.abs() * sign)
+        return raw if mask is None else raw * mask
+
+    @property
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """The factors (K, N, R) of W_rec = left rightᵀ / N, where its rank is limited."""
+        left, right = (getattr(self, f"_{name}") for name in FACTORS)
+        return left, right
 
     def _public(self, tensor: Tensor) -> Tensor:
         return tensor if self.is_batched else tensor[0]
@@ -144,7 +201,7 @@ class ConstrainedWeights(nn.Module):
         """Return all weights that the networks run with."""
         return Weights(*(self.effective(name) for name in WEIGHTS))
 
-    @torch.no_grad()
+    @without_graph
     def raw_gradients(self, gradient: Weights) -> list[Tensor]:
         """Return a gradient by the effective weights as one by the parameters, in their order.
 
@@ -152,16 +209,27 @@ class ConstrainedWeights(nn.Module):
         """
         found = []
         for name, p in self.named_parameters():
+            if name[1:] in FACTORS:
+                found.append(self._gradient_of_factor(name[1:], gradient.W_rec))
+                continue
             g: Tensor = getattr(gradient, name[1:])
             if name[1:] in BLOCKS:
-                sign = getattr(self, f"_sign{name}")
-                if self.constraint_method == "reflect":
+                sign = self._constraint("sign", name[1:])
+                if self.constraint_method == "reflect" and sign is not None:
                     g = torch.where(sign == 0, g, g * p.sign() * sign)
-                g = g * getattr(self, f"_mask{name}")
+                mask = self._constraint("mask", name[1:])
+                g = g if mask is None else g * mask
             found.append(g)
         return found
 
-    @torch.no_grad()
+    def _gradient_of_factor(self, name: str, by_product: Tensor) -> Tensor:
+        """Return the gradient by a factor (K, N, R) from that by W_rec (K, N, N)."""
+        left, right = self.factors
+        if name == FACTORS[0]:
+            return products(by_product, right) / self.n_units
+        return products(by_product.transpose(1, 2), left) / self.n_units
+
+    @without_graph
     def enforce_constraints(self, optimizer: HasMoments | None = None) -> None:
         """Bring the weights back to their constraints, and the optimiser's moments with them.
 
@@ -169,17 +237,21 @@ class ConstrainedWeights(nn.Module):
         becomes 1e-12 of that sign; a trained bias returns to its range.
         """
         for name in BLOCKS:
+            if name == "W_rec" and self.max_rank:
+                continue  # the configuration refuses constraints on it
             raw: Tensor = getattr(self, f"_{name}")
-            mask, sign = getattr(self, f"_mask_{name}"), getattr(self, f"_sign_{name}")
-            if self.constraint_method == "clamp":
+            mask, sign = self._constraint("mask", name), self._constraint("sign", name)
+            if self.constraint_method == "clamp" and sign is not None:
                 wrong = (sign != 0) & (raw * sign < NEARLY_ZERO)
                 raw.copy_(torch.where(wrong, sign * NEARLY_ZERO, raw))
+            if mask is None:
+                continue
             raw.mul_(mask)
             for moment in (optimizer.state.get(raw, {}) if optimizer else {}).values():
                 if isinstance(moment, Tensor) and moment.shape == raw.shape:
                     moment.mul_(mask)
         if self.bias_range[1] > self.bias_range[0]:
-            self._b_rec.clamp_(*_representable(self.bias_range, self.dtype))  # type: ignore[operator]
+            self._b_rec.clamp_(*self._bias_range)  # type: ignore[operator]
 
     def weights(self, index: int = 0) -> dict[str, NDArray[Any]]:
         """Return one network's effective weights as NumPy arrays of this precision."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @brief
@@ -65,12 +68,15 @@ class RunNoise:
     ----------
     draws : bool or Noise
         Whether there is any, drawn from the networks' own streams, or the draws to use.
-    level : float
-        Factor on all of it (annealing).
+    level : float, or Tensor () of float64
+        Factor on all of it (annealing); a tensor, on the networks' device, is not looked at.
+    number : int, or Tensor () of int64, optional
+        Number of the simulation; by default the networks count their own.
     """
 
     draws: bool | Noise = False
-    level: float = 1.0
+    level: float | Tensor = 1.0
+    number: int | Tensor | None = None
 
     @classmethod
     def of(cls, noise: AnyNoise) -> RunNoise:

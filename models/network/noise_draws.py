@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -20,7 +19,11 @@ PARTS = ("inp", "rec", "out")
 
 def to_internal(array: ArrayLike | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Turn (..., channels, T, B) into the internal layout (..., T, B, channels)."""
-    tensor = torch.as_tensor(array, dtype=dtype, device=device)
+    if device.type == "cuda" and not isinstance(array, Tensor):
+        # From such memory it is copied while the device does other things, and not waited for.
+        tensor = torch.as_tensor(array, dtype=dtype).pin_memory().to(device, non_blocking=True)
+    else:
+        tensor = torch.as_tensor(array, dtype=dtype, device=device)
     return tensor.movedim(-3, -1).contiguous()
 
 
@@ -56,83 +59,122 @@ class ReadoutNoise:
         return part if self.basis is None else products(part, self.basis.transpose(1, 2))
 
 
+class NoiseSources:
+    """What the noise of K networks comes from: their levels and the keys of their streams.
+
+    Parameters
+    ----------
+    equations : sequence of Equation (K,)
+    keys : sequence of (int, int) (K,)
+    device : torch.device
+        The tensors lie there, and stay where they are: captured CUDA graphs read them.
+
+    Attributes
+    ----------
+    scales : dict
+        Part ``inp``, ``rec`` or ``out`` -> standard deviation of one step's noise of each network,
+        of the parts of which any has noise.
+    scales_there : dict
+        The same as tensors (K,) of float64.
+    silent_there : dict
+        Part -> Tensor (K,) of bool: networks without noise, where others have some.
+    keys, keys_there
+        As numbers, and as Tensor (K, 2) of int64.
+    """
+
+    def __init__(
+        self,
+        equations: Sequence[Equation],
+        keys: Sequence[tuple[int, int]],
+        device: torch.device,
+    ) -> None:
+        each = {p: [e.noise_scale(getattr(e, f"sigma_{p}")) for e in equations] for p in PARTS}
+        self.scales = {part: own for part, own in each.items() if any(own)}
+        # A level that differs from iteration to iteration is rounded once, as on a CPU.
+        kind = torch.float32 if device.type == "mps" else torch.float64
+        self.scales_there = {
+            part: torch.tensor(own, dtype=kind, device=device) for part, own in self.scales.items()
+        }
+        self.silent_there = {
+            part: there == 0 for part, there in self.scales_there.items() if 0 in self.scales[part]
+        }
+        self.keys = list(keys)
+        self.keys_there = torch.tensor(self.keys, dtype=torch.int64, device=device)
+
+
 @dataclass(frozen=True)
 class NoiseDraws:
     """The noise of one run, part by part: inputs, units, readout.
 
     Attributes
     ----------
-    given : Noise or None
-        Draws to use, the same for all networks; otherwise each network's own.
-    scales : dict
-        Part ``inp``, ``rec`` or ``out`` -> standard deviation of one step's noise, (K,).
-    keys : sequence (K,)
-        Of the networks' streams.
-    number : int
+    noise : RunNoise
+        Which noise there is, and how much of it.
+    sources : NoiseSources
+        Of the networks.
+    number : int or Tensor ()
         Of the simulation; with the key it names the draws.
     like : Tensor
         Of the precision and on the device of the run.
     """
 
-    given: Noise | None
-    scales: dict[str, list[float]]
-    keys: Sequence[Any]
-    number: int
+    noise: RunNoise
+    sources: NoiseSources
+    number: int | Tensor
     like: Tensor
 
-    @classmethod
-    def of(
-        cls,
-        noise: RunNoise,
-        equations: Sequence[Equation],
-        keys: Sequence[Any],
-        number: int,
-        like: Tensor,
-    ) -> NoiseDraws:
-        """Return the noise of a run of networks with these equations."""
-        level = noise.level if noise.draws else 0.0
-        scales = {
-            part: [e.noise_scale(getattr(e, f"sigma_{part}")) * level for e in equations]
-            for part in PARTS
-        }
-        given = noise.draws if isinstance(noise.draws, Noise) else None
-        return cls(given, scales, keys, number, like)
+    @property
+    def _given(self) -> Noise | None:
+        return self.noise.draws if isinstance(self.noise.draws, Noise) else None
+
+    def _has(self, part: str) -> bool:
+        if not self.noise.draws or part not in self.sources.scales:
+            return False
+        return isinstance(self.noise.level, Tensor) or self.noise.level != 0
+
+    def _scales(self, part: str) -> Tensor:
+        """Return the standard deviations (K,) of this run as a tensor, in float64."""
+        return self.sources.scales_there[part] * self.noise.level
 
     def on_inputs(self, inputs: Tensor) -> Tensor:
         """Return inputs (K, T, B, M) with their noise."""
-        if not any(self.scales["inp"]):
+        if not self._has("inp"):
             return inputs
         _, n_steps, n_trials, n_channels = inputs.shape
         return inputs + self._part("inp", n_steps, n_trials, n_channels)
 
     def of_units(self, n_steps: int, n_trials: int, n_units: int) -> RecurrentNoise:
         """Return the recurrent noise, which is drawn while the networks run if it is their own."""
-        silent = RecurrentNoise([0.0] * len(self.keys), self.keys, self.number)
-        if not any(self.scales["rec"]):
+        own, level = self.sources, self.noise.level
+        keys = own.keys if isinstance(self.number, int) else own.keys_there
+        silent = RecurrentNoise([0.0] * len(own.keys), keys, self.number)
+        if not self._has("rec"):
             return silent
-        if self.given is None:
-            return replace(silent, scales=self.scales["rec"])
-        return replace(silent, given=self._part("rec", n_steps, n_trials, n_units))
+        if self._given is not None:
+            return replace(silent, given=self._part("rec", n_steps, n_trials, n_units))
+        if isinstance(level, Tensor):
+            return replace(silent, scales=self._scales("rec"))
+        return replace(silent, scales=[scale * level for scale in own.scales["rec"]])
 
     def of_readout(self, n_steps: int, n_trials: int, w_out: Tensor) -> ReadoutNoise | None:
         """Return the noise of the readout through W_out (K, O, N); None where there is none."""
-        if not any(self.scales["out"]):
+        if not self._has("out"):
             return None
-        if self.given is not None:
+        if self._given is not None:
             return ReadoutNoise(self._part("out", n_steps, n_trials, w_out.shape[-1]), None)
         basis = orthonormal_rows(w_out)
         return ReadoutNoise(self._part("out", n_steps, n_trials, basis.shape[-1]), basis)
 
     def _part(self, part: str, n_steps: int, n_trials: int, n_channels: int) -> Tensor:
         """Return scaled draws (K, T, B, channels)."""
-        scales = self.scales[part]
-        if self.given is not None:
-            drawn = self.given.part(part, (n_channels, n_steps, n_trials))
-            one = to_internal(drawn, self.like.dtype, self.like.device)
-            return torch.stack([one * scale for scale in scales])
+        each = self._scales(part).to(self.like.dtype).view(-1, 1, 1, 1)
+        if self._given is not None:
+            drawn = self._given.part(part, (n_channels, n_steps, n_trials))
+            return to_internal(drawn, self.like.dtype, self.like.device) * each
+        keys = self.sources.keys if isinstance(self.number, int) else self.sources.keys_there
         shape = (n_steps, n_trials, n_channels)
-        draws = draw(shape, self.keys, self.number, part, self.like)
-        # A network without noise has exactly none, as alone.
-        for own, scale in zip(draws, scales, strict=True):
-            own.mul_(scale) if scale else own.zero_()
+        draws = draw(shape, keys, self.number, part, self.like).mul_(each)
+        silent = self.sources.silent_there.get(part)
+        if silent is not None:  # a network without noise has exactly none, as alone
+            draws.masked_fill_(silent.view(-1, 1, 1, 1), 0.0)
         return draws

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from tasks_lib.errors import ParameterError
 
 from ..formulas.equations import Equation
-from .connectivity import Float, as_weights
+from .connectivity import Float, as_weights, sizes_in_words
 from .noise import Noise
 
 
@@ -72,6 +72,11 @@ class RNNNumpy:
         self.x_init = as_weights("x_init", zeros if x_init is None else x_init, (self.N,))
         self.rng = np.random.default_rng(seed)
 
+    def __repr__(self) -> str:
+        """Return what the network is, in a few lines."""
+        sizes = sizes_in_words(self.n_units, self.n_inputs, self.n_outputs)
+        return f"RNNNumpy({sizes}; {self.equation.in_brief()})"
+
     @property
     def activation(self) -> Any:
         """The activation function, with ``f`` and ``df``."""
@@ -97,7 +102,8 @@ class RNNNumpy:
         """Coefficient of the cubic damping."""
         return self.equation.gamma
 
-    def _check_input(self, u: ArrayLike, ndims: tuple[int, ...]) -> Float:
+    def check_input(self, u: ArrayLike, ndims: tuple[int, ...]) -> Float:
+        """Return inputs (n_inputs, ...) in float64, after checking shape and values."""
         array = np.asarray(u, dtype=np.float64)
         if array.ndim not in ndims or array.shape[0] != self.n_inputs:
             raise ParameterError(
@@ -127,7 +133,7 @@ class RNNNumpy:
             One constant input for all states, or one for each.
         """
         states = np.asarray(x, dtype=np.float64)
-        drive = self.drive(self._check_input(u, (1, 2)))
+        drive = self.drive(self.check_input(u, (1, 2)))
         if states.ndim == 2 and drive.ndim == 1:
             drive = drive[:, None]
         return self.equation.field(states, lambda v: self.W_rec @ v + drive)[0]
@@ -141,7 +147,7 @@ class RNNNumpy:
         states = np.asarray(x, dtype=np.float64)
         single = states.ndim == 1
         columns = states[:, None] if single else states
-        drive = self.drive(self._check_input(u, (1, 2)))
+        drive = self.drive(self.check_input(u, (1, 2)))
         if drive.ndim == 1:
             drive = drive[:, None]
         _, argument = self.equation.field(columns, lambda v: self.W_rec @ v + drive)
@@ -192,7 +198,7 @@ class RNNNumpy:
         outputs : array (n_outputs, T, B) or (n_outputs, T)
             Readout of those states.
         """
-        inputs = self._check_input(u, (2, 3))
+        inputs = self.check_input(u, (2, 3))
         single = inputs.ndim == 2
         if single:
             inputs = inputs[:, :, None]

@@ -16,11 +16,11 @@ from ..engine.philox import network_key
 from ..machine.torch_modes import plain_torch
 from .batch import check_networks, one_for_each
 from .config import NetworkConfig
-from .connectivity import Connectivity, initial_connectivity, stream
+from .connectivity import Connectivity, initial_connectivity, sizes_in_words, stream
 from .constrained_weights import ConstrainedWeights
 from .dropout_mask import DropoutMask
 from .noise import AnyNoise, RunNoise
-from .noise_draws import NoiseDraws, to_internal
+from .noise_draws import NoiseDraws, NoiseSources, to_internal
 from .rnn_numpy import RNNNumpy
 from .run import Run, RunMemory, differentiable_run, run_networks
 
@@ -80,8 +80,15 @@ class RNNTorch(ConstrainedWeights):
                 "seeds", seeds, f"there are {self.n_networks} networks", "give one seed for each"
             )
         self.noise_keys = [network_key(stream(s, "noise")) for s in self.seeds]
+        self.noise_sources = NoiseSources(self.equations, self.noise_keys, self.device)
         # Noisy simulations so far: with the key it names the draws of the next one.
         self.n_simulations = 0
+
+    def extra_repr(self) -> str:
+        """Return what stands between the parentheses where the network is printed."""
+        many = f"{self.n_networks} networks of " if self.is_batched else ""
+        sizes = sizes_in_words(self.n_units, self.n_inputs, self.n_outputs)
+        return f"{many}{sizes}; {self.equation.in_brief()}"
 
     @classmethod
     def from_config(
@@ -152,10 +159,9 @@ class RNNTorch(ConstrainedWeights):
         """
         asked = RunNoise.of(noise)
         weights = self.effective_weights()
-        draws = NoiseDraws.of(
-            asked, self.equations, self.noise_keys, self.n_simulations, weights.W_rec.detach()
-        )
-        if asked.draws is True:
+        number = self.n_simulations if asked.number is None else asked.number
+        draws = NoiseDraws(asked, self.noise_sources, number, weights.W_rec.detach())
+        if asked.draws is True and asked.number is None:
             self.n_simulations += 1
         inputs = u.expand(self.n_networks, *u.shape[-3:])
         return run_networks(

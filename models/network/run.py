@@ -23,6 +23,7 @@ from ..engine import (
     simulate_sliced,
 )
 from ..formulas.equations import Equation
+from ..machine.torch_modes import without_graph
 from .connectivity import WEIGHTS
 from .dropout_mask import DropoutMask
 from .noise_draws import NoiseDraws, ReadoutNoise
@@ -103,7 +104,7 @@ class Run:
         return self.simulation.pull_back_to_inputs(cotangent)
 
 
-@torch.no_grad()
+@without_graph
 def run_networks(
     equation: Equation,
     weights: Weights,
@@ -112,6 +113,7 @@ def run_networks(
     dropout: DropoutMask | None,
     statistics: Sequence[Statistic],
     memory: RunMemory,
+    back_end: str | None = None,
 ) -> Run:
     """Run K networks from their effective weights and inputs (K, T, B, M), linked to no graph."""
     n_steps, n_trials = inputs.shape[1:3]
@@ -123,10 +125,12 @@ def run_networks(
     readout = noise.of_readout(n_steps, n_trials, weights.W_out)
     simulation: Simulation | SlicedSimulation
     if memory.trials_at_once is None or memory.trials_at_once >= n_trials:
-        simulation = simulate(equation, weights, inputs, units, statistics, buffers=memory.buffers)
+        simulation = simulate(
+            equation, weights, inputs, units, statistics, back_end, buffers=memory.buffers
+        )
     else:
         simulation = simulate_sliced(
-            equation, weights, inputs, units, statistics,
+            equation, weights, inputs, units, statistics, back_end,
             buffers=memory.buffers, trials_at_once=memory.trials_at_once,
         )  # fmt: skip
     outputs = simulation.outputs

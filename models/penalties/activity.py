@@ -38,8 +38,6 @@ def task(context: PenaltyContext) -> Tensor:
     """
     error = context.outputs[:, context.mask] - context.targets[:, context.mask]
     counts = ~torch.isnan(context.targets[:, context.mask])
-    if bool(counts.all()):
-        return error.square().mean()
     return torch.where(counts, error, torch.zeros_like(error)).square().sum() / counts.sum()
 
 
@@ -274,7 +272,7 @@ def clustering(
     rates = context.rates.flatten(1)
     groups = [rates]
     if context.dale is not None:
-        groups = [rates[context.dale > 0], rates[context.dale < 0]]
+        groups = [rates[context.excitatory], rates[context.inhibitory]]
     total = rates[:0].sum()  # 0, and linked to the graph
     for group in groups:
         if len(group) < 2:
@@ -301,7 +299,9 @@ def eff_dim_tail_energy(context: PenaltyContext, k: int = 6, eps: float = 1e-8) 
     rates = context.rates.flatten(1)
     centred = rates - rates.mean(dim=1, keepdim=True)
     covariance = centred @ centred.T / rates.shape[1]
-    if not bool(torch.isfinite(covariance).all()):
-        return covariance.sum() * torch.nan  # a diverged network is a result; eigvalsh would raise
-    eigenvalues: Tensor = torch.linalg.eigvalsh(covariance).flip(0)
-    return eigenvalues[k:].sum() / (constant(eigenvalues.sum()) + eps)
+    # A diverged network is a result, and eigvalsh would raise.
+    is_finite = torch.isfinite(covariance).all()
+    known = torch.where(is_finite, covariance, torch.zeros_like(covariance))
+    eigenvalues: Tensor = torch.linalg.eigvalsh(known).flip(0)
+    share = eigenvalues[k:].sum() / (constant(eigenvalues.sum()) + eps)
+    return torch.where(is_finite, share, torch.full_like(share, torch.nan))

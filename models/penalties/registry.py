@@ -9,6 +9,7 @@ from inspect import Parameter, signature
 from math import log
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from tasks_lib.errors import (
@@ -50,6 +51,11 @@ NON_NEGATIVE: Limit = {"minimum": 0.0}
 EXPONENT: Limit = {"minimum": 1.0}  # below 1 the slope of max(0, z)^g is infinite at 0
 
 
+def size_scale(n_units: int) -> float:
+    """Return s = ln 101 / ln(N + 1)."""
+    return log(101.0) / log(n_units + 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class PenaltyContext:
     """One network, its trials and its weights, as a penalty sees them.
@@ -80,6 +86,9 @@ class PenaltyContext:
         Indices of the steps that count in the loss, where the target is not NaN.
     statistics : mapping
         Statistics of the units (N,) that were taken while the network ran; `statistic` uses them.
+    units_of_kinds : tuple of two Tensors, optional
+        Indices of excitatory and of inhibitory units, where they are known; `excitatory` and
+        `inhibitory` are they, or come from ``dale``.
     """
 
     states: Tensor
@@ -97,6 +106,23 @@ class PenaltyContext:
     n_units: int
     mask: Tensor
     statistics: Mapping[Statistic, Tensor] = field(default_factory=dict)
+    units_of_kinds: tuple[Tensor, Tensor] | None = None
+
+    @cached_property
+    def excitatory(self) -> Tensor:
+        """Indices of excitatory units; there is Dale's law."""
+        return self._of_sign(1)
+
+    @cached_property
+    def inhibitory(self) -> Tensor:
+        """Indices of inhibitory units; there is Dale's law."""
+        return self._of_sign(-1)
+
+    def _of_sign(self, sign: int) -> Tensor:
+        if self.units_of_kinds is not None:
+            return self.units_of_kinds[0 if sign > 0 else 1]
+        assert self.dale is not None
+        return torch.nonzero(self.dale * sign > 0)[:, 0]
 
     @cached_property
     def rates(self) -> Tensor:
@@ -117,7 +143,7 @@ class PenaltyContext:
     @property
     def size_scale(self) -> float:
         """Factor s = ln 101 / ln(N + 1) by which caps shrink as the network grows; 1 at N = 100."""
-        return log(101.0) / log(self.n_units + 1.0)
+        return size_scale(self.n_units)
 
     @property
     def net_input(self) -> Tensor:

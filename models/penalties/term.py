@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from ..engine import Statistic
-from . import registry
+from . import closed_forms, registry
+from .closed_forms import ClosedForm
 from .registry import Penalty, PenaltyContext
 
 
@@ -46,6 +47,11 @@ class PenaltyTerm:
     def function(self) -> Penalty:
         """The penalty itself, looked up once."""
         return registry.get(self.name)
+
+    @cached_property
+    def closed_form(self) -> ClosedForm | None:
+        """Its formulas for many networks, if it has any."""
+        return closed_forms.of(self.function)
 
     @property
     def is_used(self) -> bool:

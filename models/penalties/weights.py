@@ -81,8 +81,8 @@ def rec_weights_magnitude(
     factor = context.n_units / (N_ref * k_ref)
     if not account4dale or context.dale is None:
         return factor * _mean(_over_cap(context.W_rec, cap, gamma, eps))
-    excitatory = context.W_rec[:, context.dale > 0]
-    inhibitory = context.W_rec[:, context.dale < 0]
+    excitatory = context.W_rec[:, context.excitatory]
+    inhibitory = context.W_rec[:, context.inhibitory]
     over_e = _mean(_over_cap(excitatory, cap, gamma, eps))
     over_i = _mean(_over_cap(inhibitory, cap * context.exc_to_inh_ratio, gamma, eps))
     return factor * (over_e + over_i)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
-from scipy.special import expit, xlogy
+from scipy.special import expit, logit, xlogy
 
 Float = NDArray[np.float64]
 LAPSE_PRIOR = 9.0  # weight of log(1 - lapse): Beta(1, 10)
@@ -173,6 +173,10 @@ class Choices:
             slope = sign * float(np.exp(log_slope))
             place = float(np.clip(-curve[0] / curve[1], -1, 1)) if curve[1] else 0.0
             starts = [(-slope * x, slope, 0.02, 0.02) for x in (place, 0.0)]
+            # of a steep curve the place is that of a strength whose share is its own
+            for i in np.argsort(np.abs(self.x - place))[:2]:
+                share = float(np.clip(self.k[i] / self.n[i], 0.02, 0.98))
+                starts.append((float(logit(share)) - slope * self.x[i], slope, 0.02, 0.02))
             cost = min(self._least_cost(np.array(start), slope)[1] for start in starts)
             return 2 * (most + cost) - CONFIDENT
 

@@ -102,6 +102,9 @@ def fit_psychometric(
 ) -> PsychometricFit:
     """Fit a psychometric curve to choices by maximum likelihood, lapses in [0, 0.5].
 
+    Lapses have the prior Beta(1, 10) of psignifit (Schuett et al. 2016), which a few trials of each
+    strength do not outweigh.
+
     Parameters
     ----------
     stimuli : array (C,)
@@ -114,17 +117,22 @@ def fit_psychometric(
     Raises
     ------
     ParameterError
-        For fractions out of [0, 1], numbers of trials that are not above 0, and values that are
-        not finite.
+        For fractions out of [0, 1], numbers of trials that are not above 0, values that are not
+        finite, and arrays of different lengths.
     """
     c, fraction = (np.asarray(v, dtype=np.float64).ravel() for v in (stimuli, fraction_plus))
-    n = np.broadcast_to(np.asarray(n_trials, dtype=np.float64), c.shape)
+    n = np.asarray(n_trials, dtype=np.float64)
     if c.shape != fraction.shape or not np.isfinite(c).all():
         raise ParameterError(
             "stimuli", c, "are not one finite number for each fraction", "give as many as fractions"
         )
     if not ((fraction >= 0) & (fraction <= 1)).all():
         raise ParameterError("fraction_plus", fraction, "is not in [0, 1]", "give fractions")
+    if n.ndim and n.ravel().shape != c.shape:
+        raise ParameterError(
+            "n_trials", n_trials, "are not one number for each stimulus", "give one, or as many"
+        )
+    n = np.broadcast_to(n.ravel(), c.shape)
     if not ((n > 0) & np.isfinite(n)).all():
         raise ParameterError("n_trials", n_trials, "is not above 0", "leave out what has no trials")
     values, group = np.unique(c, return_inverse=True)

@@ -16,6 +16,7 @@ from tasks_lib.cddm import CONTEXTS
 from tasks_lib.errors import ParameterError, check_bool, check_float, check_int
 from tasks_lib.masks import held_to_the_end
 
+from ..network.outputs import network_outputs
 from ..network.rnn_numpy import RNNNumpy
 from .psychometric_fit import PsychometricFit as PsychometricFit
 from .psychometric_fit import fit_psychometric as fit_psychometric
@@ -103,6 +104,7 @@ def get_psychometrics(
     n_repeats: int = 7,
     coherences: Sequence[float] | None = None,
     noise: bool = True,
+    device: str = "cpu",
 ) -> PsychometricCurves:
     """Measure choices by the strength of the task's signed stimuli, and fit curves.
 
@@ -117,6 +119,8 @@ def get_psychometrics(
         Of CDDM; the task's by default.
     noise : bool
         Whether the network runs with its noise.
+    device : str
+        Torch device that it runs on.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def get_psychometrics(
     check_int("n_repeats", n_repeats, minimum=1)
     check_bool("noise", noise)
     if isinstance(task, CDDM):
-        return _on_the_grid(rnn, task, n_repeats, coherences, noise)
+        return _on_the_grid(rnn, task, n_repeats, coherences, noise, device)
     if coherences is not None:
         raise ParameterError(
             "coherences", coherences, "are those of CDDM", "leave it out: the task's own are used"
@@ -150,7 +154,7 @@ def get_psychometrics(
     choices = []
     for _ in range(n_repeats):
         inputs, targets, batch = task.get_batch()
-        _, outputs = rnn.run(inputs, noise=noise)
+        outputs = network_outputs(rnn, inputs, noise, device)
         made = task.get_choices(held_to_the_end(outputs, targets))
         choices.append(_one_of_two(task, made))
         conditions += batch
@@ -228,7 +232,12 @@ def _shown(values: Float, plus: Float, n: NDArray[np.int64]) -> ChoicePoints:
 
 
 def _on_the_grid(
-    rnn: RNNNumpy, task: CDDM, n_repeats: int, coherences: Sequence[float] | None, noise: bool
+    rnn: RNNNumpy,
+    task: CDDM,
+    n_repeats: int,
+    coherences: Sequence[float] | None,
+    noise: bool,
+    device: str,
 ) -> PsychometricCurves:
     values = _checked(task.coherences if coherences is None else coherences)
     grid = product(CONTEXTS, values.tolist(), values.tolist())
@@ -245,7 +254,7 @@ def _on_the_grid(
     correct = np.array([c["correct_choice"] for c in conditions])
     right, plus, error = (np.zeros(len(trials)) for _ in range(3))
     for _ in range(n_repeats):
-        _, outputs = rnn.run(inputs, noise=noise)
+        outputs = network_outputs(rnn, inputs, noise, device)
         last = held_to_the_end(outputs, targets)[:, -1]
         evidence = last[0] if task.n_outputs == 1 else last[0] - last[1]
         choice = np.sign(evidence)

@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError, check_bool, check_choice, check_int
 
-from .layout import LegendPlan, fit_left, fit_space, panel_grid, plan_legend
-from .palette import DIVERGING, SEQUENTIAL
+from .layout import LegendPlan, fit_left, fit_space, fitted, letter, panel_grid, plan_legend
+from .palette import DIVERGING, INK, SEQUENTIAL
 from .paths import draw_heads
+from .printed import PrintedFigure
 from .projection import Projection
-from .style import plain_matplotlib, unit
+from .style import plain_matplotlib, time_label, unit
 from .trial_groups import TrialGroup, trial_groups
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 ACTIVITIES = ("rates", "states")
+UNIT_PANEL, MATRIX_PANEL = (1.3, 0.85), (1.5, 1.5)  # inches
+ORDERS = {"peak": "units, by time of peak", "cluster": "units, by similarity", None: "units"}
 MAX_PATHS = 40  # single trials of a group that a picture bears
 
 
@@ -34,7 +37,7 @@ def plot_trajectories(
     by: str | None = None,
     projection: str = "2D",
     P: ArrayLike | Projection | None = None,
-    average: bool = True,
+    average: bool | None = None,
     of: str = "states",
 ) -> Figure:
     """Plot trajectories on principal components, coloured by condition.
@@ -51,13 +54,14 @@ def plot_trajectories(
     P : Projection or array (N, n_axes), optional
         The frame. By default the principal components of what is drawn; the labels then say which
         share of its variance each axis has.
-    average : bool
-        Whether to draw the mean of each group, or its single trials (40 at most).
+    average : bool, optional
+        Whether to draw the mean of each group, or its single trials (40 at most). By default means,
+        but where all trials are one group, whose mean is that of different streams.
     of : {"states", "rates"}
     """
     n_axes = 2 if check_choice("projection", projection, ("2D", "3D")) == "2D" else 3
-    check_bool("average", average)
     groups, activity = grouped_activity(trials, by, of)
+    average = len(groups) > 1 if average is None else check_bool("average", average)
     paths = [_paths(activity[group.trials], average) for group in groups]
     frame, labels = frame_of(paths, P, n_axes)
     lines = [frame(np.moveaxis(p, 0, 2)) for p in paths]  # (n_axes, T, P)
@@ -66,12 +70,12 @@ def plot_trajectories(
     edge = 0.06 * np.maximum(high - low, 1e-9)
     low, high = low - edge, high + edge
     u = unit()
-    legend = _group_legend(groups, u * 3.5, "mean of" if average else "")
+    legend = group_legend(groups, u * 3.5, "mean of" if average else "", n_axes=n_axes)
     if n_axes == 2:
         figure, grid = panel_grid((1, 1), (2.9, 2.33), (0.5, 0.1, 0.4, 0.17), foot=legend.height)
         axes: Any = grid[0, 0]
     else:
-        figure = Figure(figsize=(u * 3.5, u * 2.9 + legend.height))
+        figure = PrintedFigure(figsize=(u * 3.5, u * 2.9 + legend.height))
         axes = figure.add_subplot(projection="3d")
         axes.set_zlim(low[2], high[2])
     axes.set_xlim(low[0], high[0])
@@ -120,8 +124,15 @@ def plot_unit_responses(
     chosen = [check_int("units", int(u), 0, n_units - 1) for u in units]
     n_columns = min(len(chosen), 4)
     n_rows = ceil(len(chosen) / n_columns)
-    figure = Figure(figsize=(max(1.7 * n_columns, 3.5), 1.25 * n_rows + 0.7), layout="constrained")
-    panels = figure.subplots(n_rows, n_columns, sharex=True, squeeze=False).ravel()
+    width = n_columns * (UNIT_PANEL[0] + 0.4) + 0.3
+    legend = group_legend(
+        groups, unit() * max(width, 3.5), "mean ± standard deviation of", always=True
+    )
+    figure, grid = panel_grid(
+        (n_rows, n_columns), UNIT_PANEL, (0.6, 0.12, 0.4, 0.2), (0.4, 0.25), legend.height, 3.5,
+        sharex=True,
+    )  # fmt: skip
+    panels = grid.ravel()
     time = trials["time"].values
     for place, axes in enumerate(panels):
         if place >= len(chosen):
@@ -134,14 +145,16 @@ def plot_unit_responses(
             axes.fill_between(
                 time, mean - spread, mean + spread, color=group.colour, alpha=0.18, lw=0
             )
-        axes.set_title(f"unit {int(trials['unit'].values[chosen[place]])}")
+        axes.set_title(f"unit {int(trials['unit'].values[chosen[place]])}", pad=3)
+        if place % n_columns == 0:
+            axes.set_ylabel("rate (a.u.)" if of == "rates" else "state (a.u.)")
         axes.set_xlim(time[0], time[-1] if len(time) > 1 else time[0] + 1)
         axes.locator_params(nbins=4)
         if place + n_columns >= len(chosen):
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel("time (unit of tau)")
-    figure.supylabel("rate (a.u.)" if of == "rates" else "state (a.u.)")
-    draw_legend(figure, groups, "mean and standard deviation over trials,")
+            axes.set_xlabel(time_label(step_of(time)))
+    fit_left(figure, grid)
+    legend.draw(figure)
     return figure
 
 
@@ -174,12 +187,16 @@ def plot_activity_matrix(
     largest = np.abs(means).max(axis=(0, 2), keepdims=True)
     scaled = np.divide(means, largest, out=np.zeros_like(means), where=largest > 0)
     order = _unit_order(scaled, sort)
-    n_columns = min(len(groups), 4)
+    n_columns = 2 if len(groups) == 4 else min(len(groups), 3)  # three are as wide as a page
     n_rows = ceil(len(groups) / n_columns)
-    figure = Figure(
-        figsize=(max(1.75 * n_columns + 0.8, 3.5), 1.9 * n_rows + 0.4), layout="constrained"
-    )
-    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    width = unit() * MATRIX_PANEL[0]
+    titles = [fitted(group.label, width, "axes.titlesize", lines=2) for group in groups]
+    n_lines = max(title.count("\n") + 1 for title in titles)
+    above = 0.06 + 1.3 * letter("axes.titlesize") / unit() * n_lines
+    figure, panels = panel_grid(
+        (n_rows, n_columns), MATRIX_PANEL, (0.6, 0.75, 0.4, above), (0.3, above + 0.05),
+        sharex=True, sharey=True,
+    )  # fmt: skip
     time = trials["time"].values
     step = time[1] - time[0] if len(time) > 1 else 1.0
     signed = bool((scaled < -1e-9).any())
@@ -197,15 +214,19 @@ def plot_activity_matrix(
             cmap=DIVERGING if signed else SEQUENTIAL,
             extent=(time[0], time[-1] + step, len(order) - 0.5, -0.5),
         )
-        axes.set_title(groups[k].label)
+        axes.set_title(titles[k], pad=3)
+        if k % n_columns == 0:
+            axes.set_ylabel(ORDERS[sort])
         axes.locator_params(axis="x", nbins=4)
         if k + n_columns >= len(groups):
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel("time (unit of tau)")
-    names = {"peak": "units, by time of peak", "cluster": "units, by similarity", None: "units"}
-    figure.supylabel(names[sort])
+            axes.set_xlabel(time_label(step_of(time)))
+    fit_left(figure, panels)
     assert image is not None
-    bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=25)
+    last = panels[0, -1].get_position()
+    beside = (last.x1 + 0.1 * unit() / figure.get_figwidth(), last.y0)
+    size = (0.07 * unit() / figure.get_figwidth(), last.height)
+    bar = figure.colorbar(image, cax=figure.add_axes((*beside, *size)))
     bar.set_label(f"{of[:-1]} / largest of the unit")
     return figure
 
@@ -280,19 +301,23 @@ def label_axes(axes: Any, labels: Sequence[str]) -> None:
             axis.labelpad = -4
 
 
-def _group_legend(groups: Sequence[TrialGroup], width: float, what: str) -> LegendPlan:
-    """Return the legend of the groups, which comes below a figure of some width in inches."""
+def group_legend(
+    groups: Sequence[TrialGroup], width: float, what: str, always: bool = False, n_axes: int = 0
+) -> LegendPlan:
+    """Return the legend of the groups, which comes below a figure of some width in inches.
+
+    With ``n_axes``, 2 or 3, it says how their starts and ends are marked.
+    """
     handles = [Line2D([], [], color=g.colour, lw=1.5, label=g.label) for g in groups]
+    if n_axes:
+        mark: dict[str, Any] = {"ls": "", "ms": 4, "color": INK}
+        handles.append(Line2D([], [], marker="o", mfc="white", label="start of trials", **mark))
+        marker, end = (">", "direction and end") if n_axes == 2 else ("s", "end of trials")
+        handles.append(Line2D([], [], marker=marker, label=end, **mark))
     title = f"{what} trials by condition".strip() if len(groups) > 1 else None
+    if always and title is None:
+        title = f"{what} trials"
     return plan_legend(handles, width, title, most=6)
-
-
-def draw_legend(figure: Figure, groups: Sequence[TrialGroup], what: str) -> None:
-    """Draw the legend of the groups below a figure that a layout engine arranges."""
-    plan = _group_legend(groups, figure.get_figwidth(), what)
-    figure.legend(
-        handles=plan.handles, loc="outside lower center", ncols=plan.n_columns, title=plan.title
-    )
 
 
 def _unit_order(scaled: Float, sort: str | None) -> NDArray[np.intp]:
@@ -313,3 +338,8 @@ def _unit_order(scaled: Float, sort: str | None) -> NDArray[np.intp]:
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=n_units <= 500)
     return np.asarray(leaves_list(tree), dtype=np.intp)
+
+
+def step_of(time: NDArray[Any]) -> float:
+    """Return the time from one step to the next; what was computed from trials keeps its times."""
+    return float(time[1] - time[0]) if len(time) > 1 else 1.0

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from tasks_lib.errors import ParameterError, check_int
 
-from .activity import draw_legend, frame_of, grouped_activity, label_axes
+from .activity import frame_of, group_legend, grouped_activity, label_axes, step_of
+from .layout import fit_left, panel_grid
 from .projection import Projection
-from .style import plain_matplotlib
+from .style import plain_matplotlib, time_label, unit
 
 if TYPE_CHECKING:
     import xarray
@@ -57,9 +57,10 @@ def animate_trajectories(
     paths = [frame(mean) for mean in means]
     n_steps = paths[0].shape[1]
     time = trials["time"].values
-    figure = Figure(figsize=(3.5, 3.5), layout="constrained")
+    legend = group_legend(groups, unit() * 3.5, "mean of")
+    figure, grid = panel_grid((1, 1), (2.9, 2.6), (0.5, 0.1, 0.4, 0.25), foot=legend.height)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = grid[0, 0]
     for path_, group in zip(paths, groups, strict=True):
         axes.plot(*path_, color=group.colour, lw=0.6, alpha=0.35)
     lines = [
@@ -70,13 +71,14 @@ def animate_trajectories(
         for g in groups
     ]
     label_axes(axes, labels)
-    draw_legend(figure, groups, "mean of")
+    fit_left(figure, grid)
+    legend.draw(figure)
 
     def draw(step: int) -> list[Line2D]:
         for (tail, head), path_ in zip(lines, paths, strict=True):
             tail.set_data(*path_[:, max(0, step - int(TAIL * n_steps)) : step + 1])
             head.set_data(*path_[:, step : step + 1])
-        axes.set_title(f"time {time[step]:.4g}")
+        axes.set_title(f"{time_label(step_of(time))}: {time[step]:.4g}")
         return [line for pair in lines for line in pair]
 
     steps = np.linspace(0, n_steps - 1, min(n_frames, n_steps)).round().astype(int).tolist()

@@ -17,6 +17,7 @@ from ..fixed_points.point_set import FixedPointSet
 from .layout import LegendPlan, equal_scale, fit_left, fit_space, panel_grid, plan_legend
 from .palette import INK, fill
 from .paths import draw_paths, inside, joined, legend_of_paths
+from .printed import PrintedFigure
 from .projection import Projection
 from .scene import SHARE_SHOWN, Scene, describe, make_scene
 from .style import plain_matplotlib, unit
@@ -81,7 +82,7 @@ def _draw(scene: Scene) -> Figure:
         figure, grid = panel_grid((1, 1), panel, (0.5, 0.1, 0.4, 0.17), foot=legend.height)
         ax: Any = grid[0, 0]
     else:
-        figure = Figure(figsize=(u * WIDTH, u * HEIGHT + legend.height))
+        figure = PrintedFigure(figsize=(u * WIDTH, u * HEIGHT + legend.height))
         ax = figure.add_subplot(projection="3d")
     for name, label in zip("xyz", scene.frame.labels(scene.states, short=not flat), strict=False):
         getattr(ax, f"set_{name}label")(label)
@@ -137,7 +138,7 @@ def _markers(ax: Any, places: Float, marker: str, colour: Any, stability: str) -
 def _style_plane(ax: Any) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.ticklabel_format(scilimits=(-1, 3), useMathText=True)  # long ones would push labels out
+    ax.ticklabel_format(scilimits=(-2, 3), useMathText=True)  # long ones would push labels out
 
 
 def _style_space(ax: Any, low: Float, high: Float) -> None:

@@ -5,6 +5,7 @@ matplotlib's layout engines draw a figure twice to find them, and do not see the
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +16,20 @@ from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d.proj3d import proj_transform
 from numpy.typing import NDArray
 
+from .printed import PrintedFigure
 from .style import unit
 
 Float = NDArray[np.float64]
 DPI = 300  # of stored figures
 HANDLE, COLUMN = 2.5, 1.2  # of a legend, in letters: a line and its gap, and between columns
+HARD_SPACE = "\N{NO-BREAK SPACE}"
+SOFT_BREAK = "\x0b"  # white space for textwrap, and of no text
 LINE = 1.45  # height of a legend's row, in letters
 
 
@@ -41,14 +46,44 @@ def text_width(text: str, size: str = "legend.fontsize") -> float:
 
 
 def fitted(text: str, width: float, size: str = "legend.fontsize", lines: int = 3) -> str:
-    """Return a text in as many lines as its width in inches asks for; the rest becomes "…"."""
+    """Return a text in as many lines as its width in inches asks for; the rest becomes "…".
+
+    Lines end after a comma where what stands between two commas fits one. Numbers below zero, and
+    signs at the end of a word, get the minus that axes have.
+    """
+    text = with_minus(text)
     if "\n" in text:
         return "\n".join(fitted(line, width, size, lines) for line in text.split("\n"))
     if text_width(text, size) <= width:
         return text
     n_letters = max(4, int(len(text) * width / text_width(text, size)))
-    broken = textwrap.wrap(text, n_letters, max_lines=lines, placeholder=" …")
-    return "\n".join(broken)
+    pieces = [piece if text_width(piece, size) > width else piece.replace(" ", HARD_SPACE)
+              for piece in text.split(", ")]  # fmt: skip
+    text = ", ".join(pieces)
+    softly = " ".join(_breakable(word, n_letters) for word in text.split(" "))
+    wrapper = textwrap.TextWrapper(
+        n_letters, break_on_hyphens=False, expand_tabs=False, replace_whitespace=False
+    )
+    if len(wrapper.wrap(softly)) > lines:  # a word that is broken anywhere takes less room
+        softly = text
+    wrapper.max_lines, wrapper.placeholder = lines, " …"
+    broken = wrapper.wrap(softly)
+    return "\n".join(broken).replace(HARD_SPACE, " ").replace(SOFT_BREAK, "")
+
+
+def _breakable(word: str, n_letters: int) -> str:
+    """Return a word too long for a line with places to break it: a name's points, or its _."""
+    if len(word) <= n_letters:
+        return word
+    parts = re.sub(r"(?<=\D)\.(?=\D)", f".{SOFT_BREAK}", word).split(SOFT_BREAK)
+    return SOFT_BREAK.join(
+        part if len(part) <= n_letters else part.replace("_", f"_{SOFT_BREAK}") for part in parts
+    )
+
+
+def with_minus(text: str) -> str:
+    """Return a text with a minus sign for each hyphen that is one: "-0.5", "choice -"."""
+    return re.sub(r"(?<![^\s(\[=])-(?=[\d.]|[\s,;:)\]]|$)", "\N{MINUS SIGN}", text)
 
 
 @dataclass(frozen=True)
@@ -89,12 +124,14 @@ def plan_legend(
         handle.set_label(fitted(str(handle.get_label()), room - HANDLE * size))
     if not handles:
         return LegendPlan([], 1, 0.0)
+    title = title and fitted(title, room, "legend.title_fontsize")
     labels = [str(handle.get_label()) for handle in handles]
     widest = max(text_width(line) for label in labels for line in label.split("\n"))
     column = widest + (HANDLE + COLUMN) * size
     n_columns = max(1, min(len(handles), most, int((room + COLUMN * size) / column)))
     rows = -(-len(handles) // n_columns)
-    n_lines = rows * max(label.count("\n") + 1 for label in labels) + (title is not None)
+    n_lines = rows * max(label.count("\n") + 1 for label in labels)
+    n_lines += title.count("\n") + 1 if title else 0
     return LegendPlan(list(handles), n_columns, (LINE * n_lines + 0.6) * size, title)
 
 
@@ -134,7 +171,7 @@ def panel_grid(
     spare = max(0.0, u * least_width - width) / 2
     width += 2 * spare
     height = foot + bottom + top + u * size[1] * rows + down * (rows - 1)
-    figure = Figure(figsize=(width, height))
+    figure = PrintedFigure(figsize=(width, height))
     panels = figure.subplots(
         rows,
         columns,
@@ -163,6 +200,9 @@ def fit_space(figure: Figure, axes: Any, box: tuple[float, float, float, float])
     box : (left, bottom, right, top)
         Shares of the figure.
     """
+    # Notebooks cut figures to what they hold, and 3D axes do not say where their labels will be.
+    whole = Rectangle((0, 0), 1, 1, transform=figure.transFigure, fill=False, ec="none")
+    figure.add_artist(whole)
     left, bottom, right, top = box
     axes.set_position((left, bottom, right - left, top - bottom))
     canvas: Any = FigureCanvasAgg(figure)
@@ -211,12 +251,27 @@ def fit_left(figure: Figure, panels: Any) -> None:
 
     To be called when limits and labels are set.
     """
-    canvas: Any = FigureCanvasAgg(figure)
-    renderer = canvas.get_renderer()
-    boxes = [axes.yaxis.get_tightbbox(renderer) for axes in panels[:, 0] if axes.get_visible()]
-    first = min(box.x0 for box in boxes if box is not None)
-    missing = 0.01 - figure.transFigure.inverted().transform((first, 0.0))[0]
+    missing = _missing_left(figure, [axes for axes in panels[:, 0] if axes.get_visible()])
     grid = panels[0, 0].get_gridspec()
     grid.left += missing  # its `update` knows the figures of pyplot alone
     for axes in panels.flat:
         axes.set_position(axes.get_subplotspec().get_position(figure))
+
+
+def make_room_left(figure: Figure, axes: Any) -> None:
+    """Move the left edge of axes to the right where the labels there would be cut off."""
+    missing = max(0.0, _missing_left(figure, [axes]))
+    box = axes.get_position(original=True)
+    axes.set_position((box.x0 + missing, box.y0, box.width - missing, box.height))
+
+
+def _missing_left(figure: Figure, every: Sequence[Any]) -> float:
+    """Return the share of the figure by which labels left of axes lie too far left."""
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    boxes = [axes.yaxis.get_tightbbox(renderer) for axes in every]
+    places = [box.x0 for box in boxes if box is not None]
+    if not places:  # panels that say why they are empty
+        return 0.0
+    first = min(places)
+    return float(0.01 - figure.transFigure.inverted().transform((first, 0.0))[0])

@@ -24,6 +24,7 @@ LOSS = "loss"
 MAX_GROUPS = 2 * len(CATEGORIES)  # that are no numbers
 MAX_NAMED = 6  # groups of numbers that a legend names
 COLUMNS, PANEL = 3, (2.35, 1.75)  # panels side by side, and their size in inches
+SMALL_PANEL = (1.7, 1.5)  # of three side by side: a page is 7.2 inches wide
 
 
 @brief
@@ -87,10 +88,11 @@ def plot_learning_curves(curves: Sequence[LearningCurve]) -> Figure:
     kinds = _panels(shown)
     n_columns = min(len(kinds), COLUMNS)
     n_rows = -(-len(kinds) // n_columns)
+    size = SMALL_PANEL if n_columns == COLUMNS else PANEL
     if n_columns > 1:
-        legend = plan_legend(_handles(shown, styles), unit() * 3.0 * n_columns)
+        legend = plan_legend(_handles(shown, styles), unit() * (size[0] + 0.65) * n_columns)
     figure, grid = panel_grid(
-        (n_rows, n_columns), PANEL, (0.6, 0.12, 0.42, 0.1), (0.65, 0.5), legend.height
+        (n_rows, n_columns), size, (0.6, 0.12, 0.42, 0.1), (0.65, 0.5), legend.height
     )
     for axes in grid.ravel()[len(kinds) :]:
         axes.set_visible(False)
@@ -145,7 +147,7 @@ def _styles(curves: Sequence[LearningCurve]) -> dict[str, tuple[Any, str]]:
     groups = list(dict.fromkeys(curve.group for curve in curves))
     values = {curve.group: curve.value for curve in curves}
     numbers = np.array([values[g] for g in groups if values[g] is not None], dtype=np.float64)
-    if len(numbers) == len(groups) > 2 and np.isfinite(numbers).all():
+    if len(numbers) == len(groups) > 1 and np.isfinite(numbers).all():
         groups = [groups[i] for i in np.argsort(numbers, kind="stable")]
         colours = in_order(np.sort(numbers))
         return {g: (colour, "-") for g, colour in zip(groups, colours, strict=True)}
@@ -192,7 +194,7 @@ def _handles(
     handles = []
     for group in groups:
         n = sum(curve.group == group for curve in curves)
-        networks = f"{n} network{'s' if n > 1 else ''}"
+        networks = f"{n} network{'s' if n > 1 else ''}{', thick: median' if n > 2 else ''}"
         label = f"{group} ({networks})" if group else networks
         colour, dash = styles[group]
         handles.append(Line2D([], [], color=colour, ls=dash, lw=1.6, label=label))

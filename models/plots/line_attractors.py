@@ -19,6 +19,7 @@ from .layout import LegendPlan, fit_space, plan_legend
 from .palette import CONTEXTS as COLOURS
 from .palette import INK, fill
 from .paths import Paths, draw_paths, legend_of_paths, mean_paths
+from .printed import PrintedFigure
 from .projection import Projection, principal_directions
 from .style import plain_matplotlib, unit
 
@@ -63,7 +64,7 @@ def plot_line_attractors(
     u = unit()
     legend = _legend(lines, paths)
     width, height = 7.2 * u, 2.5 * u + legend.height
-    figure = Figure(figsize=(width, height))
+    figure = PrintedFigure(figsize=(width, height))
     foot = legend.height / height
     space: Any = figure.add_subplot(projection="3d")
     _style_space(space, labels, low, high)

@@ -18,9 +18,10 @@ from tasks_lib.errors import ParameterError, check_choice
 from ..fixed_points.point_set import FixedPointSet
 from ..manifolds import SlowManifold
 from ..manifolds.attractor import rounding_floor, sign_changes
-from .layout import LegendPlan, equal_scale, fit_space, plan_legend
+from .layout import LegendPlan, equal_scale, fit_space, make_room_left, plan_legend
 from .palette import INK, colours_of_names, fill
 from .paths import draw_paths, legend_of_paths, make_paths
+from .printed import PrintedFigure
 from .projection import Projection
 from .style import plain_matplotlib, unit
 
@@ -84,13 +85,15 @@ def plot_manifolds(
         legend = plan_legend([*legend.handles, *more], unit() * 7.0, most=3)
     u = unit()
     width, height = 7.0 * u, 2.7 * u + legend.height
-    figure = Figure(figsize=(width, height))
+    figure = PrintedFigure(figsize=(width, height))
     foot = legend.height / height
     bottom, top = foot + 0.4 * u / height, 1 - 0.2 * u / height
     labels = frame.labels(samples, short=n_axes == 3)
     if n_axes == 2:
         space: Any = figure.add_axes((0.08, bottom, 0.37, top - bottom))
         _style_space(space, low, high, labels)
+        equal_scale(figure, space, low, high)
+        make_room_left(figure, space)
         equal_scale(figure, space, low, high)
     else:
         space = figure.add_subplot(projection="3d")
@@ -120,7 +123,7 @@ def _kinds(
     """Return whether stable points are drawn, and unstable ones."""
     every = [m for found in manifolds.values() for m in found]
     shown = [points[name] for name in manifolds if name in points] if points else []
-    shown = [found for found in shown if not found.degenerate.all()]
+    shown = [found for found in shown if not found.need_not_be_isolated.all()]
     return {
         "stable": any(m.n_stable for m in every)
         or any((found.stability == "stable").any() for found in shown),
@@ -134,7 +137,7 @@ def _shades(colour: str, manifold: SlowManifold, n: int) -> NDArray[np.float64]:
     full = np.array(to_rgb(colour))
     shades = LinearSegmentedColormap.from_list("along", [tuple(0.65 + 0.35 * full), tuple(full)])
     share = np.linspace(0.0, 1.0, n)
-    if manifold.topology == "ring":
+    if manifold.is_ring:
         share = 1.0 - np.abs(2.0 * share - 1.0)
     return np.asarray(shades(share))
 
@@ -152,7 +155,7 @@ def _draw_manifold(ax: Any, manifold: SlowManifold, frame: Projection, colour: s
         order = manifold.positions[:, 0].argsort()
         ax.scatter(*states[order].T, s=4, c=_shades(colour, manifold, len(order)), linewidths=0)
         return
-    segments = _segments(states, manifold.topology == "ring")
+    segments = _segments(states, manifold.is_ring)
     kind: Any = LineCollection if states.shape[1] == 2 else Line3DCollection
     shades = _shades(colour, manifold, len(segments))
     ax.add_collection(kind(segments, colors=shades, linewidths=2.0, capstyle="round"))
@@ -161,7 +164,7 @@ def _draw_manifold(ax: Any, manifold: SlowManifold, frame: Projection, colour: s
 def _draw_points(ax: Any, found: FixedPointSet, frame: Projection, colour: str) -> None:
     for stable in (True, False):
         chosen = (found.stability == "stable") == stable
-        if not chosen.any() or found.degenerate.all():  # a continuum is the line itself
+        if not chosen.any() or found.need_not_be_isolated.all():  # a continuum is the line itself
             continue
         ax.scatter(
             *frame(found.points[chosen].T), s=16, linewidths=0.9, edgecolors="black" if stable
@@ -176,7 +179,7 @@ def _draw_drift(ax: Any, manifold: SlowManifold, colour: str) -> None:
         shades = _shades(colour, manifold, len(order))
         ax.scatter(manifold.positions[order, 0], manifold.speed[order], s=4, c=shades, linewidths=0)
         return
-    closed = manifold.topology == "ring"
+    closed = manifold.is_ring
     position, drift = manifold.positions[:, 0], manifold.drift[:, 0]
     if closed:  # up to the first sample again
         position, drift = np.append(position, manifold.length), np.append(drift, drift[0])
@@ -229,9 +232,10 @@ def _legend(
 ) -> LegendPlan:
     handles = []
     for name, found in manifolds.items():
-        kinds = [f"{m.topology} ({100 * m.null_space_fraction:.0f} % unread)" for m in found[:2]]
-        more = f" and {len(found) - 2} more" if len(found) > 2 else ""
-        label = f"input {name}: {', '.join(kinds)}{more}"
+        of_kind: dict[str, list[SlowManifold]] = {}
+        for manifold in found:
+            of_kind.setdefault(manifold.topology, []).append(manifold)
+        label = f"input {name}: {', '.join(map(_kind_in_words, of_kind.values()))}"
         handles.append(Line2D([], [], lw=2.0, color=colours[name], label=label))
     for kind, there in stable.items():
         if there:
@@ -239,3 +243,12 @@ def _legend(
                 Line2D([], [], ls="", marker="o", ms=4, mec=INK, mfc=fill(INK, kind), label=kind)
             )
     return plan_legend(handles, unit() * 7.0, most=3)
+
+
+def _kind_in_words(found: Sequence[SlowManifold]) -> str:
+    """Return how many there are of a kind, and what share W_out does not read."""
+    shares = [round(100 * manifold.null_space_fraction) for manifold in found]
+    low, high = min(shares), max(shares)
+    unread = f"{low} % unread" if low == high else f"{low} to {high} % unread"
+    many = f"{len(found)} " if len(found) > 1 else ""
+    return f"{many}{found[0].topology}{'s' * (len(found) > 1)} ({unread})"

@@ -127,8 +127,8 @@ def describe(points: FixedPointSet, i: int) -> tuple[str, str]:
         return "o", "stable"
     if points.stability[i] == "marginal":
         return "s", "marginal"
-    if not points.n_unstable[i]:
-        return KINK_MARKER, "unstable, at a kink of f"
+    if points.kink[i] or not points.n_unstable[i]:
+        return KINK_MARKER, f"{points.kink[i] or 'unstable'}, at a kink of f"
     modes = min(int(points.n_unstable[i]), len(UNSTABLE_MARKERS))
     more = "+" if modes == len(UNSTABLE_MARKERS) else ""
     plural = "" if modes == 1 and not more else "s"

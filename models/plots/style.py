@@ -45,6 +45,8 @@ HOUSE: dict[str, Any] = {
     "grid.color": "0.85",
     "lines.linewidth": 1.1,
     "pdf.fonttype": 42,  # text stays text: journals refuse the other kind
+    "svg.fonttype": "none",  # text, not outlines of letters: it can be searched and edited
+    "savefig.dpi": 300,
     "svg.hashsalt": "rnn",  # the same figure, the same file
 }
 _own: ContextVar[tuple[dict[str, Any], ...]] = ContextVar("styles", default=())
@@ -128,6 +130,11 @@ def _settings(chosen: Style) -> dict[str, Any]:
 def unit() -> float:
     """Return the inches that an inch of our layouts takes: figures grow with their letters."""
     return float(rcParams["font.size"]) / HOUSE["font.size"]
+
+
+def time_label(dt: float) -> str:
+    """Return the label of a time axis: steps of 1 are counted, others have the unit of tau."""
+    return "time (steps)" if dt == 1 else "time (in the unit of τ)"
 
 
 def score_axis(axes: Any, scores: ArrayLike) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from tasks_lib.errors import ParameterError, check_choice, use_one_of
 
+from .layout import LegendPlan, fit_left, fitted, letter, panel_grid, plan_legend, text_width
 from .palette import SEQUENTIAL, colours_of_values
 from .style import plain_matplotlib, unit
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["line", "strip", "heat"]
 KINDS: tuple[Kind, ...] = ("line", "strip", "heat")
 LEVEL = 0.95  # of intervals
-PANEL = (2.6, 2.3)  # inches
+PANEL = (2.3, 1.9)  # inches
 LOG_RATIO = 3.0  # of neighbouring values that all grow by such a factor: a logarithmic axis
 SPREAD = 0.25  # of the points of a strip, in steps between two
 
@@ -61,13 +64,14 @@ def plot_sweep(
     Raises
     ------
     ParameterError
-        For a column that is not there, or whose values are not numbers where they are drawn.
+        For a column that is not there, or that has no value yet, and for one whose values are not
+        numbers where they are drawn.
     """
     named = {"x": x, "y": y} | ({"hue": hue} if hue else {}) | ({"col": col} if col else {})
+    if not len(table):
+        raise ParameterError("table", "no rows", "holds no network", "enter points of the sweep")
     for field, name in named.items():
-        if name not in table.columns:
-            remedy = use_one_of(name, map(str, table.columns))
-            raise ParameterError(field, name, "is no column of the table", remedy)
+        _check_column(table, field, name)
     if kind is None:
         kind = "line" if _are_numbers(table, x) else "strip"
     check_choice("kind", kind, KINDS)
@@ -79,28 +83,85 @@ def plot_sweep(
     if not _are_numbers(table, value):
         raise ParameterError(value, value, "holds no numbers", "name a column of numbers")
     panels = [None] if col is None else _values(table, col)
-    width = PANEL[0] * len(panels) + 0.9
-    figure, all_axes = _figure(width, PANEL[1] + 0.5, len(panels))
+    titles = [_title(table, value, col, panel) for panel in panels]
+    legend = _legend(table, None if kind == "heat" else hue, len(panels))
+    figure, grid = _figure(table, x, kind, titles, legend)
+    all_axes = list(grid[0])
     shown = table.assign(**{value: table[value].astype(float)})
-    for axes, panel in zip(all_axes, panels, strict=True):
+    for axes, panel, title in zip(all_axes, panels, titles, strict=True):
         rows = shown if panel is None else shown[shown[col] == panel]
-        missing = int(rows[value].isna().sum())
-        title = "" if panel is None else f"{col} = {_text(panel)}"
-        note = f"{missing} of {len(rows)} missing" if missing else ""
-        axes.set_title("\n".join(filter(None, (title, note))))
+        axes.set_title(title, pad=3)
         if kind == "heat":
-            _heat(figure, axes, rows, x, y, value, _range(shown[value]))
+            _heat(axes, rows, x, y, value, _range(shown[value]))
         else:
             _points(axes, rows.dropna(subset=[value]), x, y, hue, table, kind == "line")
-    if kind != "heat" and hue is not None:
-        all_axes[-1].legend(title=hue, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if kind == "heat":
+        _draw_bar(figure, all_axes[-1], f"mean {value}")
+    fit_left(figure, grid)
+    legend.draw(figure)
     return figure
 
 
-def _figure(width: float, height: float, n_panels: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width * unit(), height * unit()), layout="constrained")
-    axes = figure.subplots(1, n_panels, squeeze=False, sharey=True)
-    return figure, list(axes[0])
+def _check_column(table: DataFrame, field: str, name: str) -> None:
+    """Refuse a column that is not there, or of which nothing is known yet."""
+    column, bracket, _ = name.partition("[")
+    is_to_come = table.attrs.get("columns", {}).get(column) == bool(bracket)
+    if name not in table.columns and not is_to_come:
+        remedy = use_one_of(name, map(str, table.columns))
+        raise ParameterError(field, name, "is no column of the table", remedy)
+    if name not in table.columns or table[name].isna().all():
+        problem = f"has no value for any of {len(table)} networks"
+        remedy = "have it computed first (rnn worker), and make the table anew"
+        raise ParameterError(field, name, problem, remedy)
+
+
+def _title(table: DataFrame, value: str, col: str | None, panel: Any) -> str:
+    """Return the title of a panel: its value, and how many networks lack theirs."""
+    rows = table if col is None else table[table[col] == panel]
+    missing = int(rows[value].isna().sum())
+    title = "" if col is None else f"{col} = {_text(panel)}"
+    note = f"{missing} of {len(rows)} missing" if missing else ""
+    lines = "\n".join(filter(None, (title, note)))
+    return fitted(lines, (PANEL[0] - 0.1) * unit(), "axes.titlesize")
+
+
+def _legend(table: DataFrame, hue: str | None, n_panels: int) -> LegendPlan:
+    """Return the legend of the values of ``hue``, which comes below the panels."""
+    if hue is None:
+        return plan_legend([], 1.0)
+    groups = _values(table, hue)
+    colours = colours_of_values(hue, np.array(groups, dtype=_kind_of(groups)))
+    handles = [
+        Line2D([], [], color=colour, marker="o", ms=3.5, lw=1.2, label=_text(group))
+        for group, colour in zip(groups, colours, strict=True)
+    ]
+    return plan_legend(handles, unit() * (n_panels * (PANEL[0] + 0.12) + 0.6), hue, most=6)
+
+
+def _figure(
+    table: DataFrame, x: str, kind: Kind, titles: Sequence[str], legend: LegendPlan
+) -> tuple[Figure, Any]:
+    """Return the figure and its panels, with room for all that stands around them."""
+    lines = max(title.count("\n") + 1 if title else 0 for title in titles)
+    above = 0.1 + 1.3 * letter("axes.titlesize") / unit() * lines
+    below, right = 0.42, 0.12
+    if kind != "line":  # texts that lean
+        longest = max((text_width(_text(v), "xtick.labelsize") for v in _values(table, x)),
+                      default=0.0)  # fmt: skip
+        below += 0.75 * longest / unit()
+    if kind == "heat":
+        right = 0.75
+    least = legend.height and 3.0
+    return panel_grid(
+        (1, len(titles)), PANEL, (0.55, right, below, above), (0.12, 0.0), legend.height, least,
+        sharey=True,
+    )  # fmt: skip
+
+
+def _kind_of(groups: Sequence[Any]) -> Any:
+    """Return the type of an array of values: numbers keep their order, all else are names."""
+    is_number = all(isinstance(g, int | float | np.number) for g in groups)
+    return np.float64 if is_number and not any(isinstance(g, bool) for g in groups) else str
 
 
 def _values(table: DataFrame, column: str) -> list[Any]:
@@ -143,7 +204,7 @@ def _points(
     places = _values(table, x)
     logarithmic = lines and _is_spaced_by_factors(places)
     groups = [None] if hue is None else _values(table, hue)
-    colours = colours_of_values(hue or "", np.array(groups, dtype=None if hue else str))
+    colours = colours_of_values(hue or "", np.array(groups, dtype=_kind_of(groups)))
     for number, group in enumerate(groups):
         own = rows if group is None else rows[rows[hue] == group]
         color = colours[number]
@@ -158,19 +219,24 @@ def _points(
             at.append(where)
             means.append(values.mean())
             errors.append(_half_interval(values))
-        label = None if group is None else _text(group)
         axes.errorbar(
             at, means, yerr=errors, fmt="-o" if lines else "_", markersize=3.5 if lines else 9,
-            color=color, label=label, linewidth=1.2, elinewidth=1.0, capsize=2,
+            color=color, linewidth=1.2, elinewidth=1.0, capsize=2,
         )  # fmt: skip
     if logarithmic:
         axes.set_xscale("log")
+        texts = [_text(place) for place in places]
+        if 1.25 * sum(text_width(text, "xtick.labelsize") for text in texts) < PANEL[0] * unit():
+            axes.set_xticks(places, texts)
+            axes.xaxis.set_minor_formatter(NullFormatter())
     if not lines:
-        axes.set_xticks(range(len(places)), [_text(place) for place in places])
+        axes.set_xticks(
+            range(len(places)), [_text(place) for place in places], rotation=45, ha="right"
+        )
         axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xlabel(x)
+    axes.set_xlabel(fitted(x, PANEL[0] * unit(), "axes.labelsize"))
     if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
-        axes.set_ylabel(y)
+        axes.set_ylabel(fitted(y, PANEL[1] * unit(), "axes.labelsize"))
 
 
 def _half_interval(values: Any) -> float:
@@ -182,21 +248,25 @@ def _half_interval(values: Any) -> float:
 
 
 def _heat(
-    figure: Figure, axes: Axes, rows: DataFrame, x: str, y: str, value: str,
-    limits: tuple[float, float],
-) -> None:  # fmt: skip
+    axes: Axes, rows: DataFrame, x: str, y: str, value: str, limits: tuple[float, float]
+) -> None:
     """Draw the mean over networks by colour."""
     across, up = _values(rows, x), _values(rows, y)
     grid = np.full((len(up), len(across)), np.nan)
     for (along, above), group in rows.dropna(subset=[value]).groupby([x, y]):
         grid[up.index(above), across.index(along)] = group[value].mean()
-    image = axes.imshow(
+    axes.imshow(
         grid, origin="lower", aspect="auto", cmap=SEQUENTIAL, vmin=limits[0], vmax=limits[1]
     )
     axes.set_xticks(range(len(across)), [_text(v) for v in across], rotation=45, ha="right")
     axes.set_yticks(range(len(up)), [_text(v) for v in up])
-    axes.set_xlabel(x)
+    axes.set_xlabel(fitted(x, PANEL[0] * unit(), "axes.labelsize"))
     if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
-        axes.set_ylabel(y)
-    if axes.get_subplotspec().is_last_col():  # type: ignore[union-attr]
-        figure.colorbar(image, ax=axes, label=f"mean {value}")
+        axes.set_ylabel(fitted(y, PANEL[1] * unit(), "axes.labelsize"))
+
+
+def _draw_bar(figure: Figure, axes: Axes, label: str) -> None:
+    """Draw the scale of a map's colours beside it."""
+    place, inch = axes.get_position(), unit() / figure.get_figwidth()
+    beside = figure.add_axes((place.x1 + 0.08 * inch, place.y0, 0.07 * inch, place.height))
+    figure.colorbar(axes.images[0], cax=beside, label=label)

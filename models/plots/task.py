@@ -17,10 +17,12 @@ from tasks_lib.errors import check_int
 from tasks_lib.masks import asked, read_mask
 
 from ..activity.coordinates import in_words
+from .layout import fit_left, fitted, letter, panel_grid, plan_legend, with_minus
 from .palette import MASKED, colours_of_names
-from .style import plain_matplotlib
+from .style import plain_matplotlib, time_label, unit
 
 Float = NDArray[np.float64]
+PANEL = 1.75  # width of a trial, inches
 LANE = 0.24  # height of a channel's lane, inches
 GAP = 0.35  # between lanes, as a share of the range of the channels
 
@@ -57,13 +59,20 @@ def plot_task(
     else:
         trials = [check_int("trials", b, 0, len(conditions) - 1) for b in trials]
     heights = max(task.n_inputs, 2), max(task.n_outputs, 2)  # a label needs the room of two lanes
-    figure = Figure(
-        figsize=(1.2 + 1.95 * len(trials), 1.3 + LANE * sum(heights)), layout="constrained"
-    )
-    panels = figure.subplots(2, len(trials), squeeze=False, height_ratios=heights)
+    width = PANEL * unit()
+    titles = [fitted(_title(task, conditions[b], b), width, "axes.titlesize") for b in trials]
+    n_lines = max((title.count("\n") + 1 for title in titles), default=0)
     counts = np.zeros((task.n_steps, len(conditions)), dtype=bool)
     steps, at_steps = asked(targets, read_mask(task.mask, task.n_steps).steps)
     counts[steps] = True if at_steps is None else at_steps.any(axis=0)
+    label = "steps that do not count" + (" (outside the mask)" if at_steps is None else "")
+    ignores = not counts[:, trials].all()
+    legend = plan_legend([Patch(color=MASKED, label=label)] if ignores else [], width + 1.1)
+    figure, panels = panel_grid(
+        (2, len(trials)), (PANEL, LANE * sum(heights) / 2),
+        (0.7, 0.35, 0.4, 0.08 + 1.3 * letter("axes.titlesize") / unit() * n_lines),
+        (0.3, 0.15), legend.height, gridspec={"height_ratios": heights},
+    )  # fmt: skip
     for row, streams, label, names in (
         (panels[0], inputs, "inputs", task.input_names),
         (panels[1], targets, "targets", task.output_names),
@@ -77,23 +86,19 @@ def plot_task(
             lanes = _draw_lanes(
                 axes, shown[:, :, i], low, high if high > low else low + 1.0, list(colours.values())
             )
-            axes.set_yticks(lanes, names if i == 0 else [""] * len(names))
+            axes.set_yticks(lanes, [with_minus(n) for n in names] if i == 0 else [""] * len(names))
             axes.set_xlim(0, task.n_steps)
             axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
             axes.tick_params(axis="y", length=0)
         row[0].set_ylabel(label)
         _draw_scale(row[-1], max(high, -low))
-    for i, trial in enumerate(trials):
-        panels[0, i].set_title(_title(task, conditions[trial], trial))
+    for i, title in enumerate(titles):
+        panels[0, i].set_title(title, pad=3)
         panels[0, i].tick_params(labelbottom=False)
-        panels[1, i].set_xlabel("time (steps)")
+        panels[1, i].set_xlabel(time_label(1.0))
     figure.align_ylabels()
-    if not counts[:, trials].all():
-        label = "steps that do not count" + (" (outside the mask)" if at_steps is None else "")
-        figure.legend(
-            handles=[Patch(color=MASKED, label=label)],
-            loc="outside lower center",
-        )
+    fit_left(figure, panels)
+    legend.draw(figure)
     return figure
 
 

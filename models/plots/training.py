@@ -14,6 +14,7 @@ from tasks_lib.errors import ParameterError
 
 from ..training.config import TASK_TERM as TASK
 from .layout import panel_grid, plan_legend
+from .learning_curves import SMALL_PANEL
 from .palette import BLACK, CATEGORIES
 from .style import log_axis, plain_matplotlib, score_axis, unit
 
@@ -68,9 +69,10 @@ def plot_loss_terms(
     ]
     scored = np.asarray([] if scores is None else scores, dtype=np.float64).reshape(-1, 2)
     n_panels = len(panels) + bool(len(scored))
-    legend = plan_legend(handles, unit() * 3.1 * n_panels, most=6)
+    size = PANEL if n_panels < 3 else SMALL_PANEL
+    legend = plan_legend(handles, unit() * (size[0] + 0.6) * n_panels, most=6)
     figure, grid = panel_grid(
-        (1, n_panels), PANEL, (0.62, 0.12, 0.42, 0.1), (0.68, 0.0), legend.height
+        (1, n_panels), size, (0.62, 0.12, 0.42, 0.1), (0.68, 0.0), legend.height
     )
     for axes, (label, curves) in zip(grid[0], panels, strict=False):
         # The task last, on top of the penalties.

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
-from ..activity.coordinates import in_words
+from ..activity.coordinates import condition_fields, in_words
 from .palette import categories, colours_of_values
 
 if TYPE_CHECKING:
     import xarray
 
 MAX_GROUPS = 12  # that a legend and the eye tell apart
+KIND, MAX_KINDS = "kind", 6  # told apart by default
 N_BINS = 6  # of a number with more values than that
 
 
@@ -48,9 +49,10 @@ def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGro
     trials : Dataset
         Of `models.get_trials`.
     by : str, optional
-        A coordinate over trials. By default the first field of the task's conditions that has 2
-        to 12 values, else the right choice, else the first of these fields that is a number, else
-        all trials are one group.
+        A coordinate over trials. By default their kind, where there are 2 to 6 kinds, else their
+        context, else the first field of the task's conditions that has 2 to 12 values, else the
+        right choice, else the first of these fields that is a number, else all trials are one
+        group.
 
     Raises
     ------
@@ -69,25 +71,36 @@ def trial_groups(trials: xarray.Dataset, by: str | None = None) -> list[TrialGro
     values = trials[by].values
     distinct = np.unique(values)
     name = by.replace("_", " ")
+    before = "" if by == KIND else f"{name} = "  # kinds name their fields
     if len(distinct) > MAX_GROUPS:
         return _binned(name, values)
     colours = colours_of_values(by, distinct)
     return [
-        TrialGroup(f"{name} = {in_words(value)}", np.flatnonzero(values == value), colour)
+        TrialGroup(f"{before}{in_words(value)}", np.flatnonzero(values == value), colour)
         for value, colour in zip(distinct, colours, strict=True)
     ]
 
 
 def _default(trials: xarray.Dataset) -> str | None:
-    for name in (*str(trials.attrs.get("condition_fields", "")).split(), "correct_choice"):
+    if KIND in trials.coords and 2 <= len(np.unique(trials[KIND].values)) <= MAX_KINDS:
+        return KIND
+    fields = _fields(trials)
+    for name in ("context", *fields, "correct_choice"):
         if name in trials.coords and 2 <= len(np.unique(trials[name].values)) <= MAX_GROUPS:
             return name
-    for name in str(trials.attrs.get("condition_fields", "")).split():
+    for name in fields:
         values = trials[name].values if name in trials.coords else np.empty(0)
         numbers = values.dtype.kind in "iuf" and np.isfinite(values).all()
         if numbers and len(np.unique(values)) > MAX_GROUPS:
             return name
     return None
+
+
+def _fields(trials: xarray.Dataset) -> list[str]:
+    """Return the fields by which the task tells kinds of trials apart; none where there is none."""
+    if "condition_fields" not in trials.attrs and KIND not in trials.coords:
+        return []
+    return [name for name in condition_fields(trials) if name != "condition_correct_choice"]
 
 
 def _binned(name: str, values: NDArray[Any]) -> list[TrialGroup]:

@@ -17,7 +17,7 @@ from tasks_lib.masks import asked
 
 from .layout import fit_left, fitted, letter, panel_grid, plan_legend
 from .palette import INK, MASKED, colours_of_names
-from .style import plain_matplotlib, unit
+from .style import plain_matplotlib, time_label, unit
 
 PANEL = (1.85, 1.0)  # inches
 
@@ -57,7 +57,7 @@ def plot_trials(
     n_rows = ceil(n_trials / n_columns)
     names = list(output_names or [f"output {i}" for i in range(n_outputs)])
     colours = list(colours_of_names(names).values())
-    width = PANEL[0] * unit()
+    width = (PANEL[0] - 0.12) * unit()  # titles side by side are apart
     shown_titles = [fitted(title, width, "axes.titlesize") for title in titles or ()]
     n_lines = max((title.count("\n") + 1 for title in shown_titles), default=0)
     gap = 0.09 + 1.3 * letter("axes.titlesize") / unit() * n_lines
@@ -89,7 +89,7 @@ def plot_trials(
         if b % n_columns == 0:
             axes.set_ylabel("output (a.u.)")
         if b + n_columns >= n_trials:
-            axes.set_xlabel("time (units of dt)" if dt == 1 else "time (unit of τ)")
+            axes.set_xlabel(time_label(dt))
             axes.tick_params(labelbottom=True)
     panels[0].set_ylim(low - margin, high + margin)
     panels[0].set_xlim(0, time[-1] if n_steps > 1 else 1)

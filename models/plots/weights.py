@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError
 
 from ..network.rnn_numpy import RNNNumpy
+from .layout import fit_left, panel_grid, plan_legend
 from .palette import DIVERGING, INK
-from .style import plain_matplotlib
+from .style import plain_matplotlib, unit
 
 BLOCKS = ("W_inp", "W_rec", "W_out")
 
@@ -38,38 +41,46 @@ def plot_weight_matrices(rnn: RNNNumpy, order: Sequence[int] | None = None) -> F
         "W_out": (rnn.W_out[:, units].T, "output", "unit"),
     }
     narrow = {k: max(0.55, 0.12 * m[0].shape[1]) for k, m in blocks.items()}
-    widths = [min(narrow["W_inp"], 1.4), 2.6, min(narrow["W_out"], 1.4)]
-    figure = Figure(figsize=(sum(widths) + 2.6, 3.0), layout="constrained")
-    panels = figure.subplots(1, 3, width_ratios=widths)
+    widths = [min(narrow["W_inp"], 0.95), 2.2, min(narrow["W_out"], 0.95)]
+    u = unit()
+    figure, grid = panel_grid(
+        (1, 3), (sum(widths) / 3, 2.2), (0.5, 0.55, 0.42, 0.22), (1.02, 0.0),
+        gridspec={"width_ratios": widths},
+    )  # fmt: skip
+    panels = grid[0]
     for axes, (name, (matrix, across, down)) in zip(panels, blocks.items(), strict=True):
         limit = float(np.abs(matrix).max()) or 1.0
         image = axes.imshow(
             matrix, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
         )
-        axes.set_title(name + (" transposed" if name == "W_out" else ""))
+        axes.set_title(name + (" transposed" if name == "W_out" else ""), pad=3)
         axes.set_xlabel(across)
         axes.set_ylabel(down)
-        for axis, n in ((axes.xaxis, matrix.shape[1]), (axes.yaxis, matrix.shape[0])):
-            axis.set_ticks(np.unique(np.linspace(0, n - 1, min(n, 5)).round().astype(int)))
-        figure.colorbar(image, ax=axes, shrink=0.7, aspect=18)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5, integer=True))
+        place = axes.get_position()
+        across_inch, bottom = u / figure.get_figwidth(), place.y0 + 0.15 * place.height
+        bar = (place.x1 + 0.08 * across_inch, bottom, 0.07 * across_inch, 0.7 * place.height)
+        figure.colorbar(image, cax=figure.add_axes(bar))
     return figure
 
 
 @plain_matplotlib()
 def plot_weight_histograms(rnn: RNNNumpy) -> Figure:
     """Plot the distribution of the weights of W_inp, W_rec and W_out that are not zero."""
-    figure = Figure(figsize=(5.6, 1.9), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 3), BLOCKS, strict=True):
+    figure, grid = panel_grid((1, 3), (1.55, 1.25), (0.5, 0.1, 0.42, 0.22), (0.38, 0.0))
+    for axes, name in zip(grid[0], BLOCKS, strict=True):
         weights = np.asarray(getattr(rnn, name)).ravel()
         present = weights[weights != 0]
         if present.size:
             axes.hist(present, bins=_bins(present), color=INK, lw=0)
             axes.axvline(0, color="0.5", lw=0.6)
         share = 1 - present.size / weights.size
-        axes.set_title(name + (f", {100 * share:.0f} % are zero" if share else ""))
+        axes.set_title(name + (f", {100 * share:.0f} % are zero" if share else ""), pad=3)
         axes.set_xlabel("weight (a.u.)")
         axes.locator_params(nbins=4)
-    figure.axes[0].set_ylabel("number of weights")
+    grid[0, 0].set_ylabel("number of weights")
+    fit_left(figure, grid)
     return figure
 
 
@@ -83,22 +94,23 @@ def plot_weight_eigenvalues(rnn: RNNNumpy) -> Figure:
     """
     values = np.linalg.eigvals(rnn.W_rec)
     radius = float(rnn.W_rec.std() * np.sqrt(rnn.n_units))
-    figure = Figure(figsize=(3.0, 2.9), layout="constrained")
-    axes = figure.add_subplot()
     angle = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(
-        radius * np.cos(angle),
-        radius * np.sin(angle),
-        color="0.7",
-        lw=0.8,
-        label="random, equal variance",
-    )
-    axes.axvline(1.0, color="0.4", lw=0.8, ls="--", label="real part 1")
-    axes.plot(values.real, values.imag, "o", ms=3, color=INK, label="eigenvalues of W_rec")
+    handles = [
+        Line2D([], [], color=INK, marker="o", ms=3, ls="", label="eigenvalues of W_rec"),
+        Line2D([], [], color="0.7", lw=0.8, label="random, equal variance"),
+        Line2D([], [], color="0.4", lw=0.8, ls="--", label="real part 1"),
+    ]
+    legend = plan_legend(handles, unit() * 3.0)
+    figure, grid = panel_grid((1, 1), (2.3, 2.2), (0.5, 0.1, 0.42, 0.1), foot=legend.height)
+    axes = grid[0, 0]
+    axes.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.7", lw=0.8)
+    axes.axvline(1.0, color="0.4", lw=0.8, ls="--")
+    axes.plot(values.real, values.imag, "o", ms=3, color=INK)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel("real part")
     axes.set_ylabel("imaginary part")
-    figure.legend(loc="outside lower center", ncols=2)
+    fit_left(figure, grid)
+    legend.draw(figure)
     return figure
 
 

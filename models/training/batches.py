@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tasks_lib import Task
 from tasks_lib.errors import ParameterError
-from tasks_lib.masks import as_nan, read_mask, steps_of_batch
+from tasks_lib.masks import as_nan, check_asked, read_mask, steps_of_batch
 
 from ..network.connectivity import stream
 from ..network.rnn_torch import RNNTorch
@@ -36,6 +36,8 @@ class Batches:
     ----------
     steps : array (M,) of int
         Steps that may count; where a trial asks nothing at one of them its target is NaN.
+    checks : bool
+        Whether trials in which nothing is asked are refused here, because nobody looks later.
     """
 
     def __init__(self, rnn: RNNTorch, task: Task | Sequence[Task], same: bool) -> None:
@@ -56,6 +58,7 @@ class Batches:
         if self._masks_differ:
             self.steps = np.unique(np.concatenate(masks))
         self.same = same
+        self.checks = False
         self._batch: Batch | None = None
         # Where the tasks' generators stood before the batch in use was drawn.
         self._drawn_from = [generator_state(task.rng) for task in self.tasks]
@@ -96,6 +99,8 @@ class Batches:
     def _own_targets(self, task: Task, targets: NDArray[Any]) -> NDArray[Any]:
         """Return a task's targets, NaN where its mask is not the common one."""
         own = steps_of_batch(task.mask, targets, type(task).__name__)
+        if self.checks:
+            check_asked((~np.isnan(targets[:, own])).any(axis=(0, 1)))
         if not self._masks_differ:
             return targets
         return as_nan(targets, np.isin(np.arange(task.n_steps), own))

@@ -21,6 +21,7 @@ from ..parameters import (
 )
 
 TASK_TERM = "task"  # the name of the task's own term of the loss, which no penalty has
+WINDOWS = (100, 1_000, 10_000)  # iterations over which changes of the weights are recorded
 DROPOUT_KINDS = ("mute", "dead")
 DROPOUT_SAMPLINGS = ("uniform", "participation", "output_weights")
 
@@ -105,6 +106,21 @@ class TrainingConfig:
     stop_score: float | None = number(
         None, "noise-free pooled R^2 at which it stops", maximum=1.0, nullable=True
     )
+    trace_interval: int = whole(
+        100,
+        "iterations between traces; 0: none",
+        minimum=0,
+        details="What is recorded beside the losses (`models.training.traces`). It changes no "
+        "network.",
+    )
+    snapshots: int = whole(
+        0,
+        "how often the weights are kept on the way; 0: never",
+        minimum=0,
+        maximum=1000,
+        details="Before training, and after iterations of equal ratio up to the last "
+        "(`models.training.snapshots`). It changes no network.",
+    )
     penalties: dict[str, dict[str, Any]] = mapping(
         "penalties added to the loss", details='Name -> {"weight": lambda, "args": {...}}.'
     )
@@ -166,14 +182,15 @@ def _checked_penalty(name: str, spec: Any) -> dict[str, Any]:
         raise ParameterError(
             "penalties.task", spec, "is the loss that every training has", "leave it out"
         )
-    if not isinstance(spec, Mapping) or "weight" not in spec or set(spec) - {"weight", "args"}:
+    if not isinstance(spec, Mapping) or not spec or set(spec) - {"weight", "args"}:
         raise ParameterError(
             f"penalties.{name}", spec, "is not a penalty", 'write {"weight": 0.1, "args": {}}'
         )
     errors: list[ParameterError] = []
     weight, args = 0.0, {}
     with collecting(errors):
-        weight = check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0)
+        if "weight" in spec:
+            weight = check_float(f"penalties.{name}.weight", spec["weight"], minimum=0.0)
     with collecting(errors):
         try:
             args = penalty_registry.normal_args(name, spec.get("args") or {})
@@ -184,4 +201,7 @@ def _checked_penalty(name: str, spec: Any) -> dict[str, Any]:
                 f"penalties.{name}", spec, error.problem, error.remedy
             ) from error.__cause__
     raise_all(errors)
+    if "weight" not in spec:
+        remedy = f"give penalties.{name}.weight, for example 0.1"
+        raise ParameterError(f"penalties.{name}", spec, f"comes without a weight of {name}", remedy)
     return {"weight": weight, "args": args}

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..machine.torch_modes import without_graph
 from ..network.connectivity import stream
 from ..network.dropout_mask import DropoutMask
 from ..network.rnn_torch import RNNTorch
@@ -61,7 +62,7 @@ class UnitDropout:
         """Whether it follows what units do."""
         return self.config.dropout_sampling == "participation"
 
-    @torch.no_grad()
+    @without_graph
     def probabilities(self) -> Tensor:
         """Return the probability of each unit to be dropped, (K, N)."""
         sampling = self.config.dropout_sampling
@@ -76,7 +77,7 @@ class UnitDropout:
         share = torch.cat([torch.softmax(own, dim=1) for own in scaled])
         return (self.config.dropout_rate * self.rnn.n_units * share).clamp(max=MAX_PROBABILITY)
 
-    @torch.no_grad()
+    @without_graph
     def draw(self) -> DropoutMask:
         """Return which units are dropped in this iteration."""
         stay = 1.0 - self.probabilities()
@@ -87,7 +88,7 @@ class UnitDropout:
         factor = kept / stay if self.config.dropout_rescale else kept
         return DropoutMask(factor, dead=self.config.dropout_kind == "dead")
 
-    @torch.no_grad()
+    @without_graph
     def observe(self, states: Tensor) -> None:
         """Update the participation from the states (K, T, B, N) of an iteration."""
         if not self.observes:

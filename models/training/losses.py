@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..engine import Cotangent, Statistic, Weights
+from ..engine import Cotangent, Weights
+from ..machine.torch_modes import without_graph
 from ..network.by_network import inner
 from ..network.dropout_mask import DropoutMask
 from ..network.noise import AnyNoise, RunNoise
 from ..network.rnn_torch import RNNTorch
 from ..network.run import Run, RunMemory
-from ..penalties import PenaltyContext, PenaltyTerm
+from ..penalties import PenaltyTerm
 from .config import TASK_TERM as TASK
-from .pulled import Pulled, added, collected, remove_conflict
+from .pulled import Pulled, remove_conflict
+from .seen import Trials
 from .task_error import TaskErrors
-from .trajectories import NotKept, refuse_trajectories
+from .terms import Terms
 
 
 @dataclass(frozen=True)
@@ -72,16 +71,29 @@ class Descent:
     norms: dict[str, Tensor]
     run: Run
 
-
-@dataclass(frozen=True)
-class _Term:
-    penalty: PenaltyTerm
-    weights: Tensor  # (K,), in the networks' precision
-    belongs: tuple[bool, ...]  # (K,): whether it is a term of this network
-
     @property
-    def name(self) -> str:
-        return self.penalty.name
+    def curves(self) -> dict[str, Tensor]:
+        """What is recorded beside the total, by the names of `TrainingRecord`."""
+        curves = {f"loss.{name}": value for name, value in self.terms.items()}
+        return curves | {f"gradient.{name}": norm for name, norm in self.norms.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Started:
+    """A run of K networks of which the task's loss has been taken.
+
+    Attributes
+    ----------
+    trials : Trials
+    loss : Tensor (K,)
+        Of the task.
+    slope : Cotangent
+        Its gradient by the outputs.
+    """
+
+    trials: Trials
+    loss: Tensor
+    slope: Cotangent
 
 
 class LossFunction:
@@ -100,27 +112,16 @@ class LossFunction:
         self.rnn = rnn
         self.mask = mask
         self.errors = TaskErrors(mask)
-        self.terms = [
-            _Term(penalty, weights, tuple((weights != 0).tolist()))
-            for penalty in penalties
-            if (weights := self._per_network(penalty.weights)).any()
-        ]
-        self.statistics = tuple(
-            dict.fromkeys(s for term in self.terms for s in term.penalty.statistics)
-        )
+        self.terms = Terms(rnn, mask, penalties)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all terms."""
-        return (TASK, *(term.name for term in self.terms))
+        return (TASK, *(term.name for term in self.terms.all))
 
     def names_of(self, index: int) -> tuple[str, ...]:
         """Return the names of the terms of one network, those without weight left out."""
-        return (TASK, *(term.name for term in self.terms if term.belongs[index]))
-
-    def _per_network(self, weights: Sequence[float]) -> Tensor:
-        values = torch.as_tensor(weights, dtype=self.rnn.dtype, device=self.rnn.device)
-        return values.expand(self.rnn.n_networks)
+        return (TASK, *(term.name for term in self.terms.all if term.belongs[index]))
 
     def __call__(self, u: Tensor, t: Tensor, noise: AnyNoise) -> Losses:
         """Return the losses on inputs u (..., T, B, n_inputs) and targets t (..., n_outputs)."""
@@ -132,17 +133,17 @@ class LossFunction:
         weights = rnn.effective_weights()
         rows = [torch.zeros_like(task_loss[0])] * len(states)
         for i in range(len(states)):
-            own = [term for term in self.terms if term.belongs[i]]
+            own = [term for term in self.terms.all if term.belongs[i]]
             if not own:
                 continue
-            context = self._context(
+            context = self.terms.through_autograd.context(
                 states[i], outputs[i], inputs[i], targets[i], Weights(*(w[i] for w in weights))
             )
             terms = [term.weights[i] * term.penalty(context) for term in own]
             rows[i] = torch.stack(terms).sum()
         return Losses(task_loss, torch.stack(rows), by_trial)
 
-    @torch.no_grad()
+    @without_graph
     def descent(
         self,
         u: Tensor,
@@ -170,31 +171,73 @@ class LossFunction:
             Return the norm of each term's gradient too. Every penalty on activity is then
             propagated by itself.
         """
+        started = self.start(u, t, level, None, dropout, memory)
+        pulled, values = self.terms.pull(started.trials, with_norms)
+        return self.finish(started, pulled, values, task_safe, with_norms)
+
+    def start(
+        self,
+        u: Tensor,
+        t: Tensor,
+        level: float | Tensor = 1.0,
+        number: int | Tensor | None = None,
+        dropout: DropoutMask | None = None,
+        memory: RunMemory | None = None,
+        errors: TaskErrors | None = None,
+    ) -> Started:
+        """Run the networks on a batch.
+
+        Parameters
+        ----------
+        u, t, level, dropout, memory
+            As of `descent`; ``level`` may lie in the memory of the device.
+        number : int or Tensor, optional
+            As of `RunNoise`.
+        errors : TaskErrors, optional
+            What takes the task's errors, in place of this function's own.
+        """
         # What dead units send is silent to the penalties too, which the statistics do not know.
         silenced = dropout.factor if dropout is not None and dropout.dead else None
-        asked = self.statistics if silenced is None else ()
-        run = self.rnn.run(u, RunNoise(True, level), dropout, asked, memory)
-        outputs = run.outputs
-        error = self.errors(outputs, t)
-        losses = {TASK: error.loss()}
-        on_outputs = torch.zeros_like(outputs)
+        asked = self.terms.statistics if silenced is None else ()
+        run = self.rnn.run(u, RunNoise(True, level, number), dropout, asked, memory)
+        error = (errors or self.errors)(run.outputs, t)
+        on_outputs = torch.zeros_like(run.outputs)
         on_outputs[:, self.mask] = error.slope()
-        groups = self._pull_terms(run, asked, u, t, silenced, with_norms, losses)
-        total = losses[TASK]
-        for term in self.terms:
-            total = total + term.weights * losses[term.name]
+        inputs = u.expand(self.rnn.n_networks, *u.shape[-3:])
+        trials = Trials(run, asked, inputs, t.expand_as(run.outputs), silenced)
+        return Started(trials, error.loss(), Cotangent(on_outputs))
 
-        task = Cotangent(on_outputs)
-        active = [c for c, _ in groups if c is not None]
-        if not (with_norms or (groups and task_safe)):
+    def finish(
+        self,
+        started: Started,
+        pulled: Sequence[Pulled],
+        values: Mapping[str, Tensor],
+        task_safe: bool,
+        with_norms: bool,
+    ) -> Descent:
+        """Return where losses fall, from the run and what `Terms.pull` made of it."""
+        run, task = started.trials.run, started.slope
+        losses = {TASK: started.loss, **{term.name: values[term.name] for term in self.terms.all}}
+        total = started.loss
+        for term in self.terms.all:
+            total = total + term.weights * losses[term.name]
+        if not (with_norms or (pulled and task_safe)):
             # One adjoint for all.
-            found = run.effective_gradients([added(task, *active)])
-            gradient = self._raw(found[0], *(by_weights for _, by_weights in groups))
-            return Descent(total, losses, gradient, {}, run)
-        found = run.effective_gradients([task, *active])
-        wrt_task, rest = self._raw(found[0]), iter(found[1:])
+            joint = task
+            for own in pulled:
+                joint = own.added_to(joint)
+            (propagated,) = run.effective_gradients([joint])
+            for own in pulled:
+                propagated = own.beside(propagated, propagated)
+            return Descent(total, losses, self.rnn.raw_gradients(propagated), {}, run)
+        arriving = [own.cotangent(run.outputs) for own in pulled if own.reaches_activity]
+        found = run.effective_gradients([task, *arriving])
+        wrt_task, rest = self.rnn.raw_gradients(found[0]), iter(found[1:])
         by_group = [
-            self._raw(*(() if c is None else (next(rest),)), by_weights) for c, by_weights in groups
+            self.rnn.raw_gradients(
+                own.beside(next(rest) if own.reaches_activity else None, found[0])
+            )
+            for own in pulled
         ]
         norms: dict[str, Tensor] = {}
         if with_norms:
@@ -210,120 +253,3 @@ class LossFunction:
             wrt_penalty = remove_conflict(wrt_task, wrt_penalty)
         both = [g_task + g for g_task, g in zip(wrt_task, wrt_penalty, strict=True)]
         return Descent(total, losses, both, norms, run)
-
-    def _raw(self, *gradients: Weights | None) -> list[Tensor]:
-        """Return the sum of gradients by the effective weights as one by the raw parameters."""
-        return self.rnn.raw_gradients(reduce(add, (g for g in gradients if g is not None)))
-
-    def _pull_terms(
-        self,
-        run: Run,
-        asked: Sequence[Statistic],
-        u: Tensor,
-        t: Tensor,
-        silenced: Tensor | None,
-        separately: bool,
-        losses: dict[str, Tensor],
-    ) -> list[tuple[Cotangent | None, Weights]]:
-        """Take the penalties of every network; return what they send to activity and to weights.
-
-        One pair for all of them, or one for each if ``separately``. The losses are put into
-        ``losses``, without their weights; 0 where a term has no weight.
-        """
-        if not self.terms:
-            return []
-        rnn, k = self.rnn, self.rnn.n_networks
-        groups = [[term] for term in self.terms] if separately else [self.terms]
-        inputs, targets = u.expand(k, *u.shape[-3:]), t.expand_as(run.outputs)
-        weights = rnn.effective_weights()
-        for term in self.terms:
-            losses[term.name] = run.outputs.new_zeros(k)
-
-        def apart(own: Tensor) -> Tensor:
-            return own.detach().clone() if k > 1 else own.detach()
-
-        pulled: list[list[Pulled]] = [[] for _ in groups]  # of each group, of each network
-        for i in range(k):
-            # Of several networks all but the states, which begin on a cache line, are put into
-            # memory of their own: BLAS rounds by where an array lies.
-            # A penalty that names what it needs never asks for states that were not kept.
-            kept_states = run.outputs.new_empty(0, 0, 0) if run.is_sliced else run.states[i]
-            states = kept_states.detach().requires_grad_()
-            outputs = apart(run.outputs[i]).requires_grad_()
-            statistics = run.simulation.statistics[:, i].clone().requires_grad_()
-            own = Weights(*(apart(w[i]).requires_grad_() for w in weights))
-            leaves = (outputs, states, statistics, *own)
-            with torch.enable_grad():
-                context = self._context(
-                    states, outputs, apart(inputs[i]), apart(targets[i]), own,
-                    None if silenced is None else silenced[i] > 0,
-                    dict(zip(asked, statistics.unbind(0), strict=True)),
-                )  # fmt: skip
-                if run.is_sliced:
-                    context = replace(
-                        context, states=cast(Tensor, NotKept()), rates_of=refuse_trajectories
-                    )
-                for group, received in zip(groups, pulled, strict=True):
-                    total = self._add_terms(context, group, i, losses)
-                    # A penalty may depend on any of the leaves, or on none: it is a constant then.
-                    # Penalties share what the context makes once, such as the rates.
-                    received.append(
-                        torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
-                        if total is not None and total.requires_grad
-                        else (None,) * len(leaves)
-                    )
-        return [collected(received, run.outputs, weights) for received in pulled]
-
-    @staticmethod
-    def _add_terms(
-        context: PenaltyContext,
-        group: Sequence[_Term],
-        network: int,
-        losses: dict[str, Tensor],
-    ) -> Tensor | None:
-        """Return the weighted sum of the terms that a network has, if any, and note each."""
-        total = None
-        for term in group:
-            if term.belongs[network]:
-                value = term.penalty(context)
-                losses[term.name][network] = value.detach()
-                scaled = term.weights[network] * value
-                total = scaled if total is None else total + scaled
-        return total
-
-    def _context(
-        self,
-        states: Tensor,
-        outputs: Tensor,
-        u: Tensor,
-        t: Tensor,
-        weights: Weights,
-        alive: Tensor | None = None,
-        statistics: dict[Statistic, Tensor] | None = None,
-    ) -> PenaltyContext:
-        """Return one network as penalties see it; arrays in the internal layout (T, B, ...)."""
-        rnn = self.rnn
-        x = states.movedim(-1, 0)
-        heard = None if alive is None else alive[:, None, None]
-
-        def rates() -> Tensor:
-            r: Tensor = rnn.equation.rates(x)
-            return r if heard is None else r * heard
-
-        return PenaltyContext(
-            states=x if heard is None else x * heard,
-            rates_of=rates,
-            outputs=outputs.movedim(-1, 0),
-            inputs=u.movedim(-1, 0),
-            targets=t.movedim(-1, 0),
-            W_rec=weights.W_rec,
-            W_inp=weights.W_inp,
-            W_out=weights.W_out,
-            b_rec=weights.b_rec,
-            dale=rnn.dale,
-            exc_to_inh_ratio=rnn.exc_to_inh_ratio,
-            equation_type=rnn.equation.equation_type,
-            n_units=rnn.n_units,
-            mask=self.mask,
-            statistics=statistics or {},
-        )

@@ -14,7 +14,8 @@ from ..engine import NetworkKind, choose_back_end
 from ..machine.memory import SHARE, free_bytes, more_memory
 from ..network.config import WEIGHT_ARRAYS, NetworkConfig
 from ..penalties import PenaltyTerm
-from .config import TrainingConfig
+from .config import WINDOWS, TrainingConfig
+from .gradient_noise import MOST_TRIALS
 
 # Arrays (T, B, N) of one network that a penalty's own graph holds at its peak.
 _GRAPH_ARRAYS = 6.0
@@ -93,10 +94,19 @@ class TrainingSize:
             * self.n_trials
             * (4 * self.n_inputs + (6 + 2 * n_adjoints + 2 * self.has_gaps) * self.n_outputs)
         )
+        # On a CPU autograd goes through the penalties of one network at a time.
+        n_graphs = 1 if self.device.type == "cpu" else n_networks
         copies = WEIGHT_ARRAYS * (1 + n_adjoints)
         of_weights = copies * n * (n + self.n_inputs + self.n_outputs + 2)
+        if self.training.trace_interval:
+            windows = [n for n in WINDOWS if n <= self.training.max_iter]
+            of_weights += 2 * len(windows) * (of_weights // copies)
+            # The runs that the noise of the gradient is estimated from are beside the others.
+            traced = min(MOST_TRIALS, trials) * self.n_steps
+            of_units += traced * n
+            of_channels += traced * (2 * self.n_inputs + 6 * self.n_outputs)
         each = arrays * of_units + of_channels + of_weights
-        return int(size * (n_networks * each + graph * of_units))
+        return int(size * (n_networks * each + n_graphs * graph * of_units))
 
 
 @dataclass(frozen=True)

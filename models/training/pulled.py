@@ -1,46 +1,105 @@
-"""Gradients of losses with respect to trajectories: collected over networks and losses."""
+"""Gradients of losses with respect to trajectories and weights: collected, and added up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..engine import Cotangent, Weights, stacked
 from ..network.by_network import inner
-
-# What arrives at the outputs, states, statistics and each block of weights of one network.
-Pulled = Sequence[Tensor | None]
+from ..network.connectivity import WEIGHTS
 
 
-def collected(
-    received: Sequence[Pulled], outputs: Tensor, weights: Weights
-) -> tuple[Cotangent | None, Weights]:
-    """Return gradients with respect to outputs, states, statistics and weights of K networks."""
-    on_outputs, on_states, on_statistics, *by_weights = map(stacked, zip(*received, strict=True))
-    cotangent = None
-    if not (on_outputs is None and on_states is None and on_statistics is None):
-        cotangent = Cotangent(
-            torch.zeros_like(outputs) if on_outputs is None else on_outputs,
-            on_states,
-            None if on_statistics is None else on_statistics.transpose(0, 1),
+@dataclass(frozen=True, eq=False)
+class Pulled:
+    """Gradients of weighted penalties of K networks; those that are None or absent are 0.
+
+    Attributes
+    ----------
+    outputs : Tensor (K, T, B, O), optional
+    states : Tensor (K, T, B, N), optional
+    statistics : Tensor (S, K, N), optional
+    weights : mapping
+        Name of a block of weights -> gradient (K, ...).
+    """
+
+    outputs: Tensor | None = None
+    states: Tensor | None = None
+    statistics: Tensor | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Sequence[Tensor | None]) -> Pulled:
+        """Return gradients by outputs, states, statistics (K, S, N), and blocks of weights."""
+        outputs, states, statistics, *blocks = found
+        by_name = zip(WEIGHTS, blocks, strict=True)
+        return cls(
+            outputs,
+            states,
+            None if statistics is None else statistics.transpose(0, 1),
+            {name: block for name, block in by_name if block is not None},
         )
-    blocks = zip(by_weights, weights, strict=True)
-    return cotangent, Weights(*(torch.zeros_like(w) if g is None else g for g, w in blocks))
 
+    @classmethod
+    def collected(cls, received: Sequence[Sequence[Tensor | None]]) -> Pulled:
+        """Return what `of` does from the gradients of each of K networks by itself."""
+        return cls.of([stacked(each) for each in zip(*received, strict=True)])
 
-def added(first: Cotangent, *others: Cotangent) -> Cotangent:
-    """Return the gradients of a sum of losses."""
-    outputs, states, statistics = first.outputs, first.states, first.statistics
-    for other in others:
-        outputs = outputs + other.outputs
-        if other.states is not None:
-            states = other.states if states is None else states + other.states
-        if other.statistics is not None:
-            more = other.statistics
+    def cloned(self) -> Pulled:
+        """Return the same in memory of its own, every number in a place of its own."""
+        own = {name: _clone(gradient) for name, gradient in self._all().items()}
+        outputs, states, statistics = (
+            own.pop(n, None) for n in ("outputs", "states", "statistics")
+        )
+        return Pulled(outputs, states, statistics, own)
+
+    def overwrite(self, new: Pulled) -> None:
+        """Take the numbers of other gradients, which are by the same things, into these."""
+        mine, theirs = self._all(), new._all()
+        if mine.keys() != theirs.keys():
+            raise ValueError("a penalty depends on other things than in the iteration before")
+        for name, kept in mine.items():
+            kept.copy_(theirs[name])
+
+    def _all(self) -> dict[str, Tensor]:
+        activity = {"outputs": self.outputs, "states": self.states, "statistics": self.statistics}
+        return {**{n: g for n, g in activity.items() if g is not None}, **self.weights}
+
+    @property
+    def reaches_activity(self) -> bool:
+        """Whether there is anything to backpropagate."""
+        return not (self.outputs is None and self.states is None and self.statistics is None)
+
+    def cotangent(self, like: Tensor) -> Cotangent:
+        """Return what is to be backpropagated, from outputs shaped like ``like``."""
+        outputs = torch.zeros_like(like) if self.outputs is None else self.outputs
+        return Cotangent(outputs, self.states, self.statistics)
+
+    def added_to(self, task: Cotangent) -> Cotangent:
+        """Return the gradients of the task and of these penalties together."""
+        outputs, states, statistics = task.outputs, task.states, task.statistics
+        if self.outputs is not None:
+            outputs = outputs + self.outputs
+        if self.states is not None:
+            states = self.states if states is None else states + self.states
+        if self.statistics is not None:
+            more = self.statistics
             statistics = more if statistics is None else statistics + more
-    return Cotangent(outputs, states, statistics)
+        return Cotangent(outputs, states, statistics)
+
+    def beside(self, propagated: Weights | None, like: Weights) -> Weights:
+        """Return the gradients by all weights, with those that came through the run."""
+        blocks = []
+        for name, block in zip(WEIGHTS, like if propagated is None else propagated, strict=True):
+            own = self.weights.get(name)
+            if propagated is None:
+                blocks.append(torch.zeros_like(block) if own is None else own)
+            else:
+                blocks.append(block if own is None else block + own)
+        return Weights(*blocks)
 
 
 def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[Tensor]:
@@ -54,3 +113,7 @@ def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[T
     share = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
     pairs = zip(wrt_penalty, wrt_task, strict=True)
     return [p - share.view(-1, *[1] * (p.ndim - 1)) * g for p, g in pairs]
+
+
+def _clone(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from tasks_lib.brief import brief
 
+from .traces import TrainingTrace
+
 FIRST_ROOM = 64  # iterations
 
 
@@ -46,6 +48,10 @@ class TrainedNetwork:
         What ended the training before its last iteration.
     score_curve : array (V, 2)
         Iteration and noise-free pooled R^2 of each validation, in order.
+    traces : list of TrainingTrace
+        What was recorded on the way, in order.
+    snapshots : dict
+        Iteration -> weights by name, as they were after so many iterations.
     """
 
     seed: int
@@ -59,6 +65,8 @@ class TrainedNetwork:
     gradient_curves: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     stopped_by: str | None = None
     score_curve: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    traces: list[TrainingTrace] = field(default_factory=list)
+    snapshots: dict[int, dict[str, NDArray[Any]]] = field(default_factory=dict)
 
 
 class TrainingRecord:
@@ -83,7 +91,7 @@ class TrainingRecord:
         self.diverged: NDArray[np.bool_] = np.zeros(n_networks, dtype=bool)
         self.weights_seen: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
         self._n_losses: NDArray[np.int64] = np.zeros(n_networks, dtype=np.int64)
-        # (room, names, K), on the device: of each iteration done, and room for more.
+        # (room, names, K): of each iteration done, and room for more.
         self._values: Tensor | None = None
 
     def advance(
@@ -101,6 +109,17 @@ class TrainingRecord:
         self.weights_seen[self.active] = self.iteration
         self._n_losses[self.active] = self.iteration
 
+    def advance_by(self, rows: Tensor, diverged_at: NDArray[np.int64]) -> None:
+        """Count iterations: values (n, names, K), and in which each network diverged, or -1.
+
+        Those after the last network stopped do not count.
+        """
+        for i, row in enumerate(rows.unbind(0)):
+            if not self.active.any():
+                return
+            values = dict(zip(self.names, row, strict=True))
+            self.advance(values["loss"], values, diverged_at == i)
+
     def _room_for_one(self, row: Tensor) -> Tensor:
         """Return the values, with room for a row (names, K) more; it grows by half each time."""
         if self._values is None:
@@ -110,6 +129,12 @@ class TrainingRecord:
             larger[: self.iteration] = self._values
             self._values = larger
         return self._values
+
+    def means(self, iteration: int, which: NDArray[np.bool_]) -> dict[str, float]:
+        """Return the mean of each value over some networks (K,), in an iteration that was done."""
+        assert self._values is not None
+        row = self._values[iteration - 1][:, torch.as_tensor(which)]
+        return dict(zip(self.names, map(float, row.mean(dim=1)), strict=True))
 
     def mark_diverged(self, which: NDArray[np.bool_]) -> None:
         """Count networks (K,) as diverged in their last step, which is taken back."""
@@ -157,10 +182,10 @@ class TrainingRecord:
             "curves": self._curves(),
         }
 
-    def load(self, arrays: dict[str, NDArray[Any]], device: torch.device) -> None:
+    def load(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the record from `arrays`."""
         self.iteration = int(arrays["iteration"])
         self.active, self.diverged = arrays["active"], arrays["diverged"]
         self.weights_seen, self._n_losses = arrays["weights_seen"], arrays["n_losses"]
         rows = np.ascontiguousarray(np.moveaxis(arrays["curves"], 2, 0))
-        self._values = torch.from_numpy(rows).to(device)
+        self._values = torch.from_numpy(rows)

@@ -25,6 +25,7 @@ from ..machine.devices import kind_of
 from ..machine.npz_files import open_zip
 from ..network.batch import common_or_listed
 from ..network.connectivity import BLOCKS, WEIGHTS
+from ..network.constrained_weights import FACTORS
 from ..network.rnn_torch import RNNTorch
 from .config import TrainingConfig
 
@@ -170,7 +171,9 @@ def training_identity(
     """
     digest = hashlib.sha256()
     constraints = [f"{kind}_{block}" for kind in ("mask", "sign") for block in BLOCKS]
-    for name in (*WEIGHTS, *constraints):
+    names = [n for n in WEIGHTS if n != "W_rec"] if rnn.max_rank else WEIGHTS
+    factors = FACTORS if rnn.max_rank else ()
+    for name in (*names, *factors, *constraints):
         digest.update(getattr(rnn, f"_{name}").detach().cpu().numpy().tobytes())
     drawn = [
         {"class": f"{type(t).__module__}:{type(t).__qualname__}", "seed": t.seed, **t.params}

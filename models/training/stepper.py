@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..machine.torch_modes import without_graph
 from ..network.by_network import inner
 from ..network.rnn_torch import RNNTorch
 from ..network.run import RunMemory
@@ -17,7 +18,7 @@ from .adam import Adam
 from .batches import Batch
 from .config import TrainingConfig
 from .dropout import UnitDropout
-from .losses import LossFunction
+from .losses import Descent, LossFunction
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class Stepper:
         self.dropout = UnitDropout(rnn, self.config) if self.config.dropout_rate else None
         self.previous = [p.detach().clone() for p in self.params.values()]
 
-    @torch.no_grad()
+    @without_graph
     def step(self, batch: Batch, iteration: int, active: NDArray[np.bool_]) -> StepResult:
         """Do the optimiser step after ``iteration`` others, of the networks (K,) that are active.
 
@@ -96,13 +97,33 @@ class Stepper:
         )
         if self.dropout is not None and self.dropout.observes:
             self.dropout.observe(descent.run.states)
+        trains = torch.as_tensor(active, device=self.rnn.device)
+        newly_diverged = self.follow(descent, trains)
+        return StepResult(descent.total, descent.curves, newly_diverged.cpu().numpy())
+
+    @without_graph
+    def follow(
+        self,
+        descent: Descent,
+        trains: Tensor,
+        factors: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Take the step down a descent; return which networks (K,) diverged in it.
+
+        Parameters
+        ----------
+        descent : Descent
+        trains : Tensor (K,)
+            Which networks still train; the others keep the weights of before the last step.
+        factors : tuple of Tensor, optional
+            As of `Adam.step`. Where they are given, nothing waits for the device.
+        """
         loss, slopes = descent.total, descent.gradients
         norms = inner(slopes, slopes).sqrt()
-        trains = torch.as_tensor(active, device=self.rnn.device)
         healthy = torch.isfinite(loss) & torch.isfinite(norms)
         newly_diverged = trains & ~healthy
         frozen = ~(trains & healthy)
-        rests = bool(frozen.any())
+        rests = True if factors is not None else bool(frozen.any())
         scale = (self._largest_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
         if rests:  # a diverged network goes back to the weights of its last finite loss
             self.take_back(frozen)
@@ -110,24 +131,22 @@ class Stepper:
         for p, previous, g in zip(self.params.values(), self.previous, slopes, strict=True):
             step = g * scale.view(-1, *[1] * (g.ndim - 1))
             if rests:
-                step[frozen] = 0.0
+                step.masked_fill_(_each(frozen, step), 0.0)
             steps.append(step)
             previous.copy_(p.detach())
-        self.optimiser.step(steps)
+        self.optimiser.step(steps, factors)
         self.rnn.enforce_constraints(self.optimiser)
         if rests:
             self.take_back(frozen)
-        curves = {f"loss.{name}": v for name, v in descent.terms.items()}
-        curves |= {f"gradient.{name}": v for name, v in descent.norms.items()}
-        return StepResult(loss, curves, newly_diverged.cpu().numpy())
+        return newly_diverged
 
-    @torch.no_grad()
+    @without_graph
     def take_back(self, which: Tensor) -> None:
         """Restore the weights that networks (K,) had before the step."""
         for p, previous in zip(self.params.values(), self.previous, strict=True):
-            p[which] = previous[which]
+            p.copy_(torch.where(_each(which, p), previous, p))
 
-    @torch.no_grad()
+    @without_graph
     def keep(self, which: Tensor) -> None:
         """Make the present weights of networks (K,) those that `take_back` restores."""
         for p, previous in zip(self.params.values(), self.previous, strict=True):
@@ -149,3 +168,8 @@ class Stepper:
         if self.dropout is None:
             return {}
         return {f"dropout.{i}": g for i, g in enumerate(self.dropout.generators)}
+
+
+def _each(which: Tensor, like: Tensor) -> Tensor:
+    """Return flags (K,) in the shape in which they stand beside a tensor (K, ...)."""
+    return which.view(-1, *[1] * (like.ndim - 1))

@@ -57,10 +57,15 @@ class TaskErrors:
     ----------
     steps : Tensor (M,)
         Indices of the steps of the mask.
+    looks : bool
+        Whether targets are looked at, for which a GPU is waited for at each new batch. Otherwise
+        something may be left out of every batch, and it is for others to refuse trials in which
+        nothing is asked.
     """
 
-    def __init__(self, steps: Tensor) -> None:
+    def __init__(self, steps: Tensor, looks: bool = True) -> None:
         self.steps = steps
+        self.looks = looks
         # Of the last batch: a GPU would have to be waited for at every iteration.
         self._last: tuple[Tensor, int, Tensor | None] | None = None
 
@@ -86,6 +91,8 @@ class TaskErrors:
             if known is t and version == t._version:
                 return counts
         counts = ~torch.isnan(t if t.ndim == 4 else t[None])[:, self.steps]
+        if not self.looks:
+            return counts
         if bool(counts.all()):
             counts = None
         else:

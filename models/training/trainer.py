@@ -21,6 +21,7 @@ from ..machine.torch_modes import plain_torch
 from ..network.batch import one_for_each
 from ..network.rnn_torch import RNNTorch
 from ..network.run import RunMemory
+from .ahead import MOST_AT_ONCE, Ahead, graphs_for, runs_ahead
 from .batches import Batches
 from .checkpoints import CHECKPOINT_SECONDS, CheckpointFolder, KeptState, Schedule, TrainingStopped
 from .config import TrainingConfig
@@ -28,11 +29,18 @@ from .early_stopping import BestWeights
 from .losses import LossFunction
 from .memory import bound_to_trajectories
 from .record import TrainedNetwork, TrainingRecord
+from .results import trained_networks
 from .resumable import ResumableTraining
 from .scorer import Scorer
+from .snapshots import Snapshots
 from .state import training_identity
 from .stepper import Stepper
 from .sweep import joint_penalties
+from .traces import Traces
+from .watching import watcher_at
+
+# On a GPU what came of iterations is looked at after about so many seconds.
+SECONDS_AHEAD = 1.0
 
 Progress = Callable[[int, int, float], None]  # iteration, of how many, mean loss
 
@@ -105,6 +113,17 @@ class Trainer(ResumableTraining):
         self.scorer = Scorer(rnn, self.batches, memory)
         self.best = BestWeights(list(self.steps.params.values()), self.config)
         self.record = TrainingRecord(rnn.n_networks, self._curves())
+        self.ahead: Ahead | None = None
+        if runs_ahead(rnn.device):
+            self.batches.checks = not self.config.same_batch
+            self.ahead = Ahead(
+                rnn, self.batches, self.losses, self.steps, self.record.names, memory,
+                graphs_for(rnn, memory),
+            )  # fmt: skip
+        params = list(self.steps.params.values())
+        self.traces = Traces(rnn, self.batches, params, self.config, memory)
+        self.snapshots = Snapshots(rnn, self.config.snapshots, self.config.max_iter)
+        self._pace: float | None = None  # seconds of an iteration
         self.seconds = 0.0
         interval = self.config.validation_interval
         self._validation = self.scorer.validation(interval) if interval else None
@@ -162,7 +181,8 @@ class Trainer(ResumableTraining):
         Parameters
         ----------
         progress : callable, optional
-            Called as ``progress(iteration, max_iter, mean_loss)`` after every iteration.
+            Called as ``progress(iteration, max_iter, mean_loss)`` after every iteration; on a GPU
+            after some, for each of them.
         checkpoint : str, Path or KeptState, optional
             File of the training's state: read first where it exists, written as the training goes
             and when it is over. One that cannot be used is passed over with a warning. A
@@ -173,8 +193,8 @@ class Trainer(ResumableTraining):
             Seconds from one writing to the next, or 100 times what the last one took (ten minutes
             at most), if that is longer.
         stop : callable, optional
-            Asked after every iteration. Where it says True before the training's end, the state is
-            written and the training ends.
+            Asked after every iteration, on a GPU after about a second. Where it says True before
+            the training's end, the state is written and the training ends.
 
         Raises
         ------
@@ -189,19 +209,22 @@ class Trainer(ResumableTraining):
             path = Path(checkpoint)
             kept = KeptState(CheckpointFolder(path.parent), path.name, schedule)
         if kept is not None:
-            self._go_on_from(kept)
+            self.go_on_from(kept)
         with self._threads():
-            while not self._is_over():
-                began = time.perf_counter()
-                counted = self.record.active.copy()
-                loss = self._iterate()
-                self.seconds += time.perf_counter() - began
+            while not self.is_over:
+                began, before = time.perf_counter(), self.iteration
+                done = self.advance(self._at_once(None if kept is None else kept.schedule.every))
+                took = time.perf_counter() - began
+                self.seconds += took
+                self._pace = took / max(1, self.iteration - before)
                 if kept is not None and kept.schedule.is_due(self.iteration):
                     kept.write(self.iteration, self.state_bytes)
                 if progress is not None:
-                    mean = float(loss[torch.as_tensor(counted)].mean())
-                    progress(self.iteration, self.config.max_iter, mean)
-                if stop is not None and stop() and not self._is_over():
+                    for iteration, loss, counted in done:
+                        mean = float(loss[torch.as_tensor(counted)].mean())
+                        progress(iteration, self.config.max_iter, mean)
+                self._tell_watcher(done)
+                if stop is not None and stop() and not self.is_over:
                     if kept is not None:
                         kept.write(self.iteration, self.state_bytes)
                     raise TrainingStopped(self.iteration)
@@ -210,10 +233,13 @@ class Trainer(ResumableTraining):
                 kept.write(self.iteration, self.state_bytes)
         return networks
 
-    def _is_over(self) -> bool:
+    @property
+    def is_over(self) -> bool:
+        """Whether no iteration is left, or no network that is to be trained."""
         return self.iteration >= self.config.max_iter or not self.record.active.any()
 
-    def _go_on_from(self, kept: KeptState) -> None:
+    def go_on_from(self, kept: KeptState) -> None:
+        """Go on from a state that is kept, if it is there and can be used."""
         content = kept.read()
         if content is None:
             return
@@ -226,22 +252,85 @@ class Trainer(ResumableTraining):
 
     # Inside ------------------------------------------------------------------------------------
 
+    def _tell_watcher(self, done: Sequence[tuple[int, Tensor, NDArray[np.bool_]]]) -> None:
+        """Tell who watches of iterations: number, losses (K,), networks that trained (K,)."""
+        for iteration, _, counted in done:
+            watcher = watcher_at(iteration, self.config.max_iter)
+            if watcher is not None:
+                means = self.record.means(iteration, counted)
+                watcher(iteration, self.config.max_iter, means)
+
     def _threads(self) -> AbstractContextManager[None]:
         return torch_on_one() if self.rnn.device.type == "cpu" else nullcontext()
 
+    def _at_once(self, every: int | None) -> int:
+        """Return how many iterations to do before the next look at what came of them.
+
+        One on a CPU. On a GPU as many as `SECONDS_AHEAD` take, but none beyond a validation, a
+        trace, weights that are to be kept or a state that is to be written after so many.
+        """
+        if self.ahead is None or self._pace is None:
+            return 1
+        most = min(MOST_AT_ONCE, self.config.max_iter - self.iteration)
+        for interval in (self.config.validation_interval, every):
+            if interval:
+                most = min(most, interval - self.iteration % interval)
+        for due in (self.traces.next_due(self.iteration), self.snapshots.next_due(self.iteration)):
+            if due is not None:
+                most = min(most, due - self.iteration)
+        return max(1, min(most, int(SECONDS_AHEAD / max(self._pace, 1e-9))))
+
+    def advance(self, n: int) -> list[tuple[int, Tensor, NDArray[np.bool_]]]:
+        """Do n iterations and what follows from them; a GPU is waited for once.
+
+        On a CPU one is done. Nothing is validated between them, so that n should end where a
+        validation is due.
+
+        Returns
+        -------
+        list
+            Of each: its number, the losses (K,), and which networks (K,) trained.
+        """
+        if self.iteration == 0:
+            self._look_at_weights()
+        first, counted = self.iteration, self.record.active.copy()
+        if self.ahead is None:
+            return [(first + 1, self._iterate(), counted)]
+        look = self.ahead.run(first, n, counted)
+        self.record.advance_by(look.rows, look.diverged_at)
+        self.ahead.go_back_to(self.iteration)  # where the last network diverged on the way
+        self._look_at_weights()
+        self._validate()
+        trained = (counted & ~((look.diverged_at >= 0) & (look.diverged_at < i)) for i in range(n))
+        found = zip(range(first + 1, self.iteration + 1), look.rows[:, 0], trained, strict=False)
+        return list(found)
+
     def _iterate(self) -> Tensor:
         """Do one optimiser step and what follows from it; return the losses (K,)."""
+        if self.ahead is not None:
+            return self.advance(1)[0][1]
         done = self.steps.step(self.batches.next(), self.iteration, self.record.active)
         self.record.advance(done.loss, done.curves, done.newly_diverged)
-        if self._validation is not None and self.best.is_due(self.iteration):
-            scores = [-np.inf if s is None else s for s in self.scorer.scores(*self._validation)]
-            active = self.record.active
-            stopped = self.best.update(np.array(scores), self.iteration, active)
-            if self.iteration == self.config.max_iter:
-                # Those that never had a score stay as they are, and are looked at in the end.
-                stopped = active & np.isfinite(self.best.score)
-            self._stop_at_best(stopped)
+        self._look_at_weights()
+        self._validate()
         return done.loss
+
+    def _look_at_weights(self) -> None:
+        """Record what is due of the weights of this iteration; it changes nothing."""
+        for each in (self.traces, self.snapshots):
+            each.take(self.iteration, self.record.active)
+
+    def _validate(self) -> None:
+        """Score the networks where it is time to, and stop those that are to stop."""
+        if self._validation is None or not self.best.is_due(self.iteration):
+            return
+        scores = [-np.inf if s is None else s for s in self.scorer.scores(*self._validation)]
+        active = self.record.active
+        stopped = self.best.update(np.array(scores), self.iteration, active)
+        if self.iteration == self.config.max_iter:
+            # Those that never had a score stay as they are, and are looked at in the end.
+            stopped = active & np.isfinite(self.best.score)
+        self._stop_at_best(stopped)
 
     @torch.no_grad()
     def _stop_at_best(self, which: NDArray[np.bool_]) -> None:
@@ -266,22 +355,6 @@ class Trainer(ResumableTraining):
                 self.record.mark_diverged(diverged)
                 outputs = self.scorer.outputs(inputs)
         scores = self.scorer.scores(inputs, targets, outputs)
-        networks = []
-        for i, seed in enumerate(self.rnn.seeds):
-            curve, terms = self.record.loss_curve(i), self.losses.names_of(i)
-            networks.append(
-                TrainedNetwork(
-                    seed=seed,
-                    status="diverged" if self.record.diverged[i] else "finished",
-                    iterations=int(self.record.weights_seen[i]),
-                    loss=float(curve[-1]) if curve.size else float("nan"),
-                    r2=scores[i],
-                    weights=self.rnn.weights(i),
-                    loss_curve=curve,
-                    term_curves=self.record.term_curves(i, "loss", terms if terms[1:] else ()),
-                    gradient_curves=self.record.term_curves(i, "gradient", terms),
-                    stopped_by=self.best.stopped_by(i),
-                    score_curve=self.best.score_curve(i),
-                )
-            )
-        return networks
+        return trained_networks(
+            self.rnn, self.losses, self.record, self.best, self.traces, self.snapshots, scores
+        )

@@ -22,12 +22,12 @@ from tasks_lib.errors import (
     ParameterErrors,
     printable,
     text_of,
-    use_one_of,
 )
+
+from .completion import completing
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # they show the values of variables: passwords too
     help="Train recurrent networks on behavioural tasks and analyse how they solve them.",
 )
@@ -66,8 +66,8 @@ def _visible(text: str) -> str:
 
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
-MOST_NAMED = 20  # names in a message
 UNCHANGED = "nothing was changed"
+MOST_PRIORITY = 127  # of jobs
 STORE_SECONDS = 3.0  # that a store may take to answer where it is not needed
 
 
@@ -100,14 +100,19 @@ def finite(value: float | None) -> float | None:
     return value
 
 
-# Which of many.
-OfTask = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only of this task.")]
-OfNetwork = Annotated[
+def number_or_auto(value: str) -> str:
+    """Refuse what is neither "auto" nor a whole number from 1 on."""
+    if value != "auto" and not (value.isascii() and value.isdigit() and 1 <= int(value) <= 10**6):
+        raise typer.BadParameter(f"{value!r} is neither auto nor a whole number from 1 to 1000000")
+    return value
+
+
+# Of which table.
+OfTable = Annotated[
     str | None,
-    typer.Option("--network", metavar="NAME", help="Only of these network parameters."),
-]
-OfTraining = Annotated[
-    str | None, typer.Option("--training", metavar="NAME", help="Only of this training.")
+    typer.Option(
+        "--table", metavar="TABLE", help="Only of this table.", autocompletion=completing("table")
+    ),
 ]
 
 # In which order, and how many.
@@ -237,42 +242,6 @@ def say_waiting(error: BaseException, seconds: float) -> None:
 def say_missing_class(name: str, reason: str) -> None:
     """Print that jobs are passed over."""
     errors.print(f"{name}: {reason}; jobs that need it are left to other workers", soft_wrap=True)
-
-
-def key_restriction(
-    task: str | None = None, network: str | None = None, training: str | None = None
-) -> dict[str, str]:
-    """Return the restriction that names make; an empty one selects everything."""
-    names = {"task_name": task, "network_name": network, "training_name": training}
-    given = {name: value for name, value in names.items() if value is not None}
-    for name, value in given.items():
-        if not value.isprintable():  # also bytes that are no text, which no driver can send
-            raise ParameterError(name, value, "is not a name", "mend the option")
-    return given
-
-
-def nothing_matches(restriction: dict[str, str]) -> None:
-    """Refuse a name that no parameter set has, where a command found nothing.
-
-    Raises
-    ------
-    ParameterError
-        Naming what exists.
-    """
-    import pipeline
-
-    tables = {
-        "task_name": pipeline.Task,
-        "network_name": pipeline.NetworkParams,
-        "training_name": pipeline.TrainingParams,
-    }
-    for name, value in restriction.items():
-        table = tables[name]
-        if not table & {name: value}:
-            known = [str(each) for each in table.to_arrays(name, limit=MOST_NAMED)]
-            option = f"--{name.removesuffix('_name')}"
-            remedy = use_one_of(value, known) if known else "enter it with rnn submit"
-            raise ParameterError(option, value, "has not been entered", remedy)
 
 
 def key_text(key: dict[str, Any]) -> str:

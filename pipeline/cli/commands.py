@@ -14,15 +14,20 @@ from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import counted
 
 from . import (  # noqa: F401  (their commands)
+    compare_command,
     deleting,
     export_command,
     figures_command,
+    leaving_out,
     looking,
     report_command,
+    search_command,
     upkeep,
     work,
 )
 from .base import (
+    MOST_PRIORITY,
+    UNCHANGED,
     announce,
     app,
     console,
@@ -132,11 +137,33 @@ def submit(
             help="Where equal parameters are there under another name, use those, and say so.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Enter nothing: say what it would be, and how long trainings take."
+        ),
+    ] = False,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=MOST_PRIORITY,
+            help="Priority of their jobs: lower numbers first; 5.",
+        ),
+    ] = None,
 ) -> None:
     """Enter tasks, parameters and cohorts from one file: all of it, or nothing."""
     kept = "all of it is entered, or nothing; type it again to be sure"
-    with session(kept=kept) as pipeline:
-        for line in pipeline.submit(file, "use" if use_equal else "refuse").lines():
+    with session(kept=UNCHANGED if dry_run else kept) as pipeline:
+        if dry_run:
+            from pipeline.cli.cost_lines import cost_lines
+
+            planned = pipeline.dry_run(file, "use" if use_equal else "refuse")
+            for line in cost_lines(*planned):
+                console.print(line, soft_wrap=True)
+            return
+        for line in pipeline.submit(file, "use" if use_equal else "refuse", priority).lines():
             console.print(line, soft_wrap=True)
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.prompt import Confirm
 from rich.table import Table
 
-from tasks_lib.errors import MAX_COUNT, ParameterError
+from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import bytes_in_words, counted
 
 from .base import (
     Modules,
-    OfNetwork,
-    OfTask,
-    OfTraining,
     app,
     console,
     errors,
-    key_restriction,
     key_text,
-    nothing_matches,
     session,
 )
+from .choosing import Chosen, chosen
+from .completion import completing
 
 if TYPE_CHECKING:
     from pipeline.upkeep.deletion import Deletion
@@ -32,26 +29,14 @@ MOST_JOBS = 10  # that are listed
 
 
 @app.command()
+@chosen
 def delete(
-    task: OfTask = None,
-    network: OfNetwork = None,
-    training: OfTraining = None,
-    first_seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=0, max=MAX_COUNT, help="Only the cohort with this first seed."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=0, max=MAX_COUNT, help="With --table: only of networks with this seed."
-        ),
-    ] = None,
+    of: Chosen,
     table: Annotated[
         str | None,
         typer.Option(
             metavar="TABLE",
+            autocompletion=completing("table"),
             help="Not the cohorts: rows of this computed table, to be computed again.",
         ),
     ] = None,
@@ -68,29 +53,21 @@ def delete(
 
     A worker that has a job of what is deleted drops it at its next heartbeat.
     """
-    names = key_restriction(task, network, training)
-    seeds = {"first_seed": first_seed, "seed": seed}
-    selected: dict[str, Any] = names | {n: value for n, value in seeds.items() if value is not None}
     kept = "nothing was deleted"
     with session(writes=not dry_run, needs_store=not dry_run, kept=lambda: kept) as pipeline:
         from pipeline.tables.computed import tables_named
         from pipeline.tables.own_tables import own_tables
 
-        if not (selected or all_):
+        if not (of.given or all_):
             raise ParameterError(
                 "delete", None, "nothing is selected",
-                "name a task, a network, a training or a seed, or say --all",
+                "name a sweep, a task, a network, a training or a seed, or say --all",
             )  # fmt: skip
-        if seed is not None and table is None:
-            raise ParameterError(
-                "--seed", seed, "is of one network, and a cohort goes as a whole",
-                "use --first-seed, or --table for the analyses of one network",
-            )  # fmt: skip
+        selected = of.selection()
         own = own_tables(module or ())
-        of = pipeline.Cohort if table is None else tables_named([table], own)[0]
-        preview = pipeline.delete(selected, of, parameters, dry_run=True, everything=all_)
+        rows_of = pipeline.Cohort if table is None else tables_named([table], own)[0]
+        preview = pipeline.delete(selected, rows_of, parameters, dry_run=True, everything=all_)
         if not preview.rows:
-            nothing_matches(names)
             console.print("No rows are selected.")
             return
         _print(preview)
@@ -103,7 +80,7 @@ def delete(
             "all of these rows are deleted, or none; type it again to be sure; "
             "rnn gc finds files that were left"
         )
-        done = pipeline.delete(selected, of, parameters, everything=all_)
+        done = pipeline.delete(selected, rows_of, parameters, everything=all_)
         rows, files = counted(sum(done.rows.values()), "row"), counted(done.n_removed, "file")
         console.print(f"{rows} and {files} deleted, {bytes_in_words(done.removed_bytes)}.")
         if done.note:
@@ -124,6 +101,9 @@ def _print(preview: Deletion) -> None:
     for name, number in preview.rows.items():
         page.add_row(name, str(number))
     console.print(page)
+    for sweep, (going, whole) in preview.points.items():
+        lost = "all its points" if going == whole else f"{going} of its {whole} points"
+        console.print(f"sweep {sweep}: loses {lost}", highlight=False, markup=False)
     console.print(f"files: {len(preview.files)}, {bytes_in_words(preview.n_bytes)}")
     pending = len(preview.jobs) - len(preview.running)
     console.print(f"jobs: {len(preview.running)} running, {pending} not")

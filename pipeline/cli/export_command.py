@@ -3,49 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rnn_start import starting
-from tasks_lib.errors import MAX_COUNT, ParameterError
+from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import bytes_in_words, counted
 
 from .base import (
     Modules,
-    OfNetwork,
-    OfTask,
-    OfTraining,
     app,
     console,
     errors,
-    key_restriction,
-    nothing_matches,
     refusal,
     session,
 )
+from .choosing import Chosen, chosen
 
 MOST_FAULTS = 20  # that are listed
 
 
 @app.command()
+@chosen
 def export(
+    of: Chosen,
     path: Annotated[
         Path | None,
         typer.Argument(metavar="FILE", help="Of one network; replaced where it exists."),
-    ] = None,
-    task: OfTask = None,
-    network: OfNetwork = None,
-    training: OfTraining = None,
-    first_seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=0, max=MAX_COUNT, help="Only of cohorts with this first seed."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, max=MAX_COUNT, help="Only networks with this seed."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -84,26 +69,24 @@ def export(
         _check(check)
         return
     with session() as pipeline:
-        selected: dict[str, Any] = key_restriction(task, network, training)
-        seeds = {"first_seed": first_seed, "seed": seed}
-        selected |= {name: value for name, value in seeds.items() if value is not None}
         if path is not None:
             for name, value in (("out", out), ("update", update), ("parquet", parquet)):
                 if value:
                     raise ParameterError(f"--{name}", value, "goes with --out", "leave it out")
-            for name in ("task_name", "network_name", "training_name", "seed"):
-                if name not in selected:
-                    raise ParameterError(
-                        f"--{name.removesuffix('_name')}", None, "is not given",
-                        "name one network, or write a selection with --out TARGET",
-                    )  # fmt: skip
-            written = pipeline.export_network(selected, path, format)
+            selection = of.selection()
+            networks = selection.networks()
+            if (number := len(networks)) != 1:
+                raise ParameterError(
+                    "selection", selection.in_words(), f"has {counted(number, 'network')}",
+                    "name one, with --seed for example, or write all with --out TARGET",
+                )  # fmt: skip
+            written = pipeline.export_network(networks.fetch1("KEY"), path, format)
             console.print(f"{written}", markup=False, soft_wrap=True)
             return
         assert out is not None
         from pipeline.progress import file_bar
 
-        nothing_matches({k: v for k, v in selected.items() if k not in seeds})
+        selected = of.selection()
         with file_bar("networks", "network") as show:
             made = pipeline.export(
                 out, selected, format, parquet, figures, report, module or (), update, show

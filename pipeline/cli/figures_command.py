@@ -11,23 +11,18 @@ from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import counted
 
 from .base import (
-    OfNetwork,
-    OfTask,
-    OfTraining,
     app,
     console,
-    key_restriction,
-    nothing_matches,
     session,
 )
+from .choosing import Chosen, chosen
 
 
 @app.command()
+@chosen
 def figures(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the files.")],
-    task: OfTask = None,
-    network: OfNetwork = None,
-    training: OfTraining = None,
+    of: Chosen,
     kind: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="FORMAT", help="png, pdf or svg; repeatable. png."),
@@ -50,12 +45,11 @@ def figures(
     with session():
         from pipeline.sharing.figures import export_figures
 
-        restriction = key_restriction(task, network, training)
-        nothing_matches(restriction)
-        written = export_figures(out, restriction, kind or ("png",), style, footer, by)
+        selection = of.selection()
+        written = export_figures(out, selection, kind or ("png",), style, footer, by)
         if not written:
             raise ParameterError(
-                "networks", restriction or "all", "have no figures yet",
+                "networks", selection.in_words(), "have no figures yet",
                 "run workers, and see `rnn status`",
             )  # fmt: skip
         console.print(f"{counted(len(written), 'figure')} in {out.resolve()}", soft_wrap=True)

@@ -15,32 +15,32 @@ from tasks_lib.sizes import counted
 from .base import (
     UNCHANGED,
     Limit,
-    OfNetwork,
-    OfTask,
-    OfTraining,
     Reverse,
     app,
     console,
+    errors,
     finite,
-    key_restriction,
-    nothing_matches,
     session,
 )
+from .choosing import Chosen, chosen
 from .text_table import Column, table_lines
 
 if TYPE_CHECKING:
+    from pipeline.tables.selections import Selection
+
     from .cohort_report import CohortReport
     from .report import NetworkReport
 
+NONE_TRAINED = "No trained networks: `rnn status` says what waits, `rnn worker` trains it."
 NETWORK_ORDERS = ("name", "r2", "accuracy", "points", "eigenvalue", "seconds")
+SOLVED_R2, SOLVED_ACCURACY = 0.9, 0.95
 COHORT_ORDERS = ("name", "solved", "r2", "accuracy", "iterations", "seconds")
 
 
 @app.command()
+@chosen
 def show(
-    task: OfTask = None,
-    network: OfNetwork = None,
-    training: OfTraining = None,
+    of: Chosen,
     sort: Annotated[
         str,
         typer.Option(
@@ -53,42 +53,46 @@ def show(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the figures of these here.")
     ] = None,
+    networks: Annotated[
+        bool, typer.Option("--networks", help="With --sweep: the networks, not the points.")
+    ] = False,
 ) -> None:
-    """Print trained networks with their scores and fixed points."""
+    """Print trained networks with their scores and fixed points; of a sweep, a line a point."""
     kept = UNCHANGED if figures is None else "figures that were written are kept"
     with session(kept=kept):
         from pipeline.cli.report import network_reports, sorted_networks
         from pipeline.sharing.figures import export_figures
 
+        selection = of.selection()
+        if selection.sweep_name is not None and not networks and figures is None:
+            _show_points(selection, sort, reverse, limit)
+            return
         _check_order(sort, NETWORK_ORDERS)
-        restriction = key_restriction(task, network, training)
-        reports = network_reports(restriction)
+        reports = network_reports(selection)
         if not reports:
-            nothing_matches(restriction)
-            console.print("No trained networks.")
+            console.print(NONE_TRAINED)
             return
         shown = sorted_networks(reports, sort, reverse)[:limit]
         print_networks(shown, grouped=sort == "name")
         if len(shown) < len(reports):
             console.print(f"{len(shown)} of {counted(len(reports), 'network')}")
         if figures is not None:
-            chosen = restriction if len(shown) == len(reports) else [r.key for r in shown]
-            written = export_figures(figures, chosen)
+            drawn = selection if len(shown) == len(reports) else [r.key for r in shown]
+            written = export_figures(figures, drawn)
             where = f"{counted(len(written), 'figure')} in {figures.resolve()}"
             console.print(where, soft_wrap=True)
 
 
 @app.command()
+@chosen
 def summary(
-    task: OfTask = None,
-    network: OfNetwork = None,
-    training: OfTraining = None,
+    of: Chosen,
     r2: Annotated[
         float,
         typer.Option(
             metavar="R2", max=1, callback=finite, help="A network solves its task with this R²,"
         ),
-    ] = 0.9,
+    ] = SOLVED_R2,
     accuracy: Annotated[
         float,
         typer.Option(
@@ -98,7 +102,7 @@ def summary(
             callback=finite,
             help="and this accuracy, if it has choices.",
         ),
-    ] = 0.95,
+    ] = SOLVED_ACCURACY,
     sort: Annotated[
         str,
         typer.Option(
@@ -120,19 +124,70 @@ def summary(
         )
 
         _check_order(sort, COHORT_ORDERS)
-        restriction = key_restriction(task, network, training)
-        reports = cohort_reports(restriction, r2, accuracy)
+        selection = of.selection()
+        reports = cohort_reports(selection, r2, accuracy)
         if not reports:
-            nothing_matches(restriction)
-            console.print("No trained networks.")
+            console.print(NONE_TRAINED)
             return
         shown = sorted_cohorts(reports, sort, reverse)[:limit]
         if markdown:
             console.print(markdown_table(*summary_rows(shown)), soft_wrap=True)
+            _explain_scores(shown, r2, accuracy)
             return
         print_cohorts(shown, grouped=sort == "name")
         if len(shown) < len(reports):
             console.print(f"{len(shown)} of {counted(len(reports), 'cohort')}")
+        if selection.asks_results:
+            _explain("only networks that the conditions choose are counted")
+        _explain_scores(shown, r2, accuracy)
+
+
+def _show_points(selection: Selection, sort: str, reverse: bool, limit: int | None) -> None:
+    """Print the points of a sweep."""
+    from .sweep_report import POINT_ORDERS, point_columns, point_reports, sorted_points
+
+    _check_order(sort, POINT_ORDERS)
+    axes, reports = point_reports(selection)
+    shown = sorted_points(reports, sort, reverse)[:limit]
+    chosen = selection.asks_results
+    names = [str(selection.sweep_name)] * len(shown)
+    _print(point_columns(axes, shown, chosen), names, True, "sweep")
+    if len(shown) < len(reports):
+        console.print(f"{len(shown)} of {counted(len(reports), 'point')}")
+    if not reports:
+        _explain(f"no point of the sweep {selection.sweep_name} is chosen")
+    elif chosen:
+        asked = " and ".join(selection.where)
+        words = f"chosen: of all networks of a point those with {asked}"
+        _explain(f"{words}; points without any are left out")
+    cohorts = [cohort for r in shown for cohort in r.cohorts]
+    _explain_scores(cohorts, SOLVED_R2, SOLVED_ACCURACY)
+
+
+def _explain(line: str) -> None:
+    """Print what a column means, beside the table: a program that reads it gets the table alone."""
+    errors.print(line, soft_wrap=True)
+
+
+def _explain_scores(reports: Sequence[CohortReport], r2: float, accuracy: float) -> None:
+    """Say what "solved" is, and which R² is shown."""
+    if any(report.n_validated for report in reports):
+        _explain(
+            f"solved: R² of at least {r2:g} in Validation without noise, and accuracy of at least "
+            f"{accuracy:g} where the task has choices; rnn summary takes --r2 and --accuracy"
+        )
+    _explain_r2([report.is_of_training for report in reports])
+
+
+def _explain_r2(of_training: Sequence[bool]) -> None:
+    """Say which R² is shown, of networks or of cohorts."""
+    if not all(of_training):
+        _explain(
+            "R²: without noise, on trials that training never saw: "
+            "r2_pooled[noise_free] of Validation"
+        )
+    if any(of_training):
+        _explain("*: not validated, so R² on the training's own trials: r2")
 
 
 def print_networks(reports: Sequence[NetworkReport], grouped: bool = True) -> None:
@@ -140,6 +195,7 @@ def print_networks(reports: Sequence[NetworkReport], grouped: bool = True) -> No
     from .report import network_columns
 
     _print(network_columns(reports), [r.cohort for r in reports], grouped, "cohort")
+    _explain_r2([r.is_of_training for r in reports if r.r2 is not None])
 
 
 def print_cohorts(reports: Sequence[CohortReport], grouped: bool = True) -> None:

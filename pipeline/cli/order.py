@@ -6,11 +6,11 @@ import typer
 
 COMMANDS = {
     "Every day": (
-        "demo", "submit", "worker", "status", "show", "summary", "figures", "report",
-        "failures", "retry",
+        "demo", "submit", "search", "worker", "status", "show", "summary", "figures", "report",
+        "failures", "retry", "priority",
     ),
-    "Networks and tasks": ("export", "import", "verify", "check-task"),
-    "Change and delete": ("rename", "delete"),
+    "Networks and tasks": ("compare", "export", "import", "verify", "check-task"),
+    "Change and delete": ("leave-out", "rename", "delete"),
     "Administration": ("declare", "roles", "gc"),
 }  # fmt: skip
 

@@ -11,13 +11,14 @@ import datajoint as dj
 
 from tasks_lib.sizes import counted
 
-from ..database.types import Query, Restriction
-from ..report.names import NETWORK, Key, cohort_key, network_key
 from ..tables.fixed_points import FixedPointParams, FixedPoints
+from ..tables.keys import NETWORK, SETS, Key, cohort_key, network_key
+from ..tables.left_out import LeftOut, not_wanted
 from ..tables.performance import Validation
+from ..tables.selections import Chosen, restriction_for, rows_of
 from ..tables.task import Task
 from ..tables.training import Training
-from .text_table import NOT_COMPUTED, Column, number
+from .text_table import NOT_COMPUTED, NOT_WANTED, Column, marked, number
 
 Row = dict[str, Any]
 NOISE_FREE = {"validation_name": "noise_free"}
@@ -33,7 +34,8 @@ class NetworkReport:
     status : str
         Column ``status`` of `Training.Network`.
     r2 : float or None
-        Noise-free pooled R^2: of `Validation`, else of the end of the training.
+        Noise-free pooled R^2: on the trials of `Validation`, else on the training's own trials
+        (column ``r2``), which is marked by a star where it is printed.
     accuracy : float or None
         None where the task has no choices, and where it has not been validated.
     is_validated : bool
@@ -45,6 +47,8 @@ class NetworkReport:
         Largest real part at any fixed point, per tau.
     seconds : float
         Of the training of its cohort, shared evenly (s).
+    without : frozenset of str
+        Names of the tables that its cohort does without.
     """
 
     key: Row
@@ -57,6 +61,12 @@ class NetworkReport:
     n_inputs: int
     max_eigenvalue: float | None
     seconds: float
+    without: frozenset[str] = frozenset()
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether ``r2`` is that on the training's own trials."""
+        return not self.is_validated and self.r2 is not None
 
     @property
     def cohort(self) -> str:
@@ -71,34 +81,35 @@ class NetworkReport:
 
 def cohort_name(key: Row) -> str:
     """Return the names of the parameter sets of a key."""
-    return "/".join(str(key[f"{part}_name"]) for part in ("task", "network", "training"))
+    return "/".join(str(key[f"{part}_name"]) for part in SETS)
 
 
-def restricted(query: Query, restriction: Restriction) -> Query:
-    """Return a query of the rows that satisfy a restriction, if there is one."""
-    return query if restriction is None else query & restriction
+def cohort_sizes() -> Counter[Key]:
+    """Return of how many networks each cohort is, by all of which its time is shared evenly."""
+    counted = Training.aggr(Training.Network, number="count(*)").to_dicts()
+    return Counter({cohort_key(row): int(row["number"]) for row in counted})
 
 
-def network_reports(restriction: Restriction = None) -> list[NetworkReport]:
-    """Return a line for each trained network that satisfies a restriction, by name and seed.
+def network_reports(restriction: Chosen = None) -> list[NetworkReport]:
+    """Return a line for each trained network of a selection, by name and seed.
 
     The number of queries does not depend on how many there are.
     """
 
     def rows(table: type[Any], *columns: str) -> list[Row]:
-        return restricted(table(), restriction).proj(*columns).to_dicts(order_by="KEY")
+        return rows_of(table, restriction).proj(*columns).to_dicts(order_by="KEY")
 
     networks = rows(Training.Network, "status", "r2")
     trainings = {cohort_key(row): row["seconds"] for row in rows(Training, "seconds")}
     scores = {
         network_key(row): row
-        for row in (restricted(Validation(), restriction) & NOISE_FREE)
+        for row in (rows_of(Validation, restriction) & NOISE_FREE)
         .proj("r2_pooled", "accuracy")
         .to_dicts()
     }
     n_sets = Counter(network_key(row) for row in rows(FixedPoints))
     points = dj.U(*NETWORK, "stability", "n_unstable_modes").aggr(
-        restricted(FixedPoints.Point(), restriction), number="count(*)", most="max(max_eigenvalue)"
+        rows_of(FixedPoints.Point, restriction), number="count(*)", most="max(max_eigenvalue)"
     )
     modes: dict[Key, dict[tuple[str, int], int]] = defaultdict(dict)
     largest: dict[Key, float] = {}
@@ -108,7 +119,8 @@ def network_reports(restriction: Restriction = None) -> list[NetworkReport]:
         largest[key] = max(row["most"], largest.get(key, row["most"]))
     n_searches = len(FixedPointParams())
     n_inputs = Counter(row["task_name"] for row in Task.Input().proj().to_dicts())
-    siblings = Counter(cohort_key(row) for row in Training.Network().proj().to_dicts())
+    without = not_wanted(restriction_for(LeftOut, restriction))
+    siblings = cohort_sizes()
     reports = []
     for row in networks:
         key = network_key(row)
@@ -126,8 +138,8 @@ def network_reports(restriction: Restriction = None) -> list[NetworkReport]:
                 n_sets=n_sets[key],
                 n_inputs=n_inputs[row["task_name"]] * n_searches,
                 max_eigenvalue=largest.get(key),
-                # A cohort is trained as a whole: its time is shared evenly.
                 seconds=trainings[key[:-1]] / siblings[key[:-1]],
+                without=without.get(key[:-1], frozenset()),
             )
         )
     return reports
@@ -164,7 +176,7 @@ def points_in_words(report: NetworkReport) -> tuple[str, ...]:
     if report.status == "diverged":
         return ("diverged: not analysed",)
     if not report.n_sets:
-        return (NOT_COMPUTED,)
+        return (NOT_WANTED if "FixedPoints" in report.without else NOT_COMPUTED,)
     by_stability: Counter[str] = Counter()
     by_modes: Counter[int] = Counter()
     for (stability, n_modes), n_points in report.modes.items():
@@ -180,21 +192,27 @@ def points_in_words(report: NetworkReport) -> tuple[str, ...]:
     short = [*calm]
     if by_modes:
         short.append(f"{by_stability['unstable']} unstable")
-    more = "" if report.n_sets >= report.n_inputs else ", so far"
+    is_whole = report.n_sets >= report.n_inputs or "FixedPoints" in report.without
+    more = "" if is_whole else ", so far"
     return tuple((", ".join(parts) or "none") + more for parts in (long, short))
 
 
 def network_columns(reports: Sequence[NetworkReport]) -> list[Column]:
     """Return the columns of the table of networks."""
-    accuracies = [
-        number(r.accuracy, 3) if r.is_validated or r.status == "diverged" else "not yet"
-        for r in reports
-    ]
+    accuracies = [_accuracy(r) for r in reports]
     return [
         Column("seed", [str(r.key["seed"]) for r in reports]),
-        Column("R²", [number(r.r2, 4) for r in reports]),
+        Column(
+            "R²", marked([number(r.r2, 4) for r in reports], [r.is_of_training for r in reports])
+        ),
         Column("accuracy", accuracies),
         Column("max Re λ", [number(r.max_eigenvalue, 4) for r in reports]),
         Column("seconds", [number(r.seconds, 1) for r in reports]),
         Column("fixed points", [points_in_words(r) for r in reports], is_left=True),
     ]
+
+
+def _accuracy(report: NetworkReport) -> str:
+    if report.is_validated or report.status == "diverged":
+        return number(report.accuracy, 3)
+    return NOT_WANTED if "Validation" in report.without else "not yet"

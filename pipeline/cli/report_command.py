@@ -14,17 +14,14 @@ import typer
 from tasks_lib.sizes import counted
 
 from .base import (
-    OfNetwork,
-    OfTask,
-    OfTraining,
     app,
     console,
     errors,
     finite,
-    key_restriction,
     say_waiting,
     session,
 )
+from .choosing import Chosen, chosen
 
 if TYPE_CHECKING:
     from pipeline.report.write import Report
@@ -35,13 +32,12 @@ SHARE = 0.2
 
 
 @app.command()
+@chosen
 def report(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="A new folder, or one of an earlier report.")
     ],
-    task: OfTask = None,
-    network: OfNetwork = None,
-    training: OfTraining = None,
+    of: Chosen,
     figures: Annotated[
         bool, typer.Option(help="Whether there are figures, curves and distributions.")
     ] = True,
@@ -67,7 +63,7 @@ def report(
             min=0.2,
             max=1e6,
             callback=finite,
-            help="With --serve: to a look.",
+            help="With --serve: between two checks.",
         ),
     ] = 5.0,
 ) -> None:
@@ -77,8 +73,7 @@ def report(
         from pipeline.progress import file_bar
         from pipeline.report.write import write_report
 
-        restriction = key_restriction(task, network, training)
-        write = partial(write_report, out, restriction, figures, serve, interactive)
+        write = partial(write_report, out, of.selection(), figures, serve, interactive)
         with file_bar("report", "network") as show:
             made = write(progress=show)
         _say(made)

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
-NOT_COMPUTED = "not computed yet"
+NOT_COMPUTED, NOT_WANTED = "not computed yet", "not wanted"
 GAP = "  "
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number with so many decimals; a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def marked(texts: Sequence[str], marks: Sequence[bool]) -> list[str]:
+    """Return texts with a star behind some of them, and room for it behind the others."""
+    star = "*" if any(marks) else ""
+    room = " " if star else ""
+    return [text + (star if mark else room) for text, mark in zip(texts, marks, strict=True)]
 
 
 @dataclass(frozen=True)

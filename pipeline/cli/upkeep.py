@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rnn_start import OutputError, starting
-from tasks_lib.errors import MAX_COUNT, ParameterError
+from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import bytes_in_words, counted
 
 from .base import (
@@ -17,10 +17,10 @@ from .base import (
     console,
     errors,
     finite,
-    key_restriction,
     refusal,
     session,
 )
+from .choosing import Chosen, chosen
 
 
 @app.command()
@@ -30,6 +30,9 @@ def declare() -> None:
         for change in pipeline.database.connection.changes_made():
             console.print(change, highlight=False, soft_wrap=True)
         schemas = [schema.database for schema in pipeline.database.schemas.SCHEMAS.values()]
+        from pipeline.searching.study import declare_studies
+
+        schemas += filter(None, [declare_studies()])  # where searches can run
         console.print(f"All tables are there, in {', '.join(schemas)}.", soft_wrap=True)
 
 
@@ -107,15 +110,12 @@ def gc(
 
 
 @app.command()
+@chosen
 def verify(
-    task: Annotated[str | None, typer.Option(metavar="NAME", help="Its task.")] = None,
-    network: Annotated[str | None, typer.Option(metavar="NAME", help="Its parameters.")] = None,
-    training: Annotated[str | None, typer.Option(metavar="NAME", help="Its training.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, max=MAX_COUNT, help="Its seed.")
-    ] = None,
+    of: Chosen,
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu or cuda; the kind of then.")
+        str | None,
+        typer.Option(metavar="DEVICE", help="cpu or cuda; by default the kind it was trained on."),
     ] = None,
     files: Annotated[
         bool, typer.Option("--files", help="Read stored files instead: of these, or all.")
@@ -129,16 +129,13 @@ def verify(
     With --files nothing is trained: is every stored array and figure what was stored? With --all:
     are all parameters, settings and cohorts what was entered? Both may be asked at once.
     """
-    key: dict[str, Any] = key_restriction(task, network, training)
-    if seed is not None:
-        key["seed"] = seed
     try:
         with session():
             whole: bool | None = True
             if every_row:
-                whole = _verify_rows(key, device)
+                whole = _verify_rows(of, device)
             if files or not every_row:
-                other = _verify_files(key, device) if files else _train_again(key, device)
+                other = _verify_files(of, device) if files else _train_again(of, device)
                 whole = False if False in (whole, other) else whole and other
     except typer.Exit:
         raise typer.Exit(2) from None
@@ -152,17 +149,26 @@ def verify(
         raise typer.Exit(2 if whole is None else 1)
 
 
-def _train_again(key: dict[str, Any], device: str | None) -> bool:
+def _train_again(of: Chosen, device: str | None) -> bool:
+    """Train networks again, and print what differs; return whether all are identical."""
+    if not of.given:
+        raise ParameterError(
+            "selection", None, "is not given", "name a network, or say --files to read files"
+        )
+    selection = of.selection()
+    keys = selection.networks().keys(order_by="KEY")
+    if not keys:
+        raise ParameterError(
+            "selection", selection.in_words(), "selects 0 networks", "see `rnn show`"
+        )
+    return all([_is_the_same(key, device) for key in keys])  # each is trained, whatever one is
+
+
+def _is_the_same(key: dict[str, Any], device: str | None) -> bool:
     """Train a network again, and print what differs; return whether it is identical."""
     from pipeline.progress import progress_bar
     from pipeline.upkeep.verify import verify as train_again
 
-    for name in ("task_name", "network_name", "training_name", "seed"):
-        if name not in key:
-            option = f"--{name.removesuffix('_name')}"
-            raise ParameterError(
-                option, None, "is not given", "name one network, or say --files to read files"
-            )
     title = f"{key['task_name']}/{key['network_name']}"
     with progress_bar(title) as show:
         result = train_again(key, device, show)
@@ -179,14 +185,14 @@ def _train_again(key: dict[str, Any], device: str | None) -> bool:
     return bool(result.identical)
 
 
-def _verify_rows(key: dict[str, Any], device: str | None) -> bool | None:
+def _verify_rows(of: Chosen, device: str | None) -> bool | None:
     """Look at every row of parameters, and print those that are not what was entered."""
     from pipeline.upkeep.verify_rows import RowFault, verify_rows
 
-    if key or device is not None:
-        name = next(iter(key), "device").removesuffix("_name")
-        value = next(iter(key.values()), device)
-        raise ParameterError(f"--{name}", value, "chooses nothing with --all", "leave it out")
+    if of.given or device is not None:
+        option = [*of.arguments(), f"--device={device}"][0]
+        name, _, value = option.partition("=")
+        raise ParameterError(name, value, "chooses nothing with --all", "leave it out")
 
     def say(fault: RowFault) -> None:
         console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
@@ -202,7 +208,7 @@ def _verify_rows(key: dict[str, Any], device: str | None) -> bool | None:
     return result.is_whole
 
 
-def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
+def _verify_files(of: Chosen, device: str | None) -> bool | None:
     """Read stored files, and print those that are not what was stored."""
     from tqdm import tqdm
 
@@ -217,7 +223,7 @@ def _verify_files(key: dict[str, Any], device: str | None) -> bool | None:
             console.print(f"{fault}", markup=False, highlight=False, soft_wrap=True)
 
     with file_bar("stored files") as show:
-        result = verify_files(key, show, say)
+        result = verify_files(of.selection(), show, say)
     kinds = Counter(fault.kind for fault in result.faults)
     counts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     about = ", ".join(counts) or "none damaged, none missing"

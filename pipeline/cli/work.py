@@ -14,23 +14,23 @@ from tasks_lib.errors import MAX_COUNT, ParameterError, kind_and_text
 from tasks_lib.sizes import counted
 
 from .base import (
+    MOST_PRIORITY,
     Modules,
-    OfNetwork,
-    OfTask,
-    OfTraining,
+    OfTable,
     announce,
     app,
     console,
     cut,
     errors,
     finite,
-    key_restriction,
     key_text,
-    nothing_matches,
+    number_or_auto,
     say_missing_class,
     say_waiting,
     session,
 )
+from .choosing import Chosen, chosen
+from .completion import completing
 
 STOPPED = (
     "stopped: all rows that were computed are kept, and the state of a training that was going on; "
@@ -40,7 +40,9 @@ MOST_AT_ONCE = 1024  # workers of one supervisor, threads of one worker
 
 
 @app.command()
+@chosen
 def worker(
+    of: Chosen,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
     patient: Annotated[
         bool, typer.Option("--patient", help="Wait for a server or store that is away at first.")
@@ -56,7 +58,10 @@ def worker(
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.")
     ] = None,
     table: Annotated[
-        list[str] | None, typer.Option(metavar="TABLE", help="Only this table; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE", help="Only this table; repeatable.", autocompletion=completing("table")
+        ),
     ] = None,
     module: Modules = None,
     heartbeat: Annotated[
@@ -75,6 +80,14 @@ def worker(
             help="Between checkpoints of a training.",
         ),
     ] = 60.0,
+    together: Annotated[
+        str,
+        typer.Option(
+            metavar="N",
+            callback=number_or_auto,
+            help="Jobs done at once at most, as one batch; auto: as many as pay.",
+        ),
+    ] = "auto",
     max_losses: Annotated[
         int,
         typer.Option(
@@ -113,6 +126,7 @@ def worker(
 
         own = own_tables(module or ())
         tables = tables_named(table or (), own)
+        selection = of.selection() if of.given else None
         if processes > 1 and device is not None and ":" in device:
             raise ParameterError(
                 "device", device, "is one GPU for several workers", "use cuda: each gets its own"
@@ -120,10 +134,11 @@ def worker(
         if processes > 1:
             arguments = [f"--threads={threads}", f"--heartbeat={heartbeat}", "--quiet"]
             arguments += [f"--max-losses={max_losses}"] + ["--forever"] * forever
-            arguments += [f"--checkpoint-seconds={checkpoint_seconds}"]
+            arguments += [f"--checkpoint-seconds={checkpoint_seconds}", f"--together={together}"]
             arguments += [f"--device={device}"] * (device is not None)
             arguments += [f"--table={name}" for name in table or ()]
             arguments += [f"--module={name}" for name in module or ()]
+            arguments += of.arguments()
             say = lambda line: errors.print(line, markup=False, soft_wrap=True)  # noqa: E731
             watcher = supervisor.Supervisor(processes, arguments, forever, say, max_losses, own=own)
             ended = watcher.run()
@@ -137,6 +152,7 @@ def worker(
         supervised = os.environ.get(supervisor.WORKER_ID)
         loop = worker.WorkLoop(
             tables,
+            selection,
             until="forever" if forever else "nothing running" if supervised else "nothing pending",
             announce=None if quiet else announce,
             waiting=say_waiting,
@@ -148,6 +164,7 @@ def worker(
             checkpoint_seconds=checkpoint_seconds,
             missing=say_missing_class,
             also=own,
+            together=None if together == "auto" else int(together),
         )
         stopper.loop = loop
         supervisor.end_with_supervisor()
@@ -169,7 +186,9 @@ def worker(
 
 
 @app.command()
+@chosen
 def status(
+    of: Chosen,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again.")] = False,
     every: Annotated[
         float,
@@ -190,16 +209,16 @@ def status(
         from pipeline.workers.status import Pace
 
         tables = tables_named((), own_tables(module or ()))
-        pace = Pace()
+        pace, selection = Pace(), of.selection() if of.given else None
         if not watch:
-            console.print(status_page(pace, n_failures, tables))
+            console.print(status_page(pace, n_failures, tables, selection))
             return
         from rich.live import Live
 
         with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
             while True:
                 try:
-                    live.update(status_page(pace, n_failures, tables), refresh=True)
+                    live.update(status_page(pace, n_failures, tables, selection), refresh=True)
                     time.sleep(every)
                 except KeyboardInterrupt:
                     return
@@ -213,9 +232,10 @@ def status(
 
 
 @app.command()
+@chosen
 def failures(
-    table: Annotated[str | None, typer.Option(metavar="TABLE", help="Only of this table.")] = None,
-    task: OfTask = None,
+    of: Chosen,
+    table: OfTable = None,
     traceback: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
     module: Modules = None,
 ) -> None:
@@ -226,7 +246,7 @@ def failures(
         from pipeline.workers.failures import failures as failed
 
         tables = tables_named([] if table is None else [table], own_tables(module or ()))
-        found = failed(key_restriction(task), tables)
+        found = failed(of.selection() if of.given else None, tables)
         for f in found:
             where = f"{f.when:%Y-%m-%d %H:%M:%S} on {f.host}" if f.when else f"on {f.host}"
             version = f", {f.code_version}" if f.code_version else ""
@@ -237,17 +257,14 @@ def failures(
             )  # fmt: skip
             if traceback and f.traceback:
                 console.print(f.traceback, markup=False, highlight=False, soft_wrap=True)
-        if not found:
-            nothing_matches(key_restriction(task))
         console.print(f"{counted(len(found), 'job')} failed.")
 
 
 @app.command()
+@chosen
 def retry(
-    table: Annotated[str | None, typer.Option(metavar="TABLE", help="Only of this table.")] = None,
-    task: OfTask = None,
-    network: OfNetwork = None,
-    training: OfTraining = None,
+    of: Chosen,
+    table: OfTable = None,
     error: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only with this in the error.")
     ] = None,
@@ -265,7 +282,7 @@ def retry(
 
         own = own_tables(module or ())
         tables = tables_named([] if table is None else [table], own)
-        selected = key_restriction(task, network, training) or None
+        selected = of.selection() if of.given else None
         is_said = table is not None or module or selected or error is not None or all_ or stuck
         given = put_back(
             selected,
@@ -274,9 +291,35 @@ def retry(
             everything=all_,
             stuck=stuck,
         )
-        if not given:
-            nothing_matches(key_restriction(task, network, training))
         for name, number in given.items():
             console.print(f"{name}: {number}")
         n_given = sum(given.values())
         console.print(f"{counted(n_given, 'job')} {'is' if n_given == 1 else 'are'} pending again.")
+
+
+@app.command()
+@chosen
+def priority(
+    of: Chosen,
+    number: Annotated[
+        int,
+        typer.Argument(
+            metavar="N", min=0, max=MOST_PRIORITY, help="Lower numbers first; 5 by default."
+        ),
+    ],
+    module: Modules = None,
+) -> None:
+    """Have workers take the jobs of some cohorts before or after those of others."""
+    kept = "cohorts that have it keep it; type it again for the others"
+    with session(needs_store=False, kept=kept) as pipeline:
+        from pipeline.tables.computed import tables_named
+        from pipeline.tables.own_tables import own_tables
+
+        if not of.given:
+            raise ParameterError(
+                "selection", None, "is not given", "name a sweep, a task, a network or a training"
+            )
+        tables = tables_named((), own_tables(module or ()))
+        n_cohorts, n_jobs = pipeline.prioritize(of.selection(), number, tables)
+        jobs = f"{counted(n_jobs, 'job')} changed"
+        console.print(f"priority {number}: {counted(n_cohorts, 'cohort')}, {jobs}")

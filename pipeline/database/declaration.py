@@ -10,6 +10,7 @@ import datajoint as dj
 
 from . import upgrades
 from .applied_migrations import AppliedMigration
+from .catalogue import Catalogue
 from .differences import MAX_NAMED
 from .schemas import SCHEMAS, deactivate, import_tables
 from .server import LONGEST_TURN, alone
@@ -88,10 +89,11 @@ def activate(
         raise TablesMissing(missing)
     if missing:
         declare_tables(prefix, connection)
+    catalogue = Catalogue([f"{prefix}_{name}" for name in SCHEMAS])
     for name, schema in SCHEMAS.items():
         # For tables that a user adds in a session of his own.
         schema.create_schema = schema.create_tables = declare
-        schema.bind(f"{prefix}_{name}", connection)
+        schema.bind(f"{prefix}_{name}", connection, catalogue)
     if declare:
         fill_lookups(connection)
     return Activation(state, done)

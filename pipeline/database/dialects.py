@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import datajoint as dj
@@ -71,6 +72,9 @@ class Dialect(ABC):
     indexes : str
         Query of all indexes of schemas, in the same way: schema, table, name, whether it is
         unique, whether it is the primary key, a column; one row a column, in their order.
+    headings : dict
+        Queries of what DataJoint asks about one table, for all tables of schemas, in the same way:
+        with its own names of columns, and ``in_schema`` and ``of_table`` besides.
     """
 
     now: str
@@ -81,6 +85,7 @@ class Dialect(ABC):
     base_tables: str
     columns: str
     indexes: str
+    headings: Mapping[str, str]
 
     @abstractmethod
     def type_name(self, sql_type: str) -> str:
@@ -125,6 +130,27 @@ class Dialect(ABC):
             Table and columns.
         source : str
             ``VALUES (...)`` or ``SELECT ...``.
+        """
+
+    @abstractmethod
+    def insert_or_change(self, target: str, source: str, key: Sequence[str], column: str) -> str:
+        """Return the statement that inserts rows, and changes a column of those that are there.
+
+        Parameters
+        ----------
+        target, source : str
+            As of `insert_new`.
+        key : sequence of str
+            Columns of the primary key, quoted.
+        column : str
+            What is changed, quoted.
+        """
+
+    @abstractmethod
+    def computed_first(self, name: str) -> tuple[str, str]:
+        """Return the beginning of a query in ``WITH`` that is computed whole, and a hint for it.
+
+        The hint stands after the ``SELECT`` that reads it.
         """
 
     @abstractmethod
@@ -183,6 +209,32 @@ class MySQL(Dialect):
         "ORDER BY table_schema, table_name, index_name, seq_in_index"
     )
 
+    headings: Mapping[str, str] = {
+        "table": (
+            "SELECT table_schema AS in_schema, table_name AS of_table, t.* "
+            "FROM information_schema.tables AS t WHERE table_schema IN ({})"
+        ),
+        "columns": (  # as SHOW FULL COLUMNS names them
+            "SELECT table_schema AS in_schema, table_name AS of_table, column_name AS `Field`, "
+            "column_type AS `Type`, collation_name AS `Collation`, is_nullable AS `Null`, "
+            "column_key AS `Key`, column_default AS `Default`, extra AS `Extra`, "
+            "column_comment AS `Comment` FROM information_schema.columns "
+            "WHERE table_schema IN ({}) ORDER BY table_schema, table_name, ordinal_position"
+        ),
+        "primary key": (
+            "SELECT table_schema AS in_schema, table_name AS of_table, column_name AS column_name "
+            "FROM information_schema.key_column_usage WHERE table_schema IN ({}) "
+            "AND constraint_name = 'PRIMARY' ORDER BY table_schema, table_name, ordinal_position"
+        ),
+        "indexes": (
+            "SELECT table_schema AS in_schema, table_name AS of_table, index_name AS index_name, "
+            "column_name AS column_name, non_unique AS non_unique, seq_in_index AS seq_in_index "
+            "FROM information_schema.statistics WHERE table_schema IN ({}) "
+            "AND index_name != 'PRIMARY' "
+            "ORDER BY table_schema, table_name, index_name, seq_in_index"
+        ),
+    }
+
     def type_name(self, sql_type: str) -> str:
         """Return a type without the display widths of earlier versions, and spaces in an enum."""
         plain = re.sub(r"\b(tinyint|smallint|int|bigint)\(\d+\)", r"\1", sql_type)
@@ -214,6 +266,15 @@ class MySQL(Dialect):
     def insert_new(self, target: str, source: str) -> str:
         """Return the statement that inserts rows whose key is new."""
         return f"INSERT IGNORE INTO {target} {source}"
+
+    def insert_or_change(self, target: str, source: str, key: Sequence[str], column: str) -> str:
+        """Return the statement that inserts rows or changes a column."""
+        given = f"new_rows.{column}"
+        return f"INSERT INTO {target} {source} AS new_rows ON DUPLICATE KEY UPDATE {column}={given}"
+
+    def computed_first(self, name: str) -> tuple[str, str]:
+        """Return the beginning of a query that is computed whole, and a hint."""
+        return f"WITH {name} AS", f"/*+ NO_MERGE({name}) */ "
 
     def end_session(self, number: int) -> str:
         """Return the statement that ends a session."""
@@ -267,6 +328,35 @@ class PostgreSQL(Dialect):
         "WHERE n.nspname IN ({}) AND i.indisvalid ORDER BY 1, 2, 3, k.place"
     )
 
+    headings: Mapping[str, str] = {
+        "table": (
+            "SELECT t.table_schema AS in_schema, t.table_name AS of_table, t.*, obj_description("
+            "(quote_ident(t.table_schema) || '.' || quote_ident(t.table_name))::regclass, "
+            "'pg_class') AS table_comment FROM information_schema.tables AS t "
+            "WHERE t.table_schema IN ({})"
+        ),
+        "columns": (
+            "SELECT c.table_schema AS in_schema, c.table_name AS of_table, c.column_name, "
+            "c.data_type, c.udt_name, c.is_nullable, c.column_default, "
+            "c.character_maximum_length, c.numeric_precision, c.numeric_scale, col_description("
+            "(quote_ident(c.table_schema) || '.' || quote_ident(c.table_name))::regclass, "
+            "c.ordinal_position) AS column_comment FROM information_schema.columns AS c "
+            "WHERE c.table_schema IN ({}) ORDER BY 1, 2, c.ordinal_position"
+        ),
+        "primary key": (
+            "SELECT n.nspname AS in_schema, c.relname AS of_table, a.attname AS column_name "
+            "FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid "
+            "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+            "CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(number, place) "
+            "JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.number "
+            "WHERE n.nspname IN ({}) AND i.indisprimary ORDER BY 1, 2, k.place"
+        ),
+        "indexes": (
+            "SELECT schemaname AS in_schema, tablename AS of_table, indexname, indexdef "
+            "FROM pg_catalog.pg_indexes WHERE schemaname IN ({})"
+        ),
+    }
+
     def type_name(self, sql_type: str) -> str:
         """Return a type as DataJoint writes it, an enum without its schema."""
         plain = sql_type.replace("character varying", "varchar").replace(" without time zone", "")
@@ -313,6 +403,15 @@ class PostgreSQL(Dialect):
     def insert_new(self, target: str, source: str) -> str:
         """Return the statement that inserts rows whose key is new."""
         return f"INSERT INTO {target} {source} ON CONFLICT DO NOTHING"
+
+    def insert_or_change(self, target: str, source: str, key: Sequence[str], column: str) -> str:
+        """Return the statement that inserts rows or changes a column."""
+        conflict = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {column}=EXCLUDED.{column}"
+        return f"INSERT INTO {target} {source} {conflict}"
+
+    def computed_first(self, name: str) -> tuple[str, str]:
+        """Return the beginning of a query that is computed whole; no hint."""
+        return f"WITH {name} AS MATERIALIZED", ""
 
     def end_session(self, number: int) -> str:
         """Return the statement that ends a session."""

@@ -16,6 +16,7 @@ ROLES = {
     "experimenter": "enters tasks, parameters and cohorts, and lets failed jobs be tried again",
     "analyst": "reads",
 }
+SEARCHES = "search"  # the schema of the studies of Optuna, which is there where searches run
 READERS = ("worker", "experimenter", "analyst")
 MAX_MYSQL_NAME = 32  # characters of a role's name
 
@@ -63,9 +64,13 @@ def _grants(prefix: str) -> Iterator[tuple[str, str, str, str]]:
                 jobs = jobs_table_name(table)
                 yield "worker", "INSERT, UPDATE, DELETE", database, jobs
                 yield "experimenter", "UPDATE", database, jobs
+            elif getattr(table, "filled_by_workers", False):
+                yield "worker", "INSERT", database, table.table_name
             else:
+                rights = "INSERT, DELETE" if table.table_name == "left_out" else "INSERT"
                 for each in every:
-                    yield "experimenter", "INSERT", database, each
+                    yield "experimenter", rights, database, each
+    yield "experimenter", "UPDATE", f"{prefix}_training", "job_priority"
     # A retry says of a lost job that it does not count any more.
     yield "experimenter", "UPDATE", f"{prefix}_work", "lost_job"
 
@@ -88,6 +93,8 @@ def _mysql(prefix: str) -> Iterator[str]:
             yield rf"GRANT SELECT ON `{escaped}\_{name}`.* TO '{prefix}_{role}';"
     for role, rights, schema, table in _grants(prefix):
         yield f"GRANT {rights} ON `{schema}`.`{table}` TO '{prefix}_{role}';"
+    rights = "SELECT, INSERT, UPDATE, DELETE"
+    yield rf"GRANT {rights} ON `{escaped}\_{SEARCHES}`.* TO '{prefix}_experimenter';"
 
 
 def _postgresql(prefix: str) -> Iterator[str]:
@@ -104,7 +111,8 @@ def _postgresql(prefix: str) -> Iterator[str]:
         f'"{admin}"\', current_database()); END $$;'
     )
     schemas = [f"{prefix}_{name}" for name in SCHEMAS]
-    names = ", ".join(f"'{schema}'" for schema in schemas)
+    searches = f"{prefix}_{SEARCHES}"
+    names = ", ".join(f"'{schema}'" for schema in (*schemas, searches))
     # Only who owns a table may alter or drop it.
     for kind, query in {
         "SCHEMA": "SELECT format('%I', nspname) AS it FROM pg_namespace "
@@ -128,3 +136,12 @@ def _postgresql(prefix: str) -> Iterator[str]:
             )
     for role, rights, schema, table in _grants(prefix):
         yield f'GRANT {rights} ON "{schema}"."{table}" TO "{prefix}_{role}";'
+    granted = "; ".join(
+        f'GRANT {rights} IN SCHEMA "{searches}" TO "{prefix}_experimenter"'
+        for rights in ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES", "USAGE ON ALL SEQUENCES")
+    )
+    yield (
+        f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_namespace WHERE nspname = '{searches}') THEN "
+        f'GRANT USAGE ON SCHEMA "{searches}" TO "{prefix}_experimenter"; {granted}; '
+        "END IF; END $$;"
+    )

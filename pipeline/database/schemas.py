@@ -10,7 +10,8 @@ from typing import Any
 
 import datajoint as dj
 from datajoint.errors import LostConnectionError
-from datajoint.heading import Heading
+
+from .catalogue import Catalogue, CatalogueHeading
 
 LONGEST_TITLE = 64
 
@@ -18,27 +19,33 @@ LONGEST_TITLE = 64
 class Schema(dj.Schema):
     """A schema whose tables can be bound to a database without any query."""
 
-    def bind(self, name: str, connection: dj.Connection) -> None:
-        """Bind the tables to a database in which all of them exist: no query, no change."""
+    def bind(self, name: str, connection: dj.Connection, catalogue: Catalogue) -> None:
+        """Bind the tables to a database in which all of them exist: no query, no change.
+
+        Headings are read, when the first is needed, with those of the catalogue's other schemas.
+        """
         self.database, self.connection = name, connection
         connection.register(self)
         for cls, context in self.declare_list:
             context = dict(context, self=cls, **{cls.__name__: cls})
-            self._bind_table(cls, context)
+            self._bind_table(cls, context, catalogue)
             for part in parts(cls):
-                self._bind_table(part, dict(context, master=cls, self=part))
+                self._bind_table(part, dict(context, master=cls, self=part), catalogue)
 
-    def _bind_table(self, table: type[dj.Table], context: dict[str, Any]) -> None:
+    def _bind_table(
+        self, table: type[dj.Table], context: dict[str, Any], catalogue: Catalogue
+    ) -> None:
         # What DataJoint does to a table, without its question whether the table exists, its
         # refreshing of lineage and its inserting of contents.
         table.database, table._connection = self.database, self.connection
-        table._heading = Heading(
-            table_info={
+        table._heading = CatalogueHeading(
+            {
                 "conn": self.connection,
                 "database": self.database,
                 "table_name": table.table_name,
                 "context": context,
-            }
+            },
+            catalogue,
         )
         table._support = [table.full_table_name]
         table.declaration_context = context
@@ -84,7 +91,10 @@ SCHEMAS: dict[str, Schema] = {
 TABLE_MODULES = (
     "pipeline.database.applied_migrations",
     "pipeline.database.store_mark",
+    "pipeline.tables.left_out",
     "pipeline.tables.computed",
+    "pipeline.tables.priorities",
+    "pipeline.tables.snapshot_networks",
     "pipeline.tables.sweeps",
     "pipeline.workers.registry",
 )

@@ -9,10 +9,9 @@ from datajoint.errors import AccessError
 
 from . import upgrades
 from .applied_migrations import AppliedMigration
+from .catalogue import LINEAGE
 from .differences import MAX_NAMED, Difference, differences
 from .structure import Table, actual_structure, expected_structure
-
-LINEAGE = "~lineage"  # where DataJoint keeps from which table each column comes
 
 
 @dataclass

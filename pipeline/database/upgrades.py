@@ -15,6 +15,7 @@ import datajoint as dj
 
 from .alterations import Alterations
 from .applied_migrations import AppliedMigration
+from .catalogue import Catalogue
 from .dialects import dialect_of
 from .differences import default_columns, differences
 from .schemas import SCHEMAS
@@ -53,7 +54,7 @@ def make_record(prefix: str, connection: dj.Connection) -> None:
     name = f"{prefix}_work"
     if not connection.query(connection.adapter.schema_exists_sql(name)).rowcount:
         connection.query(connection.adapter.create_schema_sql(name))
-    work.bind(name, connection)
+    work.bind(name, connection, Catalogue([name]))
     table = AppliedMigration()
     if not table.is_declared:
         table.declare(AppliedMigration.declaration_context)

@@ -49,12 +49,11 @@ def curve(x: ArrayLike, y: ArrayLike, name: str, log: bool = False) -> Markup:
         xs = np.array([xs[part].mean() for part in parts])
         ys = np.array([np.median(ys[part]) for part in parts])
     heights = np.log10(ys) if log else ys
-    points = " ".join(
-        f"{a:.0f},{b:.0f}"
-        for a, b in zip(_across(xs), _between(heights, HEIGHT - BOTTOM, TOP), strict=True)
-    )
+    places = np.rint([_across(xs), _between(heights, HEIGHT - BOTTOM, TOP)]).astype(int)
+    # From one point to the next, which takes half the characters.
+    steps = np.diff(places, axis=1, prepend=0)
     line = (
-        f'<polyline points="{points}"/>'
+        f'<path d="m{" ".join(map(str, steps.T.ravel()))}"/>'
         if len(ys) > 1
         else f'<circle cx="{LEFT}" cy="{TOP}" r="3"/>'
     )
@@ -119,6 +118,42 @@ def distribution(values: Sequence[float], seeds: Sequence[int], name: str) -> Ma
         ends += f'<text x="{WIDTH - RIGHT}" y="106">{text_of_value(high)}</text>'
     label = f"{name}: median {text_of_value(middle)}, {text_of_value(low)} to {text_of_value(high)}"
     return _drawing(label, "d", f'{body}<path class="m" d="M{x:.1f} {TOP}V{base}"/>{ends}')
+
+
+def strip(values: Sequence[float], low: float, high: float, name: str) -> Markup:
+    """Return values as marks on a scale that others share, with their median.
+
+    Parameters
+    ----------
+    values : sequence of float
+        More than 60 are a bar between the quartiles.
+    low, high : float
+        Ends of the scale.
+    name : str
+        What is drawn, for those who cannot see it.
+
+    Returns
+    -------
+    Markup
+        Empty where there is no value.
+    """
+    v = np.asarray(values, dtype=float)
+    v = v[np.isfinite(v)]
+    if not len(v):
+        return Markup("")
+    x = 4 + 112 * (np.clip(v, low, high) - low) / (high - low or 1.0)
+    if len(v) > MOST_DOTS:
+        first, third = np.quantile(x, [0.25, 0.75])
+        body = f'<path class="x" d="M{x.min():.0f} 8H{x.max():.0f}"/>'
+        body += f'<rect x="{first:.0f}" y="4" width="{max(third - first, 1):.0f}" height="8"/>'
+    else:
+        body = "".join(f'<circle cx="{a:.0f}" cy="8" r="3"/>' for a in x)
+    middle = float(np.median(x))
+    label = f"{name}: median {text_of_value(float(np.median(v)), 3)} of {len(v)}"
+    return Markup(
+        f'<svg class="d s" role="img" aria-label="{escape(label)}" viewBox="0 0 120 16">{body}'
+        f'<path class="m" d="M{middle:.0f} 1V15"/></svg>'
+    )
 
 
 def _across(values: NDArray[Any]) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,14 @@ from tasks_lib.errors import ParameterError
 from ..database.types import Query
 from ..tables.fixed_point_plots import FixedPointPlot
 from ..tables.fixed_points import FixedPointParams, FixedPoints, set_from_rows
+from ..tables.keys import Key, network_key
 from ..tables.network import NetworkParams
 from ..tables.network_rows import load_network
 from ..tables.performance import VALIDATION_SEED
+from ..tables.selections import Selection
 from ..tables.task import Task
 from ..tables.training import Training
-from .names import Key, figure_name, network_key
+from .names import figure_name
 from .pages import design
 from .rows import CohortRows, NetworkRows, Row
 from .site import fingerprint
@@ -57,7 +58,7 @@ class Views:
         Where plotly is not installed.
     """
 
-    def __init__(self, restriction: Mapping[str, str]) -> None:
+    def __init__(self, selection: Selection) -> None:
         try:
             import plotly.offline
         except ImportError:
@@ -68,7 +69,7 @@ class Views:
         self.script: bytes = plotly.offline.get_plotlyjs().encode()
 
         def rows(query: Query) -> list[Row]:
-            return (query & dict(restriction)).to_dicts(order_by="KEY")
+            return (query & selection.restriction(query)).to_dicts(order_by="KEY")
 
         self._points = self._by_network(rows(FixedPoints.Point()))
         self._sets = self._by_network(rows(FixedPoints()))

@@ -8,20 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..store.file_names import file_name
-
-COHORT = ("task_name", "network_name", "training_name", "first_seed")
-NETWORK = (*COHORT, "seed")
-Key = tuple[Any, ...]
-
-
-def cohort_key(row: Mapping[str, Any]) -> Key:
-    """Return the key of the cohort that a row belongs to."""
-    return tuple(row[name] for name in COHORT)
-
-
-def network_key(row: Mapping[str, Any]) -> Key:
-    """Return the key of the network that a row belongs to."""
-    return tuple(row[name] for name in NETWORK)
+from ..tables.keys import SETS
 
 
 def figure_name(key: Mapping[str, Any], *what: object, ending: str = ".png") -> str:
@@ -36,7 +23,7 @@ def figure_name(key: Mapping[str, Any], *what: object, ending: str = ".png") -> 
     ending : str
         Of the name.
     """
-    names = (key[f"{part}_name"] for part in ("task", "network", "training"))
+    names = (key[f"{part}_name"] for part in SETS)
     whose = f"seed{key['seed']}" if "seed" in key else f"seeds_from{key['first_seed']}"
     return file_name(*names, whose, *what, ending=ending)
 
@@ -54,5 +41,5 @@ def url(path: str) -> str:
 
 def verify_command(key: Mapping[str, Any]) -> str:
     """Return what is typed in a shell to train a network again and compare it."""
-    options = [f"--{part}={key[f'{part}_name']}" for part in ("task", "network", "training")]
+    options = [f"--{part}={key[f'{part}_name']}" for part in SETS]
     return shlex.join(["rnn", "verify", *options, f"--seed={key['seed']}"])

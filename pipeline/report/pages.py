@@ -16,12 +16,13 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from tasks_lib.sizes import counted
 
+from ..tables.keys import COHORT, NETWORK
 from .drawings import distribution
-from .names import COHORT, NETWORK, page_of, url, verify_command
+from .names import page_of, url, verify_command
 from .parameters import parameters_shown
 from .rows import TERM_CURVES, CohortRows, NetworkRows, Row
 from .site import fingerprint
-from .values import median_and_lowest, spread, text_of_value
+from .values import filled_columns, median_and_lowest, spread, text_of_value
 
 NOISE_FREE = "noise_free"
 MOST_POINTS = 24  # listed of one network; the others are counted
@@ -59,7 +60,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"value": text_of_value, "url": url}
+    made.filters |= {"value": text_of_value, "url": url, "filled": filled_columns}
     made.globals |= {"counted": counted}
     return made
 
@@ -143,7 +144,10 @@ METRICS = {
 
 
 def index_context(
-    cohorts: Sequence[CohortRows], summaries: Sequence[Sequence[Row]], selection: Mapping[str, str]
+    cohorts: Sequence[CohortRows],
+    summaries: Sequence[Sequence[Row]],
+    selection: Mapping[str, Any],
+    sweeps: Sequence[Row] = (),
 ) -> dict[str, Any]:
     """Return what the index shows."""
     lines = []
@@ -156,6 +160,7 @@ def index_context(
                 "seeds": seeds_of(cohort),
                 "n_networks": cohort.row["n_networks"],
                 "n_trained": len(networks),
+                "failure": cohort.failure,
                 "r2": middle,
                 "lowest_r2": low,
             }
@@ -163,13 +168,19 @@ def index_context(
     return {
         "root": "",
         "title": "Networks",
-        "selection": {name.removesuffix("_name"): text for name, text in selection.items()},
+        "selection": {
+            name.removesuffix("_name"): " and ".join(value) if name == "where" else str(value)
+            for name, value in selection.items()
+        },
         "cohorts": lines,
+        "sweeps": list(sweeps),
         "networks": [n for of_cohort in summaries for n in of_cohort],
     }
 
 
-def cohort_context(cohort: CohortRows, networks: Sequence[Row], has_curves: str) -> dict[str, Any]:
+def cohort_context(
+    cohort: CohortRows, networks: Sequence[Row], has_curves: str, sweeps: Sequence[Row] = ()
+) -> dict[str, Any]:
     """Return what the page of a cohort shows; ``has_curves`` is the path of their figure or ""."""
     values = {
         name: [n[name] for n in networks if isinstance(n[name], int | float)] for name in METRICS
@@ -184,6 +195,9 @@ def cohort_context(cohort: CohortRows, networks: Sequence[Row], has_curves: str)
         "networks": list(networks),
         "spreads": [{"name": METRICS[name], "cells": spread(v)} for name, v in values.items() if v],
         "curves": has_curves,
+        "without": cohort.without,
+        "failure": cohort.failure,
+        "sweeps": list(sweeps),
         "provenance": _provenance(cohort),
         **parameters_shown(cohort, whole=True),
     }
@@ -228,11 +242,13 @@ def network_context(
         "title": name_of(network.row),
         "key": summary["key"],
         "cohort": page_of(cohort.row),
+        "without": cohort.without,
         "beside": beside,
         "summary": summary,
         "stopped_by": network.row["stopped_by"],
         "scores": tables["scores"],
         "terms": [{k: v for k, v in r.items() if k not in TERM_CURVES} for r in tables["terms"]],
+        "kinds": [r | {"words": _condition(r["trial_condition"])} for r in tables["kinds"]],
         "fits": tables["fits"],
         "sets": tables["sets"],
         "points": points[:MOST_POINTS],
@@ -246,6 +262,10 @@ def network_context(
         "verify": "" if cohort.source or cohort.training is None else verify_command(network.row),
         **parameters_shown(cohort, whole=False),
     }
+
+
+def _condition(kind: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k.replace('_', ' ')} {text_of_value(v)}" for k, v in kind.items())
 
 
 def _point(row: Row) -> tuple[Any, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import MISSING
 from typing import Any
 
 from models.network.config import NetworkConfig
 from models.parameters import default_of, parameters_of, sentence
 from models.training.config import TrainingConfig
+from tasks_lib import TASKS
+from tasks_lib.base import plain
 
 from .rows import CohortRows
 from .values import text_of_value
@@ -33,12 +35,10 @@ def parameters_shown(cohort: CohortRows, whole: bool) -> dict[str, Any]:
     }
     groups = []
     for title, row in rows.items():
-        config = CONFIGURATIONS.get(title)
         shown = [
             (name, value)
             for name, value in row.items()
-            if name not in NO_PARAMETERS
-            and (whole or config is None or not _is_default(config, name, value))
+            if name not in NO_PARAMETERS and (whole or not _is_default(title, row, name))
         ]
         if shown:
             groups.append({"title": title, "rows": shown})
@@ -67,9 +67,24 @@ def meanings_context() -> dict[str, Any]:
     return {"root": "", "title": "Parameters of networks and trainings", "groups": groups}
 
 
-def _is_default(config: type[Any], name: str, value: Any) -> bool:
-    known = config.__dataclass_fields__.get(name)
-    if known is None:
+def _is_default(title: str, row: Mapping[str, Any], name: str) -> bool:
+    """Return whether a parameter is what it would be if nobody had given it.
+
+    Some defaults follow from other parameters: those the rest is asked for.
+    """
+    make = CONFIGURATIONS.get(title) or TASKS.get(row.get("task_class", ""))
+    if make is None:  # a task of somebody's own
         return False
-    default = known.default if known.default is not MISSING else known.default_factory()
-    return bool(value == default)
+    known = inspect.signature(make).parameters
+    if name not in known:
+        return False
+    default = known[name].default
+    if default is known[name].empty:
+        return False
+    if plain(default) == row[name]:
+        return True
+    try:
+        made = make(**{n: value for n, value in row.items() if n in known and n != name})
+    except Exception:  # rows that this version, or this machine, cannot make anything of
+        return False
+    return bool(plain(getattr(made, name)) == row[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import models
@@ -17,6 +18,7 @@ from .site import Site, fingerprint
 
 THUMBNAIL = (240, 160)  # pixels, at most
 CURVES_DPI = 150
+SHOWN_DPI = 144  # CSS pixels an inch, so that letters of 8 points are 16 pixels
 CAPTIONS = {
     "trials": "Trials: network solid, target dashed",
     "psychometric": "Psychometric curves",
@@ -101,6 +103,17 @@ def copy_picture(site: Site, picture: Picture) -> None:
     site.write(picture.path, wanted[picture.path], lambda: content)
     if picture.small:
         site.write(picture.small, wanted[picture.small], lambda: thumbnail(content))
+
+
+def shown_width(path: Path) -> int:
+    """Return the width of a PNG file on a page, in CSS pixels: letters are alike in all of them."""
+    from PIL import Image
+
+    from models.plots.layout import DPI  # which imports matplotlib
+
+    with Image.open(path, formats=("PNG",)) as image:  # reads its first bytes alone
+        inches = image.width / float(image.info.get("dpi", (DPI,))[0])
+    return round(inches * SHOWN_DPI)
 
 
 def thumbnail(content: bytes) -> bytes:

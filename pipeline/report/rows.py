@@ -11,17 +11,21 @@ from ..database.types import Query
 from ..tables.continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
 from ..tables.fixed_point_plots import FixedPointPlot
 from ..tables.fixed_points import FixedPoints
+from ..tables.keys import Key, cohort_key, network_key
+from ..tables.left_out import LeftOut, not_wanted
 from ..tables.line_attractors import LineAttractor
 from ..tables.linearization import Linearization
 from ..tables.network import NetworkParams
 from ..tables.performance import Psychometric, TrialPlot, Validation
+from ..tables.selections import Selection
 from ..tables.task import Task
 from ..tables.training import Cohort, Training
 from ..tables.training_params import TrainingParams
-from .names import Key, cohort_key, network_key
+from ..workers.failures import failures
 
 Row = dict[str, Any]
 
+MOST_KINDS = 12  # of trials, for which scores are shown one by one
 TERM_CURVES = ("term_curve", "gradient_curve")
 # What tables say of a network, in single values; arrays stay in the store.
 VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
@@ -117,6 +121,10 @@ class CohortRows:
     source : dict or None
         The file that an imported network came from.
     networks : list of NetworkRows
+    without : list of str
+        Names of the tables that it does without.
+    failure : str
+        What its training failed with; empty where it did not.
     """
 
     row: Row
@@ -127,31 +135,37 @@ class CohortRows:
     penalties: list[Row]
     source: Row | None = None
     networks: list[NetworkRows] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+    failure: str = ""
 
 
-def fetch_cohorts(restriction: Mapping[str, str] | None = None) -> list[CohortRows]:
+def fetch_cohorts(restriction: Selection | Mapping[str, Any] | None = None) -> list[CohortRows]:
     """Return what the tables hold of the cohorts of a selection, in the order of their keys.
 
     The number of queries does not depend on how many there are.
 
     Parameters
     ----------
-    restriction : mapping, optional
-        ``task_name``, ``network_name`` and ``training_name``, those of them that are given.
+    restriction : Selection or mapping, optional
+        Cohorts of which only some networks belong to it have only these.
     """
-    selection = dict(restriction or {})
+    selection = Selection.of(restriction)
 
     def rows(table: type[Any], *columns: str) -> list[Row]:
-        query: Query = table() & selection
+        query: Query = selection.of_table(table)
         if columns:
             query = query.proj(*columns)
         return query.to_dicts(order_by="KEY")
 
     # Parents after children: of what is inserted meanwhile no child comes without its parent.
+    values: dict[str, list[Row]]
     values = {name: rows(table, *columns) for name, (table, columns) in VALUES.items()}
+    values["kinds"] = _few_kinds(selection)
     figures = {table: rows(table, *columns) for table, (_, columns) in FIGURES.items()}
     networks = {network_key(r): NetworkRows(r) for r in rows(Training.Network, *NETWORK_COLUMNS)}
     trainings = {cohort_key(r): r for r in rows(Training, *COHORT_COLUMNS)}
+    without = not_wanted(selection.restriction(LeftOut))
+    failed = {cohort_key(f.key): f"{f.error}: {f.message}" for f in failures(selection, [Training])}
     cohorts = rows(Cohort)
     tasks = {r["task_name"]: r for r in rows(Task)}
     structures = {r["network_name"]: r for r in rows(NetworkParams)}
@@ -178,8 +192,17 @@ def fetch_cohorts(restriction: Mapping[str, str] | None = None) -> list[CohortRo
             found[key] = CohortRows(
                 row, trainings.get(key), task, network, parameters,
                 penalties[row["training_name"]], sources.get(key),
+                without=sorted(without.get(key, ())), failure=failed.get(key, ""),
             )  # fmt: skip
     for key, of_network in networks.items():
         if key[:-1] in found:
             found[key[:-1]].networks.append(of_network)
     return list(found.values())
+
+
+def _few_kinds(selection: Selection) -> list[Row]:
+    """Return noise-free scores by condition, of networks whose trials are of a few kinds."""
+    noise_free = selection.of_table(Validation) & {"validation_name": "noise_free"}
+    counts = noise_free.aggr(Validation.Condition, n_kinds="count(*)")
+    few = counts & f"n_kinds between 2 and {MOST_KINDS}"
+    return list((Validation.Condition & few.proj()).to_dicts(order_by="KEY"))

@@ -39,3 +39,10 @@ def spread(values: Sequence[float]) -> list[str]:
 def median_and_lowest(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Return median and lowest value; None where there are none."""
     return (median(values), min(values)) if values else (None, None)
+
+
+def filled_columns(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Return the numbers of the columns that have a value in some row."""
+    return [
+        i for i in range(len(headings)) if any(text_of_value(row[i]) != MISSING for row in rows)
+    ]

@@ -18,7 +18,9 @@ from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile
+from ..tables.keys import cohort_key
 from ..tables.network_rows import curves_of
+from ..tables.selections import Selection
 from ..transient.errors import is_transient
 from . import pages
 from .drawings import curve
@@ -30,9 +32,11 @@ from .pictures import (
     curves_made_from,
     learning_curves,
     pictures_of,
+    shown_width,
 )
 from .rows import CohortRows, NetworkRows, Row, fetch_cohorts
 from .site import MANIFEST, Site, fingerprint
+from .sweeps import SweepPages, SweepRows, draw_figure, fetch_sweeps, figures_of, sweep_context
 
 if TYPE_CHECKING:
     from .interactive import View, Views
@@ -73,7 +77,7 @@ Progress = Callable[[int, int], object]
 
 def write_report(
     folder: str | Path,
-    restriction: Mapping[str, str] | None = None,
+    restriction: Selection | Mapping[str, Any] | None = None,
     figures: bool = True,
     may_be_empty: bool = False,
     interactive: bool = False,
@@ -88,8 +92,8 @@ def write_report(
     ----------
     folder : str or Path
         A new or an empty folder, or one of an earlier report.
-    restriction : mapping, optional
-        ``task_name``, ``network_name`` and ``training_name``, those of them that are given.
+    restriction : Selection or mapping, optional
+        Such as ``{"task_name": "cddm"}``.
     figures : bool
         Whether figures are copied, and curves and distributions drawn.
     may_be_empty : bool
@@ -106,18 +110,20 @@ def write_report(
         wanted and not installed.
     """
     site = Site(Path(folder))  # which refuses before anything is fetched
-    cohorts = fetch_cohorts(restriction)
+    selection = Selection.of(restriction)
+    sweeps = fetch_sweeps(selection)  # before their cohorts, which go first
+    cohorts = fetch_cohorts(selection)
     if not cohorts and not may_be_empty:
-        given = ", ".join(f"{k.removesuffix('_name')} {v}" for k, v in (restriction or {}).items())
+        given = selection.in_words()
         raise ParameterError(
-            "selection", given or "all", "has no cohort", "enter one with `rnn submit`, or mend it"
+            "selection", given, "has no cohort", "enter one with `rnn submit`, or mend it"
         )
     views = None
     if interactive:
         from .interactive import Views
 
-        views = Views(restriction or {})
-    return Writer(site, cohorts, dict(restriction or {}), figures, views).write(progress)
+        views = Views(selection)
+    return Writer(site, cohorts, selection, figures, views, sweeps).write(progress)
 
 
 class Writer:
@@ -127,9 +133,10 @@ class Writer:
         self,
         site: Site,
         cohorts: Sequence[CohortRows],
-        selection: Mapping[str, str],
+        selection: Selection,
         figures: bool = True,
         views: Views | None = None,
+        sweeps: Sequence[SweepRows] = (),
     ) -> None:
         self.site, self.cohorts, self.selection = site, cohorts, selection
         self.has_figures, self.views = figures, views
@@ -140,6 +147,14 @@ class Writer:
         self.curves = {page_of(c.row): _curves_path(c) if figures else "" for c in cohorts}
         self.turning: dict[str, list[View]] = {
             page_of(n.row): views.of(n) if views else [] for c in cohorts for n in c.networks
+        }
+        self.by_key = {cohort_key(c.row): c for c in cohorts}
+        self.summaries = {
+            key: [pages.summary_of(c, n) for n in c.networks] for key, c in self.by_key.items()
+        }
+        self.sweeps = SweepPages(sweeps, self.by_key)
+        self.of_sweeps = {
+            s.page: figures_of(s, self.summaries) if figures else [] for s in self.sweeps
         }
         self.report = Report(site.folder / INDEX)
 
@@ -157,16 +172,21 @@ class Writer:
             script = self.views.script
             known = fingerprint(hashlib.sha256(script).hexdigest())
             self.site.write(pages.PLOTLY, known, lambda: script)
-        summaries: list[list[Row]] = []
-        for cohort in self.cohorts:
-            lines = [pages.summary_of(cohort, network) for network in cohort.networks]
+        for key, cohort in self.by_key.items():
+            lines = self.summaries[key]
             for network, line in zip(cohort.networks, lines, strict=True):
                 self._write_network(cohort, network, line)
                 report.n_networks += 1
                 progress(report.n_networks, total)
             self._write_cohort(cohort, lines)
-            summaries.append(lines)
-        context = pages.index_context(self.cohorts, summaries, self.selection)
+        for sweep in self.sweeps:
+            self._write_sweep(sweep)
+        context = pages.index_context(
+            self.cohorts,
+            list(self.summaries.values()),
+            self.selection.given,
+            self.sweeps.listed(self.summaries),
+        )
         self._write_page(INDEX, "index.html", context)
         self._write_page(MEANINGS, "parameters.html", meanings_context())
         self.site.finish()
@@ -187,6 +207,8 @@ class Writer:
                 paths += [page, *(view.path for view in self.turning[page])]
                 for picture in self.pictures[page]:
                     paths += filter(None, [picture.path, picture.small])
+        for sweep in self.sweeps:
+            paths += [sweep.page, *(figure["path"] for figure in self.of_sweeps[sweep.page])]
         twice = [path for path, number in Counter(paths).items() if number > 1]
         if twice:
             raise ParameterError(
@@ -199,7 +221,11 @@ class Writer:
         shown, small = [], []
         for picture in self.pictures[page]:
             problem = self._try(partial(copy_picture, self.site, picture))
-            shown.append({"path": picture.path, "caption": picture.caption, "problem": problem})
+            width = 0 if problem else shown_width(self.site.folder / picture.path)
+            shown.append(
+                {"path": picture.path, "caption": picture.caption, "problem": problem}
+                | {"width": width}
+            )
             if picture.small and not problem:
                 small.append(picture.small)
         summary["small"] = small
@@ -240,9 +266,21 @@ class Writer:
                 lambda: self.site.write(path, known, lambda: learning_curves(cohort.networks))
             ):
                 path = ""
-        context = pages.cohort_context(cohort, networks, path)
+        context = pages.cohort_context(cohort, networks, path, self.sweeps.of(cohort))
         context["drawings"] = pages.distributions(networks) if self.has_figures else []
         self._write_page(page, "cohort.html", context)
+
+    def _write_sweep(self, sweep: SweepRows) -> None:
+        figures = self.of_sweeps[sweep.page]
+        for figure in figures:
+            made_from = fingerprint(figure, sweep.points, [
+                (n["key"], n["r2"], n["accuracy"], n["loss"], n["n_points"])
+                for key in sweep.values for n in self.summaries[key]
+            ])  # fmt: skip
+            draw = partial(draw_figure, sweep, self.summaries, figure["options"])
+            self.site.write(figure["path"], made_from, draw)
+        context = sweep_context(sweep, self.by_key, self.summaries, figures, self.has_figures)
+        self._write_page(sweep.page, "sweep.html", context)
 
     def _write_page(self, path: str, template: str, context: dict[str, Any]) -> None:
         known = pages.made_from(template, context)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from models.machine.atomic_file import write_atomically
 from tasks_lib.errors import ParameterError, check_choice
 
-from ..database.types import Query, Restriction
 from ..report.names import figure_name
 from ..report.rows import FIGURES
 from ..store.file_names import file_name
 from ..store.stored_figures import FORMATS
 from ..tables.figures import describe_figures, figure_files
+from ..tables.selections import Chosen, rows_of
 from ..tables.training import Cohort, Training
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def export_figures(
     folder: Path,
-    restriction: Restriction = None,
+    restriction: Chosen = None,
     formats: Sequence[str] = ("png",),
     style: Style | None = None,
     footer: bool = False,
@@ -58,16 +58,16 @@ def export_figures(
     styles = partial(figure_style, *(() if style is None else (style,)))
     with styles():  # what cannot be used is refused before anything is written
         pass
-    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
 
     def write(content: bytes, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)  # not before there is something to keep there
         path = folder / name
         write_atomically(path, lambda file: file.write(content))
         written.append(path)
 
     for table, (kind, columns) in FIGURES.items():
-        query = _restricted(table(), restriction)
+        query = rows_of(table, restriction)
         settings = [n for n in query.primary_key if n not in Training.Network().primary_key]
         for row in query.proj(*columns).to_dicts(order_by="KEY"):
             key = {name: row[name] for name in query.primary_key}
@@ -101,19 +101,13 @@ def export_figures(
 _ALL = "learning_curves_by"
 
 
-def _trainings(
-    restriction: Restriction, by: str | None
-) -> Iterator[tuple[str, dict[str, Any], Any]]:
+def _trainings(restriction: Chosen, by: str | None) -> Iterator[tuple[str, dict[str, Any], Any]]:
     """Yield what is drawn of trainings: its name, its key and the networks."""
-    trained = _restricted(Training.Network(), restriction) & "iterations_done > 0"
+    trained = rows_of(Training.Network, restriction) & "iterations_done > 0"
     for key in (Cohort & trained.proj()).keys():
         yield "learning_curves", key, Training.Network & key
     # Of one network, with its terms in one panel.
-    for key in _restricted(Training.Network & Training.Term.proj(), restriction).keys():
+    for key in (rows_of(Training.Network, restriction) & Training.Term.proj()).keys():
         yield "loss_terms", key, Training.Network & key
     if by is not None and trained:
         yield _ALL, {}, trained
-
-
-def _restricted(query: Query, restriction: Restriction) -> Query:
-    return query if restriction is None else query & restriction

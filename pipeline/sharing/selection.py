@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import datajoint as dj
 
-from tasks_lib.errors import ParameterError, use_one_of
+from tasks_lib.errors import ParameterError
 
 from ..database import schemas
-from ..database.types import Query
 from ..report.rows import CohortRows, Row, fetch_cohorts
 from ..store.codecs import StoredFigure
+from ..tables.keys import NETWORK, SET_COLUMNS
 from ..tables.own_tables import own_tables
-from ..tables.training import Cohort, Training
-from ..tables.training_params import IMPORTED
+from ..tables.selections import Selection
 
 Kind = Literal["whole", "number", "flag", "text", "time", "json", "array"]
-# What a selection may name.
-NAMES = ("task_name", "network_name", "training_name")
-FIELDS = (*NAMES, "first_seed", "seed")
 WEIGHTS = ("w_rec", "w_inp", "w_out", "b_rec", "x_init")  # which are in the files of networks
 # First word of a column's type, as one of the servers or DataJoint calls it -> kind.
 _KINDS: dict[str, Kind] = {
@@ -80,32 +75,13 @@ class TableRows:
     is_ours: bool
 
 
-def checked_selection(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a selection, or say what is wrong with it.
-
-    Raises
-    ------
-    ParameterError
-        For a field that no selection has.
-    """
-    if given is not None and not isinstance(given, Mapping):
-        remedy = f"give a mapping of {', '.join(FIELDS)}"
-        raise ParameterError("restriction", given, "is not a mapping", remedy)
-    for name, value in (given or {}).items():
-        if name not in FIELDS:
-            raise ParameterError(
-                f"restriction.{name}", value, "selects nothing", use_one_of(name, FIELDS)
-            )
-    return {name: value for name, value in (given or {}).items() if value is not None}
-
-
-class Selection:
+class SelectedRows:
     """Networks, their cohorts, and what all tables hold of them.
 
     Parameters
     ----------
-    given : mapping
-        From `checked_selection`; an empty one selects everything.
+    selection : Selection
+        An empty one selects everything.
     modules : iterable of str
         Modules with a lab's own tables (`own_tables`), which belong to it too.
 
@@ -115,23 +91,24 @@ class Selection:
         Where there is no cohort.
     """
 
-    def __init__(self, given: Mapping[str, Any], modules: Iterable[str] = ()) -> None:
-        self.given = dict(given)
-        self.networks: Query = Training.Network & self.given
-        cohorts: Query = Cohort & self.given  # which passes over ``seed``
-        self.cohorts = cohorts & self.networks.proj() if "seed" in given else cohorts
+    def __init__(self, selection: Selection, modules: Iterable[str] = ()) -> None:
+        self.selection = selection
+        cohorts = selection.cohorts()
+        # Where single networks are chosen, cohorts that are not trained have none.
+        self.cohorts = (
+            cohorts & selection.networks().proj() if selection.is_of_networks else cohorts
+        )
         if not self.cohorts:
-            named = ", ".join(f"{k.removesuffix('_name')} {v}" for k, v in self.given.items())
             raise ParameterError(
-                "selection", named or "all", "has no cohort", "enter one with `rnn submit`, or "
-                "mend it",
+                "selection", selection.in_words(), "has no cohort",
+                "enter one with `rnn submit`, or mend it",
             )  # fmt: skip
         self._own = own_tables(modules)
 
     def fetch_cohorts(self) -> list[CohortRows]:
         """Return what a report shows of it."""
-        cohorts = fetch_cohorts(self.given)
-        return [c for c in cohorts if c.networks] if "seed" in self.given else cohorts
+        cohorts = fetch_cohorts(self.selection)
+        return [c for c in cohorts if c.networks] if self.selection.is_of_networks else cohorts
 
     def tables(self) -> list[TableRows]:
         """Return the rows of all tables: ours in the order of their schemas, then a lab's own."""
@@ -140,7 +117,7 @@ class Selection:
         for schema in (schemas.task, schemas.network, schemas.training,
                        schemas.performance, schemas.dynamics):  # fmt: skip
             for table in schema.tables:
-                if not {*table.primary_key} & {*NAMES}:
+                if not {*table.primary_key} & {*SET_COLUMNS}:
                     settings.append(table)  # of an analysis or a sweep: those that rows name
                     found[_title(table)] = TableRows("", [], [], [], [], True)
                 else:
@@ -154,9 +131,9 @@ class Selection:
 
     def _rows(self, table: type[dj.Table]) -> TableRows:
         key = {*table.primary_key}
-        if {*Training.Network.primary_key} <= key:
-            return _table_rows(table, (table() & self.given).to_dicts())
-        if not key & {*NAMES}:
+        if {*NETWORK} <= key:
+            return _table_rows(table, self.selection.of_table(table).to_dicts())
+        if not key & {*SET_COLUMNS}:
             raise ParameterError(
                 "module", _title(table), "has a key without a task, a network or a training",
                 "export it by itself: table.to_pandas()",
@@ -204,45 +181,3 @@ def figure_of(row: Row, column: str) -> StoredFigure | None:
     """Return the figure that a column holds; None where it is null."""
     value = row[column]
     return value if isinstance(value, StoredFigure) else None
-
-
-def submission_of(tables: Sequence[TableRows]) -> dict[str, Any]:
-    """Return the submission that enters the parameters of a selection and trains it again.
-
-    What was imported is trained nowhere, and is left out but for its task and its parameters.
-    """
-    from ..tables.network import NetworkParams
-    from ..tables.task import Task
-    from ..tables.training_params import TrainingParams
-
-    by_title = {table.title: table.rows for table in tables}
-    tasks = {}
-    for row in by_title["Task"]:
-        fields = Task.parameters_of_row(row)
-        tasks[row["task_name"]] = {"class": fields.pop("task_class"), **fields}
-    networks = {
-        row["network_name"]: NetworkParams.parameters_of_row(row)
-        for row in by_title["NetworkParams"]
-    }
-    trainings: dict[str, Any] = {}
-    for row in by_title["TrainingParams"]:
-        if row["training_name"] != IMPORTED:
-            trainings[row["training_name"]] = TrainingParams.parameters_of_row(row)
-    for row in by_title["TrainingParams.Penalty"]:
-        penalties = trainings[row["training_name"]].setdefault("penalties", {})
-        penalties[row["penalty"]] = {"weight": row["weight"], "args": row["args"]}
-    cohorts = [
-        {
-            **{name.removesuffix("_name"): row[name] for name in NAMES},
-            "first_seed": row["first_seed"],
-            "n_networks": row["n_networks"],
-        }
-        for row in by_title["Cohort"]
-        if row["origin"] == "trained"
-    ]
-    sections = {"tasks": tasks, "networks": networks, "trainings": trainings, "cohorts": cohorts}
-    given = {name: section for name, section in sections.items() if section}
-    # In one order, whatever the server's of the fields of JSON.
-    return {
-        name: json.loads(json.dumps(section, sort_keys=True)) for name, section in given.items()
-    }

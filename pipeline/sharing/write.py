@@ -24,16 +24,11 @@ from ..store.file_names import file_name
 from ..tables.network import NetworkParams
 from ..tables.network_rows import load_network
 from ..tables.provenance import code_version
+from ..tables.selections import Selection
 from .figures import export_figures
 from .manifest import MANIFEST, described, hash_of, manifest_text, read_manifest
-from .selection import (
-    WEIGHTS,
-    Selection,
-    TableRows,
-    checked_selection,
-    figure_of,
-    submission_of,
-)
+from .selection import WEIGHTS, SelectedRows, TableRows, figure_of
+from .submission import submission_of
 from .table_files import parquet_library, write_table
 from .target import beside, check_target, put
 
@@ -83,7 +78,7 @@ class Export:
 
 def export(
     target: str | Path,
-    restriction: Mapping[str, Any] | None = None,
+    restriction: Selection | Mapping[str, Any] | None = None,
     format: str = "npz",
     parquet: bool = False,
     figures: bool = True,
@@ -103,9 +98,9 @@ def export(
     ----------
     target : str or Path
         A folder, or an archive where the name ends in ``.zip`` or ``.tar.gz``.
-    restriction : mapping, optional
-        ``task_name``, ``network_name``, ``training_name``, ``first_seed`` and ``seed``, those of
-        them that are given; all networks by default.
+    restriction : Selection or mapping, optional
+        ``task_name``, ``network_name``, ``training_name``, ``first_seed``, ``seed``,
+        ``sweep_name`` and ``where``, those of them that are given; all networks by default.
     format : {"npz", "state_dict", "seed-json", "seed-npz"}
         Of the files of networks (`models.write_network`).
     parquet : bool
@@ -130,7 +125,7 @@ def export(
 
     where = Path(target)
     check_choice("format", format, FORMATS)
-    given = checked_selection(restriction)
+    selection = Selection.of(restriction)
     if parquet:
         parquet_library()
     check_target(where, update)
@@ -140,8 +135,8 @@ def export(
             work.mkdir()
         reconnect(connection())  # which an interrupt may have closed
         with snapshot(connection()):
-            selection = Selection(given, modules)
-            content = _Contents(work, selection, format, figures, parquet)
+            selected = SelectedRows(selection, modules)
+            content = _Contents(work, selected, format, figures, parquet)
             content.write(report, progress)
         manifest = content.manifest(report)
         text = manifest_text(manifest)
@@ -163,11 +158,12 @@ class _Contents:
     """Writes the files of an export to a folder, from the rows of one moment."""
 
     def __init__(
-        self, folder: Path, selection: Selection, format: str, figures: bool, parquet: bool
+        self, folder: Path, selected: SelectedRows, format: str, figures: bool, parquet: bool
     ) -> None:
-        self.folder, self.selection, self.format = folder, selection, format
+        self.folder, self.selected, self.format = folder, selected, format
+        self.selection = selected.selection
         self.figures, self.parquet = figures, parquet
-        self.tables = selection.tables()
+        self.tables = selected.tables()
         self.by_title = {table.title: table for table in self.tables}
         self.submission = submission_of(self.tables)
 
@@ -185,7 +181,7 @@ class _Contents:
             own = self._write_own_figures(table) if self.figures and not table.is_ours else {}
             write_table(self.folder / TABLES, table, {**extra, **own}, self.parquet)
         if self.figures and networks.rows:
-            export_figures(self.folder / FIGURES, self.selection.given)
+            export_figures(self.folder / FIGURES, self.selection)
         if report:
             self._write_report()
         (self.folder / README).write_bytes(TEXT.encode())
@@ -234,9 +230,8 @@ class _Contents:
 
     def _write_report(self) -> None:
         site = Site(self.folder / REPORT)
-        cohorts = self.selection.fetch_cohorts()
-        selected = {name: str(value) for name, value in self.selection.given.items()}
-        made = Writer(site, cohorts, selected, self.figures).write()
+        cohorts = self.selected.fetch_cohorts()
+        made = Writer(site, cohorts, self.selection, self.figures).write()
         if made.faults:
             raise ParameterError(
                 "report", made.faults[0], "is missing or damaged in the store",
@@ -257,7 +252,10 @@ class _Contents:
         return {
             "code_version": version,
             "code_dirty": dirty,
-            "selection": dict(self.selection.given),
+            "selection": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in self.selection.given.items()
+            },
             "n_cohorts": len(self.by_title["Cohort"].rows),
             "n_networks": len(self.by_title["Training.Network"].rows),
             "contents": {

@@ -23,22 +23,16 @@ from tasks_lib.errors import (
 )
 
 from ..tables.hashing import canonical_json
-from ..tables.network import NetworkParams
-from ..tables.parameters import ParameterTable
-from ..tables.task import Task
-from ..tables.training_params import TrainingParams
+from ..tables.parameter_sets import PARAMETER_TABLES
 
 Design = Literal["grid", "zip", "random"]
 DESIGNS: tuple[Design, ...] = ("grid", "zip", "random")
 MOST_POINTS = 10_000  # without being told
 LONGEST_AXIS = 128
+MOST_DRAWS = 100  # for each point of a random design, of which all differ
 DIGITS = 6  # of values that are spaced or drawn: those of their names, too
-SETS: dict[str, type[ParameterTable]] = {
-    "task": Task,
-    "network": NetworkParams,
-    "training": TrainingParams,
-}
 Point = dict[str, Any]  # axis -> value
+MISSING = object()
 _SPACED: dict[str, Callable[..., Any]] = {"linear": np.linspace, "log": np.geomspace}
 _DRAWN: dict[str, Callable[[float, float, float], float]] = {
     "uniform": lambda low, high, share: low + (high - low) * share,
@@ -66,11 +60,19 @@ class Axis:
     @property
     def is_whole(self) -> bool:
         """Whether the field holds whole numbers."""
-        config = SETS[self.which].config
+        config = PARAMETER_TABLES[self.which].config
         if config is None or len(self.path) > 1:
             return False
         parameter = parameters_of(config).get(self.path[0])
         return parameter is not None and parameter.kind == "whole"
+
+
+def value_at(parameters: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """Return the value of a field of a parameter set; `MISSING` where it has none."""
+    value: Any = parameters
+    for step in path:
+        value = value.get(step, MISSING) if isinstance(value, Mapping) else MISSING
+    return value
 
 
 def axis_named(name: Any) -> Axis:
@@ -79,7 +81,7 @@ def axis_named(name: Any) -> Axis:
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_AXIS:
         raise ParameterError(str(name)[:100], name, "is not an axis", remedy)
     which, _, field = name.partition(".")
-    if which not in SETS or not field:
+    if which not in PARAMETER_TABLES or not field:
         raise ParameterError(name, name, "is not an axis", remedy)
     path = tuple(field.split("."))
     if path[0] == "penalties" and which == "training":
@@ -87,7 +89,7 @@ def axis_named(name: Any) -> Axis:
     if not all(path):
         raise ParameterError(name, name, "is not an axis", remedy)
     field = "task_class" if which == "task" and path[0] == "class" else path[0]
-    table = SETS[which]
+    table = PARAMETER_TABLES[which]
     own = {table.primary_key[0], table.hash_field}
     known = {*table().heading.names, *table.default_columns(), *table.extra_fields} - own
     if field not in known:
@@ -108,6 +110,27 @@ def _penalty_path(name: str, rest: str) -> tuple[str, ...]:
         remedy = "write training.penalties.NAME.weight, or training.penalties.NAME.args.ARGUMENT"
         raise ParameterError(name, name, "is no field of a penalty", remedy)
     return "penalties", penalty, "args", argument
+
+
+def refuse_contradictions(field: str, axes: Sequence[Axis]) -> None:
+    """Refuse axes of which one sets what another one sets too.
+
+    Parameters
+    ----------
+    field : str
+        Where they are named.
+    axes : sequence of Axis
+    """
+    for number, one in enumerate(axes):
+        for other in axes[:number]:
+            shorter, longer = sorted((one.path, other.path), key=len)
+            if one.which == other.which and longer[: len(shorter)] == shorter:
+                raise ParameterError(
+                    field,
+                    [other.name, one.name],
+                    "are axes that set the same field",
+                    "keep one of them",
+                )
 
 
 def points_of(fields: Mapping[str, Any], errors: list[ParameterError]) -> list[Point]:
@@ -133,6 +156,9 @@ def points_of(fields: Mapping[str, Any], errors: list[ParameterError]) -> list[P
             raise ParameterError("vary", fields.get("vary"), problem, remedy)
         make = _listed if "points" in fields else _varied
         points = make(fields, most, own)
+        if points and not own:
+            field = "points" if "points" in fields else "vary"
+            refuse_contradictions(field, [axis_named(name) for name in points[0]])
     errors += own
     return [] if own else points
 
@@ -177,7 +203,8 @@ def _varied(fields: Mapping[str, Any], most: int, errors: list[ParameterError]) 
     for name, given in vary.items():
         with _named("vary", errors):
             axis = axis_named(name)
-            values[name] = _different_values(axis, _values(axis, given, most))
+            is_spaced = isinstance(given, Mapping)
+            values[name] = _different_values(axis, _values(axis, given, most), is_spaced)
     if len(values) < len(vary):
         return []
     if design == "zip":
@@ -202,12 +229,19 @@ def _values(axis: Axis, given: Any, most: int) -> list[Any]:
             raise ParameterError(axis.name, given, "has no values", form)
         return list(given)
     kind = next((kind for kind in _SPACED if isinstance(given, Mapping) and kind in given), None)
+    if isinstance(given, Mapping) and len(given) == 1:
+        if kind is not None:
+            problem = "does not say how many values there are"
+            raise ParameterError(axis.name, given, problem, f"write {{{kind}: [from, to], n: 5}}")
+        if set(given) <= set(_DRAWN):
+            form = f"write design: random and n_points beside it, or {form.removeprefix('write ')}"
+            raise ParameterError(axis.name, given, "is a range to draw from", form)
     if kind is None or set(given) != {kind, "n"}:
         raise ParameterError(axis.name, given, "are no values of an axis", form)
     number = check_int(f"{axis.name}.n", given["n"], 2, MAX_COUNT)
-    low, high = _ends(axis, kind, given[kind])
+    low, high = ends_of_range(axis, kind, given[kind])
     _refuse_too_many(f"{axis.name}.n", number, most)
-    return [_rounded(axis, x) for x in _SPACED[kind](low, high, number)]
+    return [rounded(axis, x) for x in _SPACED[kind](low, high, number)]
 
 
 def _drawn(
@@ -230,12 +264,18 @@ def _drawn(
         seed = check_int("seed", fields.get("seed", 0), 0, MAX_COUNT)
     if errors:
         return []
-    shares = np.random.Generator(np.random.PCG64(seed)).random((number, len(draws)))
-    points = [
-        {name: draw(float(share)) for (name, draw), share in zip(draws.items(), row, strict=True)}
-        for row in shares
-    ]
-    return list({canonical_json(point): point for point in points}.values())
+    generator = np.random.Generator(np.random.PCG64(seed))
+    points: dict[str, Point] = {}
+    for _ in range(MOST_DRAWS):
+        for row in generator.random((number, len(draws))):
+            shares = zip(draws.items(), row, strict=True)
+            point = {name: draw(float(share)) for (name, draw), share in shares}
+            points.setdefault(canonical_json(point), point)
+            if len(points) == number:
+                return list(points.values())
+    problem = f"points cannot be drawn: {MOST_DRAWS} times as many draws gave {len(points)}"
+    remedy = f"give at most {len(points)}, or axes with more values"
+    raise ParameterError("n_points", number, problem, remedy)
 
 
 def _drawing(axis: Axis, given: Any, form: str) -> Callable[[float], Any]:
@@ -245,13 +285,17 @@ def _drawing(axis: Axis, given: Any, form: str) -> Callable[[float], Any]:
         return lambda share: choices[int(share * len(choices))]
     kind = next((kind for kind in _DRAWN if isinstance(given, Mapping) and kind in given), None)
     if kind is None or set(given) != {kind}:
-        raise ParameterError(axis.name, given, "is nothing to draw from", form)
-    low, high = _ends(axis, kind, given[kind])
+        problem = "is nothing to draw from"
+        if isinstance(given, Mapping) and set(given) & set(_SPACED):
+            problem += ": its values are spaced, not drawn"
+        raise ParameterError(axis.name, given, problem, form)
+    low, high = ends_of_range(axis, kind, given[kind])
     make = _DRAWN[kind]
-    return lambda share: _rounded(axis, make(low, high, share))
+    return lambda share: rounded(axis, make(low, high, share))
 
 
-def _ends(axis: Axis, kind: str, given: Any) -> tuple[float, float]:
+def ends_of_range(axis: Axis, kind: str, given: Any) -> tuple[float, float]:
+    """Return the ends of a range, or say what is wrong with it."""
     field = f"{axis.name}.{kind}"
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2:
         raise ParameterError(field, given, "is not a range", "write [from, to]")
@@ -263,12 +307,13 @@ def _ends(axis: Axis, kind: str, given: Any) -> tuple[float, float]:
     return low, high
 
 
-def _rounded(axis: Axis, value: float) -> int | float:
+def rounded(axis: Axis, value: float) -> int | float:
+    """Return a number with as many digits as names have; a whole one where the field wants it."""
     value = float(f"{value:.{DIGITS}g}")
     return round(value) if axis.is_whole else value
 
 
-def _different_values(axis: Axis, values: list[Any]) -> list[Any]:
+def _different_values(axis: Axis, values: list[Any], is_spaced: bool) -> list[Any]:
     """Return the values, refusing one that is there twice, but for what rounding made so."""
     kept = {}
     for value in values:
@@ -276,7 +321,7 @@ def _different_values(axis: Axis, values: list[Any]) -> list[Any]:
             kept[canonical_json(value)] = value
         except ParameterError as error:  # not finite, say
             raise ParameterError(axis.name, value, error.problem, error.remedy) from error
-    if len(kept) < len(values) and not axis.is_whole:
+    if len(kept) < len(values) and not (is_spaced and axis.is_whole):
         raise ParameterError(axis.name, values, "has a value twice", "name each value once")
     return list(kept.values())
 

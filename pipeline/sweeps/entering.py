@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,27 +12,34 @@ from tasks_lib.errors import (
     ParameterErrors,
     check_int,
     collecting,
-    first_name,
     use_one_of,
 )
 
 from ..tables.hashing import canonical_json
+from ..tables.keys import SETS
+from ..tables.left_out import checked_tables, enter_left_out
 from ..tables.many_cohorts import Refused, enter_cohorts, is_refused, not_entered
+from ..tables.parameter_sets import PARAMETER_TABLES
 from ..tables.parameters import ParameterTable, check_name
 from ..tables.rows import Row, in_chunks
-from ..tables.sweeps import Sweep, SweepPoint
+from ..tables.sweeps import Sweep
 from ..tables.training import MOST_NETWORKS
-from .design import SETS, Axis, Point, axis_named, points_of
+from .bases import Values, refuse_other_bases, with_values
+from .design import MISSING, Axis, Point, axis_named, points_of, value_at
+from .effects import refuse_without_effect
 from .naming import set_name, with_digest
+from .points import enter_points, kept_description
 
 FIELDS = (*SETS, "vary", "points", "design", "n_points", "seed", "max_points", "first_seed",
-          "n_networks", "description")  # fmt: skip
-_MISSING = object()
-Values = dict[tuple[str, ...], Any]  # path of a field -> its value
+          "n_networks", "description", "without")  # fmt: skip
 
 
 def enter_sweep(
-    entry: str, name: Any, fields: Mapping[str, Any], errors: list[ParameterError]
+    entry: str,
+    name: Any,
+    fields: Mapping[str, Any],
+    errors: list[ParameterError],
+    notes: list[str],
 ) -> int:
     """Enter a sweep, or what it lacks of what is asked for; return the number of new points.
 
@@ -46,11 +51,15 @@ def enter_sweep(
     fields : mapping
     errors : list of ParameterError
         What is wrong is appended; nothing is entered then.
+    notes : list of str
+        What is not done as asked for is appended, a line each.
     """
     own: list[ParameterError] = []
     new = 0
     with collecting(own):
         new = _enter(name, fields, own, errors)
+    if not own:
+        notes += [f"{entry}.description: {note}" for note in kept_description(name, fields)]
     errors += [
         ParameterError(f"{entry}.{e.field}" if e.field else entry, e.value, e.problem, e.remedy)
         for e in own
@@ -68,23 +77,33 @@ def _enter(
             remedy = use_one_of(field, FIELDS)
             errors.append(ParameterError(str(field), value, "is not a field of a sweep", remedy))
     numbers = _numbers(fields, errors)
-    bases = {which: _base(which, table, fields, errors, before) for which, table in SETS.items()}
+    bases = {
+        which: _base(which, table, fields, errors, before)
+        for which, table in PARAMETER_TABLES.items()
+    }
     points = points_of(fields, errors)
+    without: list[str] = []
+    with collecting(errors):
+        without = checked_tables("without", fields.get("without", []))
     description = fields.get("description", "")
     if not isinstance(description, str) or len(description) > 255:
         errors.append(
             ParameterError("description", description, "is no short text", "write 255 characters")
         )
-    if errors or any(base is None for base in bases.values()):
+    own = {which: base for which, base in bases.items() if base is not None}
+    if not points or len(own) < len(bases):
         return 0
     axes = [axis_named(each) for each in points[0]]
-    _refuse_other_axes(name, axes)
+    if not errors:
+        _refuse_other_axes(name, axes)
+        refuse_other_bases(name, own, axes, errors)
     sets = {
-        which: _enter_sets(table, bases[which] or {}, axes, which, points, errors)
-        for which, table in SETS.items()
+        which: _enter_sets(table, own[which], axes, which, points, errors)
+        for which, table in PARAMETER_TABLES.items()
     }
     if errors:
         return 0
+    _refuse_equal_points(points, sets, "points" in fields)
     rows = [
         {**{f"{which}_name": sets[which][number] for which in SETS}, **numbers}
         for number in range(len(points))
@@ -97,7 +116,8 @@ def _enter(
         errors.append(ParameterError(error.field, error.value, problem, error.remedy))
     if errors:
         return 0
-    return _enter_points(name, description, axes, points, rows)
+    enter_left_out([(row, without) for row in rows])
+    return enter_points(name, description, axes, points, rows)
 
 
 def _numbers(fields: Mapping[str, Any], errors: list[ParameterError]) -> Row:
@@ -143,6 +163,24 @@ def _refuse_other_axes(name: str, axes: Sequence[Axis]) -> None:
         )
 
 
+def _refuse_equal_points(
+    points: Sequence[Point], sets: Mapping[str, Sequence[str]], are_listed: bool
+) -> None:
+    """Refuse points whose values are written otherwise, and whose networks are the same."""
+    seen: dict[tuple[str, ...], Point] = {}
+    for number, (point, key) in enumerate(
+        zip(points, zip(*(sets[which] for which in SETS), strict=True), strict=True)
+    ):
+        other = seen.setdefault(key, point)
+        if other is not point:
+            raise ParameterError(
+                f"points[{number}]" if are_listed else "vary",
+                point,
+                f"gives the same task, network and training as {other}",
+                "drop one of the values",
+            )
+
+
 # Parameter sets ----------------------------------------------------------------------------------
 
 
@@ -164,46 +202,35 @@ def _enter_sets(
     column = table.primary_key[0]
     parameters = {k: v for k, v in base.items() if k != column}
     sets: dict[str, _Set] = {}
-    texts = []
+    texts, wrong = [], list[ParameterError]()
     for point in points:
         values = {axis.path: point[axis.name] for axis in own}
         text = canonical_json([values[axis.path] for axis in own])
         texts.append(text)
         if text not in sets:
-            with collecting(errors):
+            with collecting(wrong):
                 changed = _changed(table, parameters, own, values)
                 sets[text] = _Set(_that_differ(values, parameters), changed)
-    if errors:
+    if wrong:
         first: dict[tuple[str, str], ParameterError] = {}
-        for error in errors:
+        for error in wrong:
             first.setdefault((error.field, error.problem), error)
-        errors[:] = first.values()
+        errors += first.values()
         return []
-    different = list(sets.values())
+    by_parameters: dict[str, _Set] = {}
+    for text, each in sets.items():  # values may be written otherwise, and mean the same
+        sets[text] = by_parameters.setdefault(canonical_json(each.parameters), each)
+    different = list(by_parameters.values())
+    with collecting(errors):
+        refuse_without_effect(own, [each.parameters for each in different])
     _name_sets(table, base[column], different)
     return [sets[text].name for text in texts]
 
 
 def _changed(table: type[ParameterTable], base: Row, axes: Sequence[Axis], values: Values) -> Row:
     """Return complete parameters in which fields have other values."""
-    if not values:
-        return base
-    row = copy.deepcopy(base)
-    for path, value in values.items():
-        inner = row
-        for step in path[:-1]:
-            inner = inner.setdefault(step, {})
-        inner[path[-1]] = value
-    given = {path[0] for path in values}
     try:
-        return table.canonical(row)
-    except ParameterError as error:
-        # How many channels a task has may follow from what varies.
-        sizes = {"n_inputs", "n_outputs"} - given
-        if not sizes & set(row) or first_name(error.field) not in {"n_inputs", "n_outputs"}:
-            raise _of_axis(error, axes, values) from error
-    try:
-        return table.canonical({k: v for k, v in row.items() if k not in sizes})
+        return with_values(table, base, values)
     except ParameterError as error:
         raise _of_axis(error, axes, values) from error
 
@@ -212,10 +239,8 @@ def _that_differ(values: Values, base: Row) -> Values:
     """Return the values that are others than those of a set."""
     different = {}
     for path, value in values.items():
-        there: Any = base
-        for step in path:
-            there = there.get(step, _MISSING) if isinstance(there, Mapping) else _MISSING
-        if there is _MISSING or canonical_json(there) != canonical_json(value):
+        there = value_at(base, path)
+        if there is MISSING or canonical_json(there) != canonical_json(value):
             different[path] = value
     return different
 
@@ -262,65 +287,3 @@ def _existing(table: type[ParameterTable], names: Sequence[str]) -> set[str]:
     for some in in_chunks(sorted(set(names))):
         found |= {str(name) for name in (table & [{column: n} for n in some]).to_arrays(column)}
     return found
-
-
-# Points ----------------------------------------------------------------------------------------
-
-
-def _enter_points(
-    name: str, description: str, axes: Sequence[Axis], points: Sequence[Point], rows: Sequence[Row]
-) -> int:
-    """Enter the points that are not there; return how many cohorts of the sweep are new."""
-    key = {"sweep_name": name}
-    if not Sweep & key:
-        Sweep.insert1({**key, "sweep_description": description})
-        Sweep.Axis.insert(
-            {**key, "axis": axis.name, "axis_number": number} for number, axis in enumerate(axes)
-        )
-    columns = [*(f"{which}_name" for which in SETS), "first_seed"]
-    stored = (SweepPoint & key & {"axis": axes[0].name}).to_dicts() if axes else []
-    there = {tuple(row[column] for column in columns) for row in stored}
-    new = [
-        (point, row)
-        for point, row in zip(points, rows, strict=True)
-        if tuple(row[column] for column in columns) not in there
-    ]
-    _refuse_ambiguous(key, columns, new)
-    written = [
-        {
-            **key,
-            "axis": axis,
-            **{column: row[column] for column in columns},
-            "value": _as_number(value),
-            "value_text": canonical_json(value)[:255],
-        }
-        for point, row in new
-        for axis, value in point.items()
-    ]
-    for some in in_chunks(written):
-        SweepPoint.insert(some)
-    return len(new)
-
-
-def _refuse_ambiguous(key: Row, columns: Sequence[str], new: Sequence[tuple[Point, Row]]) -> None:
-    """Refuse points whose values stand for other parameter sets in the same sweep."""
-    if not new:
-        return
-    stored: dict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
-    for row in (SweepPoint & key).to_dicts():
-        stored[tuple(row[c] for c in columns)][str(row["axis"])] = str(row["value_text"])
-    known = {canonical_json(values): cohort[:-1] for cohort, values in stored.items()}
-    for point, row in new:
-        text = canonical_json({a: canonical_json(v)[:255] for a, v in point.items()})
-        sets = tuple(row[c] for c in columns[:-1])
-        if known.setdefault(text, sets) != sets:
-            raise ParameterError(
-                "",
-                key["sweep_name"],
-                f"has the point {point} with other parameter sets ({', '.join(known[text])})",
-                "begin with the same sets, or enter it under another name",
-            )
-
-
-def _as_number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None

@@ -14,12 +14,22 @@ from tasks_lib.errors import ParameterError
 
 from ..database.schemas import title_of
 from ..database.types import Populated
+from .clusters import Clusters
+from .comparisons import Comparison, ComparisonMember  # noqa: F401  (tables of what is compared)
 from .continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
+from .embeddings import Embedding
 from .fixed_point_plots import FixedPointPlot
 from .fixed_points import FixedPoints
+from .followed_points import FollowedPoints
+from .interventions import Intervention
 from .line_attractors import LineAttractor
 from .linearization import Linearization
+from .lyapunov import Basins, Lyapunov
+from .network_pairs import NetworkSummary, PairBlock
 from .performance import Psychometric, TrialPlot, Validation
+from .populations import Population
+from .rank_one_parts import RankOneParts
+from .subspaces import SelectionAngle, Subspaces
 from .training import Training
 
 COMPUTED: tuple[type[dj.Computed], ...] = (
@@ -33,6 +43,18 @@ COMPUTED: tuple[type[dj.Computed], ...] = (
     ContinuousAttractor,
     ContinuousAttractorPlot,
     LineAttractor,
+    Population,
+    Clusters,
+    Subspaces,
+    SelectionAngle,
+    Intervention,
+    Lyapunov,
+    Basins,
+    RankOneParts,
+    FollowedPoints,
+    NetworkSummary,
+    PairBlock,
+    Embedding,
 )
 
 

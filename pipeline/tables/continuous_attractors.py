@@ -15,8 +15,10 @@ from ..database import schemas
 from ..database.types import Query
 from .figures import FigureTable
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
+from .left_out import Analysis
 from .network import NetworkParams
 from .network_rows import load_network
+from .one_row import one_row
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network, trials_to_draw
 from .settings import CheckedSettings
@@ -43,7 +45,9 @@ class ManifoldParams(CheckedSettings):
 
 
 @schemas.dynamics
-class ContinuousAttractor(dj.Computed):
+class ContinuousAttractor(Analysis):
+    needs = (FixedPoints,)
+
     definition = """
     # slow manifolds of a network at a constant input
     -> FixedPoints
@@ -62,10 +66,11 @@ class ContinuousAttractor(dj.Computed):
         manifold : int32             # number, larger ones first
         ---
         dimension         : int32        # 1: line or ring, 2: sheet
-        topology          : varchar(32)  # open line, ring, sheet, closed surface or volume
+        topology          : varchar(32)  # open line, (rotating) ring, sheet, closed surface, volume
         manifold_length   : float64      # arc length; largest distance within a sheet
         max_speed         : float64      # largest |F| on it, per tau
         relative_speed    : float64      # the same over its length: 1 / shortest time to cross it
+        rotation_period=null : float64   # time to go round a rotating ring, in tau; null: none
         n_stable_along    : int32        # points that the drift along it leads to
         n_unstable_along  : int32        # points that the drift along it leads away from
         n_members         : int32        # points of the set that lie on it
@@ -134,7 +139,7 @@ class ContinuousAttractor(dj.Computed):
 
     def load(self) -> list[models.SlowManifold]:
         """Return the manifolds of the one row that this query selects, as they were found."""
-        row = self.fetch1()
+        row = one_row(self)
         key = {name: row[name] for name in self.primary_key}
         vector = np.asarray((Task.Input & key).fetch1("input_vector"))
         parts = (ContinuousAttractor.Manifold & key).to_dicts(order_by="manifold")
@@ -172,6 +177,7 @@ def _row(manifold: models.SlowManifold) -> dict[str, Any]:
         **{column: getattr(manifold, name) for name, column in _NUMBERS.items()},
         **{name: finite_or_null(v) for name, v in fractions.items()},
         **{column: getattr(manifold, name) for name, column in _ARRAYS.items()},
+        "rotation_period": finite_or_null(manifold.period),
         "max_speed": float(manifold.speed.max()),
         "relative_speed": manifold.relative_speed,
         "n_members": len(manifold.members),
@@ -187,13 +193,15 @@ def _manifold(row: dict[str, Any], vector: NDArray[np.float64]) -> models.SlowMa
     }
     return models.SlowManifold(
         **fields,
+        period=np.nan if row["rotation_period"] is None else row["rotation_period"],
         ends=tuple(filter(None, row["ends"].split(","))),  # a closed surface has none
         input=vector,
     )
 
 
 @schemas.dynamics
-class ContinuousAttractorPlot(FigureTable, dj.Computed):
+class ContinuousAttractorPlot(FigureTable, Analysis):
+    needs = (ContinuousAttractor,)
     settings = (FixedPointParams, ManifoldParams)
 
     definition = """
@@ -206,7 +214,7 @@ class ContinuousAttractorPlot(FigureTable, dj.Computed):
     """
 
     @property
-    def key_source(self) -> Query:
+    def all_keys(self) -> Query:
         """Networks analysed at every input of their task, with a manifold at one or more."""
         wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
         keys = Training.Network.proj() * FixedPointParams.proj() * ManifoldParams.proj()

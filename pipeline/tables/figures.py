@@ -11,10 +11,9 @@ from tasks_lib.errors import ParameterError
 from ..database.schemas import title_of
 from ..database.types import Query
 from ..store.stored_figures import StoredFigure
-from .network import NetworkParams
+from .one_row import one_key
+from .parameter_sets import PARAMETER_TABLES
 from .provenance import code_version
-from .task import Task
-from .training_params import TrainingParams
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from models.plots.files import DescribedFigure
     from models.plots.style import Style
 
-PARAMETERS: tuple[type[Any], ...] = (Task, NetworkParams, TrainingParams)
 REMEDY = "save it as .png, or let its table have `draw`: see FigureTable in docs/figures.md"
 
 
@@ -71,7 +69,7 @@ class FigureTable:
             For a column without a figure.
         """
         query: Any = self
-        drawn = self.draw(query.fetch1("KEY"))
+        drawn = self.draw(one_key(query))
         name = next(iter(drawn)) if column is None and len(drawn) == 1 else column
         if name not in drawn:
             raise ParameterError("column", column, "has no figure", f"use {', '.join(drawn)}")
@@ -120,7 +118,7 @@ def about_key(
     number, dirty = code_version()
     of = {name: value for name, value in key.items() if isinstance(value, (str, int, float))}
     parameters = {}
-    for table in (*PARAMETERS, *settings):
+    for table in (*PARAMETER_TABLES.values(), *settings):
         names = table().primary_key
         if all(name in key for name in names):
             for row in (table & {name: key[name] for name in names}).to_dicts():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import datajoint as dj
 import numpy as np
 
 import models
@@ -13,6 +12,8 @@ from ..database import schemas
 from ..database.types import Query
 from .figures import FigureTable, described
 from .fixed_points import FixedPointParams, FixedPoints
+from .left_out import Analysis
+from .one_row import one_row
 from .performance import fetch_network, trials_to_draw
 from .task import Task
 from .training import Training
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 @schemas.dynamics
-class FixedPointPlot(FigureTable, dj.Computed):
+class FixedPointPlot(FigureTable, Analysis):
+    needs = (FixedPoints,)
     settings = (FixedPointParams,)
 
     definition = """
@@ -37,7 +39,7 @@ class FixedPointPlot(FigureTable, dj.Computed):
     """
 
     @property
-    def key_source(self) -> Query:
+    def all_keys(self) -> Query:
         """Networks searched at every input of their task, with a point at one of them at least."""
         wanted = Task.aggr(Task.Input.proj(), n_wanted="count(*)")
         sets = (Training.Network.proj() * FixedPointParams.proj()).aggr(
@@ -83,7 +85,7 @@ class FixedPointPlot(FigureTable, dj.Computed):
 
     def projection(self) -> models.Projection:
         """Return the frame of the one picture that this query selects, to draw others in it."""
-        row = self.fetch1()
+        row = one_row(self)
         directions = np.asarray(row["directions"])
         names = tuple(f"PC {i + 1}" for i in range(directions.shape[1]))
         return models.Projection(directions, np.asarray(row["centre"]), names)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import datajoint as dj
@@ -14,10 +16,15 @@ from models.fixed_points.settings import SearchSettings
 
 from ..database import schemas
 from ..database.types import Query
+from . import fixed_points_together
+from .current_job import CurrentJobs
+from .left_out import Analysis
 from .network import NetworkParams
 from .network_rows import load_network
+from .one_row import one_row
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, finished_networks
+from .rows import Row
 from .settings import CheckedSettings
 from .task import Task
 from .training import Training
@@ -41,7 +48,7 @@ class FixedPointParams(CheckedSettings):
 
 
 @schemas.dynamics
-class FixedPoints(dj.Computed):
+class FixedPoints(Analysis):
     definition = """
     # fixed points of a network at a constant input
     -> Training.Network
@@ -78,10 +85,13 @@ class FixedPoints(dj.Computed):
         hits             : int32       # starts that ended here
         n_unstable_modes : int32       # eigenvalues with positive real part
         stability        : enum('stable', 'unstable', 'marginal')  # of the equation
+        at_kink=null     : varchar(16) # what the flow does around a kink of f; null: on none
+        growth_rate=null : float64     # of the direction that grows most, per tau; null: not known
+        point_index=null : int32       # (-1)^(unstable modes); at a kink its degree; null: unknown
         map_stability=null      : varchar(16)  # in steps of dt; null: of 0.1.0
         n_unstable_map_modes=null : int32   # multipliers, 1 + dt / tau eigenvalue, above 1
         max_multiplier=null     : float64   # largest modulus of the multipliers
-        degenerate       : bool        # some eigenvalue is zero: need not be isolated
+        degenerate       : bool        # point_index is not (-1)^(unstable modes), or not known
         max_eigenvalue   : float64     # largest real part, per tau
         time_constant=null : float64   # 1 / smallest |real part|, in tau; null: infinite
         eigenvalues      : <npy@main>  # (N,) complex, by real part, descending, per tau
@@ -91,7 +101,7 @@ class FixedPoints(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Query:
+    def all_keys(self) -> Query:
         """Finished networks, at each input of their task, with every search."""
         return finished_networks().proj() * Task.Input.proj() * FixedPointParams.proj()
 
@@ -115,15 +125,46 @@ class FixedPoints(dj.Computed):
         search: dict[str, Any],
     ) -> tuple[Any, ...]:
         """Search."""
-        rnn = load_network(network_row, NetworkParams.build(params_row))
-        task = Task.build(task_row, seed=VALIDATION_SEED)
-        analyzer = models.DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
-        settings = asdict(FixedPointParams.build(search))
-        del settings["seed"]  # the analyser's own
-        found = analyzer.get_fixed_points(
-            np.asarray(input_vector), name=key["input_name"], **settings
+        found = _analyzer(key, network_row, params_row, task_row).get_fixed_points(
+            np.asarray(input_vector), name=key["input_name"], **_settings(search)
         )
         return (found,)
+
+    # Together: what workers ask (`pipeline.workers.steps.ComputedTogether`) -----------------------
+
+    def may_share(self, key: Row, *fetched_device_pays: Any) -> bool:
+        """Return whether one call has room for others."""
+        return self.room(key, *fetched_device_pays) > 0
+
+    def alike(
+        self, key: Row, network_row: Row, params_row: Row, *rest: Any
+    ) -> dict[str, list[str]]:
+        """Return the parameter sets of searches that can be one call with this one, by column."""
+        return fixed_points_together.alike(key, params_row)
+
+    def room(self, key: Row, *fetched_device_pays: Any) -> int:
+        """Return how many searches more one call has room for; if ``pays``, where it pays."""
+        *_, search, device, pays = fetched_device_pays
+        return fixed_points_together.room(search, device, pays)
+
+    def companions(self, key: Row, *fetched_candidates_room: Any) -> list[Row]:
+        """Return those of some keys that can be one call with this one, as many as have room."""
+        *_, candidates, room = fetched_candidates_room
+        return list(candidates[:room])
+
+    def make_compute_together(
+        self, keys: Sequence[Row], fetched: Sequence[Any], jobs: CurrentJobs
+    ) -> Iterator[tuple[int, tuple[Any, ...] | None]]:
+        """Search in one call; yield the place and what `make_insert` takes of each."""
+        networks = [
+            partial(_analyzer, key, *rows[:3]) for key, rows in zip(keys, fetched, strict=True)
+        ]
+        inputs = [rows[3] for rows in fetched]
+        settings = _settings(fetched[0][4])
+        for i, found in fixed_points_together.search_together(
+            networks, inputs, jobs.device, settings
+        ):
+            yield i, None if found is None else (found,)
 
     def make_insert(self, key: dict[str, Any], found: Any) -> None:
         """Insert the set and its points."""
@@ -160,6 +201,9 @@ class FixedPoints(dj.Computed):
                 "hits": int(found.hits[i]),
                 "n_unstable_modes": int(found.n_unstable[i]),
                 "stability": str(kinds[i]),
+                "at_kink": str(found.kink[i]) or None,
+                "growth_rate": finite_or_null(found.growth[i]),
+                "point_index": None if np.isnan(found.index[i]) else int(found.index[i]),
                 "map_stability": str(map_kinds[i]),
                 "n_unstable_map_modes": int(n_unstable_map[i]),
                 "max_multiplier": float(largest[i]),
@@ -176,7 +220,7 @@ class FixedPoints(dj.Computed):
 
     def load(self) -> models.FixedPointSet:
         """Return the one set that this query selects, as the search returned it."""
-        row = self.fetch1()
+        row = one_row(self)
         key = {name: row[name] for name in self.primary_key}
         return set_from_rows(
             row,
@@ -185,6 +229,20 @@ class FixedPoints(dj.Computed):
             network=(NetworkParams & key).fetch1(),
             input_vector=np.asarray((Task.Input & key).fetch1("input_vector")),
         )
+
+
+def _analyzer(
+    key: Row, network_row: Row, params_row: Row, task_row: Row
+) -> models.DynamicSystemAnalyzer:
+    rnn = load_network(network_row, NetworkParams.build(params_row))
+    task = Task.build(task_row, seed=VALIDATION_SEED)
+    return models.DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
+
+
+def _settings(search: Row) -> dict[str, Any]:
+    settings = asdict(FixedPointParams.build(search))
+    del settings["seed"]  # the analyser's own
+    return settings
 
 
 def set_from_rows(
@@ -223,6 +281,9 @@ def set_from_rows(
         directions=rows("direction"),
         n_unstable=column("n_unstable_modes", np.int64),
         stability=column("stability", np.str_),
+        kink=np.array([p["at_kink"] or "" for p in points], dtype=np.str_),
+        growth=column("growth_rate"),
+        index=column("point_index"),
         degenerate=column("degenerate", np.bool_),
         existence_radius=column("existence_radius"),
         uniqueness_radius=column("uniqueness_radius"),

@@ -15,6 +15,7 @@ import numpy as np
 
 from tasks_lib.errors import ParameterError
 
+from .current_defaults import current_defaults
 from .released_defaults import DEFAULTS
 
 FIRST = "0.1.0"  # the release whose rows have recipe 1
@@ -125,8 +126,8 @@ def row_hash(table: str, parameters: Mapping[str, Any], current: Mapping[str, An
     """Return the hash of a parameter set in its table, by the present recipe.
 
     Recipe 2 is over what differs from the defaults that releases had (`released_defaults`): a
-    field that a later release adds changes no hash of sets that leave it at its default. What has
-    no released defaults, as a task of a user's own, is hashed whole.
+    field that a later release adds changes no hash of sets that leave it at its default. What no
+    release has had yet has the defaults of the code. A task of a user's own is hashed whole.
 
     Parameters
     ----------
@@ -135,7 +136,8 @@ def row_hash(table: str, parameters: Mapping[str, Any], current: Mapping[str, An
     parameters : dict
         Complete; or without fields that have a released default, which makes no difference.
     current : dict, optional
-        Field -> default, for fields that no release has had yet.
+        Field -> default, for fields that no release has had yet. Arguments of tasks and
+        activations of this library are known.
     """
     differing = _differing(table, parameters, DEFAULTS.values(), current)
     for nested in filter(None, [NESTED.get(table)]):
@@ -166,14 +168,17 @@ def _differing(
     current: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the fields that differ from the defaults of releases, or from present ones."""
-    releases = list(releases)
     defaults = dict(current)
     arguments: dict[str, Any] = {}
     nested = NESTED.get(table)
+    named = f"{nested.kind} {parameters.get(nested.named_by)}" if nested else ""
+    if nested:
+        released = {name for kinds in DEFAULTS.values() for name in kinds.get(named, ())}
+        of_the_code = current_defaults(named).items()
+        arguments = {name: value for name, value in of_the_code if name not in released}
     for kinds in releases:
         defaults |= kinds.get(table, {})
-        if nested:
-            arguments |= kinds.get(f"{nested.kind} {parameters.get(nested.named_by)}", {})
+        arguments |= kinds.get(named, {})
     kept = {}
     for name, value in parameters.items():
         if nested and name == nested.field and isinstance(value, Mapping):

@@ -5,7 +5,7 @@ Such a row is not changed: what was computed with it would be said to come of so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -86,6 +86,7 @@ def refuse_in_use(
     key: Mapping[str, Any],
     remedy: str = NEW_SET,
     what: Callable[[], str] | None = None,
+    besides: Collection[str] = (),
 ) -> None:
     """Refuse to change a row on which something hangs, of which its own parts are nothing.
 
@@ -97,6 +98,8 @@ def refuse_in_use(
     remedy : str
     what : callable, optional
         Returns what was to be changed, where it is not the row itself.
+    besides : collection of str
+        Names of tables in the database whose rows do not count: nothing was computed for them.
 
     Raises
     ------
@@ -104,13 +107,18 @@ def refuse_in_use(
         Naming the table, the row and what hangs on it.
     """
     table.connection.dependencies.load_all_downstream()
-    hanging = ", ".join(_hanging(table.connection, table.full_table_name, key))
+    hanging = ", ".join(_hanging(table.connection, table.full_table_name, key, besides))
     if hanging:
         kept = f", so that {what() if what else 'it'} stays as it is"
         raise ParameterError(class_title(table), dict(key), f"is used by {hanging}{kept}", remedy)
 
 
-def _hanging(connection: dj.Connection, full_name: str, key: Mapping[str, Any]) -> Iterator[str]:
+def _hanging(
+    connection: dj.Connection,
+    full_name: str,
+    key: Mapping[str, Any],
+    besides: Collection[str] = (),
+) -> Iterator[str]:
     """Yield in words which rows refer to a row, and which jobs run with it."""
     for child, reference in sorted(connection.dependencies.children(full_name), key=str):
         there = {
@@ -121,6 +129,8 @@ def _hanging(connection: dj.Connection, full_name: str, key: Mapping[str, Any]) 
         dependent = dj.FreeTable(connection, child)
         if _is_part(dependent, full_name):
             yield from _hanging(connection, child, there)
+            continue
+        if dependent.table_name in besides:
             continue
         rows = len(dependent & there)
         if rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -14,7 +15,8 @@ from ..database import schemas
 from ..database.types import Query
 from .figures import FigureTable, described
 from .fixed_points import finite_or_null
-from .performance import decision_networks, fetch_network, trials_to_draw
+from .left_out import Analysis
+from .performance import decision_classes, decision_networks, fetch_network, trials_to_draw
 from .training import Training  # noqa: F401  (the definition names it)
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @schemas.dynamics
-class LineAttractor(FigureTable, dj.Computed):
+class LineAttractor(FigureTable, Analysis):
     definition = """
     # line attractors of a context-dependent decision network, one a context
     -> Training.Network
@@ -66,8 +68,13 @@ class LineAttractor(FigureTable, dj.Computed):
         other_line_angles     : <npy@main>  # of r to the other context's chord (P,)
         """
 
+    @staticmethod
+    def is_for_task(task: Mapping[str, Any]) -> bool:
+        """Return whether networks of a task, by its row, are analysed."""
+        return task["task_class"] in decision_classes()
+
     @property
-    def key_source(self) -> Query:
+    def all_keys(self) -> Query:
         """Finished networks of context-dependent decision making."""
         return decision_networks().proj()
 

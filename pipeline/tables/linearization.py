@@ -9,6 +9,7 @@ import numpy as np
 
 from ..database import schemas
 from .fixed_points import FixedPoints, finite_or_null
+from .left_out import Analysis
 from .performance import fetch_network
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @schemas.dynamics
-class Linearization(dj.Computed):
+class Linearization(Analysis):
+    needs = (FixedPoints,)
+
     definition = """
     # linearisation at every point of a set
     -> FixedPoints

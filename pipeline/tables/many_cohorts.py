@@ -9,10 +9,10 @@ from typing import Any
 
 from tasks_lib.errors import ParameterError
 
+from .keys import SET_COLUMNS
 from .rows import Row, in_chunks
 from .training import Cohort
 
-SETS = ("task_name", "network_name", "training_name")
 Refused = list[tuple[int, ParameterError]]  # number of a row, what is wrong with it
 
 
@@ -49,7 +49,7 @@ def enter_cohorts(rows: Sequence[Row], refused: Refused) -> int:
         _collect(refused, number, lambda row=rows[number]: Cohort().refuse_size(row))
     new = []
     for number, row in enumerate(rows):
-        seeds = there[tuple(row[name] for name in SETS)]
+        seeds = there[tuple(row[name] for name in SET_COLUMNS)]
         if _collect(refused, number, lambda row=row, seeds=seeds: seeds.add(row)):
             new.append({**row, "origin": "trained"})
     if not refused:
@@ -102,9 +102,9 @@ def _cohorts_of(rows: Sequence[Row]) -> dict[tuple[Any, ...], _Seeds]:
     """Return the seeds of the cohorts that are there, by the names of their parameter sets."""
     there: dict[tuple[Any, ...], _Seeds] = defaultdict(_Seeds)
     # Of the names that rows differ in most each has the fewest cohorts.
-    column = max(SETS, key=lambda name: len({row[name] for row in rows}))
+    column = max(SET_COLUMNS, key=lambda name: len({row[name] for row in rows}))
     for names in in_chunks(sorted({row[column] for row in rows})):
         for row in (Cohort & [{column: name} for name in names]).to_dicts():
-            seeds = there[tuple(row[name] for name in SETS)]
+            seeds = there[tuple(row[name] for name in SET_COLUMNS)]
             seeds.put(int(row["first_seed"]), int(row["n_networks"]))
     return there

@@ -7,11 +7,8 @@ from typing import Any
 from tasks_lib.errors import ParameterError
 
 from ..database.types import Query
-from .network import NetworkParams
-from .task import Task
-from .training_params import TrainingParams
-
-NAMES = {"task": Task, "network": NetworkParams, "training": TrainingParams}
+from .keys import SETS
+from .parameter_sets import PARAMETER_TABLES
 
 
 def grouped(
@@ -36,7 +33,7 @@ def grouped(
     """
     rows = networks.to_dicts(order_by="KEY")
     if by is None:
-        differ = [f"{n}_name" for n in NAMES if len({row[f"{n}_name"] for row in rows}) > 1]
+        differ = [f"{n}_name" for n in SETS if len({row[f"{n}_name"] for row in rows}) > 1]
         names = [", ".join(str(row[name]) for name in differ) for row in rows]
         return rows, names, [None] * len(rows)
     values = _values(networks, rows, by)
@@ -50,17 +47,19 @@ def grouped(
 def _values(networks: Query, rows: list[dict[str, Any]], by: str) -> list[Any]:
     if by in networks.heading.names:
         return [row[by] for row in rows]
-    for name, table in NAMES.items():
+    for name, table in PARAMETER_TABLES.items():
         if by in table().heading.names:
             key = f"{name}_name"
             chosen = (table & [{key: row[key]} for row in rows]).proj(by).to_dicts()
             values = {row[key]: row[by] for row in chosen}
             return [values[row[key]] for row in rows]
     table_name, _, column = by.partition(".")  # an axis of a sweep, as "training.lr"
-    of_axis = NAMES.get(table_name)
+    of_axis = PARAMETER_TABLES.get(table_name)
     if of_axis is not None and column in of_axis().heading.names:
         return _values(networks, rows, column)
-    known = [c for t in NAMES.values() for c in t().heading.names if not c.endswith("_hash")]
+    known = [
+        c for t in PARAMETER_TABLES.values() for c in t().heading.names if not c.endswith("_hash")
+    ]
     raise ParameterError(
         "by", by, "is no column of these networks or their parameters", f"use {', '.join(known)}"
     )

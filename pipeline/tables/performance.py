@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -15,7 +16,9 @@ from tasks_lib.registry import OPTIONAL_TASKS, long_names, task_class
 from ..database import schemas
 from ..database.types import Query
 from .allowed_imports import only_allowed_imports
+from .current_job import current_device
 from .figures import FigureTable, described
+from .left_out import Analysis
 from .network import NetworkParams
 from .network_rows import load_network
 from .parameters import columns, stored
@@ -51,9 +54,14 @@ def validations() -> Query:
 
 def decision_networks() -> Query:
     """Return the finished networks of context-dependent decision making."""
+    classes = [{"task_class": name} for name in decision_classes()]
+    return finished_networks() & (Task & classes).proj()
+
+
+def decision_classes() -> tuple[str, ...]:
+    """Return the names of the class of context-dependent decision making in rows."""
     # Earlier versions kept the name as it was given.
-    names = ("CDDM", *long_names("CDDM"))
-    return finished_networks() & (Task & [{"task_class": name} for name in names]).proj()
+    return ("CDDM", *long_names("CDDM"))
 
 
 @only_allowed_imports()
@@ -99,13 +107,13 @@ class ValidationParams(CheckedSettings):
 
 
 @schemas.performance
-class Validation(dj.Computed):
+class Validation(Analysis):
     definition = """
     # scores of a network
     -> Training.Network
     -> ValidationParams
     ---
-    r2_pooled=null     : float64  # R^2 pooled over trials; null: targets do not vary
+    r2_pooled=null     : float64  # R^2 over trials unseen in training; null: targets do not vary
     r2_trial_mean=null : float64  # mean R^2 of the trials whose target varies
     n_r2_trials        : int32    # number of those trials
     mse                : float64  # masked mean squared error
@@ -129,7 +137,7 @@ class Validation(dj.Computed):
         """
 
     @property
-    def key_source(self) -> Query:
+    def all_keys(self) -> Query:
         """Finished networks, with every way of validating."""
         return validations()
 
@@ -137,7 +145,7 @@ class Validation(dj.Computed):
         """Score one network."""
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        scores = models.PerformanceAnalyzer(rnn, task).validate(
+        scores = models.PerformanceAnalyzer(rnn, task, current_device()).validate(
             **vars(ValidationParams.build(params))
         )
         totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
@@ -159,7 +167,7 @@ class Validation(dj.Computed):
 
 
 @schemas.performance
-class TrialPlot(FigureTable, dj.Computed):
+class TrialPlot(FigureTable, Analysis):
     settings = (ValidationParams,)
 
     definition = """
@@ -171,7 +179,7 @@ class TrialPlot(FigureTable, dj.Computed):
     """
 
     @property
-    def key_source(self) -> Query:
+    def all_keys(self) -> Query:
         """Finished networks, with every way of validating."""
         return validations()
 
@@ -179,7 +187,7 @@ class TrialPlot(FigureTable, dj.Computed):
         """Draw trials of one network."""
         rnn, task = fetch_network(key)
         noise = ValidationParams.build((ValidationParams & key).fetch1()).noise
-        analyzer = models.PerformanceAnalyzer(rnn, task)
+        analyzer = models.PerformanceAnalyzer(rnn, task, current_device())
         return {"figure": analyzer.plot_trials(noise=noise, seed=int(key["seed"]))}
 
     def make(self, key: dict[str, Any]) -> None:
@@ -188,7 +196,7 @@ class TrialPlot(FigureTable, dj.Computed):
 
 
 @schemas.performance
-class Psychometric(FigureTable, dj.Computed):
+class Psychometric(FigureTable, Analysis):
     settings = (ValidationParams,)
 
     definition = """
@@ -239,8 +247,14 @@ class Psychometric(FigureTable, dj.Computed):
         fraction_high   : float64   # and upper end
         """
 
+    @staticmethod
+    def is_for_task(task: Mapping[str, Any]) -> bool:
+        """Return whether networks of a task, by its row, are analysed."""
+        with only_allowed_imports():
+            return _has_signed_stimuli(str(task["task_class"]))
+
     @property
-    def key_source(self) -> Query:
+    def all_keys(self) -> Query:
         """Finished networks of tasks with choices by signed stimuli."""
         return validations() & networks_with_signed_stimuli().proj()
 
@@ -251,7 +265,8 @@ class Psychometric(FigureTable, dj.Computed):
     def _measure(self, key: dict[str, Any]) -> models.PsychometricCurves:
         rnn, task = fetch_network(key)
         params = (ValidationParams & key).fetch1()
-        return models.get_psychometrics(rnn, task, **vars(ValidationParams.build(params)))
+        settings = vars(ValidationParams.build(params))
+        return models.get_psychometrics(rnn, task, **settings, device=current_device())
 
     def make(self, key: dict[str, Any]) -> None:
         """Measure and fit the choices of one network."""

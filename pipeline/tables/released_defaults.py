@@ -1,9 +1,9 @@
 """Defaults of parameters as releases had them: what the hash of a parameter set leaves out.
 
 A default that a release had is never changed here, nor is an entry removed: rows of that release
-that lack a column mean this value, and hashes of rows would change. A new field, argument, task,
-activation or penalty gets its entry under the release that brings it.
-`tests/pipeline/test_released_defaults.py` says what is missing and what differs from the code.
+that lack a column mean this value, and hashes of rows would change. What is new since the last
+release has no entry yet; `scripts/freeze_defaults.py` writes them when a release is made.
+`tests/pipeline/test_released_defaults.py` says what differs from the code.
 """
 
 from __future__ import annotations

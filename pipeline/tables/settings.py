@@ -15,6 +15,11 @@ from .parameters import as_flags, check_name, defaults_of, make_config, stored
 from .rows import Row
 
 
+def prefixed(config: type[Any], prefix: str) -> dict[str, str]:
+    """Return a name for the column of each field: fields of other settings have the same names."""
+    return {name: f"{prefix}_{name}" for name in parameters_of(config)}
+
+
 class CheckedSettings(CheckedTable, dj.Lookup):
     """Base of the Lookup tables whose rows are settings; a subclass names their dataclass.
 

@@ -7,6 +7,8 @@ import datajoint as dj
 from ..database import schemas
 from .training import Cohort  # noqa: F401  (named in a definition)
 
+LONGEST_VALUE = 255  # characters of a value's text
+
 
 @schemas.training
 class Sweep(dj.Manual):

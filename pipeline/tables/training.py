@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from tasks_lib.sizes import check_bytes
 from ..database import schemas
 from ..database.types import Query
 from ..progress import progress_bar
+from . import training_together
 from .checked import CheckedTable
-from .current_job import current_job
-from .in_use import entering_alone
+from .current_job import CurrentJobs, current_job
+from .in_use import entering_alone, refuse_in_use
 from .network import NetworkParams
 from .network_groups import grouped
 from .network_rows import (
@@ -29,11 +30,14 @@ from .network_rows import (
     term_curves,
     term_rows,
 )
+from .one_row import one_key, one_row
+from .parameter_sets import TABLES_BY_COLUMN
 from .parameters import check_name, check_text
 from .provenance import provenance
+from .recorded import load_snapshot, snapshot_rows, trace_of, trace_rows
 from .rows import Row
 from .task import Task
-from .training_params import IMPORTED, TrainingParams
+from .training_params import IMPORTED, TrainingParams  # noqa: F401  (named in a definition)
 from .training_rows import TrainingRows, train_from_rows
 
 if TYPE_CHECKING:
@@ -70,9 +74,7 @@ class Cohort(CheckedTable, dj.Manual):
         """Return the complete row: its parameters are there, its seeds and numbers are sensible."""
         row = {"origin": "trained", **row}
         check_choice("origin", row["origin"], ("trained", "imported"))
-        for field, table in (
-            ("task_name", Task), ("network_name", NetworkParams), ("training_name", TrainingParams),
-        ):  # fmt: skip
+        for field, table in TABLES_BY_COLUMN.items():
             name = {field: check_text(field, row.get(field))}
             if not table & name:
                 check_name(field, row[field])
@@ -98,6 +100,10 @@ class Cohort(CheckedTable, dj.Manual):
         """Change a cohort, which is locked and not in use."""
         self._refuse_overlap(self.checked(new))
         super().change(key, stored, new)
+
+    def refuse_in_use(self, key: Row) -> None:
+        """Refuse to change a cohort on which something hangs, of which `LeftOut` is nothing."""
+        refuse_in_use(self, key, self.remedy, besides=("left_out",))
 
     def refuse_size(self, row: dict[str, Any]) -> None:
         """Refuse more networks than a machine holds, by their weights alone, in float32."""
@@ -171,6 +177,7 @@ class Training(dj.Computed):
     torch_version   : varchar(64)
     numpy_version   : varchar(32)
     trained_at      : datetime      # end of training, or of the import, UTC
+    n_together=1    : int32         # cohorts trained as one batch, it included; seconds: its share
     """
 
     class Network(dj.Part):
@@ -182,7 +189,7 @@ class Training(dj.Computed):
         status          : enum('finished', 'diverged', 'imported')  # diverged: last finite weights
         iterations_done : int32         # optimiser steps that the weights have seen
         loss=null       : float64       # of the last finite iteration; null: imported
-        r2=null         : float64       # noise-free R^2 pooled over trials
+        r2=null         : float64       # noise-free R^2 pooled over the training's own trials
         w_rec           : <npy@main>    # W_rec, recurrent weights (N, N)
         w_inp           : <npy@main>    # W_inp, input weights (N, n_inputs)
         w_out           : <npy@main>    # W_out, readout weights (n_outputs, N)
@@ -201,7 +208,7 @@ class Training(dj.Computed):
             datajoint.DataJointError
                 Where the query does not select exactly one network.
             """
-            row = self.fetch1()
+            row = one_row(self)
             config = NetworkParams.build((NetworkParams & row).fetch1())
             return load_network(row, config)
 
@@ -217,7 +224,7 @@ class Training(dj.Computed):
                 Where the query does not select exactly one network.
             """
             network = self.load()
-            key = self.fetch1("KEY")
+            key = one_key(self)
             task = options.pop("task", None) or Task.build((Task & key).fetch1())
             key["network_seed"] = key.pop("seed")  # ``seed`` is that of the trials
             return models.get_trials(network, task, **options).assign_attrs(key)
@@ -289,6 +296,57 @@ class Training(dj.Computed):
                 )
             return models.plot_loss_terms(*term_curves(rows))
 
+    class Trace(dj.Part):
+        definition = """
+        # what was recorded of a network after some iterations of its training
+        -> Training.Network
+        trace_iteration : int32      # optimiser steps done
+        ---
+        trace_status    : enum('traced', 'partly', 'not_finite')  # partly: some is not defined
+        trace_reason    : varchar(512)    # what is null and why; empty: nothing is
+        trace_participation=null : float64  # participation ratio of the rates, noise-free
+        trace_n_silent=null      : int32    # units whose |r| stays below 0.001
+        change_100=null     : float64  # norm of the change of the weights over 100 iterations
+        change_1000=null    : float64  # over 1,000
+        change_10000=null   : float64  # over 10,000
+        cosine_100=null     : float64  # of that change with the one over the 100 iterations before
+        cosine_1000=null    : float64  # over 1,000
+        cosine_10000=null   : float64  # over 10,000
+        gradient_square=null   : float64  # unbiased estimate of |G|^2, the task's loss
+        gradient_variance=null : float64  # unbiased estimate of its variance from trial to trial
+        gradient_noise_scale=null : float64  # their ratio, in trials; null: no square above 0
+        """
+
+        def plot(self) -> Figure:
+            """Return the figure of the traces that this query selects, a line a network."""
+            of_network = defaultdict(list)
+            for row in self.to_dicts(order_by="KEY"):
+                of_network[_network(row)].append(trace_of(row))
+            return models.plot_traces(list(of_network.values()))
+
+    class Snapshot(dj.Part):
+        definition = """
+        # weights of a network after some iterations of its training
+        -> Training.Network
+        snapshot_iteration : int32     # optimiser steps done; 0: before training
+        ---
+        snapshot_w_rec  : <npy@main>   # W_rec (N, N)
+        snapshot_w_inp  : <npy@main>   # W_inp (N, n_inputs)
+        snapshot_w_out  : <npy@main>   # W_out (n_outputs, N)
+        snapshot_b_rec  : <npy@main>   # biases (N,)
+        snapshot_x_init : <npy@main>   # initial state (N,)
+        """
+
+        def load(self) -> models.RNNNumpy:
+            """Return the network that this query selects, as it was then.
+
+            Raises
+            ------
+            datajoint.DataJointError
+                Where the query does not select exactly one snapshot.
+            """
+            return load_snapshot(one_row(self))
+
     class Source(dj.Part):
         definition = """
         # file that an imported network came from
@@ -323,7 +381,10 @@ class Training(dj.Computed):
                 if job is not None:
                     job.report(step, n_steps, loss)
 
-            with nullcontext({}) if job is None else job.checking_stop() as options:
+            with (
+                nullcontext() if job is None else models.watching(job.watch),
+                nullcontext({}) if job is None else job.checking_stop() as options,
+            ):
                 result = train_from_rows(
                     rows,
                     seeds=range(first, first + int(n_networks)),
@@ -332,16 +393,53 @@ class Training(dj.Computed):
                 )
         return (result, int(rows.training["max_iter"]), rows.weights)
 
+    # Together: what workers ask (`pipeline.workers.steps.ComputedTogether`) -----------------------
+
+    def may_share(
+        self, key: Row, rows: TrainingRows, n_networks: int, device: str | None, pays: bool
+    ) -> bool:
+        """Return whether a batch may have room for other cohorts; if ``pays``, where it pays."""
+        return training_together.may_share(rows, device, pays)
+
+    def alike(self, key: Row, rows: TrainingRows, n_networks: int) -> dict[str, list[str]]:
+        """Return the parameter sets of cohorts that may be one batch with this one, by column."""
+        return training_together.alike(rows)
+
+    def room(
+        self, key: Row, rows: TrainingRows, n_networks: int, device: str | None, pays: bool
+    ) -> int:
+        """Return how many networks more one batch has room for; if ``pays``, where it pays."""
+        return training_together.networks_together(rows, device, pays) - int(n_networks)
+
+    def companions(
+        self, key: Row, rows: TrainingRows, n_networks: int, candidates: Sequence[Row], room: int
+    ) -> list[Row]:
+        """Return those of some keys that can be one batch with this one, as many as have room."""
+        numbers = {
+            tuple(row[name] for name in Cohort.primary_key): int(row["n_networks"])
+            for row in (Cohort & list(candidates)).proj("n_networks").to_dicts()
+        }
+        names = Cohort.primary_key
+        sizes = [numbers.get(tuple(k[n] for n in names), MOST_NETWORKS) for k in candidates]
+        return training_together.that_fit(rows, candidates, sizes, room)
+
+    def make_compute_together(
+        self, keys: Sequence[Row], fetched: Sequence[Any], jobs: CurrentJobs
+    ) -> Iterator[tuple[int, tuple[Any, ...] | None]]:
+        """Train cohorts as one batch; yield the place and what `make_insert` takes of each."""
+        return training_together.train_together(keys, fetched, jobs)
+
     def make_insert(
         self, key: dict[str, Any], result: Any, max_iter: int, weights: dict[str, float]
     ) -> None:
-        """Insert the cohort, its networks and the terms of their losses."""
+        """Insert the cohort, its networks, and what was recorded of them."""
         self.insert1(
             {
                 **key,
                 "device": result.device,
                 "iterations": max_iter,
                 "seconds": result.seconds,
+                "n_together": result.n_together,
                 **provenance(),
             }
         )
@@ -353,3 +451,7 @@ class Training(dj.Computed):
             for network in result.networks
             for row in term_rows(network, weights)
         )
+        for part, rows_of in ((self.Trace, trace_rows), (self.Snapshot, snapshot_rows)):
+            for network in result.networks:
+                own = {**key, "seed": network.seed}
+                part.insert({**own, **row} for row in rows_of(network))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,11 +20,13 @@ from ..database.datajoint_log import deleting_quietly
 from ..database.dialects import dialect_of
 from ..database.schemas import SCHEMAS, jobs_name, parts, plain_name, title_of
 from ..database.server import transaction
-from ..database.types import Populated, Query, Restriction
-from ..tables.network import NetworkParams
-from ..tables.task import Task
+from ..database.types import Populated, Query
+from ..tables.keys import cohort_key
+from ..tables.parameter_sets import TABLES_BY_COLUMN
+from ..tables.selections import Chosen, Selection
+from ..tables.sweeps import SweepPoint
 from ..tables.training import Cohort
-from ..tables.training_params import IMPORTED, TrainingParams
+from ..tables.training_params import IMPORTED
 from ..transient.errors import is_transient
 from ..workers.checkpoints import StoredCheckpoints
 from ..workers.queue import job_hash
@@ -39,13 +42,6 @@ from .stored_paths import (
 
 LOCK_SECONDS = 20  # for a job that is inserting rows of what is to go
 ATTEMPTS = 3  # of a transaction that the server gave up, as where two wait for each other
-
-# Each kind of parameter set, and the column of a cohort that names it.
-PARAMETERS: dict[str, type[dj.Manual]] = {
-    "task_name": Task,
-    "network_name": NetworkParams,
-    "training_name": TrainingParams,
-}
 
 
 @dataclass(frozen=True)
@@ -77,6 +73,8 @@ class Deletion:
     files : dict
         Path in the store -> bytes, of the files that these rows name.
     jobs : list of DeletedJob
+    points : dict
+        Sweep -> number of its points that go, and of all its points: sweeps share cohorts.
     n_removed, removed_bytes : int
         Files that were removed: those that nothing else names.
     note : str
@@ -86,6 +84,7 @@ class Deletion:
     rows: dict[str, int] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     jobs: list[DeletedJob] = field(default_factory=list)
+    points: dict[str, tuple[int, int]] = field(default_factory=dict)
     n_removed: int = 0
     removed_bytes: int = 0
     note: str = ""
@@ -102,7 +101,7 @@ class Deletion:
 
 
 def delete(
-    restriction: Restriction = None,
+    restriction: Chosen = None,
     table: type[dj.Manual] | type[Populated] = Cohort,
     parameters: bool = False,
     dry_run: bool = False,
@@ -116,7 +115,7 @@ def delete(
 
     Parameters
     ----------
-    restriction : restriction, optional
+    restriction : Selection or restriction, optional
         Which rows of the table. An empty one is refused: it may be a selection that went wrong.
     table : table
         Cohorts by default, with their networks and all analyses. A computed table: its rows, which
@@ -146,12 +145,16 @@ def delete(
             "parameters", True, "go with cohorts only", "leave out the table, or --parameters"
         )
     empty = restriction is None or (
-        isinstance(restriction, Mapping | Sequence | set) and not restriction
+        isinstance(restriction, Selection | Mapping | Sequence | set) and not restriction
     )
     if empty and not everything:
         raise ParameterError(
             "restriction", restriction, "selects nothing", "say which rows, or everything=True"
         )
+    if isinstance(restriction, Selection):
+        _refuse_parts_of_cohorts(restriction, table)
+        # By their keys: DataJoint's cascade takes no restriction by other tables' columns.
+        restriction = restriction.of_table(table).proj().keys() if restriction else None
     if restriction is not None and isinstance(restriction, Mapping):
         _check_columns(restriction, table)
     chosen = table() if restriction is None else table & restriction
@@ -181,6 +184,16 @@ def delete(
     return done
 
 
+def _refuse_parts_of_cohorts(selection: Selection, table: type[dj.Table]) -> None:
+    """Refuse to delete cohorts because of one of their networks."""
+    if "seed" not in table.primary_key and selection.is_of_networks:
+        problem = "is of single networks, and a cohort goes as a whole"
+        raise ParameterError(
+            "selection", selection.in_words(), problem,
+            "choose cohorts (--first-seed, say), or --table for the analyses of these networks",
+        )  # fmt: skip
+
+
 def _check_columns(restriction: Mapping[str, Any], table: type[dj.Table]) -> None:
     """Refuse a column that the table lacks: DataJoint would pass over it, and select all."""
     names = table().heading.names
@@ -207,7 +220,7 @@ def _roots(chosen: dj.Table, parameters: bool) -> list[dj.Table]:
     if parameters:
         kept = (Cohort - chosen.proj()).to_dicts()
         going = chosen.proj().to_dicts()
-        for column, table in PARAMETERS.items():
+        for column, table in TABLES_BY_COLUMN.items():
             names = {row[column] for row in going} - {row[column] for row in kept} - {IMPORTED}
             if names:
                 roots.append(table & [{column: name} for name in sorted(names)])
@@ -224,6 +237,9 @@ def _found(roots: list[dj.Table]) -> Deletion:
             number = len(table)
             name = str(table.full_table_name)
             title = titles.get(name, plain_name(name))
+            if number and name == SweepPoint.full_table_name:
+                going, whole = _points(table), _points(SweepPoint())
+                found.points = {sweep: (n, whole[sweep]) for sweep, n in sorted(going.items())}
             if number:
                 # All that depends on the parameters depends on their cohorts, which come first.
                 found.rows[title] = max(number, found.rows.get(title, 0))
@@ -233,6 +249,12 @@ def _found(roots: list[dj.Table]) -> Deletion:
                         found.files[str(path)] = _n_bytes(kept.value)
     found.jobs = list(_jobs_below(roots[0]))
     return found
+
+
+def _points(rows: dj.Table) -> Counter[str]:
+    """Return of how many cohorts each sweep has points."""
+    keys = rows.proj().to_dicts()
+    return Counter(sweep for sweep, _ in {(k["sweep_name"], cohort_key(k)) for k in keys})
 
 
 def _titles() -> dict[str, str]:

@@ -16,11 +16,13 @@ from ..database.connection import connection
 from ..database.dialects import dialect_of
 from ..database.schemas import jobs_name, plain_name
 from ..database.server import transaction
+from ..tables.comparisons import Comparison, settings_hash
 from ..tables.continuous_attractors import ManifoldParams
 from ..tables.fixed_points import FixedPointParams
 from ..tables.network import NetworkParams
 from ..tables.parameters import check_name
 from ..tables.performance import ValidationParams
+from ..tables.snapshot_networks import SnapshotNetwork
 from ..tables.task import Task
 from ..tables.training_params import IMPORTED, TrainingParams
 from ..transient.errors import is_transient
@@ -84,6 +86,7 @@ def rename(kind: str, old: str, new: str) -> dict[str, int]:
             jobs = _rename_jobs(tables, column, old, new)
             counts = _move_rows(tables, old, new, getattr(table, "hash_field", None))
             _rename_losses(column, old, new)
+            _rename_unreferenced(kind, old, new)
     except (ParameterError, DatabaseError):
         raise
     except Exception as error:
@@ -93,6 +96,24 @@ def rename(kind: str, old: str, new: str) -> dict[str, int]:
         ) from error
     _move_checkpoints(jobs, column, new)
     return {plain_name(name): number for name, number in counts.items() if number}
+
+
+def _rename_unreferenced(kind: str, old: str, new: str) -> None:
+    """Rename a set where tables name it without a foreign key."""
+    here = connection()
+    if kind == "training":
+        table = SnapshotNetwork.full_table_name
+        statement = f"UPDATE {table} SET origin_training=%s WHERE origin_training=%s"
+        here.query(statement, args=(new, old))
+    elif kind == "search":
+        for row in (Comparison & {"comparison_search": old}).to_dicts():
+            row["comparison_search"] = new
+            here.query(
+                f"UPDATE {Comparison.full_table_name} SET comparison_search=%s, "
+                "comparison_hash=%s WHERE task_name=%s AND comparison_name=%s",
+                args=(new, settings_hash(Comparison.build(row)), row["task_name"],
+                      row["comparison_name"]),
+            )  # fmt: skip
 
 
 def _check(kind: str, table: dj.Table, column: str, old: str, new: str) -> None:
@@ -119,12 +140,12 @@ def _check(kind: str, table: dj.Table, column: str, old: str, new: str) -> None:
 
 
 def _that_name(full: str, column: str, old: str) -> Iterator[tuple[str, str]]:
-    """Yield the tables that name a set, each after those it depends on, and its column of it.
+    """Yield the tables that name a set, each after those it depends on, and its columns of it.
 
     Raises
     ------
     DatabaseError
-        Where rows of a table name it, and the table has two columns for it.
+        Where rows of a table name it in two columns, and others depend on the table.
     """
     here = connection()
     graph = here.dependencies
@@ -137,10 +158,13 @@ def _that_name(full: str, column: str, old: str) -> Iterator[tuple[str, str]]:
                     if referred == columns[parent]:
                         of_table.add(child)
         if len(of_table) > 1 and any(dj.FreeTable(here, name) & [{c: old} for c in of_table]):
-            raise DatabaseError(
-                f"table = {plain_name(name)}: names the set in two columns; it cannot be renamed "
-                "with the rest"
-            )
+            if list(graph.children(name)):
+                raise DatabaseError(
+                    f"table = {plain_name(name)}: names the set in two columns, and others depend "
+                    "on it; it cannot be renamed with the rest"
+                )
+            for each in sorted(of_table):  # as a pair does, of which each may name the set
+                yield str(name), each
         if of_table:
             columns[name] = min(of_table)
         if len(of_table) == 1:
@@ -183,9 +207,12 @@ def _move_rows(
         ).rowcount
     for name, key in tables:
         if (name, key) not in copied:
-            counts[name] = here.query(
-                f"UPDATE {name} SET {quoted(key)}=%s WHERE {quoted(key)}=%s", args=(new, old)
-            ).rowcount
+            counts[name] = (
+                counts.get(name, 0)
+                + here.query(
+                    f"UPDATE {name} SET {quoted(key)}=%s WHERE {quoted(key)}=%s", args=(new, old)
+                ).rowcount
+            )
     for name, key in reversed(copied):
         here.query(f"DELETE FROM {name} WHERE {quoted(key)}=%s", args=(old,))
     return counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..tables.network import NetworkParams
 from ..tables.network_rows import network_columns, term_rows
 from ..tables.parameters import ParameterTable
 from ..tables.provenance import provenance
+from ..tables.recorded import snapshot_rows, trace_rows
 from ..tables.task import Task
 from ..tables.training import Training
 from ..tables.training_params import TrainingParams
@@ -43,7 +44,8 @@ class Difference:
     Attributes
     ----------
     what : str
-        Column of `Training.Network`, or of `Training.Term` with the term's name.
+        Column of `Training.Network`, of `Training.Term` with the term's name, or of
+        `Training.Trace` or `Training.Snapshot` with the iteration.
     where : tuple of int or None
         Of an array: the first entry that differs of a curve, the one that differs most of weights.
         Of a curve of each iteration entry 0 is iteration 1.
@@ -167,6 +169,12 @@ def verify(
     terms = {row["term"]: row for row in (Training.Term & key).to_dicts()}
     terms_again = {row["term"]: row for row in term_rows(again, rows.weights)}
     differences = _compare(stored, network_columns(again), terms, terms_again)
+    differences += _compare_recorded(
+        "trace_iteration", (Training.Trace & key).to_dicts(), trace_rows(again)
+    )
+    differences += _compare_recorded(
+        "snapshot_iteration", (Training.Snapshot & key).to_dicts(), snapshot_rows(again)
+    )
     return Verification(
         key=key,
         identical=not differences,
@@ -192,26 +200,58 @@ def _compare(
 ) -> list[Difference]:
     """Return all differences in the order in which they arise."""
     found = [_difference("loss_curve", stored["loss_curve"], again["loss_curve"])]
-    for term in sorted({*terms, *terms_again}):
-        one, other = terms.get(term), terms_again.get(term)
-        if one is None or other is None:
-            found.append(Difference(f"term {term}", _presence(one), _presence(other)))
-            continue
-        found += [
-            _difference(name, one[name], other[name], of=term)
-            for name in ("term_weight", "term_curve", "gradient_curve")
-        ]
+    columns = ("term_weight", "term_curve", "gradient_curve")
+    found += _compare_rows(terms, terms_again, "term {}", "{}.{}", columns)
     found += [_difference(name, stored[name], again[name]) for name in RESULTS]
     return [difference for difference in found if difference is not None]
+
+
+def _compare_recorded(
+    iteration: str, stored: Iterable[dict[str, Any]], again: Iterable[dict[str, Any]]
+) -> list[Difference]:
+    """Return the differences of what was recorded on the way, by iteration.
+
+    Where nothing is stored there is nothing to compare: earlier versions recorded none of it.
+    """
+    rows = {row[iteration]: row for row in stored}
+    rows_again = {row[iteration]: row for row in again}
+    if not rows:
+        return []
+    column = "{1} after iteration {0}"
+    found = _compare_rows(rows, rows_again, f"{iteration} {{}}", column)
+    return [difference for difference in found if difference is not None]
+
+
+def _compare_rows(
+    rows: Mapping[Any, dict[str, Any]],
+    rows_again: Mapping[Any, dict[str, Any]],
+    row: str,
+    column: str,
+    columns: Sequence[str] | None = None,
+) -> list[Difference | None]:
+    """Return how rows differ, and which are on one side alone; None where a column does not.
+
+    ``row`` and ``column`` say how differences are called, by what a row is of and its column.
+    """
+    found: list[Difference | None] = []
+    for each in sorted({*rows, *rows_again}):
+        one, other = rows.get(each), rows_again.get(each)
+        if one is None or other is None:
+            found.append(Difference(row.format(each), _presence(one), _presence(other)))
+            continue
+        found += [
+            _difference(column.format(each, name), one[name], other[name])
+            for name in columns or other
+        ]
+    return found
 
 
 def _presence(row: Any) -> str:
     return "is not there" if row is None else "is there"
 
 
-def _difference(what: str, stored: Any, again: Any, of: str = "") -> Difference | None:
+def _difference(what: str, stored: Any, again: Any) -> Difference | None:
     """Return how a column differs; None where it does not."""
-    what = f"{of}.{what}" if of else what
     if stored is None or again is None or not isinstance(again, np.ndarray):
         return None if stored is again or stored == again else Difference(what, stored, again)
     try:

@@ -21,6 +21,8 @@ from ..store.checked_files import DamagedFile, has_hash, table_title
 from ..store.codecs import CheckedCodec, check_reference
 from ..store.mounts import store_answers, store_is_away
 from ..store.pending_files import STORE
+from ..tables.keys import NETWORK
+from ..tables.selections import Selection
 from ..transient.errors import is_transient
 from .stored_paths import KeptValue, count_values, kept_values, tables_with_files
 
@@ -102,7 +104,7 @@ class _Checked(NamedTuple):
 
 
 def verify_files(
-    restriction: Mapping[str, Any] | None = None,
+    restriction: Selection | Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
     found: Callable[[Fault], None] | None = None,
 ) -> FilesVerification:
@@ -112,9 +114,9 @@ def verify_files(
 
     Parameters
     ----------
-    restriction : mapping, optional
-        Values of columns of the key, such as ``{"task_name": "cddm", "seed": 3}``. A table that
-        lacks one of them is left out. By default every file of every table is read.
+    restriction : Selection or mapping, optional
+        Such as ``{"task_name": "cddm", "seed": 3}``. A table whose key lacks one of these columns,
+        or with conditions a network's, is left out. By default every file of every table is read.
     progress : callable, optional
         Called as ``progress(n_done, n_files)``.
     found : callable, optional
@@ -129,23 +131,25 @@ def verify_files(
     Exception
         Of whatever kind, where the store is away: that says nothing of the files.
     """
-    chosen = dict(restriction or {})
+    selection = Selection.of(restriction)
+    needed = {*selection.plain} if selection.given == selection.plain else {*NETWORK}
     tables = [
-        (table, columns)
+        (table & selection.restriction(table), columns)
         for table, columns in tables_with_files().values()
-        if columns and set(chosen) <= set(table.heading.primary_key)
+        if columns and needed <= set(table.heading.primary_key)
     ]
-    n_files = sum(count_values(table, columns, chosen) for table, columns in tables)
-    if chosen and not n_files:
+    n_files = sum(count_values(table, columns) for table, columns in tables)
+    if selection and not n_files:
+        problem = "selects no stored file"
         raise ParameterError(
-            "selection", chosen, "selects no stored file", "mend the names, or leave one out"
+            "selection", selection.in_words(), problem, "mend the names, or leave one out"
         )
     backend = get_store_backend(STORE)
     n_done = n_bytes = n_without_hash = 0
     faults = []
     with ThreadPoolExecutor(READERS) as readers:
         for table, columns in tables:
-            values = kept_values(table, columns, chosen)
+            values = kept_values(table, columns)
             while batch := list(islice(values, AT_ONCE)):
                 results = readers.map(lambda kept: _checked(kept, backend), batch)
                 for kept, result in zip(batch, results, strict=True):

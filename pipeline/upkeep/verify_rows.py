@@ -14,9 +14,15 @@ from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..database.schemas import SCHEMAS
+from ..sweeps.design import MISSING, axis_named, value_at
+from ..tables.comparisons import Comparison, settings_hash
+from ..tables.hashing import canonical_json
 from ..tables.in_use import class_title
+from ..tables.left_out import LEFT_OUT, LeftOut, checked_tables
+from ..tables.parameter_sets import PARAMETER_TABLES
 from ..tables.parameters import ParameterTable
 from ..tables.settings import CheckedSettings
+from ..tables.sweeps import LONGEST_VALUE, SweepPoint
 from ..tables.task import Task
 from ..tables.training import Cohort, Training
 from ..tables.training_params import TrainingParams, penalties_of
@@ -78,11 +84,14 @@ class RowsVerification:
 
 
 def verify_rows(found: Callable[[RowFault], None] | None = None) -> RowsVerification:
-    """Look at every row of tasks, parameters, settings and cohorts; nothing is written or imported.
+    """Look at every row of tasks, parameters, settings, cohorts, comparisons and sweeps.
+
+    Nothing is written.
 
     Of a parameter set its hash is to be that of its columns and parts, by the present recipe or an
     earlier one. Settings are to be usable, inputs of tasks finite numbers, one for each channel,
-    and the stored networks of a cohort those that it names.
+    the stored networks of a cohort those that it names, and the points of a sweep what the
+    parameter sets of their cohorts have.
 
     Parameters
     ----------
@@ -112,6 +121,12 @@ def verify_rows(found: Callable[[RowFault], None] | None = None) -> RowsVerifica
     keep(Task.Input(), inputs, _unusable_inputs(inputs))
     cohorts = Cohort.to_dicts()
     keep(Cohort(), cohorts, _changed_cohorts(cohorts))
+    left_out = LeftOut.to_dicts()
+    keep(LeftOut(), left_out, _unknown_tables(left_out))
+    comparisons = Comparison.to_dicts()
+    keep(Comparison(), comparisons, _changed_comparisons(comparisons))
+    points = SweepPoint.to_dicts()
+    keep(SweepPoint(), points, _changed_points(points))
     return RowsVerification(n_rows, faults)
 
 
@@ -161,6 +176,21 @@ def _unusable_settings(table: CheckedSettings, rows: list[dict[str, Any]]) -> It
             yield _fault(UNUSABLE, table, row, text_of(error))
 
 
+def _changed_comparisons(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
+    """Yield the comparisons whose hash is not that of their settings."""
+    table = Comparison()
+    for row in rows:
+        try:
+            known = {name: row[name] for name in table.default_columns() if name in row}
+            same = settings_hash(table.build(table.normal(known))) == row["comparison_hash"]
+        except ParameterError as error:
+            yield _fault(UNUSABLE, table, row, f"{text_of(error)}; {_RESTORE}")
+            continue
+        if not same:
+            problem = "comparison_hash is not that of its settings: they were changed since"
+            yield _fault(CHANGED, table, row, f"{problem}; {_RESTORE}")
+
+
 def _unusable_inputs(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
     n_inputs = {row["task_name"]: row["n_inputs"] for row in Task.proj("n_inputs").to_dicts()}
     for row in rows:
@@ -168,6 +198,15 @@ def _unusable_inputs(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
             Task.Input.check(row, n_inputs[row["task_name"]])
         except ParameterError as error:
             yield _fault(UNUSABLE, Task.Input(), row, text_of(error))
+
+
+def _unknown_tables(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
+    """Yield the rows by which cohorts do without tables that there are not here."""
+    for row in rows:
+        try:
+            checked_tables(LEFT_OUT, [row[LEFT_OUT]])
+        except ParameterError as error:
+            yield _fault(UNKNOWN, LeftOut(), row, f"{text_of(error)}, or update this package")
 
 
 def _changed_cohorts(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
@@ -188,3 +227,25 @@ def _changed_cohorts(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
             f"to {there[1]}: n_networks was changed since it was trained; put it right"
         )
         yield _fault(CHANGED, Cohort(), row, problem)
+
+
+def _changed_points(rows: list[dict[str, Any]]) -> Iterator[RowFault]:
+    """Yield the points of sweeps that are not what the parameter sets of their cohorts have."""
+    sets: dict[str, dict[str, dict[str, Any]]] = {}
+    for which, of_sets in PARAMETER_TABLES.items():
+        stored = of_sets.to_dicts()
+        names = [row[f"{which}_name"] for row in stored]
+        sets[which] = dict(zip(names, of_sets.parameters_of_rows(stored), strict=True))
+    table = SweepPoint()
+    for row in rows:
+        try:
+            axis = axis_named(row["axis"])
+        except ParameterError as error:
+            yield _fault(UNUSABLE, table, row, f"{text_of(error)}; {_RESTORE}")
+            continue
+        there = value_at(sets[axis.which][row[f"{axis.which}_name"]], axis.path)
+        text = "nothing" if there is MISSING else canonical_json(there)[:LONGEST_VALUE]
+        number = float(there) if isinstance(there, int | float) else None
+        if text != row["value_text"] or number != row["value"]:
+            said = f"says {row['axis']} = {row['value_text']} ({row['value']}), and its cohort has"
+            yield _fault(CHANGED, table, row, f"{said} {text}; {_RESTORE}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,8 +12,9 @@ from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 from ..database import connection as database
-from ..database.types import Job, Populated, Restriction
+from ..database.types import Job, Populated
 from ..tables.computed import COMPUTED
+from ..tables.selections import Chosen
 from .job_table import Key
 from .queue import Queue
 from .registry import Worker
@@ -54,13 +55,13 @@ class Failure:
 
 
 def failures(
-    restriction: Restriction = None, tables: Sequence[type[Populated]] = COMPUTED
+    restriction: Chosen = None, tables: Sequence[type[Populated]] = COMPUTED
 ) -> list[Failure]:
     """Return the jobs that failed, the tables in their order and the latest failure last.
 
     Parameters
     ----------
-    restriction : restriction, optional
+    restriction : Selection or restriction, optional
         Which keys. A dictionary selects nothing from a table that lacks one of its fields.
     tables : sequence of Computed tables
     """
@@ -86,7 +87,7 @@ def failures(
 
 
 def retry(
-    restriction: Restriction = None,
+    restriction: Chosen = None,
     tables: Sequence[type[Populated]] | None = None,
     error: str | None = None,
     everything: bool = False,
@@ -98,7 +99,7 @@ def retry(
 
     Parameters
     ----------
-    restriction : restriction, optional
+    restriction : Selection or restriction, optional
         Which keys. A dictionary selects nothing from a table that lacks one of its fields.
     tables : sequence of Computed tables, optional
         All by default.
@@ -123,7 +124,7 @@ def retry(
             "retry",
             "nothing",
             "is selected",
-            "name a table, a task, a network, a training or an error, or say --all",
+            "name a table, an error or what jobs are of (a sweep, a task), or say --all",
         )
     given = {}
     for table in COMPUTED if tables is None else tables:
@@ -135,25 +136,16 @@ def retry(
     return given
 
 
-def _failed(queue: Queue, restriction: Restriction) -> Job:
+def _failed(queue: Queue, restriction: Chosen) -> Job:
     """Return the query of jobs that failed and whose row has not come in meanwhile."""
     failed = queue.jobs & {"status": "error"}
-    return _restricted(
-        queue, failed.restrict(Not(queue.table().proj()), semantic_check=False), restriction
+    return queue.chosen(
+        failed.restrict(Not(queue.table().proj()), semantic_check=False), restriction
     )
 
 
-def _stuck(queue: Queue, restriction: Restriction) -> Job:
+def _stuck(queue: Queue, restriction: Chosen) -> Job:
     """Return the query of reserved jobs whose number is no worker's."""
     workers = Worker.proj(connection_id="worker_id")
     reserved = (queue.jobs & {"status": "reserved"}).restrict(Not(workers), semantic_check=False)
-    return _restricted(queue, reserved, restriction)
-
-
-def _restricted(queue: Queue, jobs: Job, restriction: Restriction) -> Job:
-    if restriction is None:
-        return jobs
-    if isinstance(restriction, Mapping) and not set(restriction) <= set(queue.primary_key):
-        return jobs & "FALSE"  # DataJoint would pass over the field, and select all
-    # The lineage of a jobs table is not that of its target: its attributes are matched by name.
-    return jobs.restrict(restriction, semantic_check=False)
+    return queue.chosen(reserved, restriction)

@@ -13,7 +13,8 @@ import datajoint as dj
 
 from ..database import connection as database
 from ..database.server import server_time
-from ..database.types import Restriction
+from ..database.server_connection import reading_foreign_keys_once
+from ..tables.selections import Chosen
 from .dispatch import Dispatcher
 from .heartbeat import Heartbeat
 from .job_table import Key
@@ -60,7 +61,7 @@ class JobFinder:
     queues: Sequence[Queue]
     dispatcher: Dispatcher
     heartbeat: Heartbeat
-    conditions: Sequence[Restriction]
+    conditions: Sequence[Chosen]
     until: Until
     shares: bool
     stop: threading.Event
@@ -77,11 +78,12 @@ class JobFinder:
 
     def prepare(self) -> None:
         """Declare what is missing: jobs tables, and the leases of a lab's own tables."""
-        for queue in self.heartbeat.queues:
-            queue.prepare()
-            if not queue.is_ours:
-                for task in (ENTERING, "reap"):
-                    add_lease(self.connection, lease_name(task, queue.lease_table))
+        with reading_foreign_keys_once(self.connection):
+            for queue in self.heartbeat.queues:
+                queue.prepare()
+                if not queue.is_ours:
+                    for task in (ENTERING, "reap"):
+                        add_lease(self.connection, lease_name(task, queue.lease_table))
 
     def enter_first(self) -> None:
         """Enter new jobs as a worker begins."""
@@ -163,7 +165,8 @@ class JobFinder:
         entered = False
         for name, queues in self._leases.items():
             if take_lease(self.connection, name, self.heartbeat.worker_id, pause):
-                self._enter(queues)
+                for queue in queues:  # for all workers: whatever this one is to take
+                    queue.enter(self.connection)
                 end_lease(self.connection, name, self.heartbeat.worker_id)
                 entered = True
         return entered

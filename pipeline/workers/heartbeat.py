@@ -23,6 +23,7 @@ from ..database.server import (
 from ..transient.errors import is_transient
 from . import worker_sql
 from .job_table import Key
+from .live_curves import LiveCurves
 from .queue import Queue
 from .reaper import reap
 from .registry import LIVE_STATES, MISSED_HEARTBEATS
@@ -49,6 +50,7 @@ class Report:
     iteration: int | None = None
     n_iterations: int | None = None
     loss: float | None = None
+    curves: LiveCurves = field(default_factory=LiveCurves)
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ class Heartbeat:
             "first_iteration": report.first_iteration,
             "iteration": report.iteration,
             "n_iterations": report.n_iterations,
+            "live_curves": report.curves.as_json(),
             # NaN is no number to MySQL.
             "loss": report.loss if report.loss is not None and abs(report.loss) < 1e300 else None,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,6 +48,20 @@ class JobDeleted(BaseException):
     """The computation must end at once: what it is computed from, or its job, was deleted."""
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """What a computation needs from the database, and the hash that it had when it was fetched."""
+
+    values: tuple[Any, ...]
+    hash: str
+
+    @classmethod
+    def by(cls, steps: Tripartite, key: Key) -> Fetched:
+        """Fetch it, with the steps of a table."""
+        values = steps.make_fetch(dict(key))
+        return cls(values, _hash(values))  # now: references remember what they have loaded
+
+
 @dataclass
 class Job:
     """The job that a worker is running.
@@ -74,6 +88,10 @@ class Job:
         Set when its key, or its job, is found to be deleted.
     interrupt : callable, optional
         Called then: ends a computation that does not check `must_stop`.
+    fetched : Fetched, optional
+        What its computation needs, once it is fetched.
+    computed : tuple, optional
+        What is to be inserted, where it was computed together with other jobs.
     """
 
     queue: Queue
@@ -87,6 +105,8 @@ class Job:
     uncertain_files: WrittenFiles = field(default_factory=WrittenFiles, init=False)
     deleted: threading.Event = field(default_factory=threading.Event, init=False)
     interrupt: Callable[[], Any] | None = None
+    fetched: Fetched | None = None
+    computed: tuple[Any, ...] | None = None
 
     @cached_property
     def checkpoints(self) -> StoredCheckpoints:
@@ -105,6 +125,10 @@ class Job:
             report.first_iteration = step - 1
             self.heartbeat.send_soon()
         report.n_iterations, report.loss, report.iteration = n_steps, loss, step
+
+    def watch(self, iteration: int, n_iterations: int, values: Mapping[str, float]) -> None:
+        """Have the next heartbeat write the loss of an iteration and its terms."""
+        self.heartbeat.report.curves.add(iteration, values)
 
     def must_stop(self) -> bool:
         """Return whether the computation must end.
@@ -181,14 +205,16 @@ def run_job(
             return False
         steps = steps_of(table)
         if steps is not None:
-            fetched = retry(lambda: steps.make_fetch(dict(job.key)))
-            before = _hash(fetched)  # now: references remember what they have loaded
-            compute = _with_limited_retries(lambda: steps.make_compute(dict(job.key), *fetched))
-            with _computing(job):
-                if job.stop.is_set():  # a signal that came before is not raised any more
-                    raise JobStopped
-                computed = retry(compute)
-            retry(lambda: _insert(job, connection, table, steps, computed, before))
+            fetched = job.fetched or retry(lambda: Fetched.by(steps, job.key))
+            computed = job.computed
+            if computed is None:
+                values = fetched.values
+                compute = _with_limited_retries(lambda: steps.make_compute(dict(job.key), *values))
+                with computing(job):
+                    if job.stop.is_set():  # a signal that came before is not raised any more
+                        raise JobStopped
+                    computed = retry(compute)
+            retry(lambda: _insert(job, connection, table, steps, computed, fetched.hash))
         else:
             make = _with_limited_retries(lambda: make_row(table, dict(job.key)))
             retry(lambda: _make(job, connection, table, make))
@@ -198,7 +224,7 @@ def run_job(
 
 
 @contextmanager
-def _computing(job: Job) -> Iterator[None]:
+def computing(job: Job) -> Iterator[None]:
     """Mark a job as one that computes; not any more where an error ends it, whose end is written.
 
     A job that failed is not ours any more, which the heartbeat notices as if it were deleted.
@@ -288,7 +314,7 @@ def _insert(
     connection: dj.Connection,
     table: Populated,
     steps: Tripartite,
-    computed: Any,
+    computed: tuple[Any, ...],
     before: str,
 ) -> None:
     with _inserting(job, connection, table) as is_new:
@@ -305,7 +331,7 @@ def _make(job: Job, connection: dj.Connection, table: Populated, make: Callable[
     """Compute and insert a row in one transaction, for tables with a single ``make``."""
     with _inserting(job, connection, table) as is_new:
         if is_new:
-            with _computing(job):
+            with computing(job):
                 make()
             refuse_nothing(table, job.key)
 

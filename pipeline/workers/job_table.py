@@ -16,15 +16,22 @@ from typing import Any
 import datajoint as dj
 from datajoint.condition import AndList, Not
 
+from ..database.catalogue import CatalogueHeading
 from ..database.dialects import Dialect, dialect_of
 from ..database.schemas import is_ours, title_of
 from ..database.server import transaction
-from ..database.types import Job, Populated, Query, Restriction
+from ..database.types import Job, Populated, Query
+from ..tables.keys import COHORT
+from ..tables.left_out import Analysis
+from ..tables.priorities import JobPriority
+from ..tables.selections import Chosen, Selection
+from ..tables.training import Cohort
 from ..transient.errors import is_transient
 
 Key = dict[str, Any]
 Sets = Mapping[str, Sequence[str]]  # names of parameter sets, by the column that holds them
 DECLARE_ATTEMPTS = 5
+CONDITION_SECONDS = 10.0  # a key source may depend on rows that are entered meanwhile
 AGAIN_AT_ONCE = 500  # jobs that become pending again with one commit
 
 
@@ -57,7 +64,10 @@ class JobTable:
     @cached_property
     def jobs(self) -> Job:
         """DataJoint's jobs table, declared where it is missing."""
-        return self.table().jobs
+        jobs, heading = self.table().jobs, self.table._heading
+        if isinstance(heading, CatalogueHeading):
+            jobs._heading = heading.sibling(jobs.table_name)
+        return jobs
 
     @cached_property
     def sql_name(self) -> str:
@@ -90,7 +100,7 @@ class JobTable:
                     raise
                 time.sleep(random.uniform(0.05, 0.5))
 
-    def enter(self, connection: dj.Connection, restriction: Sequence[Restriction] = ()) -> int:
+    def enter(self, connection: dj.Connection, restriction: Sequence[Chosen] = ()) -> int:
         """Enter a job for each key that has neither a row nor a job; return how many are new.
 
         A job that was kept when it was done, and whose row was deleted since, is pending again.
@@ -99,7 +109,7 @@ class JobTable:
         table = self.table()
         source = table.key_source
         if restriction:
-            source &= AndList(restriction)
+            source &= self._of_table(restriction)
         # The lineage of a jobs table is not that of its target: its attributes are matched by name.
         undone = source - table.proj()
         new = undone.restrict(Not(self.jobs), semantic_check=False).proj()
@@ -107,19 +117,30 @@ class JobTable:
         others = ", ".join(
             self.quoted(n) for n in ("status", "priority", "scheduled_time", "created_time")
         )
-        priority = int(dj.config.jobs.default_priority)
+        priority, given = self._priority
         # MySQL would wait for, and lock, the rows that it reads, were it not for the isolation that
         # `transaction` sets: those of jobs that are being inserted, for as long as that takes.
         with transaction(connection):
             entered = connection.query(
                 self.dialect.insert_new(
                     f"{self.sql_name} ({columns}, {others})",
-                    f"SELECT {columns}, 'pending', {priority}, {self.dialect.jobs_now}, "
-                    f"{self.dialect.jobs_now} FROM ({new.make_sql()}) AS new_keys",
+                    f"SELECT {self._columns_of('new_keys')}, 'pending', {priority}, "
+                    f"{self.dialect.jobs_now}, {self.dialect.jobs_now} "
+                    f"FROM ({new.make_sql()}) AS new_keys{given}",
                 )
             ).rowcount
         self._remove_gone(connection)
         return max(int(entered), 0) + self._do_again(connection, undone.proj())
+
+    @property
+    def _priority(self) -> tuple[str, str]:
+        """The SQL of the priority of a job of ``new_keys``, and what is joined for it."""
+        default = str(int(dj.config.jobs.default_priority))
+        if not {*COHORT} <= {*self.primary_key}:
+            return default, ""
+        same = " AND ".join(f"p.{self.quoted(n)}=new_keys.{self.quoted(n)}" for n in COHORT)
+        joined = f" LEFT JOIN {JobPriority.full_table_name} AS p ON {same}"
+        return f"COALESCE(p.{self.quoted('job_priority')}, {default})", joined
 
     def _do_again(self, connection: dj.Connection, undone: Query) -> int:
         """Make jobs pending whose row was deleted after they were done; return how many.
@@ -168,14 +189,26 @@ class JobTable:
 
     # Conditions ----------------------------------------------------------------------------------
 
-    def is_pending(self, restriction: Sequence[Restriction] = ()) -> str:
+    def is_pending(self, restriction: Sequence[Chosen] = ()) -> str:
         """Return the SQL condition of jobs that may be taken."""
         scheduled, created = self.quoted("scheduled_time"), self.quoted("created_time")
         # One that is not to wait may be taken also where the server's clock was set back since.
         return (
             f"{self.quoted('status')}='pending' AND ({scheduled} <= {self.dialect.jobs_now} "
-            f"OR {scheduled} <= {created}){self.is_wanted(restriction)}"
+            f"OR {scheduled} <= {created}){self._is_not_left_out}{self.is_wanted(restriction)}"
         )
+
+    @cached_property
+    def _is_not_left_out(self) -> str:
+        """The SQL condition, after others, of jobs whose cohort does not leave the table out.
+
+        `enter` removes the others; one is not to be taken before.
+        """
+        if not issubclass(self.table, Analysis):
+            return ""
+        columns = ", ".join(self.quoted(name) for name in Cohort.primary_key)
+        without = self.table.cohorts_without().proj().make_sql()
+        return f" AND ({columns}) NOT IN (SELECT {columns} FROM ({without}) AS without)"
 
     def is_of_none(self, excluded: Sets) -> str:
         """Return the SQL condition, after others, of jobs that need none of some parameter sets."""
@@ -194,6 +227,13 @@ class JobTable:
         ]
         return f"({' OR '.join(conditions)})" if conditions else "FALSE"
 
+    def is_of_all(self, sets: Sets) -> str:
+        """Return the SQL condition, after others, of jobs whose sets are among these, by column."""
+        return "".join(
+            f" AND {self.quoted(column)} IN ({self._listed(names)})" if names else " AND FALSE"
+            for column, names in sets.items()
+        )
+
     def _listed(self, names: Iterable[str]) -> str:
         # The driver takes %% for %.
         return ", ".join(self.jobs.adapter.quote_string(n).replace("%", "%%") for n in names)
@@ -205,17 +245,78 @@ class JobTable:
             for name in ("scheduled_time", "created_time")
         )
 
-    def is_wanted(self, restriction: Sequence[Restriction]) -> str:
+    def is_wanted(self, restriction: Sequence[Chosen]) -> str:
         """Return the SQL condition, after others, of jobs whose key satisfies a restriction."""
-        if not restriction:
-            return ""
-        columns = self.columns
-        wanted = (self.table().key_source & AndList(restriction)).proj()
-        return f" AND ({columns}) IN (SELECT {columns} FROM ({wanted.make_sql()}) AS wanted)"
+        selections = [each for each in restriction if isinstance(each, Selection)]
+        others = [each for each in restriction if not isinstance(each, Selection)]
+        conditions = "".join(map(self._is_selected, selections))
+        if not others:
+            return conditions
+        return conditions + self._satisfies(tuple(others))
+
+    def _satisfies(self, restrictions: tuple[Chosen, ...]) -> str:
+        """Return the SQL condition, after others, of jobs whose key satisfies restrictions.
+
+        It is kept for some seconds: a worker asks for it with each job that it takes.
+        """
+        numbers = tuple(map(id, restrictions))
+        known = self._conditions.get(numbers)
+        if known is None or time.monotonic() - known[2] > CONDITION_SECONDS:
+            columns = self.columns
+            wanted = (self.table().key_source & AndList(restrictions)).proj()
+            text = f" AND ({columns}) IN (SELECT {columns} FROM ({wanted.make_sql()}) AS wanted)"
+            known = (restrictions, text, time.monotonic())
+            self._conditions[numbers] = known
+        return known[1]
+
+    @cached_property
+    def _conditions(self) -> dict[tuple[int, ...], tuple[tuple[Chosen, ...], str, float]]:
+        """Conditions that were made, with their restrictions: numbers of objects stay theirs."""
+        return {}
+
+    def _is_selected(self, selection: Selection) -> str:
+        """Return the SQL condition, after others, of jobs that belong to a selection.
+
+        It is asked of the job's own key, which has all columns that a selection may name: the
+        tables themselves are not read.
+        """
+        values, keys = selection.parts(self.primary_key)
+        conditions = [
+            f"{self.quoted(name)}={value}"
+            if isinstance(value, int)
+            else f"{self.quoted(name)} IN ({self._listed([value])})"
+            for name, value in values.items()
+        ]
+        for key in keys:
+            columns = ", ".join(map(self.quoted, key))
+            chosen = selection.keys(key).make_sql()
+            conditions.append(f"({columns}) IN (SELECT {columns} FROM ({chosen}) AS selected)")
+        return "".join(f" AND {condition}" for condition in conditions)
+
+    def _of_table(self, restriction: Sequence[Chosen]) -> AndList:
+        return AndList(
+            each.restriction(self.table) if isinstance(each, Selection) else each
+            for each in restriction
+        )
+
+    def chosen(self, jobs: Job, restriction: Chosen) -> Job:
+        """Return those of some jobs that belong to a selection, or satisfy another restriction."""
+        if restriction is None:
+            return jobs
+        if isinstance(restriction, Selection):
+            restriction = restriction.restriction(self.table)
+        elif isinstance(restriction, Mapping) and not set(restriction) <= set(self.primary_key):
+            return jobs & "FALSE"  # DataJoint would pass over the field, and select all
+        # The lineage of a jobs table is not that of its target: its attributes are matched by name.
+        return jobs.restrict(restriction, semantic_check=False)
 
     def quoted(self, name: str) -> str:
         """Return the name of a column as the back end has it quoted."""
         return str(self.jobs.adapter.quote_identifier(name))
+
+    def _columns_of(self, name: str) -> str:
+        """Return the columns of a key, of a table or a query by its name in the statement."""
+        return ", ".join(f"{name}.{self.quoted(column)}" for column in self.primary_key)
 
     @property
     def columns(self) -> str:

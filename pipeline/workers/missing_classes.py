@@ -14,7 +14,9 @@ from tasks_lib.errors import CannotImport, ParameterError, kind_and_text
 from tasks_lib.registry import OPTIONAL_TASKS, task_class
 
 from ..tables.allowed_imports import only_allowed_imports
+from ..tables.keys import SET_COLUMNS
 from ..tables.network import NetworkParams
+from ..tables.selections import Chosen
 from ..tables.task import Task
 from ..tables.training_params import TrainingParams
 from ..transient.errors import is_transient
@@ -23,7 +25,6 @@ from .queue import Queue
 from .registry import MissingClass
 
 KNOWN_SECONDS = 30.0  # for which it is not asked again which classes a parameter set names
-SETS = ("task_name", "network_name", "training_name")  # columns that name parameter sets
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class MissingClasses:
         """
         now = time.monotonic()
         missing: set[str] = set()
-        for column in SETS:
+        for column in SET_COLUMNS:
             if column in key and now >= self._looked.get((column, key[column]), 0.0):
                 name = str(key[column])
                 found = {c.name for c in named_by({column: name})[column, name] if self._fails(c)}
@@ -85,9 +86,14 @@ class MissingClasses:
         """Column -> names of the parameter sets of it whose jobs are passed over."""
         return {column: sorted(sets) for column, sets in self.excluded.items() if sets}
 
-    def waiting(self, connection: dj.Connection, queues: Iterable[Queue]) -> dict[str, int]:
+    def waiting(
+        self,
+        connection: dj.Connection,
+        queues: Iterable[Queue],
+        restriction: Sequence[Chosen] = (),
+    ) -> dict[str, int]:
         """Return how many pending jobs wait for each of the classes."""
-        return count_waiting(connection, queues, self.excluded)
+        return count_waiting(connection, queues, self.excluded, restriction)
 
     def _fails(self, named: NamedClass) -> bool:
         if named not in self._checked:
@@ -122,7 +128,7 @@ def named_by(*restrictions: Mapping[str, str]) -> dict[tuple[str, str], list[Nam
             if kind == "task" and isinstance(params, Mapping) and "environment" in params:
                 classes.append(NamedClass("environment", str(params["environment"])))
 
-    columns = {column for each in restrictions for column in each} or set(SETS)
+    columns = {column for each in restrictions for column in each} or set(SET_COLUMNS)
     wanted = [dict(each) for each in restrictions] or True
     if "task_name" in columns:
         for row in (Task & wanted).proj("task_class", "params").to_dicts():
@@ -171,6 +177,7 @@ def count_waiting(
     connection: dj.Connection,
     queues: Iterable[Queue],
     excluded: Mapping[str, Mapping[str, Collection[str]]],
+    restriction: Sequence[Chosen] = (),
 ) -> dict[str, int]:
     """Return how many pending jobs need each class.
 
@@ -178,11 +185,13 @@ def count_waiting(
     ----------
     excluded : mapping
         Column -> name of a parameter set -> classes that it names.
+    restriction : sequence of restrictions
+        Which jobs.
     """
     counts: Counter[str] = Counter()
     wanted = {column: list(sets) for column, sets in excluded.items() if sets}
     for queue in queues:
-        for key, number in queue.n_pending_of(connection, wanted):
+        for key, number in queue.n_pending_of(connection, wanted, restriction):
             names = {c for column, n in key.items() for c in excluded.get(column, {}).get(n, ())}
             for name in names:
                 counts[name] += number
@@ -210,7 +219,9 @@ class WaitingJobs:
     worker_ids: tuple[int, ...]
 
 
-def waiting_jobs(connection: dj.Connection, queues: Sequence[Queue]) -> list[WaitingJobs]:
+def waiting_jobs(
+    connection: dj.Connection, queues: Sequence[Queue], restriction: Sequence[Chosen] = ()
+) -> list[WaitingJobs]:
     """Return the pending jobs that need a class which some worker could not import."""
     tried: dict[str, list[dict[str, Any]]] = {}
     for row in MissingClass.to_dicts(order_by="missed_at DESC"):
@@ -221,7 +232,7 @@ def waiting_jobs(connection: dj.Connection, queues: Sequence[Queue]) -> list[Wai
     for (column, name), classes in named_by().items():
         if missing := {c.name for c in classes} & set(tried):
             excluded.setdefault(column, {})[name] = missing
-    counts = count_waiting(connection, queues, excluded)
+    counts = count_waiting(connection, queues, excluded, restriction)
     return [
         WaitingJobs(name, n_jobs, rows[0]["reason"], tuple(int(r["worker_id"]) for r in rows))
         for name, rows in tried.items()

@@ -19,8 +19,9 @@ import datajoint as dj
 from datajoint.jobs import ERROR_MESSAGE_LENGTH
 
 from ..database.server import transaction
-from ..database.types import Job, Restriction
+from ..database.types import Job
 from ..tables.hashing import parameter_hash
+from ..tables.selections import Chosen
 from .job_table import JobTable, Key, Sets
 from .registry import Worker
 from .worker_sql import reset_losses
@@ -50,12 +51,14 @@ class Queue(JobTable):
 
     # Which jobs there are ------------------------------------------------------------------------
 
-    def n_pending(self, connection: dj.Connection, restriction: Sequence[Restriction] = ()) -> int:
+    def n_pending(self, connection: dj.Connection, restriction: Sequence[Chosen] = ()) -> int:
         """Return the number of jobs that may be taken."""
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {self.is_pending(restriction)}"
         return int(connection.query(query).fetchone()[0])
 
-    def n_pending_of(self, connection: dj.Connection, sets: Sets) -> list[tuple[Key, int]]:
+    def n_pending_of(
+        self, connection: dj.Connection, sets: Sets, restriction: Sequence[Chosen] = ()
+    ) -> list[tuple[Key, int]]:
         """Return how many jobs that may be taken need which of some parameter sets."""
         columns = [name for name in sets if name in self.primary_key]
         if not columns:
@@ -63,12 +66,12 @@ class Queue(JobTable):
         named = ", ".join(self.quoted(name) for name in columns)
         rows = connection.query(
             f"SELECT {named}, COUNT(*) FROM {self.sql_name} "
-            f"WHERE {self.is_pending()} AND {self.is_of_any(sets)} GROUP BY {named}"
+            f"WHERE {self.is_pending(restriction)} AND {self.is_of_any(sets)} GROUP BY {named}"
         ).fetchall()
         return [(dict(zip(columns, row, strict=False)), int(row[-1])) for row in rows]
 
     def n_running(
-        self, connection: dj.Connection, condition: str, restriction: Sequence[Restriction] = ()
+        self, connection: dj.Connection, condition: str, restriction: Sequence[Chosen] = ()
     ) -> int:
         """Return the number of jobs whose worker, ``w``, satisfies a condition in SQL."""
         return int(
@@ -82,7 +85,7 @@ class Queue(JobTable):
 
     def take_next(
         self, connection: dj.Connection, worker_id: int, version: str, pid: int,
-        restriction: Sequence[Any] = (), excluded: Sets = MappingProxyType({}),
+        restriction: Sequence[Chosen] = (), excluded: Sets = MappingProxyType({}),
     ) -> Key | None:  # fmt: skip
         """Reserve the first pending job that no other worker is taking; return its key, or None.
 
@@ -98,20 +101,68 @@ class Queue(JobTable):
             return key if self.take(connection, key, worker_id, version, pid) else None
 
     def next_pending(
-        self, restriction: Sequence[Any] = (), excluded: Sets = MappingProxyType({})
+        self, restriction: Sequence[Chosen] = (), excluded: Sets = MappingProxyType({})
     ) -> str:
         """Return the query that finds the next pending job, and locks its row."""
-        # The hints have MySQL read the jobs first, in the order of their index. Otherwise it may
-        # sort, as it does with few rows or where it reads the tables of a restriction first, and
-        # would lock every job that it has read.
-        table = self.sql_name.rpartition(".")[2]
-        hint = f"/*+ JOIN_PREFIX({table}) INDEX({table} {self.quoted('status')}) */ "
         return (
-            f"SELECT {hint}{self.columns} FROM {self.sql_name} "
+            f"SELECT {self._jobs_first}{self.columns} FROM {self.sql_name} "
             f"WHERE {self.is_pending(restriction)}{self.is_of_none(excluded)} "
             f"ORDER BY {self.quoted('priority')}, {self.quoted('scheduled_time')} "
             "LIMIT 1 FOR UPDATE SKIP LOCKED"
         )
+
+    @property
+    def _jobs_first(self) -> str:
+        """Hints that have MySQL read the jobs first, in the order of their index.
+
+        Otherwise it may sort, as it does with few rows or where it reads the tables of a
+        restriction first, and would lock every job that it has read.
+        """
+        table = self.sql_name.rpartition(".")[2]
+        return f"/*+ JOIN_PREFIX({table}) INDEX({table} {self.quoted('status')}) */ "
+
+    def pending_with(
+        self, connection: dj.Connection, key: Key, sets: Sets, restriction: Sequence[Chosen],
+        excluded: Sets, limit: int,
+    ) -> list[Key]:  # fmt: skip
+        """Return the keys of pending jobs of some parameter sets, in their order.
+
+        They have the priority of a key's own job. Nothing is locked: others may take them.
+        """
+        where, arguments = self.where_key(key)
+        priority = f"(SELECT {self.quoted('priority')} FROM {self.sql_name} WHERE {where})"
+        rows = connection.query(
+            f"SELECT {self._jobs_first}{self.columns} FROM {self.sql_name} "
+            f"WHERE {self.is_pending(restriction)}{self.is_of_none(excluded)}"
+            f"{self.is_of_all(sets)} AND {self.quoted('priority')}={priority} "
+            f"ORDER BY {self.quoted('scheduled_time')} LIMIT {int(limit)}",
+            args=arguments,
+        ).fetchall()
+        return [dict(zip(self.primary_key, row, strict=True)) for row in rows]
+
+    def take_some(
+        self, connection: dj.Connection, keys: Sequence[Key], worker_id: int, version: str, pid: int
+    ) -> list[Key]:
+        """Reserve those of some pending jobs that no other worker is taking; return their keys.
+
+        Those too that an earlier call has reserved, whose answer was lost.
+        """
+        if not keys:
+            return []
+        status = self.quoted("status")
+        each = "(" + ", ".join(["%s"] * len(self.primary_key)) + ")"
+        query = (
+            f"SELECT {self.columns} FROM {self.sql_name} "
+            f"WHERE ({self.columns}) IN ({', '.join([each] * len(keys))}) AND ({status}='pending' "
+            f"OR ({status}='reserved' AND {self.quoted('connection_id')}=%s)) "
+            "FOR UPDATE SKIP LOCKED"
+        )
+        values = [key[name] for key in keys for name in self.primary_key]
+        with transaction(connection):
+            rows = connection.query(query, args=(*values, worker_id)).fetchall()
+            free = {tuple(row) for row in rows}
+            chosen = [key for key in keys if tuple(key[n] for n in self.primary_key) in free]
+            return [k for k in chosen if self.take(connection, k, worker_id, version, pid)]
 
     def take(
         self, connection: dj.Connection, key: Key, worker_id: int, version: str, pid: int
@@ -134,6 +185,15 @@ class Queue(JobTable):
         ).rowcount
         # After a reconnection the statement may have been done twice: then the first one took it.
         return bool(taken == 1) or self.is_held(connection, key, worker_id)
+
+    def lock_pending(self, connection: dj.Connection, key: Key) -> bool:
+        """Lock a job inside a transaction, where it may be taken and nobody is taking it."""
+        where, arguments = self.where_key(key)
+        query = (
+            f"SELECT 1 FROM {self.sql_name} WHERE {where} AND {self.is_pending()} "
+            "FOR UPDATE SKIP LOCKED"
+        )
+        return connection.query(query, args=arguments).fetchone() is not None
 
     def is_held(self, connection: dj.Connection, key: Key, worker_id: int) -> bool:
         """Return whether a worker has reserved a job."""
@@ -304,7 +364,7 @@ class Queue(JobTable):
 def with_pending_jobs(
     connection: dj.Connection,
     queues: Sequence[Queue],
-    restriction: Sequence[Restriction] = (),
+    restriction: Sequence[Chosen] = (),
     excluded: Sets = MappingProxyType({}),
 ) -> list[Queue]:
     """Return those queues that have a job that may be taken, found with one query."""

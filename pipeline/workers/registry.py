@@ -37,6 +37,7 @@ class Worker(dj.Manual):
     iteration=null       : int32   # iteration at the last heartbeat
     n_iterations=null    : int32   # of so many
     loss=null            : float64 # mean loss of the cohort at that iteration
+    live_curves=null     : json    # of the training: iterations, mean loss and its terms so far
     index (state, beat_at)
     """
 

@@ -15,6 +15,7 @@ def report_job(heartbeat: Heartbeat, queue: Queue, key: Key) -> None:
     is_other_table = report.job_table != queue.name
     # How far the job before was goes first: a heartbeat may come in between.
     report.first_iteration = report.iteration = report.n_iterations = report.loss = None
+    report.curves.clear()
     report.state, report.note = "working", ""
     report.job_table, report.job_key, report.job_began = queue.name, key, time.monotonic()
     if is_other_table:
@@ -39,4 +40,5 @@ def report_idle(heartbeat: Heartbeat) -> None:
     report = heartbeat.report
     report.state, report.note = "idle", ""
     report.job_table, report.job_key, report.job_began = "", None, None
+    report.curves.clear()
     report.first_iteration = report.iteration = report.n_iterations = report.loss = None

@@ -143,17 +143,18 @@ def _give_back_and_flush(loop: WorkLoop | None, last_words: Callable[[], None] |
 
 
 def _give_back(loop: WorkLoop) -> None:
-    """Give the job back on the heartbeat's connection, and say that the worker has ended."""
-    heartbeat, job = loop.heartbeat, loop.job
+    """Give the jobs back on the heartbeat's connection, and say that the worker has ended."""
+    heartbeat, jobs = loop.heartbeat, list(loop.jobs)
 
     def give(connection: dj.Connection) -> None:
         report = heartbeat.report
-        if job is None:
+        if not jobs:
             return
         if report.session_id:  # an insert that is still going on holds the row: it is rolled back
             end_earlier_session(connection, report.session_id, heartbeat.session_age())
         connection.query(dialect_of(connection).limit_lock_wait(1))
-        job.queue.give_back(connection, job.key, heartbeat.worker_id)
+        for job in jobs:
+            job.queue.give_back(connection, job.key, heartbeat.worker_id)
 
     try:
         heartbeat.on_connection(give)

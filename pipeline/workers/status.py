@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,10 @@ from ..database.connection import connection
 from ..database.schemas import title_of
 from ..database.types import Populated
 from ..tables.computed import COMPUTED
-from .queue import Queue, key_of
+from ..tables.left_out import LeftOut, not_wanted
+from ..tables.selections import Selection, restriction_for
+from .live_curves import read_curves
+from .queue import Queue, job_hash, key_of
 from .registry import MISSED_HEARTBEATS
 from .worker_sql import workers_to_show
 
@@ -21,13 +25,17 @@ LOST_SHOWN_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class TableStatus:
-    """Number of rows of one table that are done, pending, running and failed."""
+    """Number of rows of one table that are done, pending, running and failed.
+
+    ``n_not_wanted`` is the number of cohorts that do without it.
+    """
 
     table: str
     done: int
     pending: int
     running: int
     failed: int
+    n_not_wanted: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class WorkerStatus:
         Since its last heartbeat, by the server's clock.
     n_done : int
         Jobs that it finished.
+    curves : dict
+        Of its training so far: "iteration", "loss" and its terms -> values; None is not finite.
     """
 
     worker_id: int
@@ -75,26 +85,50 @@ class WorkerStatus:
     seconds_left: float | None
     silent_seconds: float
     n_done: int
+    curves: dict[str, list[float | None]]
 
 
-def table_status(tables: Sequence[type[Populated]] = COMPUTED) -> list[TableStatus]:
-    """Count the keys of each computed table."""
+def table_status(
+    tables: Sequence[type[Populated]] = COMPUTED, selection: Selection | None = None
+) -> list[TableStatus]:
+    """Count the keys of each computed table, or those of them that belong to a selection."""
     result = []
+    without = Counter(
+        name for names in not_wanted(restriction_for(LeftOut, selection)).values() for name in names
+    )
     for table in tables:
         instance = table()
-        remaining, total = instance.progress(display=False)
+        wanted = None if selection is None else selection.restriction(table)
+        asked = () if wanted is None else (wanted,)
+        remaining, total = instance.progress(*asked, display=False)
         jobs = Queue(table).jobs
         # A job whose row has come in meanwhile is neither running nor failed.
-        left = jobs.restrict((instance.key_source - instance.proj()).proj(), semantic_check=False)
+        undone = instance.key_source - instance.proj()
+        if wanted is not None:
+            undone &= wanted
+        left = jobs.restrict(undone.proj(), semantic_check=False)
         running, failed = len(left & {"status": "reserved"}), len(left & {"status": "error"})
         pending = max(remaining - running - failed, 0)
-        result.append(TableStatus(title_of(table), total - remaining, pending, running, failed))
+        done, title = total - remaining, title_of(table)
+        result.append(TableStatus(title, done, pending, running, failed, without[title]))
     return result
 
 
-def worker_status() -> list[WorkerStatus]:
-    """Return the workers that are alive, and those lost within the last hour."""
-    return [_worker_status(row) for row in workers_to_show(connection(), LOST_SHOWN_SECONDS)]
+def worker_status(
+    tables: Sequence[type[Populated]] = COMPUTED, selection: Selection | None = None
+) -> list[WorkerStatus]:
+    """Return the workers that are alive, and those lost within the last hour.
+
+    Of a selection those that have a job of it.
+    """
+    workers = [_worker_status(row) for row in workers_to_show(connection(), LOST_SHOWN_SECONDS)]
+    if selection is None:
+        return workers
+    theirs = set()
+    for queue in map(Queue, tables):
+        reserved = queue.chosen(queue.jobs & {"status": "reserved"}, selection)
+        theirs |= {(queue.name, job_hash(key)) for key in reserved.keys()}
+    return [w for w in workers if w.key and (w.table, job_hash(w.key)) in theirs]
 
 
 def _worker_status(row: dict[str, Any]) -> WorkerStatus:
@@ -125,6 +159,7 @@ def _worker_status(row: dict[str, Any]) -> WorkerStatus:
         seconds_left=left,
         silent_seconds=silent,
         n_done=int(row["n_done"]),
+        curves=read_curves(row["live_curves"]),
     )
 
 

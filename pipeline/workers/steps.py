@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ..database.types import Populated
+from ..tables.current_job import CurrentJobs
 from ..transient.errors import PermanentError
-from .job_table import Key
+from .job_table import Key, Sets
 
 
 @runtime_checkable
@@ -24,6 +26,40 @@ class Tripartite(Protocol):
 
     def make_insert(self, key: Key, *computed: Any) -> None:
         """Insert what was computed."""
+
+
+@runtime_checkable
+class ComputedTogether(Tripartite, Protocol):
+    """A table several of whose rows can be computed at once, with the result that each has alone.
+
+    A room is counted in whatever unit the table likes.
+    """
+
+    def may_share(self, key: Key, *fetched_device_pays: Any) -> bool:
+        """Return whether it is worth looking for others: after what was fetched, the device.
+
+        And whether only where it pays. Asks no database, and calls no code of the rows' own.
+        """
+
+    def alike(self, key: Key, *fetched: Any) -> Sets:
+        """Return the parameter sets of keys that may be computed together with this one."""
+
+    def room(self, key: Key, *fetched_device_pays: Any) -> int:
+        """Return how much more can be computed at once; parameters as of `may_share`.
+
+        May call code of the rows' own; asks no database.
+        """
+
+    def companions(self, key: Key, *fetched_candidates_room: Any) -> Sequence[Key]:
+        """Return those of some candidates, keys, that can be computed together with this one."""
+
+    def make_compute_together(
+        self, keys: Sequence[Key], fetched: Sequence[Any], jobs: CurrentJobs
+    ) -> Iterator[tuple[int, tuple[Any, ...] | None]]:
+        """Compute several; yield the place of each, and what `make_insert` takes, as it is done.
+
+        None: it has to be computed alone. An error: so have all that are left.
+        """
 
 
 class NothingInserted(PermanentError):

@@ -12,36 +12,33 @@ from typing import Any, TypeVar
 import datajoint as dj
 
 from models.machine.devices import checked_device
-from models.training.checkpoints import CHECKPOINT_SECONDS, TrainingStopped
+from models.training.checkpoints import CHECKPOINT_SECONDS
 from tasks_lib.brief import brief
 from tasks_lib.errors import kind_and_text
 
 from ..database import connection as database
 from ..database import schemas
 from ..database.server import close_connection, reconnect
-from ..database.types import Populated, Restriction
+from ..database.types import Populated
 from ..progress import TableBar
 from ..tables.computed import COMPUTED, load_code
 from ..tables.provenance import code_version
+from ..tables.selections import Chosen
 from ..transient.errors import is_transient
 from ..transient.retry import retry_transient
 from .dispatch import Dispatcher
+from .doing import DoesJobs
 from .finding import JobFinder, Until
 from .heartbeat import HEARTBEAT_SECONDS, Heartbeat, Host, renew_session
 from .interrupting import interruptible
 from .job import (
     Job,
-    JobDeleted,
-    JobStopped,
-    JobTakenOver,
-    remove_left_checkpoints,
-    run_job,
 )
-from .job_ends import discard_deleted, fail, give_back, is_device_broken, storable
 from .job_table import Key
 from .missing_classes import MissingClasses
 from .queue import Queue
-from .reports import report_job, report_resumed, report_waiting
+from .reports import report_resumed, report_waiting
+from .together import CompanionFinder
 from .worker_sql import write_missing_class
 
 log = logging.getLogger(__name__)
@@ -75,14 +72,14 @@ def log_missing_class(name: str, reason: str) -> None:
 
 
 @dataclass
-class WorkLoop:
+class WorkLoop(DoesJobs):
     """The loop of a worker: takes jobs and runs them until none is left.
 
     Parameters
     ----------
     tables : sequence of Computed or Imported tables
         In the order in which they depend on each other.
-    restriction : restriction, optional
+    restriction : Selection or restriction, optional
         Which keys; all by default.
     until : {"nothing pending", "nothing running", "forever"}
         When it ends: where it finds no job and all running ones have a living worker, where no
@@ -110,12 +107,14 @@ class WorkLoop:
         that need it are left to other workers.
     also : sequence of tables
         A lab's own tables that this worker knows besides: it looks after their jobs.
+    together : int, optional
+        Jobs of one table that it does at once at most; as many as pay by default.
     stop : Event
         Set to have it end: at the next iteration of a training, or after the present job.
     """
 
     tables: Sequence[type[Populated]] = COMPUTED
-    restriction: Restriction = None
+    restriction: Chosen = None
     until: Until = "nothing pending"
     announce: Callable[[str, int], None] | None = None
     waiting: Callable[[BaseException, float], Any] | None = None
@@ -127,10 +126,12 @@ class WorkLoop:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     missing: Callable[[str, str], Any] = log_missing_class
     also: Sequence[type[Populated]] = ()
+    together: int | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.job: Job | None = None
+        self.job: Job | None = None  # the present one
+        self.jobs: list[Job] = []  # all that it has
         self.made = 0
         self.errors: list[tuple[str, Key, str]] = []
         self._queues = [Queue(table) for table in self.tables]
@@ -177,6 +178,7 @@ class WorkLoop:
             self.stop,
             lambda: self.connection,
         )
+        self._companions = CompanionFinder(dispatcher, self.together, self.device)
         self._interrupt: Callable[[], Any] = lambda: None
 
     @property
@@ -249,55 +251,6 @@ class WorkLoop:
         write_missing_class(self.connection, self.heartbeat.worker_id, name, reason)
         self.missing(name, reason)
 
-    def _do(self, queue: Queue, key: Key) -> None:
-        job = Job(queue, key, self.heartbeat, self.stop, self.device, self.checkpoint_seconds)
-        job.interrupt = self._interrupt
-        report_job(self.heartbeat, queue, key)
-        made = False
-        self.job = job
-        try:
-            self._retry_transient(lambda: job.wanted)
-            self.heartbeat.look = job.look_whether_deleted
-            made = run_job(job, self.connection, self._retry_transient)
-            self.made += made
-        except JobTakenOver:
-            if not self._retry_transient(lambda: discard_deleted(job, self.connection)):
-                self.heartbeat.declared_dead.set()  # what the next heartbeat would find
-                self._retry_transient(lambda: remove_left_checkpoints(job))
-        except JobDeleted:
-            close_connection(self.connection)  # a reply may have been read by half
-            self._retry_transient(self._renew_session)
-            if not self._retry_transient(lambda: discard_deleted(job, self.connection)):
-                give_back(job)
-        except (JobStopped, KeyboardInterrupt) as error:
-            close_connection(self.connection)  # a reply may have been read by half
-            give_back(job)
-            if not isinstance(error, JobStopped):
-                raise
-            self.stop.set()  # whoever heard the signal too is another thread, and may come later
-        except BaseException as error:  # also SystemExit, by which a job would end its worker
-            if is_device_broken(error):
-                raise  # this process can compute nothing any more; its job is lost with it
-            if self.stop.is_set() and is_transient(error):
-                give_back(job)
-            elif self._retry_transient(lambda: discard_deleted(job, self.connection)):
-                pass
-            elif isinstance(error, TrainingStopped):
-                give_back(job)
-                if self.heartbeat.declared_dead.is_set() and not self.stop.is_set():
-                    self._retry_transient(lambda: remove_left_checkpoints(job))
-            else:
-                self._fail(job, error)
-        finally:
-            self.heartbeat.look = self.job = None
-            self._bar.advance()
-            self.heartbeat.report.n_done += made
-
-    def _fail(self, job: Job, error: BaseException) -> None:
-        message = storable(kind_and_text(error))
-        if self._retry_transient(lambda: fail(job, self.connection, message, error)):
-            self.errors.append((job.queue.name, dict(job.key), message))
-
     # Failing servers -----------------------------------------------------------------------------
 
     def _retry_transient(self, attempt: Callable[[], Result]) -> Result:
@@ -333,7 +286,7 @@ def running_loop() -> WorkLoop | None:
 
 def fill(
     tables: Sequence[type[Populated]] = COMPUTED,
-    restriction: Restriction = None,
+    restriction: Chosen = None,
     announce: Callable[[str, int], None] | None = None,
 ) -> Filled:
     """Fill tables until nothing is left, sharing the work with whoever else fills them.
@@ -342,7 +295,7 @@ def fill(
     ----------
     tables : sequence of Computed or Imported tables
         In the order in which they depend on each other; a lab's own too.
-    restriction : restriction, optional
+    restriction : Selection or restriction, optional
         Which keys; all by default.
     announce : callable, optional
         Called with a table's name and the number of its jobs, when it goes on to a table.

@@ -17,11 +17,12 @@ Key = dict[str, Any]
 
 STATUS_COLUMNS = (
     "worker_id", "host", "pid", "device", "state", "note", "job_table", "job_key",
-    "first_iteration", "iteration", "n_iterations", "loss", "n_done", "beat_seconds",
+    "first_iteration", "iteration", "n_iterations", "loss", "live_curves", "n_done",
+    "beat_seconds",
 )  # fmt: skip
 NO_JOB = (
     "job_table='', job_key=NULL, job_began_at=NULL, first_iteration=NULL, iteration=NULL, "
-    "n_iterations=NULL, loss=NULL"
+    "n_iterations=NULL, loss=NULL, live_curves=NULL"
 )
 
 
@@ -203,6 +204,15 @@ def earlier_losses(connection: dj.Connection, table: str, job_hash: str) -> list
     return [first for (first,) in rows]
 
 
+def lost_jobs(connection: dj.Connection, table: str) -> set[str]:
+    """Return the hashes of a table's jobs with which a worker has died, as far as that counts."""
+    rows = connection.query(
+        f"SELECT DISTINCT job_hash FROM {LostJob.full_table_name} WHERE job_table=%s AND counts",
+        args=(table,),
+    ).fetchall()
+    return {str(digest) for (digest,) in rows}
+
+
 def record_loss(
     connection: dj.Connection, table: str, job_hash: str, key: Key, worker: Mapping[str, Any],
     first_iteration: int | None,
@@ -227,10 +237,7 @@ def record_loss(
 def reset_losses(connection: dj.Connection, table: str, job_hashes: Collection[str]) -> None:
     """Have earlier losses of jobs not count against them any more."""
     lost = LostJob.full_table_name
-    rows = connection.query(
-        f"SELECT DISTINCT job_hash FROM {lost} WHERE job_table=%s AND counts", args=(table,)
-    ).fetchall()
-    for digest in {str(digest) for (digest,) in rows} & set(job_hashes):
+    for digest in lost_jobs(connection, table) & set(job_hashes):
         connection.query(
             f"UPDATE {lost} SET counts=FALSE WHERE job_table=%s AND job_hash=%s",
             args=(table, digest),

@@ -21,7 +21,8 @@ from models.engine import (
     simulate,
     simulate_sliced,
 )
-from models.engine.backends import fused
+from models.engine.backends import fused, triton_launch
+from models.engine.backends.triton_launch import ACTIVATIONS_WITH_CODE, FusedUnavailableError
 from models.engine.philox import network_key, normals
 from models.formulas.equations import Equation
 from tests.models.test_masks import check_loss_and_gradient, run_on
@@ -105,7 +106,7 @@ def _check(equation, n, n_trials, n_steps, n_adjoints, noise_kind="drawn", m=3, 
 
 
 _KINDS = [("s", False), ("s", True), ("h", False)]
-_EQUATIONS = list(itertools.product(fused.ACTIVATIONS_WITH_CODE, _KINDS, (0.0, 0.3)))
+_EQUATIONS = list(itertools.product(ACTIVATIONS_WITH_CODE, _KINDS, (0.0, 0.3)))
 
 
 @pytest.mark.parametrize("number", range(len(_EQUATIONS)))
@@ -148,9 +149,8 @@ def test_noise_is_that_of_the_other_engines():
     n_trials, n = 20, 17
     key = (0xDEADBEEF, 123)
     found = torch.zeros(8, n_trials, n)
-    low, high = fused._signed(SIMULATION), fused._signed(SIMULATION >> 32)
     fused_kernels.noise_kernel[(2,)](
-        found, torch.tensor(key), n_trials, 2, low, high, N=n, P=32, ROWS=16
+        found, torch.tensor(key), torch.tensor([SIMULATION]), n_trials, 2, N=n, P=32, ROWS=16
     )
     expected = normals((8, n_trials, n), [key], SIMULATION, "rec", dtype=torch.float64)[0]
     assert (found - expected).abs().max() < 3e-6
@@ -188,8 +188,8 @@ def test_trials_of_different_lengths(form, monkeypatch):
 
 
 def test_networks_run_in_plain_torch_where_the_kernels_do_not_fit(monkeypatch):
-    def refuse(*args):
-        raise fused.FusedUnavailableError("too small")
+    def refuse(*args, **options):
+        raise FusedUnavailableError("too small")
 
     monkeypatch.setattr(fused, "forward", refuse)
     weights = Weights(*(torch.ones(*s) for s in ((1, 4, 4), (1, 4, 2), (1, 1, 4), (1, 4), (1, 4))))
@@ -201,7 +201,7 @@ def test_networks_run_in_plain_torch_where_the_kernels_do_not_fit(monkeypatch):
 
 def test_a_lost_network_is_seen():
     """NaN passes through each activation to the states, and to no other network."""
-    for name, form in itertools.product(fused.ACTIVATIONS_WITH_CODE, ("s", "h")):
+    for name, form in itertools.product(ACTIVATIONS_WITH_CODE, ("s", "h")):
         W_rec = torch.eye(5).repeat(2, 1, 1)
         zeros = torch.zeros(2, 5)
         lost = torch.tensor([[float("nan")] * 5, [0.1] * 5])
@@ -221,8 +221,8 @@ def test_a_device_that_is_too_small_is_told():
 
             return launch
 
-    with pytest.raises(fused.FusedUnavailableError, match="another engine"):
-        fused._launch(_TooLarge(), 1, fused.Tile(16), torch.device("cpu"), {})
+    with pytest.raises(FusedUnavailableError, match="another engine"):
+        triton_launch.launch(_TooLarge(), 1, 4, 1, torch.device("cpu"), {})
 
 
 def test_availability():

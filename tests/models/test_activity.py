@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -137,6 +138,44 @@ def test_inputs_of_ones_own_need_no_task(task):
 def test_what_cannot_be_run_is_said(task, options, problem):
     with pytest.raises(ParameterError, match=problem):
         get_trials(network(task), task, **options)
+
+
+class Pair(tasks_lib.Task):
+    """A task as users write them, without a word on its fields."""
+
+    def __init__(self, n_steps=4, n_inputs=1, n_outputs=1, seed=None):
+        super().__init__(n_steps, n_inputs, n_outputs, seed)
+
+    def conditions(self):
+        return [{"first": 1.0, "second": 2.0}]
+
+    def generate_input_target_stream(self, first, second, scale=1.0):
+        stream = np.full((1, self.n_steps), scale * (first - second))
+        return stream, stream, {"first": first, "second": second}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        ({"first": 1.0}, "conditions.1.second = None: is missing, and trials of Pair need it"),
+        ({"first": 1.0, "secund": 2.0}, "conditions.1.second = None: is missing"),
+        (
+            {"first": 1.0, "second": 2.0, "third": 3},
+            "conditions.1.third = 3: is not a field of Pair's conditions; use first, second, scale",
+        ),
+    ],
+)
+def test_conditions_that_make_no_trial_are_named(wanted, problem):
+    good = {"first": 1.0, "second": 2.0, "scale": 2.0}
+    one = RNNNumpy(W_rec=np.eye(2), W_inp=np.ones((2, 1)), W_out=np.ones((1, 2)), dt=1.0)
+    assert get_trials(one, Pair(), conditions=[good]).inputs.values.ravel().tolist() == [-2.0] * 4
+    with pytest.raises(ParameterError, match=re.escape(problem)):
+        get_trials(one, Pair(), conditions=[good, wanted])
+
+
+def test_an_error_of_a_task_stays_its_own():
+    with pytest.raises(TypeError, match="multiply"):
+        Pair().generate_trials([{"first": 1.0, "second": 2.0, "scale": "1"}])
 
 
 def test_networks_and_tasks_that_do_not_fit_are_refused(task):

@@ -26,8 +26,8 @@ from models import (
     train_cohort,
 )
 from models.training.checkpoints import LONGEST_PAUSE, TIMES_THE_WRITING, KeptState, Schedule
-from models.training.cohort import DIVISION as DIVISION_OF
-from models.training.cohort import _division_of
+from models.training.division import DIVISION as DIVISION_OF
+from models.training.division import Division
 from models.training.state import TrainingState
 from tasks_lib import ParameterError
 from tests.models.test_training_state import assert_same, damage, flip_flop, make
@@ -91,7 +91,7 @@ def in_pieces(pieces, **arguments):
 
 @pytest.fixture
 def two_at_a_time(monkeypatch):
-    monkeypatch.setattr("models.training.cohort.MOST_NETWORKS", 2)
+    monkeypatch.setattr("models.training.division.MOST_NETWORKS", 2)
 
 
 # The same network to the bit -------------------------------------------------------------------
@@ -496,17 +496,18 @@ def test_one_flipped_bit_of_a_division_is_found():
     with pytest.raises(TrainingStopped):
         train(store, stop=after(5))
     content = store.contents[DIVISION]
-    division = _division_of(store, DIVISION, 3)
+    division = Division.from_bytes(content, DIVISION, 3)
     assert division is not None
     for place in range(len(content)):
         for bit in range(8):
             changed = bytes([content[place] ^ (1 << bit)])
-            store.contents[DIVISION] = content[:place] + changed + content[place + 1 :]
+            altered = content[:place] + changed + content[place + 1 :]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                assert _division_of(store, DIVISION, 3) in (None, division), (place, bit)
-    store.contents[DIVISION] = b'{"parts": [[0, 3]], "trials_at_once": null}'  # without a hash
-    assert _division_of(store, DIVISION, 3) == division
+                found = Division.from_bytes(altered, DIVISION, 3)
+            assert found in (None, division), (place, bit)
+    without_hash = b'{"parts": [[0, 3]], "trials_at_once": null}'
+    assert Division.from_bytes(without_hash, DIVISION, 3) == division
 
 
 @pytest.mark.parametrize("parts", [[[0, 2]], [[0, 2], [1, 3]], [[0, 3], [3, 3]], [[0, 10**30]], []])
@@ -599,7 +600,7 @@ def test_each_kind_of_device_goes_on_from_its_own_state(work_as, monkeypatch):
     arguments = {"seeds": range(5), "progress": lambda step, *rest: steps.append(step)}
     for kind, most in (("cuda", 16), ("cpu", 2), ("cuda", 1), ("cpu", 16)):
         work_as(kind)
-        monkeypatch.setattr("models.training.cohort.MOST_NETWORKS", most)
+        monkeypatch.setattr("models.training.division.MOST_NETWORKS", most)
         before = dict(store.contents)
         steps.clear()
         with warnings.catch_warnings():

@@ -10,19 +10,24 @@ import numpy as np
 import pytest
 
 from models import DynamicSystemAnalyzer, RNNNumpy
+from models.fixed_points import exhaustive, hulls
 from models.fixed_points.collective import Collective
 from models.fixed_points.components import parts_of
 from models.fixed_points.exhaustive import solve_everywhere
 from models.fixed_points.reduction import Singular, reduced
+from models.fixed_points.weak_rest import with_rest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import completeness
+import search_times
 from fixed_point_benchmark import families, known_sets
 
 PROVEN = ("bistable", "switch", "rank 1", "rank 2", "2 and 3 units", "blocks", "staircase",
-          "near a fold", "rectified")  # fmt: skip
-SEARCHED = ("beside a switch", "random part")
+          "near a fold", "rectified", "beside a switch")  # fmt: skip
+
+
+PLANTED = 82  # seed of a network of which two points were missed
 
 
 def some(name, number, seed=11):
@@ -42,7 +47,7 @@ def search(rnn, **settings):
 
 @pytest.mark.parametrize("name", PROVEN)
 def test_what_is_known_is_found_and_proven(name):
-    for case in some(name, 4 if name == "rank 2" else 8):
+    for case in some(name, 3 if name in ("rank 2", "beside a switch") else 8):
         found = search(case.rnn)
         assert completeness.missing(case.points, found.points) == 0
         if found.enumerated:
@@ -53,11 +58,81 @@ def test_what_is_known_is_found_and_proven(name):
             assert name == "rectified" or found.status == "probably complete"
 
 
-@pytest.mark.parametrize("name", SEARCHED)
-def test_no_false_claim_where_only_starts_can_tell(name):
+@pytest.mark.parametrize("name", ["coupled switch", "populations"])
+def test_no_false_claim_where_not_all_can_be_proven(name):
+    proven = 0
     for case in some(name, 4):
         (row,) = completeness.searches(case, 1)
-        assert (row["status"], row["missed"]) == ("complete", 0)
+        assert row["missed"] == 0 or row["status"] != "complete"
+        by_starts = row["starts"] > 0 and row["status"] == "complete"
+        assert not by_starts or row["known"] <= 8
+        proven += row["starts"] == 0
+    assert proven
+
+
+def test_low_rank_and_weak_weights_are_solved():
+    for case in some("random part", 6):
+        found = search(case.rnn)
+        assert (len(found), found.enumerated) == (len(case.points), True)
+        assert completeness.missing(case.points, found.points) == 0
+        assert np.isfinite(found.existence_radius).all()
+
+
+@pytest.mark.parametrize(("n", "rank", "seed"), [(20, 2, 0), (20, 2, 1), (4, 1, 2), (4, 1, 3)])
+def test_bounds_of_boxes_hold_where_weak_weights_are_added(n, rank, seed, monkeypatch):
+    """Values and Jacobians at random states of boxes, of this test's own iteration."""
+    rng = np.random.default_rng(seed)
+    W = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, n)) / np.sqrt(n) * 2
+    W += 0.35 * rng.standard_normal((n, n)) / np.sqrt(n)
+    rnn = network(W, rng.standard_normal(n), activation="tanh")
+    equation = with_rest(rnn, np.zeros(1), Singular.of(rnn))
+    assert equation.rank == rank and 0.2 < equation.share < 0.8
+    assert np.linalg.norm(equation.rest, 2) <= equation.share
+    assert np.allclose(equation.U @ equation.V + equation.rest, W, atol=1e-13)
+    centre = rng.uniform(-2, 2, (30, rank))
+    half = 10.0 ** rng.uniform(-4, 0, (30, 1)) * rng.uniform(0.5, 1.0, (30, rank))
+    taken = []
+    tests = exhaustive._tests
+    monkeypatch.setattr(exhaustive, "_tests", lambda *a: taken.append(a) or tests(*a))
+    bounds = exhaustive._bounds(equation, centre - half, centre + half)
+    (_, wide, g, A, rest, change), = taken  # fmt: skip
+
+    def values(k):
+        z = fixed = k @ equation.U.T + equation.d
+        for _ in range(300):
+            z = fixed + np.tanh(z) @ equation.rest.T
+        return np.tanh(z) @ equation.V.T - k
+
+    assert np.allclose(g, values(centre), atol=1e-12)
+    monkeypatch.setattr(hulls, "HULL_STEPS", 1)
+    cut, last = hulls.hull(equation, centre - half, centre + half, 0.0)
+    apart = [wide * rng.uniform(-1, 1, wide.shape) for _ in range(30)]
+    apart += [wide * rng.choice([-1.0, 1.0], wide.shape) for _ in range(10)]
+    used = np.zeros(2)
+    for first, second in zip(apart[:20], apart[20:], strict=True):
+        moved = values(centre + first)
+        linear = g + np.einsum("pij,pj->pi", A, first)
+        assert (np.abs(moved - linear) <= rest + 1e-12).all()
+        used[0] = max(used[0], (np.abs(moved - linear) / rest).max())
+        between = moved - values(centre + second) - np.einsum("pij,pj->pi", A, first - second)
+        allowed = np.einsum("pij,pj->pi", change, np.abs(first - second))
+        assert (np.abs(between) <= allowed + 1e-12).all()
+        used[1] = max(used[1], (np.abs(between) / allowed).max())
+        # what V f can be is within the hull, wherever that has not left a box empty
+        image = moved + centre + first
+        inside = (image >= centre - half).all(axis=1) & (image <= centre + half).all(axis=1)
+        inside &= (np.abs(first) <= half).all(axis=1)
+        for point in image[inside]:
+            assert ((point >= cut - 1e-12) & (point <= last + 1e-12)).all(axis=1).any()
+    small = half.max(axis=1) < 1e-3
+    assert bounds.single[small].any()
+    assert n > 4 or used.min() > 0.35  # with four units they are nearly reached
+
+
+def test_unbounded_networks_without_trials_are_searched_all_the_same():
+    rows = [row for case in some("unbounded", 9) for row in completeness.searches(case, 1)]
+    assert {row["status"] for row in rows} >= {"growing", "complete"}
+    assert not any(row["status"] == "refused" or row["missed"] for row in rows)
 
 
 @pytest.mark.parametrize("name", families.FAMILIES)
@@ -130,7 +205,8 @@ def test_states_of_any_scale(scale):
     W = 2 * patterns.T @ patterns / 30 + 0.1 * rng.standard_normal((30, 30))
     f = {"name": "tanh", "slope": 1 / scale}
     found = search(network(scale * W, np.zeros(30), activation=f, equation_type="h"))
-    assert (len(found), found.status, found.index_sum) == (15, "complete", 1)
+    assert (len(found), found.index_sum) == (15, 1)
+    assert found.status == "probably complete"  # W is of low rank but for weak weights, unproven
 
 
 def test_points_nearer_than_the_cutoff_are_two():
@@ -157,9 +233,8 @@ def test_proofs_and_no_cutoff_tell_two_points_apart():
     assert gaps.min() < 3e-5
     assert (len(pair), pair.status, pair.index_sum) == (3, "complete", 1)
     assert np.isfinite(pair.existence_radius).all()
-    # on the other side |F| is below the tolerance, and nothing proves a point
-    assert (len(none), none.status, none.degenerate.tolist()) == (2, "probably complete", [0, 1])
-    assert np.isnan(none.existence_radius[1])
+    # on the other side |F| is below the tolerance, and it is proven that there is no point
+    assert (len(none), none.status, none.enumerated) == (1, "complete", True)
 
 
 def test_parts_of_a_network():
@@ -199,13 +274,68 @@ def test_boxes_are_given_up_beyond_their_work():
     assert len(solve_everywhere(equation).roots) == len(case.points)
 
 
+def test_cascades_of_bistable_units_are_solved():
+    """The last pairs are there in some states of the others alone: starts missed them."""
+    for case in some("cascade", 24):
+        found = search(case.rnn)
+        assert (len(found), found.enumerated) == (len(case.points), True)
+        assert completeness.missing(case.points, found.points) == 0
+        assert np.isfinite(found.existence_radius).all()
+
+
+def test_boxes_of_many_dimensions_are_given_up_early():
+    """Twelve units with random weights have too many for proofs; starts are quick."""
+    rng = np.random.default_rng(0)
+    rnn = network(
+        2.5 * rng.standard_normal((12, 12)) / np.sqrt(12), np.zeros(12), activation="tanh"
+    )
+    equation = reduced(rnn, np.zeros(1), Singular.of(rnn), 12, 24)
+    assert np.array_equal(equation.U, rnn.W_rec) and equation.rank == 12
+    assert solve_everywhere(equation) is None
+    found = search(rnn)
+    assert not found.enumerated and len(found) and found.n_starts > 0
+
+
 def test_collective_starts_find_a_switch_that_trials_leave_off():
     """Of the states of one network's trials, none is near where its switch is on."""
     (case,) = some("beside a switch", 1)
     starts = Collective(case.rnn, np.zeros(1), 1.0, Singular.of(case.rnn))
     rng = np.random.default_rng(0)
-    patterns, scans = starts.patterns(64, rng), starts.scans(case.trials.T[:8], 64, rng)
+    patterns, scans = starts.patterns(64, 0.75, rng), starts.scans(case.trials.T[:8], 64, rng)
     mean = case.points.mean(axis=1)
     for states in (patterns, scans):
         assert np.isfinite(states).all()
         assert states.mean(axis=1).max() > mean.max() - 0.2 * np.ptp(mean)
+
+
+@pytest.mark.parametrize("name", ["ring 64", "ring 200", "line 100"])
+def test_continua_are_recognised_after_a_few_dozen_members(name):
+    found = search_times.CASES[name]()
+    assert found.n_starts <= 128 and len(found) <= 80
+    assert found.status == "incomplete"
+    assert found.need_not_be_isolated.sum() >= 48
+
+
+def test_longer_search_where_many_starts_come_to_no_point():
+    """Of 27 points two are met once in a thousand starts, and 44 % of the starts are lost."""
+    case = next(islice(families.planted(np.random.default_rng(PLANTED)), 1))
+    found = search(case.rnn)
+    assert not found.enumerated and found.n_converged < 0.95 * found.n_starts
+    assert completeness.missing(case.points, found.points) == 0
+    assert found.status == "complete" and found.unseen <= 1e-3
+
+
+def test_planted_points_are_fixed_points():
+    for case in some("planted", 20):
+        F = [case.rnn.rhs(x[:, None], np.zeros(1)) for x in case.points]
+        assert np.abs(F).max() < 1e-9
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+@pytest.mark.parametrize("gain", [0.0, 0.4])
+def test_network_that_contracts_has_one_point_on_a_kink_too(activation, gain):
+    W = gain * np.random.default_rng(0).standard_normal((40, 40)) / np.sqrt(40)
+    found = search(network(W, np.zeros(40), activation=activation))
+    assert (found.status, found.enumerated, found.n_starts, len(found)) == ("complete", True, 0, 1)
+    assert np.abs(found.points).max() == 0 and list(found.stability) == ["stable"]
+    assert found.message.startswith("complete: 1 point; every region")

@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
+import io
+import re
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
+from PIL import Image
 
 from models import (
+    DynamicSystemAnalyzer,
+    InterventionSettings,
     LearningCurve,
     PerformanceAnalyzer,
     RNNNumpy,
     figure_style,
+    get_clusters,
+    get_population,
+    get_psychometrics,
+    get_subspaces,
     get_trials,
+    intervene,
+    plot_activity_matrix,
+    plot_clusters,
+    plot_intervention,
     plot_learning_curves,
     plot_loss_terms,
+    plot_manifolds,
+    plot_population,
+    plot_psychometrics,
+    plot_subspaces,
+    plot_sweep,
+    plot_task,
+    plot_traces,
     plot_trajectories,
+    plot_unit_responses,
+    plot_weight_eigenvalues,
+    plot_weight_histograms,
+    plot_weight_matrices,
 )
+from models.fixed_points import SearchSettings, find_fixed_points
+from models.manifolds import find_manifolds
 from models.plots.files import DescribedFigure, figure_file
-from models.plots.layout import corners, fitted, plan_legend, text_width
-from tasks_lib import CDDM, MemoryNumber
+from models.plots.layout import (
+    corners,
+    fitted,
+    make_room_left,
+    plan_legend,
+    text_width,
+    with_minus,
+)
+from models.plots.printed import PrintedFigure
+from models.plots.style import SMALL
+from models.populations.settings import ClusterSettings
+from models.training.traces import TrainingTrace
+from tasks_lib import CDDM, GoNoGo, MemoryNumber, NBitFlipFlop
 
+from .population_networks import Flags, copies
+from .test_clusters import Two, planted
+
+PAGE = 7.25  # inches between the margins of a journal's page
 LONG = "a_name_of_sixty_four_letters_as_the_tables_allow_it_and_no_longer"
 
 
@@ -32,6 +79,14 @@ def cddm():
     return RNNNumpy(
         W_rec=rng.normal(size=(5, 5)), W_inp=1e-3 * rng.normal(size=(5, 6)),
         W_out=np.ones((2, 5)), activation="tanh",
+    ), task  # fmt: skip
+
+
+def go_no_go():
+    task = GoNoGo(seed=0)
+    return RNNNumpy(
+        W_rec=np.eye(3), W_inp=0.1 * np.ones((3, task.n_inputs)),
+        W_out=np.ones((task.n_outputs, 3)), activation="tanh",
     ), task  # fmt: skip
 
 
@@ -57,7 +112,111 @@ def numbers():
     return plot_trajectories(get_trials(rnn, task))
 
 
+def of_activity(draw):
+    rnn, task = cddm()
+    return draw(get_trials(rnn, task))
+
+
+def of_sweep(**options):
+    rows = [
+        {"lr": lr, "network.n_units": n, LONG: form, "r2": lr + n + seed}
+        for lr in (0.001, 0.00310723, 0.01)
+        for n in (8, 16)
+        for form in ("h", "a form with a long name")
+        for seed in range(2)
+    ]
+    return plot_sweep(pd.DataFrame(rows), "lr", **options)
+
+
+def manifolds(projection):
+    """Of a line of small states, whose numbers are long."""
+    v = np.abs(np.random.default_rng(0).normal(size=12)) + 0.1
+    v /= np.linalg.norm(v)
+    rnn = RNNNumpy(W_rec=np.outer(v, v), W_inp=np.zeros((12, 1)), W_out=np.ones((1, 12)))
+    pool = 1e-2 * np.abs(np.random.default_rng(1).normal(size=(12, 60)))
+    found = find_fixed_points(rnn, np.zeros(1), pool, SearchSettings(max_starts=256))
+    rays = find_manifolds(rnn, np.zeros(1), found, pool)
+    axes = -np.eye(12)[:, : int(projection[0])]
+    shown = {"delay": rays, "recall": rays * 2}
+    return plot_manifolds(shown, projection, axes, points={"delay": found})
+
+
+def fixed_points(projection):
+    rnn, task = cddm()
+    analyzer = DynamicSystemAnalyzer(rnn, task)
+    for name in task.analysis_inputs:
+        analyzer.get_fixed_points(name)
+    return analyzer.plot_fixed_points(projection, trajectories=get_trials(rnn, task))
+
+
+def traces():
+    """Of what a long training records."""
+    changes = {n: 1.5 * n for n in (100, 1000, 10_000)}
+    return plot_traces(
+        [
+            [
+                TrainingTrace(
+                    iteration=n * 100, status="traced", reason="", participation_ratio=12.5,
+                    n_silent=n, changes=changes, cosines=dict.fromkeys(changes, -0.5),
+                    gradient_square=1e-7 * n, gradient_variance=3e-3 / n,
+                )
+                for n in range(1, 120, 20)
+            ]
+        ]
+    )  # fmt: skip
+
+
+def of_population(what):
+    rnn, task = copies([[1, 0], [1, 1], [-1, 0], [0, 1], [0, -1]], [0, 0, 0, 0, 0.3]), Flags()
+    if what == "silent":
+        rnn = copies(np.zeros((5, 2)))
+    if what == "intervention":
+        few = InterventionSettings(n_strengths=3, n_controls=3)
+        return plot_intervention(intervene(rnn, task, few))
+    if what == "subspaces":
+        return plot_subspaces(get_subspaces(rnn, task))
+    if what == "named clusters":
+        rnn = planted()
+        found = get_clusters(rnn, Two(), ClusterSettings(features="task_variance"))
+        assert found.n_clusters
+        names = tuple(f"{i}_{LONG}" for i in range(found.features.shape[1]))
+        return plot_clusters(replace(found, feature_names=names), rnn.W_rec)
+    if what in ("clusters", "silent"):
+        return plot_clusters(get_clusters(rnn, task), rnn.W_rec)
+    return plot_population(get_population(rnn, task))
+
+
 FIGURES = {
+    "manifolds": lambda: manifolds("2D"),
+    "manifolds in space": lambda: manifolds("3D"),
+    "fixed points": lambda: fixed_points("2D"),
+    "fixed points in space": lambda: fixed_points("3D"),
+    **{
+        name: partial(of_population, name)
+        for name in (
+            "population",
+            "subspaces",
+            "clusters",
+            "named clusters",
+            "silent",
+            "intervention",
+        )
+    },
+    "traces": traces,
+    "sweep": lambda: of_sweep(y="r2", hue="network.n_units", col=LONG),
+    "sweep of names": lambda: of_sweep(y="r2", hue=LONG, kind="strip"),
+    "map": lambda: of_sweep(y=LONG, hue="r2", kind="heat"),
+    "task": lambda: plot_task(cddm()[1]),
+    "bits": lambda: plot_task(NBitFlipFlop(n_steps=100, seed=0)),
+    "psychometric": lambda: plot_psychometrics(get_psychometrics(*cddm())),
+    "choices": lambda: plot_psychometrics(get_psychometrics(go_no_go()[0], go_no_go()[1])),
+    "units": lambda: of_activity(plot_unit_responses),
+    "one unit": lambda: of_activity(lambda trials: plot_unit_responses(trials, [0])),
+    "matrix": lambda: of_activity(lambda trials: plot_activity_matrix(trials, "motion_coh")),
+    "matrices": lambda: of_activity(lambda trials: plot_activity_matrix(trials, "context")),
+    "weights": lambda: plot_weight_matrices(cddm()[0]),
+    "histograms": lambda: plot_weight_histograms(cddm()[0]),
+    "eigenvalues": lambda: plot_weight_eigenvalues(cddm()[0]),
     "trials": lambda: PerformanceAnalyzer(*cddm()).plot_trials(),
     "one trial": lambda: PerformanceAnalyzer(*cddm()).plot_trials(n_trials=1),
     "trajectories": lambda: trajectories("2D"),
@@ -79,6 +238,17 @@ def test_nothing_is_beyond_the_edge(name, letters):
         style |= {"legend.fontsize": letters, "axes.titlesize": letters}
     with figure_style(style):
         figure = FIGURES[name]()
+    if letters == 8:
+        assert figure.get_figwidth() <= PAGE
+    # Axes choose their ticks by the size of letters, when they are measured too.
+    sizes = dict.fromkeys(
+        ("xtick.labelsize", "ytick.labelsize"), SMALL if letters == 8 else letters
+    )
+    with rc_context(sizes):
+        check_places(figure)
+
+
+def check_places(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
@@ -88,12 +258,91 @@ def test_nothing_is_beyond_the_edge(name, letters):
     boxes = [axis.get_tightbbox(renderer) for axis in parts]
     boxes += [axes.title.get_window_extent(renderer) for axes in shown if axes.get_title()]
     boxes += [corners(axes) for axes in shown if axes.name == "3d"]
-    legends = [legend.get_window_extent(renderer) for legend in figure.legends]
+    legends = [
+        legend.get_window_extent(renderer)
+        for legend in [*figure.legends, *(axes.get_legend() for axes in shown)]
+        if legend is not None
+    ]
     for box in filter(None, boxes + legends):
         assert box.x0 >= -1 and box.y0 >= -1
         assert box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1
+    for kind in ("xaxis", "yaxis"):  # numbers of one panel beside those of the next
+        axes_boxes = [getattr(axes, kind).get_tightbbox(renderer) for axes in shown]
+        for one, other in combinations(filter(None, axes_boxes), 2):
+            assert not one.padded(-1).overlaps(other.padded(-1)), kind
+    titles = [axes.title.get_window_extent(renderer) for axes in shown if axes.get_title()]
+    assert not any(a.padded(2).overlaps(b) for a, b in combinations(titles, 2))
     labels = [axis.label.get_window_extent(renderer) for axis in parts if axis.label.get_text()]
     assert not any(legend.overlaps(label) for legend in legends for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("-0.5 to -.25, -1", "−0.5 to −.25, −1"), ("choice -", "choice −"), ("(-3)", "(−3)"),
+        ("lr=-1", "lr=−1"), ("1e-05", "1e-05"), ("a-b, x-1", "a-b, x-1"), ("-lr", "-lr"),
+    ],
+)  # fmt: skip
+def test_signs_are_minus_and_hyphens_stay(text, shown):
+    assert with_minus(text) == shown == with_minus(shown)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_saved_by_hand_are_fit_for_print(name):
+    """Where no style of ours is in force: ``figure.savefig("a.pdf")`` in a reader's script."""
+    figure = FIGURES[name]()
+    files = {}
+    for kind in ("pdf", "svg", "png"):
+        figure.savefig(buffer := io.BytesIO(), format=kind)
+        files[kind] = buffer.getvalue()
+    assert b"/Type3" not in files["pdf"] and b"/CIDFontType2" in files["pdf"]  # fonts, embedded
+    assert b"/FontFile2" in files["pdf"]
+    texts = [text.get_text() for axes in figure.axes for text in (axes.title, axes.xaxis.label)]
+    words = {word for text in texts for word in text.split() if word.isalpha()}
+    written = " ".join(re.findall(r"<text[^>]*>([^<]*)<", files["svg"].decode()))
+    assert all(word in written for word in words)  # text, not outlines of letters
+    with Image.open(io.BytesIO(files["png"])) as image:
+        assert np.allclose(image.size, 300 * figure.get_size_inches(), atol=1)
+    figure.savefig(buffer := io.BytesIO(), format="png", dpi=50)  # what is asked for goes first
+    with Image.open(buffer) as image:
+        assert np.allclose(image.size, 50 * figure.get_size_inches(), atol=1)
+
+
+def test_a_line_ends_after_a_comma_where_what_is_between_two_fits():
+    text = "motion, motion coh 0.5, color coh -0.25"
+    assert fitted(text, 2.0) == "motion, motion coh 0.5,\ncolor coh −0.25"
+    assert fitted("a word that is longer than its line is", 0.8).count("\n") >= 1
+
+
+@pytest.mark.parametrize("width", [1.6, 1.8, 1.9])
+def test_a_long_name_breaks_at_its_points_and_not_within_a_word(width):
+    shown = fitted("training.penalties.fr_magnitude.weight", width)
+    assert shown.replace("\n", "") == "training.penalties.fr_magnitude.weight"
+    assert "\n" in shown and all(line[-1] in "._" for line in shown.split("\n")[:-1])
+    # Where there is no room for that, all of it is shown all the same.
+    assert fitted(shown.replace("\n", ""), 1.4).replace("\n", "") == shown.replace("\n", "")
+
+
+@pytest.mark.parametrize("number", [1.0, -1.25])
+def test_axes_move_for_labels_that_would_be_cut_off(number):
+    figure = PrintedFigure(figsize=(7.0, 3.0))
+    axes = figure.add_axes((0.08, 0.2, 0.4, 0.7))
+    axes.set_yticks([number])
+    axes.set_ylabel("PC 2 (1 % of variance)", size=12)
+    before = axes.get_position()
+    make_room_left(figure, axes)
+    label = axes.yaxis.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    assert label.x0 >= 0 and axes.get_position().x1 == pytest.approx(before.x1)
+    moved = axes.get_position().x0 - before.x0
+    assert moved > 0 if number < 0 else moved == 0
+
+
+def test_a_notebook_does_not_cut_the_labels_of_axes_in_space():
+    """It saves figures with ``bbox_inches="tight"``, by which 3D axes come too small."""
+    figure, buffer = trajectories("3D"), io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight", pad_inches=0)
+    with Image.open(buffer) as image:
+        assert np.all(np.array(image.size) >= np.floor(100 * figure.get_size_inches()))
 
 
 @given(st.text(st.sampled_from("abc dW_ij,+"), max_size=120), st.floats(0.4, 4.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from models import LearningCurve, plot_learning_curves
 from tasks_lib import ParameterError
@@ -51,6 +52,21 @@ def test_divergence_is_marked_and_groups_are_named():
         "lr = 0.1 (1 network)",
         "diverged",
     ]
+
+
+def test_groups_of_numbers_come_in_their_order_and_medians_are_named():
+    """Two numbers too: the smaller one first, and darker."""
+    curves = [
+        LearningCurve(np.array([2.0, 1.0]), group=f"lr = {lr}", value=lr)
+        for lr in (0.01, 0.003, 0.003, 0.003)
+    ]
+    (legend,) = plot_learning_curves(curves).legends
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "lr = 0.003 (3 networks, thick: median)",
+        "lr = 0.01 (1 network)",
+    ]
+    low, high = (sum(to_rgb(line.get_color())) for line in legend.get_lines())
+    assert low < high
 
 
 def test_what_cannot_be_drawn_is_said():

@@ -35,6 +35,7 @@ from models.training.checkpoints import TrainingStopped
 from models.training.cohort import train_cohort
 from models.training.losses import LossFunction
 from models.training.memory import TrainingSize
+from models.training.through_autograd import ThroughAutograd
 from tasks_lib import CDDM, ParameterError, Task
 
 NETWORK = NetworkConfig(n_units=9, activation="tanh", tau=3.0, sigma_rec=0.05)
@@ -145,7 +146,7 @@ def check_loss_and_gradient(dtype, bound, form):
     for g, wanted in zip(own, expected, strict=True):
         assert torch.allclose(g.double(), wanted, rtol=bound, atol=bound)
     for k in range(2):
-        context = losses._context(
+        context = ThroughAutograd(rnn, losses.mask).context(
             outputs[k].new_zeros(T, 5, 7), outputs[k].to(dtype), rnn.to_internal(inputs), t[k],
             SimpleNamespace(W_rec=None, W_inp=None, W_out=None, b_rec=None),
         )  # fmt: skip

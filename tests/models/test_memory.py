@@ -48,6 +48,7 @@ def peak():
         (line,) = [line for line in status if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
 settings = dict(form=form, max_iter=2, task_safe_gradients=safe, penalties=penalties)
+settings["trace_interval"] = 1
 train(size_of(n_units=20, n_trials=8, n_steps=8, **settings))
 before = peak()
 size = size_of(n_units=200, n_trials=300, n_steps=400, **settings)
@@ -97,7 +98,7 @@ def test_networks_are_divided_first():
 
 
 def test_trials_are_divided_where_one_network_does_not_fit():
-    size = size_of(penalties=PENALTIES)
+    size = size_of(penalties=PENALTIES, trace_interval=0)
     plan = plan_memory(size, 64, int(0.4 * size.bytes_needed(1) / SHARE))
     assert plan.networks_at_once == 1
     assert plan.trials_at_once == 50
@@ -105,7 +106,7 @@ def test_trials_are_divided_where_one_network_does_not_fit():
 
 
 def test_what_cannot_fit_is_refused_with_what_would():
-    size = size_of(n_units=500)
+    size = size_of(n_units=500, trace_interval=0)
     with pytest.raises(ParameterError, match=r"n_units = 500.*takes about 257 MiB.*fewer units"):
         plan_memory(size, 1, 2**20)
     dense = size_of(penalties=DENSE)
@@ -286,6 +287,6 @@ def test_a_search_takes_as_many_threads_as_fit(monkeypatch):
 
 def test_a_search_that_cannot_fit_says_what_it_needs(monkeypatch):
     monkeypatch.setattr("models.machine.memory.free_bytes", lambda device: 2**30)
-    wanted = r"n_units = 11000: a search for fixed points takes about 9\.02 GiB.*11\.3 GiB free"
+    wanted = r"n_units = 11000: a search for fixed points takes about 10\.8 GiB.*13\.5 GiB free"
     with pytest.raises(ParameterError, match=wanted):
         batch.threads_that_fit(11_000, 8)

@@ -6,14 +6,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray
+from matplotlib.axes import Axes
 from matplotlib.colors import same_color
 from PIL import Image
 
 import models
 import tasks_lib
+from models import RNNNumpy
 from models.plots.palette import CATEGORIES
 from models.plots.trial_groups import trial_groups
-from tasks_lib import ParameterError
+from models.populations.variables import condition_variables
+from tasks_lib import CDDM, XOR, ParameterError, Task
 
 
 def dataset(activity, **coordinates):
@@ -123,7 +126,7 @@ def test_states_that_overflow_are_refused():
     activity = np.ones((2, 4, 3))
     activity[1, 2:] = np.inf
     with pytest.raises(ParameterError, match="overflow"):
-        models.plot_trajectories(dataset(activity))
+        models.plot_trajectories(dataset(activity), average=True)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
@@ -194,3 +197,107 @@ def test_every_kind_of_figure_can_be_drawn_of_tasks(name):
         models.plot_activity_matrix(trials, sort="cluster"),
     ):
         assert figure.axes
+
+
+def test_kinds_of_trials_are_told_apart_where_they_are_few():
+    """Of an exclusive or, one bit alone tells nothing."""
+    task = XOR(n_repeats=2, seed=0)
+    rnn = RNNNumpy(
+        W_rec=np.eye(6), W_inp=np.ones((6, task.n_inputs)), W_out=np.ones((2, 6)), dt=1.0
+    )
+    trials = models.get_trials(rnn, task, seed=0)
+    labels = [group.label for group in trial_groups(trials)]
+    assert labels == ["v1 0, v2 0", "v1 0, v2 1", "v1 1, v2 0", "v1 1, v2 1"]
+    many = models.get_trials(
+        RNNNumpy(W_rec=np.eye(6), W_inp=np.ones((6, 6)), W_out=np.ones((2, 6)), dt=1.0),
+        CDDM(seed=0), seed=0, max_trials=40,
+    )  # fmt: skip
+    assert {group.label for group in trial_groups(many)} == {"context = color", "context = motion"}
+
+
+def test_trials_that_have_nothing_in_common_are_not_averaged():
+    rng = np.random.default_rng(0)
+    one = dataset(rng.standard_normal((5, 4, 7)))
+    assert len(models.plot_trajectories(one).axes[0].lines) >= 2 * 5
+    assert len(models.plot_trajectories(one, average=True).axes[0].lines) == 2
+    with pytest.raises(ParameterError, match="average"):
+        models.plot_trajectories(one, average="yes")
+
+
+class TwoRules(Task):
+    """Follow one of two stimuli; which, no field named "context" says."""
+
+    def __init__(self, n_steps=6, n_inputs=2, n_outputs=1, seed=None):
+        super().__init__(n_steps, n_inputs, n_outputs, seed)
+
+    def conditions(self):
+        levels = (-0.8, -0.2, 0.2, 0.8)
+        return [
+            {"rule": rule, "tone": a, "light": b}
+            for rule in ("tone", "light")
+            for a in levels
+            for b in levels
+        ]
+
+    def generate_input_target_stream(self, rule, tone, light):
+        inputs = np.repeat([[tone], [light]], self.n_steps, axis=1)
+        right = np.sign(tone if rule == "tone" else light)
+        condition = {"rule": rule, "tone": tone, "light": light, "correct_choice": int(right)}
+        return inputs, np.full((1, self.n_steps), right), condition
+
+    def get_choices(self, outputs):
+        return np.sign(outputs[0, -1]).astype(int)
+
+    def signed_stimuli(self, condition):
+        rule = condition["rule"]
+        other = "light" if rule == "tone" else "tone"
+        return rule, {"relevant": condition[rule], "irrelevant": condition[other]}
+
+
+def follower(task):
+    return RNNNumpy(
+        W_rec=0.1 * np.eye(4), W_inp=np.ones((4, task.n_inputs)), W_out=np.ones((1, 4)), dt=1.0
+    )
+
+
+def test_contexts_of_signed_stimuli_are_told_apart_and_keep_their_colours():
+    """In trials, trajectories and psychometric curves; conditions are what is coded."""
+    task = TwoRules(seed=0)
+    trials = models.get_trials(follower(task), task)
+    assert trials.context.values.tolist() == trials.rule.values.tolist()
+    groups = {group.label: group.colour for group in trial_groups(trials)}
+    assert list(groups) == ["context = light", "context = tone"]
+    figure = models.plot_psychometrics(models.get_psychometrics(follower(task), task))
+    drawn = {axes.get_legend().get_title().get_text(): axes for axes in figure.axes}
+    for name in ("light", "tone"):
+        (curve, *_) = drawn[f"{name} context"].lines
+        assert same_color(curve.get_color(), groups[f"context = {name}"])
+    coded = [one.name for one in condition_variables(trials)]
+    assert "rule" in coded and "context" not in coded
+    one = models.get_trials(follower(task), task, conditions={"rule": "tone"})
+    assert set(one.context.values) == {"tone"}
+
+
+def test_without_a_word_the_first_field_tells_trials_apart():
+    """As of a task that names no fields for its scores, and has no contexts."""
+    task = TwoRules(seed=0)
+    task.__class__ = type("Unsaid", (TwoRules,), {"signed_stimuli": Task.signed_stimuli})
+    trials = models.get_trials(follower(task), task)
+    assert "context" not in trials.coords
+    assert [g.label for g in trial_groups(trials)] == ["rule = light", "rule = tone"]
+
+
+@pytest.mark.parametrize(
+    ("projection", "end"), [("2D", "direction and end"), ("3D", "end of trials")]
+)
+def test_the_legend_says_where_trials_start_and_end(projection, end):
+    (legend,) = models.plot_trajectories(moving(), projection=projection).legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == ["context = a", "context = b", "start of trials", end]
+
+
+def test_times_of_an_animation_have_their_unit(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(Axes, "set_title", lambda axes, text, **_: titles.append(text))
+    models.animate_trajectories(moving(), tmp_path / "moving.gif", n_frames=3)
+    assert titles[-1] == "time (in the unit of τ): 9.5"

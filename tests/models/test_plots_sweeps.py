@@ -28,7 +28,8 @@ def dots(axes):
 
 
 def test_a_line_has_every_network_and_the_interval_of_the_mean(table):
-    (axes,) = plot_sweep(table, "lr", "r2", hue="form").axes
+    figure = plot_sweep(table, "lr", "r2", hue="form")
+    (axes,) = figure.axes
     assert axes.get_xscale() == "log" and axes.get_xlabel() == "lr"
     np.testing.assert_allclose(dots(axes), sorted(table["r2"]))
     first = axes.containers[0]
@@ -38,7 +39,7 @@ def test_a_line_has_every_network_and_the_interval_of_the_mean(table):
     half = 4.302653 / np.sqrt(3)
     height = np.subtract(high.get_ydata(orig=False), low.get_ydata(orig=False))
     np.testing.assert_allclose(height, 2 * half, rtol=1e-5)
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["h", "s"]
 
 

@@ -28,7 +28,7 @@ def test_every_task_is_drawn_as_it_is(name):
             for curve, stream in zip(values, streams[:, :, trial], strict=True):
                 assert np.allclose(np.diff(curve), np.diff(stream), atol=1e-12)
     labels = [label.get_text() for label in panels[0].get_yticklabels()]
-    assert labels == list(task.input_names)
+    assert labels == [name.replace(" -", " −") for name in task.input_names]
     n_grey = sum(not hasattr(p, "get_data") for p in panels[0].patches)
     assert n_grey == task.n_steps - len(task.mask)
 

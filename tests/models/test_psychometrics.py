@@ -157,6 +157,17 @@ def test_a_step_has_no_slope_but_a_bound(n, sign, middle):
     assert fit_psychometric(fine, 1.0 * (fine > 0.1), 1).status == "step"
 
 
+@pytest.mark.parametrize("n", [100, 1000, 10_000])
+def test_the_bound_of_a_step_with_a_few_other_choices_is_known(n):
+    """One of a hundred beside the turn: the curve that the bound is of turns beside a strength."""
+    x = np.array([-0.5, -0.25, -0.1, -0.05, 0.0, 0.05, 0.1, 0.25, 0.5])
+    for share in (0.01, 0.2, 0.8):
+        plus = np.where(x == -0.05, share, 1.0 * (x > -0.05))
+        for sign in (1, -1):
+            fit = fit_psychometric(sign * x, plus, n)
+            assert (fit.status, 50 < sign * fit.slope_bound < 500) == ("step", True)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     counts=st.lists(st.integers(0, 20), min_size=4, max_size=12),
@@ -212,7 +223,8 @@ def test_too_few_strengths(coherences, plus):
     ("arguments", "field"),
     [
         ((C, C * np.nan), "fraction_plus"), ((C, C + 5), "fraction_plus"),
-        ((C, 0 * C, 0), "n_trials"), ((C[:4], 0 * C), "stimuli"), ((C + np.inf, 0 * C), "stimuli"),
+        ((C, 0 * C, 0), "n_trials"), ((C, 0 * C, [9, 9]), "n_trials"),
+        ((C[:4], 0 * C), "stimuli"), ((C + np.inf, 0 * C), "stimuli"),
     ],
 )  # fmt: skip
 def test_counts_that_are_none(arguments, field):

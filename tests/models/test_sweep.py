@@ -17,12 +17,13 @@ from models.machine.threads import n_threads
 from models.network.by_network import inner, means, orthonormal_rows, products
 from models.network.connectivity import initial_connectivity
 from models.training.adam import Adam
-from models.training.cohort import groups, train_cohort
+from models.training.cohort import train_cohort
+from models.training.division import groups
 from models.training.dropout import UnitDropout
 from tasks_lib import NBitFlipFlop, ParameterError
 from tests.models.strategies import any_network
 from tests.models.test_losses import CHARGED
-from tests.models.test_training_state import run_cut
+from tests.models.test_training_state import assert_same_records, run_cut
 
 NAMES = tuple(name for name in penalties.names() if name != "task")
 NETWORK = NetworkConfig(n_units=9, activation="softplus", equation_type="h", tau=2.0)
@@ -56,6 +57,7 @@ def assert_same(a, b):
         assert np.array_equal(a.weights[name], b.weights[name]), name
     assert a.loss_curve.tobytes() == b.loss_curve.tobytes()
     assert a.score_curve.tobytes() == b.score_curve.tobytes()
+    assert_same_records(a, b)
     for ours, theirs in (
         (a.term_curves, b.term_curves),
         (a.gradient_curves, b.gradient_curves),

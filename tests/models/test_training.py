@@ -232,7 +232,7 @@ def test_scores_take_the_prediction_first():
     _, outputs = rnn.run(inputs)
     assert len(seen) == inputs.shape[2]
     for trial, (predicted, target) in enumerate(seen):
-        assert np.array_equal(predicted, outputs[:, task.mask, trial])
+        assert np.allclose(predicted, outputs[:, task.mask, trial], rtol=0, atol=1e-12)
         assert np.array_equal(target, targets[:, task.mask, trial])
 
 

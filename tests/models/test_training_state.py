@@ -47,6 +47,14 @@ def make(seeds=(3,), equation_type="s", method="clamp", n_units=8, **training):
     return Trainer(rnn, tasks, TrainingConfig(**{"max_iter": MAX_ITER, "lr": 0.02, **training}))
 
 
+def assert_same_records(a, b):
+    assert [repr(vars(t)) for t in a.traces] == [repr(vars(t)) for t in b.traces]
+    assert list(a.snapshots) == list(b.snapshots)
+    for iteration, weights in a.snapshots.items():
+        for name, array in weights.items():
+            assert array.tobytes() == b.snapshots[iteration][name].tobytes(), (iteration, name)
+
+
 def assert_same(ours, theirs):
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
@@ -56,6 +64,7 @@ def assert_same(ours, theirs):
             assert a.weights[name].tobytes() == b.weights[name].tobytes(), name
         assert a.loss_curve.tobytes() == b.loss_curve.tobytes()
         assert a.score_curve.tobytes() == b.score_curve.tobytes()
+        assert_same_records(a, b)
 
 
 def run_cut(trainer, path, at):
@@ -80,6 +89,8 @@ trainings = st.fixed_dictionaries(
         "task_safe_gradients": st.booleans(),
         "anneal_noise": st.booleans(),
         "validation_interval": st.sampled_from([1, 2, 4]),
+        "trace_interval": st.sampled_from([1, 2, 4]),
+        "snapshots": st.sampled_from([1, 3]),
         "dropout_rate": st.just(0.3),
         "dropout_kind": st.sampled_from(["mute", "dead"]),
         "dropout_sampling": st.sampled_from(["uniform", "participation", "output_weights"]),

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ SMALL = {
     },
     "networks": {"small": {"n_units": 12, "dale": True, "tau": 2.0, "sigma_rec": 0.02}},
     "trainings": {
-        "short": {"max_iter": 60, "lr": 0.02, "penalties": {"metabolic": {"weight": 0.01}}}
+        "short": {"max_iter": 20, "lr": 0.02, "penalties": {"metabolic": {"weight": 0.01}}}
     },
     "cohorts": [
         {"task": "cddm", "network": "small", "training": "short", "first_seed": 3, "n_networks": 2}
@@ -38,6 +39,22 @@ def submission() -> dict:
 def entered(database, submission):
     database.submit(submission)
     return database
+
+
+@pytest.fixture
+def prepared(request, database, arguments, kept_schemas, server):
+    """Give what a function makes in the database: it is called once, and its rows are put back.
+
+    To be called first of all in a test, with a function that always makes the same: it may depend
+    on the module, and on what is said by ``variant``.
+    """
+    kept = kept_schemas(arguments["prefix"], server)
+
+    def prepared(make: Callable[[], object], variant: str = "") -> None:
+        name = f"{request.module.__name__}.{make.__qualname__} {variant}"
+        kept.prepare(name, arguments["store"], make)
+
+    return prepared
 
 
 @pytest.fixture

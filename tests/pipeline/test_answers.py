@@ -8,22 +8,9 @@ import time
 
 import pytest
 
-from pipeline.cli.base import SafeConsole, cut, nothing_matches
+from pipeline.cli.base import SafeConsole, cut
 from pipeline.database.configuration import DatabaseError, refuse_old_configuration
-from tasks_lib import ParameterError
 from tasks_lib.errors import kind_and_text, text_of
-
-
-def test_a_name_that_nothing_has_is_refused_with_those_that_exist(database, submission):
-    with pytest.raises(ParameterError, match=r"--task = 'cddm': .*enter it with rnn submit"):
-        nothing_matches({"task_name": "cddm"})
-    database.submit(submission)
-    nothing_matches({})
-    nothing_matches({"task_name": "cddm", "network_name": "small", "training_name": "short"})
-    with pytest.raises(ParameterError, match=r"--task = 'cdm': .*did you mean cddm\?"):
-        nothing_matches({"task_name": "cdm"})
-    with pytest.raises(ParameterError, match="--network = 'x': has not been entered; use small"):
-        nothing_matches({"task_name": "cddm", "network_name": "x"})
 
 
 @pytest.mark.parametrize("text", ["x" * 300_000, "1" * 300_000, "a.b-" * 80_000, "/é" * 150_000])

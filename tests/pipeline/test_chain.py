@@ -28,7 +28,7 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     assert row["torch_version"]
     assert row["device"] in ("cpu", "cuda")
     assert networks[0]["w_rec"].shape == (12, 12)  # known without reading the array
-    assert len(np.asarray(networks[0]["loss_curve"])) == 60
+    assert len(np.asarray(networks[0]["loss_curve"])) == 20
 
     # The stored network is the one that the library trains from the same parameters.
     task = create_task("CDDM", 20, params=submission["tasks"]["cddm"]["params"], seed=0)

@@ -32,16 +32,20 @@ from tests.pipeline.workers import (
 
 
 @pytest.fixture
-def filled(database, submission):
+def filled(database, submission, prepared):
     """Two cohorts of two networks and one of another task, all trained, two analysed."""
     submission["tasks"]["other"] = {**submission["tasks"]["cddm"], "n_steps": 21}
     first = submission["cohorts"][0]
     submission["cohorts"] += [{**first, "first_seed": 20}, {**first, "task": "other"}]
     submission["trainings"]["short"]["max_iter"] = 3
-    database.submit(submission)
-    result = database.fill([database.Training])
-    result = database.fill([database.Validation, database.TrialPlot], {"first_seed": 3})
-    assert not result.errors
+
+    def fill():
+        database.submit(submission)
+        assert not database.fill([database.Training]).errors
+        analyses = [database.Validation, database.TrialPlot]
+        assert not database.fill(analyses, {"first_seed": 3}).errors
+
+    prepared(fill)
     return database
 
 
@@ -293,7 +297,7 @@ def test_a_training_that_is_deleted_stops(database, lab: Laboratory, store, how)
         database.delete(everything=True)
     else:
         database.Cohort.delete(prompt=False)
-    more = submission(5, n_cohorts=2)
+    more = submission(5, n_cohorts=2, task="Unhurried")
     more["cohorts"] = more["cohorts"][1:]
     more["trainings"] = {"quick": {"max_iter": 5}}
     more["cohorts"][0]["training"] = "quick"

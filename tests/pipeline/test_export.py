@@ -28,18 +28,28 @@ ANALYSED = ("Training", "Validation", "TrialPlot", "FixedPoints")
 
 
 @pytest.fixture
-def trained(entered):
+def trained(database, submission, prepared):
     """Two networks."""
-    assert not entered.fill([entered.Training]).errors
-    return entered
+
+    def fill():
+        database.submit(submission)
+        assert not database.fill([database.Training]).errors
+
+    prepared(fill)
+    return database
 
 
 @pytest.fixture
-def analysed(entered):
+def analysed(database, submission, prepared):
     """Two networks with scores, figures and fixed points, and an imported one."""
-    assert not entered.fill([getattr(entered, name) for name in ANALYSED]).errors
-    entered.import_network(SEED_FILE, "cddm", "theirs")
-    return entered
+
+    def fill():
+        database.submit(submission)
+        assert not database.fill([getattr(database, name) for name in ANALYSED]).errors
+        database.import_network(SEED_FILE, "cddm", "theirs")
+
+    prepared(fill)
+    return database
 
 
 def rows_of(folder, table):
@@ -53,7 +63,7 @@ def test_everything_of_a_selection_is_there(analysed, tmp_path):
     assert (made.n_networks, made.n_cohorts) == (2, 1)
     manifest = json.loads((out / MANIFEST).read_text())
     assert manifest["selection"] == {"network_name": "small"}
-    assert manifest["parameters"]["trainings"]["short"]["max_iter"] == 60
+    assert manifest["parameters"]["trainings"]["short"]["max_iter"] == 20
     assert manifest["code_version"] == (p.Training & {"network_name": "small"}).fetch1(
         "code_version"
     )
@@ -362,7 +372,7 @@ def test_rows_that_come_meanwhile_are_not_in_it(analysed, tmp_path, monkeypatch,
 
     connected = analysed.database.connection.connection()
     name = analysed.Validation.Condition.full_table_name
-    real = writing.Selection
+    real = writing.SelectedRows
 
     class Slow(real):
         def tables(self):
@@ -371,7 +381,7 @@ def test_rows_that_come_meanwhile_are_not_in_it(analysed, tmp_path, monkeypatch,
             return super().tables()
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "Selection", Slow)
+        patch.setattr(writing, "SelectedRows", Slow)
         analysed.export(tmp_path / "shared", figures=False, report=False)
     assert len(rows_of(tmp_path / "shared", "Validation.Condition")) > 0
     assert len(analysed.Validation.Condition()) == 0
@@ -482,7 +492,7 @@ def test_the_command(run, tmp_path):
     assert one.exists()
     assert run().exit_code == run(one, "--out", out).exit_code == 2  # as of any usage
     for words, message in (
-        ((one, *key), "--seed = None: is not given"),
+        ((one, *key), "has 2 networks; name one, with --seed for example"),
         ((one, *key, "--seed", 3, "--update"), "--update = True: goes with --out"),
         (("--out", tmp_path / "x", "--task", "cdm"), "did you mean cddm"),
         (("--check", tmp_path / "x"), "is not there"),
@@ -490,3 +500,42 @@ def test_the_command(run, tmp_path):
         refused = run(*words)
         assert refused.exit_code == 1
         assert message in refused.output.replace("\n", " ")
+
+
+def test_an_export_holds_its_sweeps(database, tmp_path):
+    """Of what is exported, also points of other seeds."""
+
+    p = database
+    base = {"task": "ff", "network": "n8", "training": "base"}
+    p.submit(
+        {
+            "tasks": {"ff": {"class": "NBitFlipFlop", "n_steps": 20, "params": {"pulse": 3}}},
+            "networks": {"n8": {"n_units": 8}},
+            "trainings": {"base": {"max_iter": 3}},
+            "sweeps": {
+                "rates": {
+                    **base, "n_networks": 2, "description": "of rates",
+                    "vary": {
+                        "training.lr": [0.001, 0.01],
+                        "training.penalties.metabolic.weight": [0.1, 0.2],
+                    },
+                },
+                "sizes": {**base, "vary": {"network.n_units": [8, 9]}, "n_networks": 2},
+            },
+        }
+    )  # fmt: skip
+    more = {**base, "vary": {"training.lr": [0.001], "training.penalties.metabolic.weight": [0.1]}}
+    p.submit({"sweeps": {"rates": {**more, "first_seed": 10}}})
+    out = tmp_path / "sweep"
+    p.export(out, {"sweep_name": "rates"}, figures=False, report=False)
+    submission = yaml.safe_load((out / "submission.yaml").read_text())
+    assert set(submission["sweeps"]) == {"rates"}
+    assert [len(e["points"]) for e in submission["sweeps"]["rates"]] == [4, 1]
+    points = sorted(map(str, p.SweepPoint & "sweep_name = 'rates'"))
+    p.Sweep.delete(prompt=False)
+    p.delete(everything=True, parameters=True)
+    assert not len(p.Cohort()) and not len(p.SweepPoint())
+    new = p.submit(out / "submission.yaml")
+    assert (new["cohorts"], new["sweep points"]) == (5, 5)
+    assert sorted(map(str, p.SweepPoint & "sweep_name = 'rates'")) == points
+    assert p.Sweep.fetch1("sweep_description") == "of rates"

@@ -134,11 +134,11 @@ def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission
     queue = Queue(p.Training)
     connection = p.database.connection.connection()
     assert queue.enter(connection) == 1
-    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
+    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.5)
     dead._register(None)  # it beats once
     (key,) = queue.jobs.pending.keys()
     assert queue.take(connection, key, dead.worker_id, "0", 1)
-    assert WorkLoop((p.Training,), beat_seconds=0.3).run().made == 1
+    assert WorkLoop((p.Training,), beat_seconds=0.5).run().made == 1
     lost = p.LostJob.fetch1()
     assert (lost["worker_id"], lost["job_table"]) == (dead.worker_id, "Training")
     assert (p.Worker & {"worker_id": dead.worker_id}).fetch1("state") == "lost"
@@ -151,12 +151,12 @@ def test_so_is_one_among_those_that_are_asked_for(database, submission):
     queue = Queue(p.Training)
     connection = p.database.connection.connection()
     queue.enter(connection)
-    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.3)
+    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.5)
     dead._register(None)
     (key,) = queue.jobs.pending.keys()
     queue.take(connection, key, dead.worker_id, "0", 1)
-    assert WorkLoop((p.Training,), {"task_name": "no"}, beat_seconds=0.3).run().made == 0
-    assert WorkLoop((p.Training,), {"task_name": "cddm"}, beat_seconds=0.3).run().made == 1
+    assert WorkLoop((p.Training,), {"task_name": "no"}, beat_seconds=0.5).run().made == 0
+    assert WorkLoop((p.Training,), {"task_name": "cddm"}, beat_seconds=0.5).run().made == 1
     dead.stop()
 
 

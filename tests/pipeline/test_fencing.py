@@ -56,7 +56,7 @@ def numbers(process) -> list[str]:
 
 
 def test_stopped_while_training(database, lab: Laboratory, store):
-    database.submit(submission(4000))
+    database.submit(submission(400))
     (stopped,) = lab.start("--table=Training", "--forever")
     wait_until(lambda: lab.iteration(stopped) > 0 and lab.has_checkpoint())
     stop(stopped)
@@ -64,7 +64,7 @@ def test_stopped_while_training(database, lab: Laboratory, store):
     wait_until(lambda: len(Training()) == 1)
     lab.ended_after_signal(other)
     row = Training().fetch1()
-    database.submit(submission(4000, n_cohorts=2))
+    database.submit(submission(400, n_cohorts=2))
     go_on(stopped)
     wait_until(lambda: len(Training()) == 2)
     wait_until(lambda: numbers(stopped) == ["lost", "idle"])

@@ -20,11 +20,14 @@ TABLES = ("Training", "TrialPlot", "FixedPoints", "FixedPointPlot", "Psychometri
 
 
 @pytest.fixture
-def p(database, submission):
+def p(database, submission, prepared):
     submission["cohorts"][0]["n_networks"] = 1
-    database.submit(submission)
-    filled = database.fill([getattr(database, name) for name in TABLES])
-    assert not filled.errors
+
+    def fill():
+        database.submit(submission)
+        assert not database.fill([getattr(database, name) for name in TABLES]).errors
+
+    prepared(fill)
     return database
 
 

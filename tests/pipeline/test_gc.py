@@ -36,10 +36,14 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def filled(database, submission):
+def filled(database, submission, prepared):
     """Networks and figures in the store, made by a worker that has ended."""
-    database.submit(submission)
-    assert database.fill((database.Training, database.TrialPlot)).errors == []
+
+    def fill():
+        database.submit(submission)
+        assert database.fill((database.Training, database.TrialPlot)).errors == []
+
+    prepared(fill)
     return database
 
 

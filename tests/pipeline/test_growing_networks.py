@@ -41,7 +41,7 @@ def test_a_network_that_grows_says_so_in_its_rows(database, growing):
     again = (p.FixedPoints & here & {"network_name": "calm"}).load()
     assert (again.unseen, again.message) == (calm[0]["unseen"], calm[0]["message"])
     assert again.message.startswith("complete: ")
-    assert all(row["message"].startswith("states grow without bound") for row in grows)
+    assert all(row["message"].startswith("growing: states grow without bound") for row in grows)
     found = (p.FixedPoints & here & {"network_name": "grows"}).load()
     assert found.status == "growing"
     assert np.isnan(found.coverage)

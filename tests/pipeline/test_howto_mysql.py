@@ -57,4 +57,5 @@ def test_the_commands_of_the_page_of_slurm_are_those_of_its_script(reader):
     assert f"--name={job}" in called
     settings = reader.folder / ".config" / "rnn" / "settings"
     assert settings.stat().st_mode & 0o777 == 0o600
+    pipeline.connect()
     assert len(pipeline.Cohort()) == 1

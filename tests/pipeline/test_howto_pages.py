@@ -1,6 +1,7 @@
 """The pages of docs/howto: every command and every block of code is run, in order.
 
-These are read on PostgreSQL, and those of `test_howto_mysql` on MySQL.
+These are read on PostgreSQL, those of `test_howto_mysql` on MySQL, and that of searches in
+`test_search`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def test_every_page_is_read():
     from tests.pipeline.test_howto_mysql import HERE as THERE
 
     names = sorted(path.name for path in PAGES.glob("*.md"))
-    assert sorted([*HERE, *THERE, "mysql.md", "slurm.md"]) == names
+    assert sorted([*HERE, *THERE, "mysql.md", "search.md", "slurm.md"]) == names
 
 
 @pytest.mark.parametrize("page", HERE)

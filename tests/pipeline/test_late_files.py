@@ -66,7 +66,7 @@ def test_training_and_insert_wait_for_the_store(database, late_lab: Laboratory, 
     """For longer than a worker may be silent; and each tenth answer comes late in any case."""
     lab = late_lab
     files.stall("/checkpoints/*")
-    database.submit(submission(500))
+    database.submit(submission(80))
     (training,) = lab.start("--table=Training", "--forever")
     wait_until(lambda: waits(files, "checkpoints"))
     (other,) = lab.start("--table=Training", "--forever")
@@ -141,8 +141,9 @@ def test_killed_while_its_insert_waits_for_the_store(database, late_lab: Laborat
     files.stall(ARRAY, "write")
     database.submit(submission(5))
     wait_until(lambda: waits(files, ".npy"))
-    if lab.row(other).get("state") == "working":
-        killed, other = other, killed
+    workers = (killed, other)  # which of them works is seen with its next heartbeat
+    killed = wait_until(lambda: next((w for w in workers if not lab.is_idle(w)), None))
+    (other,) = (w for w in workers if w is not killed)
     killed.kill()
     time.sleep(0.1)
     assert cannot_die(killed.pid)

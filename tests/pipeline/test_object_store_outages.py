@@ -86,7 +86,7 @@ def test_the_store_is_away_at_the_start(lab, bucket, door):
 
 
 def test_the_store_is_away_in_the_middle_of_work(lab, bucket, door):
-    pipeline.submit(submission(1500, n_cohorts=2))
+    pipeline.submit(submission(250, n_cohorts=2))
     lab.order("training", "sleep")
     workers = lab.start("--table=Training", "--table=Validation", "--forever", n=2)
     for worker in workers:
@@ -110,7 +110,7 @@ def test_the_store_is_away_in_the_middle_of_work(lab, bucket, door):
 
 def test_another_worker_goes_on_from_a_checkpoint_in_the_bucket(lab, bucket):
     lab.order("training", "sleep")
-    pipeline.submit(submission(2000))
+    pipeline.submit(submission(300))
     workers = lab.start("--table=Training", "--forever", n=2)
     wait_until(lambda: any(lab.sleeps("training", worker) for worker in workers))
     wait_until(lambda: any(lab.is_idle(worker) for worker in workers))

@@ -47,7 +47,7 @@ def test_server_restarts(lab: Laboratory, own_server, store):
 
     pipeline.submit(submission(5))
     fill([Training])
-    pipeline.submit(submission(5000, n_cohorts=2, training="long"))
+    pipeline.submit(submission(500, n_cohorts=2, training="long"))
     lab.order("validation", "sleep")
     analysing = lab.start("--table=Validation", "--forever", n=2)
     training, idle = lab.start("--table=Training", "--forever", n=2)
@@ -152,7 +152,7 @@ def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
     """Its folder is a mount point: nothing may be written where it was."""
     import pipeline
 
-    pipeline.submit(submission(6000, n_cohorts=2))
+    pipeline.submit(submission(600, n_cohorts=2))
     workers = lab.start("--table=Training", "--table=Validation", "--forever", n=2)
     wait_until(lambda: all(lab.iteration(worker) > 0 for worker in workers))
     away = store.with_name("away")

@@ -111,6 +111,7 @@ def test_every_column_says_what_it_is(cls):
 
 @pytest.mark.parametrize("package", [models, tasks_lib], ids=lambda package: package.__name__)
 def test_no_dataclass_has_the_name_of_a_table(package):
+    schemas.import_tables()
     tables = {t.__name__ for schema in schemas.SCHEMAS.values() for t in schema.tables}
     assert {"LineAttractor", "ContinuousAttractor", "Penalty"} <= tables
     for found in walk_packages(package.__path__, f"{package.__name__}."):

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -41,11 +42,25 @@ def chain(database, submission):
     """The whole chain, with rows in every table."""
     submission["trainings"]["short"]["monitor"] = True
     submission["trainings"]["short"]["max_iter"] = 40
+    submission["trainings"]["short"] |= {"trace_interval": 20, "snapshots": 1}
     submission["cohorts"][0]["n_networks"] = 1
     database.submit(submission)
     filled = database.fill()
     assert not filled.errors
     return database
+
+
+def enter_rank_one_parts(chain):
+    """Enter parts of a network; those of the chain have no limit of their rank."""
+    key = chain.Training.Network.proj().to_dicts(limit=1)[0] | {"rank_one_name": "default"}
+    status = {"rank_one_status": "analysed", "rank_one_reason": "", "exact_rank": 1}
+    chain.RankOneParts.insert1({**key, **status}, allow_direct_insert=True)
+    numbers = {"part_singular_value": 1.0, "drive_mean": 0.0, "drive_std": 1.0}
+    arrays = dict.fromkeys(("part_left", "part_right", "drive"), np.ones(2))
+    row = {**key, "part_number": 0, **numbers, **arrays}
+    chain.RankOneParts.Drive.insert1(row, allow_direct_insert=True)
+    names = {"reader": "right", "reader_number": 0, "writer": "left", "writer_number": 0}
+    chain.RankOneParts.Overlap.insert1({**key, **names, "overlap": 1.0}, allow_direct_insert=True)
 
 
 def test_any_two_tables_join(chain, tmp_path):
@@ -70,21 +85,67 @@ def test_any_two_tables_join(chain, tmp_path):
     axis = {"sweep_name": "one", "axis": "training.lr"}
     chain.Sweep.insert1({"sweep_name": "one"})
     chain.Sweep.Axis.insert1({**axis, "axis_number": 0})
+    chain.JobPriority.insert1({**cohort, "job_priority": 3})
     chain.SweepPoint.insert1({**axis, **cohort, "value": 0.1, "value_text": "0.1"})
+    chain.leave_out(["LineAttractor"])
+    enter_comparison(chain)
+    enter_learning(chain)
+    enter_rank_one_parts(chain)
     assert_any_two_tables_join()
+
+
+def enter_comparison(p):
+    """Compare the one network with itself: a comparison takes two."""
+    network = p.Training.Network.proj().to_dicts(limit=1)[0]
+    key = {"task_name": network["task_name"], "comparison_name": "one"}
+    p.Comparison.insert1({**key, "comparison_search": ""})
+    p.Comparison.Entry.insert1({**key, "entry": 0, "entry_members": 1})
+    p.ComparisonMember.insert1({**key, **network, "member": 0})
+    block = {**key, "entry": 0, "block": 0}
+    ranges = {"first_from": 0, "first_to": 1, "second_from": 0, "second_to": 1}
+    p.Comparison.Block.insert1({**block, **ranges})
+    assert not p.fill((p.NetworkSummary, p.PairBlock, p.Embedding)).errors
+    columns = {
+        "other_network": "network_name", "other_training": "training_name",
+        "other_first_seed": "first_seed", "other_seed": "seed",
+    }  # fmt: skip
+    other = {name: network[column] for name, column in columns.items()}
+    p.NetworkPair.insert1({**block, **network, **other, "pair_reason": ""})
+    embedding = p.Embedding.proj().to_dicts(limit=1)[0]
+    assert p.Embedding.to_arrays("embedding_status").tolist() == ["few_networks"] * 2
+    nearest = {"neighbour_member": 0, "neighbour_distance": 0.0}
+    p.EmbeddingPoint.insert1({**embedding, **network, **nearest})
+    p.Embedding.ByParameter.insert1(
+        {**embedding, "parameter": "a", "parameter_status": "one_value", "parameter_groups": 1},
+        allow_direct_insert=True,
+    )
+
+
+def enter_learning(p):
+    """Enter an origin and a bifurcation: a network of a few iterations may have none."""
+    network = p.Training.Network.proj().to_dicts(limit=1)[0]
+    origin = {"origin_training": "a", "origin_first_seed": 0, "origin_seed": 0}
+    p.SnapshotNetwork.insert1({**network, **origin, "origin_iteration": 1})
+    if not len(p.FollowedPoints.Bifurcation()):
+        enter_part(p.FollowedPoints.Bifurcation)
 
 
 def enter_manifold(p):
     """Insert a row: a network of a few iterations has no manifold."""
+    enter_part(p.ContinuousAttractor.Manifold)
+
+
+def enter_part(table):
+    """Insert a row of a part, of any values."""
     import numpy as np
 
-    table = p.ContinuousAttractor.Manifold
-    row = p.ContinuousAttractor.proj().to_dicts(limit=1)[0]
+    row = table._master.proj().to_dicts(limit=1)[0]
     for name, attribute in table().heading.attributes.items():
         if name not in row and not attribute.nullable:
             kind = attribute.type
             is_text = "char" in kind or "text" in kind
-            row[name] = np.zeros(1) if attribute.codec else "x" if is_text else 1
+            number = True if "bool" in kind else 1
+            row[name] = np.zeros(1) if attribute.codec else "x" if is_text else number
     table.insert1(row, allow_direct_insert=True)
 
 

@@ -22,12 +22,16 @@ KEY = {"task_name": "cddm", "network_name": "small", "training_name": "short"}
 
 
 @pytest.fixture
-def filled(database, submission):
+def filled(database, submission, prepared):
     submission["trainings"]["short"]["max_iter"] = 3
     submission["cohorts"][0]["n_networks"] = 1
     submission["cohorts"].append({**submission["cohorts"][0], "first_seed": 50})
-    database.submit(submission)
-    assert not database.fill(restriction={"first_seed": 3}).errors
+
+    def fill():
+        database.submit(submission)
+        assert not database.fill(restriction={"first_seed": 3}).errors
+
+    prepared(fill)
     return database
 
 
@@ -155,8 +159,8 @@ def test_what_cannot_be_renamed_is_one_line(filled, monkeypatch, words, problem)
     assert np.array_equal(filled.Task.to_arrays("task_name"), ["other"])
 
 
-def test_a_table_that_names_it_twice_hinders_only_where_a_row_does(filled):
-    """A lab's own, with two references to a set; without rows there is nothing to rename in it."""
+def test_a_table_that_names_it_twice_hinders_only_where_others_depend_on_its_rows(filled):
+    """A lab's own, with two references to a set: each is renamed."""
     import os
 
     import datajoint as dj
@@ -171,15 +175,28 @@ def test_a_table_that_names_it_twice_hinders_only_where_a_row_does(filled):
         note : varchar(8)
         """
 
+    class Below(dj.Manual):
+        definition = """
+        -> Pair
+        """
+
     lab(Pair, context={"Task": filled.Task})
     try:
         renaming.rename("task", "cddm", "first")
         assert np.array_equal(filled.Task.to_arrays("task_name"), ["first"])
         Pair.insert1({"task_name": "first", "other_task": "first", "note": ""})
-        with pytest.raises(DatabaseError, match="names the set in two columns"):
-            renaming.rename("task", "first", "second")
-        assert np.array_equal(filled.Task.to_arrays("task_name"), ["first"])
         filled.submit({"tasks": {"echo": {"class": "NBitFlipFlop"}}})
+        Pair.insert1({"task_name": "echo", "other_task": "first", "note": ""})
+        renaming.rename("task", "first", "second")
+        rows = Pair.to_dicts(order_by="task_name")
+        assert [(r["task_name"], r["other_task"]) for r in rows] == [
+            ("echo", "second"), ("second", "second")
+        ]  # fmt: skip
+        lab(Below, context={"Pair": Pair})
+        with pytest.raises(DatabaseError, match="names the set in two columns"):
+            renaming.rename("task", "second", "third")
+        assert sorted(filled.Task.to_arrays("task_name").tolist()) == ["echo", "second"]
+        (Pair & {"task_name": "echo"}).delete(prompt=False)
         renaming.rename("task", "echo", "other")  # no row names this one
     finally:
         lab.drop(prompt=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import datajoint as dj
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.cli.cohort_report import (
     CohortReport,
+    accuracies_of,
     cohort_reports,
     markdown_table,
     summary_rows,
@@ -30,11 +32,14 @@ def test_summary_counts_the_networks_that_solve_their_task(database, submission)
     assert p.fill((p.Training, p.Validation)).errors == []
     by_task = {r.task: r for r in cohort_reports(r2=-1e9, accuracy=0.0)}
     decision = by_task["cddm"]
-    assert (decision.n_networks, decision.n_solved, decision.iterations) == (2, 2, 60)
+    assert (decision.n_networks, decision.n_solved, decision.iterations) == (2, 2, 20)
     noise_free = p.Validation & {"validation_name": "noise_free", "task_name": "cddm"}
     assert decision.r2 == sorted(noise_free.to_arrays("r2_pooled").tolist())
     assert decision.accuracy == sorted(noise_free.to_arrays("accuracy").tolist())
     assert decision.seconds == (p.Training & {"task_name": "cddm"}).fetch1("seconds") / 2
+    # A cohort's time is shared by all its networks, whichever of them are chosen.
+    (one,) = cohort_reports({"task_name": "cddm", "seed": 3})
+    assert (one.n_networks, one.seconds) == (1, decision.seconds)
     assert by_task["flip_flop"].accuracy == []
     assert by_task["flip_flop"].n_solved == 1  # R² alone decides where there are no choices
     between = sum(decision.r2) / 2
@@ -44,6 +49,10 @@ def test_summary_counts_the_networks_that_solve_their_task(database, submission)
 
 def test_a_table_says_what_its_cohorts_reach():
     report = CohortReport("t", "n", "m", 5, 3, 2, [0.5, 0.91, 0.96], [0.9, 1.0, 1.0], 700, 12.34, 3)
+    assert replace(report, n_networks=5, n_diverged=2).solved == "2 of 5 (2 diverged)"
+    assert replace(report, n_networks=5, n_diverged=1).solved == "2 of 5 (1 not yet)"
+    diverged = CohortReport("t", "n", "m", 5, 3, 0, [-9.0], [], 0, 0.1, 0, n_diverged=3)
+    assert diverged.solved == "diverged" and accuracies_of(diverged) == "-"
     headings, rows = summary_rows([report])
     assert rows == [
         ["t", "n", "m", "5 to 7", "2 of 3", "0.910, 0.500", "1.000, 0.900", "700", "12"]

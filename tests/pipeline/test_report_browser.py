@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.report import pages
 from pipeline.report.server import serving
 from tests.needs import skip_unless_required
-from tests.pipeline.test_report_site import HOSTILE, cohort, write
+from tests.pipeline.test_report_site import HOSTILE, cohort, sweep, write_with_sweep
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Of the browser itself, about none of the pages.
@@ -69,7 +69,7 @@ def report(tmp_path_factory):
     other = cohort("plain", 2)
     other.networks[0].row["r2"] = None
     other.networks[1].row["r2"] = 0.7
-    write(folder, [first, other])
+    write_with_sweep(folder, [first, other], [sweep([first, other])])
     return folder
 
 
@@ -101,6 +101,7 @@ def test_a_page_is_readable_on_a_telephone_and_on_a_screen(browser, report, tmp_
     """Nothing is wider than the window: a probe in the page measures, in a frame of each width."""
     pages = [report / "index.html", next((report / "networks").glob("plain*"))]
     pages.append(next((report / "cohorts").glob("plain*")))
+    pages.append(report / "sweeps" / "rates.html")
     frames = "".join(
         f'<iframe src="{page.as_uri()}" width="{width}" height="800"></iframe>'
         for page in pages
@@ -143,6 +144,24 @@ def test_pages_load_without_a_word_in_the_console_from_disk_and_served(browser, 
 
     network, cohort = (next((report / folder).glob("%3C*")) for folder in ("networks", "cohorts"))
     look(network.as_uri())
+    look((report / "sweeps" / "rates.html").as_uri())
     with serving(report) as server:
         server.paths = frozenset(str(p.relative_to(report)) for p in report.rglob("*.*"))
         look(f"{server.url}cohorts/{quote(cohort.name)}")
+
+
+def test_the_points_of_a_sweep_sort(browser, report, tmp_path):
+    """By a click on a heading: a frame around the page presses the button."""
+    page = report / "sweeps" / "rates.html"
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        f'<!doctype html><body><iframe src="{page.as_uri()}" width="1200"></iframe><script>'
+        "onload = () => { const d = document.querySelector('iframe').contentDocument;"
+        "const rates = () => [...d.querySelectorAll('#points tbody tr')].map(r => r.cells[0]"
+        ".textContent).join(' '); const before = rates();"
+        "for (const time of [1, 2]) d.querySelector('#points th button').click();"
+        "document.title = `${before}:${rates()}` }"
+        "</script>"
+    )
+    document = browser.run(probe.as_uri(), "--dump-dom", "--allow-file-access-from-files")
+    assert re.search(r"<title>(.*?)</title>", document)[1] == "0.1 1:1 0.1"

@@ -5,21 +5,30 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import escape
 
+from models import NetworkConfig
 from pipeline.report import drawings, pages
-from pipeline.report.names import url, verify_command
+from pipeline.report.names import page_of, url, verify_command
+from pipeline.report.parameters import parameters_shown
 from pipeline.report.rows import CohortRows, NetworkRows
 from pipeline.report.site import MANIFEST, Site, fingerprint
-from pipeline.report.values import spread, text_of_value
+from pipeline.report.sweeps import SweepRows, figures_of
+from pipeline.report.values import filled_columns, spread, text_of_value
 from pipeline.report.write import Writer
+from pipeline.tables.keys import cohort_key
+from pipeline.tables.selections import Selection
+from tasks_lib import CDDM
 from tasks_lib.errors import ParameterError
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
@@ -75,7 +84,7 @@ def cohort(task="cddm", n_networks=3, **changes):
 
 
 def write(folder, cohorts):
-    return Writer(Site(folder), cohorts, {}).write()
+    return Writer(Site(folder), cohorts, Selection()).write()
 
 
 class Links(HTMLParser):
@@ -262,10 +271,15 @@ def test_a_link_leads_to_its_file_whatever_its_name(name):
 def test_curves_of_whatever_values_are_drawn_within_the_drawing(values, log):
     svg = drawings.curve(np.arange(len(values)), values, 'loss "<x>"', log)
     assert "nan" not in svg.lower().replace("loss", "") and "<x>" not in svg
-    points = re.findall(r'points="([^"]*)"', svg)
-    for pair in points[0].split() if points else []:
-        x, y = map(float, pair.split(","))
-        assert 0 <= x <= drawings.WIDTH and 0 <= y <= drawings.HEIGHT
+    shown = [v for v in values if np.isfinite(v) and not (log and v <= 0)]
+    steps = re.findall(r' d="m([^"]*)"', svg)
+    assert len(steps) == (len(shown) > 1)
+    if steps:
+        x, y = np.cumsum(np.array(steps[0].split(), int).reshape(-1, 2), axis=0).T
+        assert len(x) == min(len(shown), drawings.MOST_POINTS)
+        assert (x[0], x[-1]) == (drawings.LEFT, drawings.WIDTH - drawings.RIGHT)
+        assert (np.diff(x) >= 0).all()
+        assert {y.min(), y.max()} <= {drawings.TOP, drawings.HEIGHT - drawings.BOTTOM}
 
 
 @pytest.mark.parametrize("n", [2, 60, 61, 500])
@@ -303,3 +317,139 @@ def test_values_as_texts():
         "–", "yes", "1", "0.1235", "inf", '{"a": [1]}',
     ]  # fmt: skip
     assert spread([1.0, 2.0, 3.0, 4.0, 5.0]) == ["5", "1", "2", "3", "4", "5"]
+
+
+def sweep(cohorts, name="rates"):
+    """A sweep of cohorts over two axes of numbers and one of names."""
+    values = {
+        cohort_key(c.row): {"training.lr": 10.0**-i, "network.tau": 1 + i % 2, "task.x": HOSTILE}
+        for i, c in enumerate(cohorts)
+    }
+    return SweepRows(name, f"what for {HOSTILE}", ["training.lr", "network.tau", "task.x"], values)
+
+
+def write_with_sweep(folder, cohorts, sweeps):
+    return Writer(Site(folder), cohorts, Selection(), sweeps=sweeps).write()
+
+
+def test_a_page_of_a_sweep_has_every_point_and_its_figures(tmp_path):
+    cohorts = [cohort(f"t{i}", 2 + i) for i in range(4)]
+    bare = cohort("t9", 2)
+    bare.networks.clear()
+    cohorts.append(bare)
+    for number, each in enumerate(cohorts):
+        for network in each.networks:
+            network.row["r2"] = 0.1 * number + network.row["seed"] / 100
+    made = sweep(cohorts, "a b/ü%41")
+    gone = cohort_key(cohort("gone").row)  # of another selection, or deleted
+    made.values[gone] = {axis: 1.0 for axis in made.axes}
+    report = write_with_sweep(tmp_path, cohorts, [made])
+    assert made.page in report.paths
+    text = (tmp_path / made.page).read_text()
+    table = text[text.index('id="points"') :]
+    lines = re.findall(r"<tr><td>(.*)", table)
+    assert len(lines) == 5 and "5 points; 14 networks trained" in text
+    rates = [line.partition("<td>")[0] for line in lines]
+    assert rates == [f"{10.0**-i:.4g}" for i in reversed(range(5))]  # in order
+    for each, line in zip(reversed(cohorts), lines, strict=True):
+        assert f'href="../{page_of(each.row)}"' in line
+        assert line.count("<circle") == len(each.networks)
+        if each.networks:
+            r2 = sorted(n.row["r2"] for n in each.networks)
+            assert f"<td>{np.median(r2):.3g}<td>{r2[0]:.3g}<td>" in line
+        else:
+            assert "not yet" in line
+    found = Links(text)
+    figures = {link for link in found.refers if link.endswith(".png")}
+    assert len(figures) == 2 and found.tags.count("script") == 1  # r2: dots and a map
+    for link in found.refers:
+        assert (tmp_path / "sweeps" / unquote(link)).is_file(), link
+    for page in (tmp_path / "index.html", tmp_path / page_of(cohorts[0].row)):
+        assert f"{url(made.page)}" in page.read_text()
+    assert "training.lr = 1, network.tau = 1" in (tmp_path / page_of(cohorts[0].row)).read_text()
+    # What has not changed is not written again, and what has gone is removed.
+    again = write_with_sweep(tmp_path, cohorts, [made])
+    assert (again.n_written, again.n_removed) == (0, 0)
+    cohorts[0].networks[0].row["r2"] = 0.95
+    assert write_with_sweep(tmp_path, cohorts, [made]).n_written == 1 + 1 + 1 + 3
+    assert write_with_sweep(tmp_path, cohorts, []).n_removed == 3
+    assert not (tmp_path / made.page).exists()
+
+
+def test_figures_of_a_sweep_show_the_axes_that_vary():
+    cohorts = [cohort(f"t{i}", 2) for i in range(6)]
+    summaries = {cohort_key(c.row): [pages.summary_of(c, n) for n in c.networks] for c in cohorts}
+    made = sweep(cohorts)
+    by_metric = {Path(f["path"]).stem: f for f in figures_of(made, summaries)}
+    dots = by_metric["rates--r2--points"]
+    assert dots["options"] == {"x": "training.lr", "hue": "network.tau", "y": "noise-free R²"}
+    assert dots["caption"] == "noise-free R² by training.lr"
+    assert by_metric["rates--r2--heat"]["options"]["y"] == "network.tau"
+    # Points at random have as many values as points: no colour for each.
+    for number, values in enumerate(made.values.values()):
+        values["network.tau"] = number + 0.5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.report.sweeps.MOST_COLOURS", 5)
+        dots = figures_of(made, summaries)[0]
+    assert dots["options"] == {"x": "training.lr", "y": "noise-free R²"}
+    assert dots["caption"].endswith(", over all values of network.tau")
+    for values in made.values.values():
+        values |= {"training.lr": 1.0, "network.tau": 2.0}
+    assert figures_of(made, summaries) == []
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=80))
+def test_a_strip_lies_within_its_drawing(values):
+    svg = drawings.strip(values, -1.0, 1.0, 'R² "<x>"')
+    assert "nan" not in svg and "<x>" not in svg
+    for x in re.findall(r'c?x="(-?\d+)"', svg):
+        assert 0 <= float(x) <= 120
+
+
+def test_scores_by_condition_are_shown_where_kinds_are_few(tmp_path):
+    made = cohort(n_networks=1)
+    for number, pulse in enumerate((1, -1)):
+        made.networks[0].tables["kinds"].append(
+            {"trial_condition": {"pulse_sign": pulse}, "condition_n_trials": 4 + number}
+            | {"condition_mse": 0.25, "condition_r2": 0.5 + number / 4, "condition_accuracy": None}
+        )
+    write(tmp_path, [made])
+    text = next((tmp_path / "networks").iterdir()).read_text()
+    assert "<td>pulse sign -1<td>5<td>0.75<td>0.25</table>" in text
+
+
+def test_a_training_that_failed_and_one_that_diverged_are_said(tmp_path):
+    failed = cohort("hard", 0)
+    failed.row["n_networks"] = 2
+    failed.training, failed.failure = None, f"ValueError: {HOSTILE}"
+    diverged = cohort("steep", 1, status="diverged")
+    diverged.networks[0].tables.pop("sets")
+    diverged.networks[0].tables.pop("points")
+    write(tmp_path, [failed, diverged])
+    index = (tmp_path / "index.html").read_text()
+    assert "<td>2<td>failed<td>" in index and "not yet" not in index
+    page = next((tmp_path / "cohorts").glob("hard*")).read_text()
+    assert "not trained." in page and escape(failed.failure) in page and HOSTILE not in page
+    assert "rnn retry" in page and "not trained yet" not in page
+    page = next((tmp_path / "networks").glob("steep*")).read_text()
+    assert "Not analysed: the training diverged." in page
+    assert "The training failed" not in next((tmp_path / "cohorts").glob("steep*")).read_text()
+
+
+def test_columns_without_values_and_parameters_that_follow_from_others_are_left_out():
+    assert filled_columns(["a", "b", "c"], [[1, None, None], [2, None, 0.0]]) == [0, 2]
+    one = cohort("cddm", 1)
+    config = NetworkConfig(n_units=12, dale=True)
+    one.network = {"network_name": "small", **asdict(config)}
+    task = CDDM(n_steps=20, stim_on=5, dec_on=14)
+    one.task = {"task_name": "cddm", "task_class": "CDDM", "n_steps": 20, "n_inputs": 6}
+    one.task |= {"n_outputs": 2, "params": task.params}
+    shown = {g["title"]: dict(g["rows"]) for g in parameters_shown(one, whole=False)["parameters"]}
+    assert shown["Network"] == {"n_units": 12, "dale": True}  # not activation_args, nonnegative_inp
+    assert shown["Task"] == {"task_class": "CDDM", "n_steps": 20, "stim_on": 5, "dec_on": 14}
+    one.network["activation_args"] = {"slope": 2.0}
+    one.task["params"] = {**task.params, "stim_off": 15}
+    shown = {g["title"]: dict(g["rows"]) for g in parameters_shown(one, whole=False)["parameters"]}
+    assert shown["Network"]["activation_args"] == {"slope": 2.0} and shown["Task"]["stim_off"] == 15
+    whole = {g["title"]: dict(g["rows"]) for g in parameters_shown(one, whole=True)["parameters"]}
+    assert whole["Network"]["nonnegative_inp"] is True and whole["Task"]["cue_on"] == 0

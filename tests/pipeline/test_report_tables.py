@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from models.network.connectivity import WEIGHTS
@@ -14,6 +15,7 @@ from pipeline.cli.commands import app
 from pipeline.database.connection import connection
 from pipeline.report.write import write_report
 from pipeline.store.mounts import folder_of_store
+from pipeline.tables import training
 from pipeline.tables.fixed_point_plots import FixedPointPlot
 from pipeline.tables.fixed_points import FixedPoints
 from pipeline.tables.linearization import Linearization
@@ -57,6 +59,10 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     figure = (p.TrialPlot & one & {"validation_name": "noisy"}).fetch1("figure")
     copied = folder / "figures" / "cddm--small--short--seed3--trials--noisy.png"
     assert copied.read_bytes() == figure.png
+    # An inch of every picture is as wide, so that narrow ones have no larger letters.
+    with Image.open(copied) as image:
+        width = round(image.width / 300 * 144)
+    assert f'trials--noisy.png" width="{width}" alt' in page
     assert (folder / "figures" / "cddm--small--short--seed3--fixed_points--exact--3d.png").exists()
     assert "thumbnails/cddm--small--short--seed3" in (folder / "index.html").read_text()
     assert "not yet" in (folder / "index.html").read_text()  # the other cohort
@@ -94,10 +100,18 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
         return len(sent), made
 
     few, _ = n_queries()
+    with pytest.MonkeyPatch.context() as patch:  # the other cohort's training fails at first
+        patch.setattr(training, "train_from_rows", fail)
+        assert len(p.fill((p.Training,)).errors) == 1
+    assert n_queries()[0] == few
+    assert "<td>failed<td>" in (folder / "index.html").read_text()
+    (page,) = (folder / "cohorts").glob("other_task*")
+    assert "The training failed: ValueError: no such thing" in page.read_text()
+    assert sum(p.retry(everything=True).values()) == 1
     assert p.fill((p.Training,)).made == 1
     assert p.fill((p.Validation,)).errors == []
     more, made = n_queries()
-    assert (more, made.n_networks) == (few, 5) and few < 60
+    assert (more, made.n_networks) == (few, 5) and few < 100
     assert (
         folder / "figures" / "other_task--small--short--seeds_from0--learning_curves.png"
     ).exists()
@@ -107,8 +121,12 @@ def test_a_report_of_a_database(database, submission, tmp_path, monkeypatch):
     assert not (folder / "figures").exists() and not (folder / "thumbnails").exists()
     assert not list(folder.rglob("other_task*"))
     code, said = command("--task", "nobody")
-    assert code == 1 and "has no cohort" in said
+    assert code == 1 and "has not been entered" in said
     assert (folder / "networks" / "cddm--small--short--seed3.html").exists()
+
+
+def fail(*arguments, **options):
+    raise ValueError("no such thing")
 
 
 def test_a_report_says_what_the_store_has_lost(database, submission, tmp_path):
@@ -144,3 +162,50 @@ def test_a_report_of_an_empty_database_is_refused(database, tmp_path):
     with pytest.raises(ParameterError, match="has no cohort"):
         write_report(tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+def test_a_report_has_sweeps_scores_by_condition_and_what_is_not_wanted(database, tmp_path):
+    p = database
+    names = {"task": "xor", "network": "small", "training": "short"}
+    p.submit(
+        {
+            "tasks": {"xor": {"class": "XOR", "n_steps": 30, "params": {"n_repeats": 2}}},
+            "networks": {"small": {"n_units": 8, "tau": 2.0}},
+            "trainings": {"short": {"max_iter": 3}},
+            "sweeps": {
+                "rates": {
+                    **names, "vary": {"training.lr": [0.01, 0.1]}, "n_networks": 2,
+                    "without": ["FixedPoints"], "description": "what for",
+                },
+                "others": {**names, "vary": {"network.tau": [3.0]}},
+            },
+        }
+    )  # fmt: skip
+    assert p.fill((p.Training, p.Validation), {"network_name": "small"}).errors == []
+    folder = tmp_path / "report"
+    report = write_report(folder, {"network_name": "small"})
+    # Of a selection, the sweeps that have a cohort in it.
+    assert {"sweeps/rates.html", "sweeps/rates--r2--points.png"} <= report.paths
+    assert not [path for path in report.paths if "others" in path]
+    page = (folder / "sweeps" / "rates.html").read_text()
+    assert "what for. 2 points; 4 networks trained" in page
+    for lr in (0.01, 0.1):
+        point = (p.SweepPoint & {"sweep_name": "rates", "value": lr}).fetch1("KEY")
+        cohort = {name: point[name] for name in p.Cohort.primary_key}
+        lowest = min(
+            (p.Validation & cohort & {"validation_name": "noise_free"}).to_arrays("r2_pooled")
+        )
+        assert f"<tr><td>{lr:g}<td>" in page and f"<td>{lowest:.3g}<td>" in page
+    assert 'href="sweeps/rates.html"' in (folder / "index.html").read_text()
+    key = {"seed": 0, "training_name": "short-lr_0.1", "validation_name": "noise_free"}
+    text = (folder / "networks" / "xor--small--short-lr_0.1--seed0.html").read_text()
+    kinds = (p.Validation.Condition & key).to_dicts()
+    assert len(kinds) == 4
+    for kind in kinds:
+        accuracy = kind["condition_accuracy"]
+        said = "–" if accuracy is None else f"{accuracy:.4g}"
+        assert f"<td>{kind['condition_mse']:.4g}<td>{said}" in text
+    assert "<p>Not wanted.</p>" in text and "Not computed yet" not in text
+    assert "Not wanted of its cohort: Basins, ContinuousAttractor, " in text
+    whole = write_report(folder)
+    assert "sweeps/others.html" in whole.paths and not whole.faults

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import commands as cli
 from pipeline.cli.cohort_report import cohort_reports, sorted_cohorts
+from pipeline.cli.looking import NONE_TRAINED
 from pipeline.cli.report import network_reports, points_in_words, sorted_networks
 
 
@@ -23,9 +24,13 @@ def rnn(database, monkeypatch):
     def run(*words, columns="80", status=0):
         done = CliRunner().invoke(cli.app, [*words], env={"COLUMNS": columns})
         assert done.exit_code == status, done.output
-        return done.output.splitlines()
+        return (done.output if status else done.stdout).splitlines()
 
     return run
+
+
+def cli_output(words):
+    return CliRunner().invoke(cli.app, words, env={"COLUMNS": "80"})
 
 
 @pytest.fixture
@@ -37,27 +42,49 @@ def two_cohorts(submission):
 def test_what_is_not_computed_yet_is_said(database, submission, rnn):
     p = database
     p.submit(submission)
-    assert rnn("show") == ["No trained networks."]
+    assert rnn("show") == [NONE_TRAINED]
     p.fill((p.Training,))
     r2 = [f"{value:.4f}" for value in p.Training.Network.to_arrays("r2", order_by="seed")]
     heading, cohort, *lines = rnn("show")
     assert heading.split()[:2] == ["seed", "R²"] and cohort == "cddm/small/short"
     for seed, value, line in zip((3, 4), r2, lines, strict=True):
-        # R² is that of the end of the training.
+        # R² is that of the end of the training, which the star says.
         assert re.fullmatch(
-            rf" *{seed}  +{re.escape(value)}  +not yet  +-  +[\d.]+  not computed yet", line
+            rf" *{seed}  +{re.escape(value)}\*  +not yet  +-  +[\d.]+  not computed yet", line
         )
+    explained = [each.stderr for each in map(cli_output, (["show"], ["summary"]))]
+    assert explained == ["*: not validated, so R² on the training's own trials: r2\n"] * 2
     (line,) = rnn("summary")[2:]
     assert "not computed yet" in line and "not yet" in line
     assert [r.n_validated for r in cohort_reports(r2=-1e9)] == [0]
     p.fill((p.Validation,))
-    assert not any("not yet" in line for line in rnn("show"))
+    assert not any("not yet" in line or "*" in line for line in rnn("show"))
+    r2 = (p.Validation & "validation_name = 'noise_free'").to_arrays("r2_pooled", order_by="seed")
+    assert [line.split()[1] for line in rnn("show")[2:]] == [f"{value:.4f}" for value in r2]
+    said = cli_output(["summary", "--r2=0.5"]).stderr
+    assert (
+        "solved: R² of at least 0.5 in Validation without noise, and accuracy of at least 0.95"
+        in (said)
+    )
+    assert "R²: without noise, on trials that training never saw" in said and "*" not in said
+    # Seeds are those that are chosen.
+    assert rnn("summary", "--seed", "4")[2].split()[0] == "4"
     assert "2 of 2" in rnn("summary", "--r2=-1e9", "--accuracy=0")[2]
     first, *others = p.Task.Input.keys()
     p.fill((p.FixedPoints,), first)
     assert all(line.endswith(", so far") for line in rnn("show")[2:])
     p.fill((p.FixedPoints,))
     assert others and not any("so far" in line or "not" in line for line in rnn("show"))
+
+
+def test_a_sweep_of_which_no_point_is_chosen_says_so(database, submission, rnn):
+    p = database
+    only = submission["cohorts"][0]
+    sweep = {name: only[name] for name in ("task", "network", "training")}
+    p.submit({**submission, "sweeps": {"rates": {**sweep, "vary": {"training.lr": [0.1, 0.2]}}}})
+    shown = CliRunner().invoke(cli.app, ["show", "--sweep", "rates", "--where", "lr > 5"])
+    assert "no point of the sweep rates is chosen" in shown.stderr and shown.exit_code == 0
+    assert len(shown.stdout.splitlines()) == 1
 
 
 def test_points_are_those_of_the_tables(database, submission):
@@ -158,9 +185,11 @@ def test_diverged_networks_are_not_waited_for(database, submission, rnn):
 def test_modes_in_words():
     from types import SimpleNamespace
 
-    def words(modes, n_sets=1):
+    def words(modes, n_sets=1, without=frozenset()):
         return points_in_words(
-            SimpleNamespace(status="finished", modes=modes, n_sets=n_sets, n_inputs=1)
+            SimpleNamespace(
+                status="finished", modes=modes, n_sets=n_sets, n_inputs=1, without=without
+            )
         )
 
     cube = {("stable", 0): 8, ("unstable", 1): 12, ("unstable", 2): 6, ("unstable", 3): 1}
@@ -172,3 +201,5 @@ def test_modes_in_words():
     assert words({("marginal", 0): 1, ("marginal", 1): 1}) == ("2 marginal", "2 marginal")
     assert words({}) == ("none", "none")
     assert words({}, 0) == ("not computed yet",)
+    assert words({}, 0, {"FixedPoints"}) == ("not wanted",)
+    assert words({}, 0, {"Validation"}) == ("not computed yet",)

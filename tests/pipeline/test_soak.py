@@ -44,7 +44,7 @@ def test_nothing_is_lost_and_nothing_done_twice(own_lab, own_server, store):
         own_server,
         n_workers=5,
         n_cohorts=n_cohorts,
-        n_iterations=300,
+        n_iterations=60,
         seconds_between_kills=2.0,
         n_restarts=2,
         seed=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -33,9 +34,12 @@ SEED = {"seed": 3}
 
 
 @pytest.fixture
-def filled(database, submission):
-    database.submit(submission)
-    assert database.fill([getattr(database, name) for name in TABLES]).errors == []
+def filled(database, submission, prepared):
+    def fill():
+        database.submit(submission)
+        assert database.fill([getattr(database, name) for name in TABLES]).errors == []
+
+    prepared(fill)
     return database
 
 
@@ -279,10 +283,8 @@ def test_the_command_reads_all_files_or_those_of_a_selection(filled, run, store,
     shutil.move(store / "away.png", store / figure)
     assert run("--files", "--task", "cddm", "--seed", "3").exit_code == 0
     result = run("--files", "--task", "cdmm")
-    assert result.exit_code == 2 and "selects no stored file" in result.stderr
+    assert result.exit_code == 2 and "has not been entered; use cddm" in result.stderr
     assert run("--files", "--device", "cpu").exit_code == 2
-    result = run("--task", "cddm")
-    assert result.exit_code == 2 and "--network" in result.stderr and "--files" in result.stderr
 
     read = StorageBackend.get_buffer
 
@@ -300,7 +302,7 @@ def test_a_store_that_goes_away_says_nothing_of_its_files(filled, run, store, mo
     away, read = store.with_name("away"), StorageBackend.get_buffer
 
     def as_the_share_is_unmounted(self, path):
-        if store.exists():
+        with suppress(FileNotFoundError):  # files are read on several threads
             store.rename(away)
         return read(self, path)
 
@@ -328,7 +330,7 @@ def test_the_function_reads_files_in_a_bucket_and_tells_how_far_it_is(stored):
     assert verify_files({"seed": 4}).is_whole
     with pytest.raises(ParameterError, match="selects no stored file"):
         verify_files({"seed": 99})
-    with pytest.raises(ParameterError, match="selects no stored file"):
+    with pytest.raises(ParameterError, match="selects nothing"):
         verify_files({"colour": 1})
 
 

@@ -78,7 +78,7 @@ def test_without_monitor_there_are_no_gradients(database, submission):
     assert p.fill((p.Training,)).errors == []
     rows = p.Training.Term.to_dicts()
     assert sorted({r["term"] for r in rows}) == ["metabolic", "task"]
-    assert all(r["term_curve"].shape == (60,) for r in rows)
+    assert all(r["term_curve"].shape == (20,) for r in rows)
     assert [(r["gradient_curve"], r["final_gradient"]) for r in rows] == [(None, None)] * 4
     assert len(p.Training.Term & "gradient_curve is null") == 4
     assert len((p.Training.Term & {"seed": 3}).plot().axes) == 1

@@ -20,7 +20,7 @@ from tests.pipeline.test_stored_files import forget_hash
 
 
 @pytest.fixture
-def trained(database, submission):
+def trained(database, submission, prepared):
     """Three networks, trained as one batch, with penalties, noise, dropout and validation."""
     submission["trainings"]["short"] |= {
         "max_iter": 40,
@@ -28,12 +28,18 @@ def trained(database, submission):
         "monitor": True,
         "dropout_rate": 0.1,
         "validation_interval": 5,
+        "trace_interval": 10,
+        "snapshots": 3,
         "penalties": {"metabolic": {"weight": 0.01}, "h_time_variance": {"weight": 0.1}},
     }
     submission["networks"]["small"] |= {"sigma_inp": 0.05}
     submission["cohorts"][0]["n_networks"] = 3
-    database.submit(submission)
-    assert database.fill((database.Training,)).errors == []
+
+    def fill():
+        database.submit(submission)
+        assert database.fill((database.Training,)).errors == []
+
+    prepared(fill)
     return database
 
 
@@ -118,6 +124,36 @@ def test_a_weight_that_was_tampered_with_is_found(trained, store):
     path.unlink()
     assert "w_rec: stored cannot be read" in str(verify({"seed": 4}).differences[0])
     assert verify({"seed": 3}).identical
+
+
+def test_what_was_recorded_on_the_way_is_compared_too(trained, store):
+    p = trained
+    trace = p.Training.Trace & {"seed": 4, "trace_iteration": 20}
+    kept = trace.fetch1()
+    in_place(p.Training.Trace, {**kept, "trace_participation": kept["trace_participation"] + 1e-9})
+    (difference,) = verify({"seed": 4}).differences
+    assert difference.what == "trace_participation after iteration 20"
+    assert difference.again == kept["trace_participation"]
+    in_place(p.Training.Trace, kept)
+
+    first = p.Training.Snapshot & {"seed": 4, "snapshot_iteration": 0}
+    reference = first.fetch1("snapshot_w_rec")
+    forget_hash(p.Training.Snapshot, "snapshot_w_rec", "dtype", "shape")
+    path = store / reference.path
+    written = path.read_bytes()
+    weights = reference.load().copy()
+    weights[2, 5] += np.float32(0.25)
+    np.save(path, weights)
+    (difference,) = verify({"seed": 4}).differences
+    assert difference.what == "snapshot_w_rec after iteration 0" and difference.where == (2, 5)
+    path.write_bytes(written)
+
+    # A row that is gone is one; no row at all is what earlier versions wrote.
+    trace.delete_quick()
+    (difference,) = verify({"seed": 4}).differences
+    assert str(difference) == "trace_iteration 20: stored is not there, now is there"
+    (p.Training.Trace & {"seed": 4}).delete_quick()
+    assert verify({"seed": 4}).identical
 
 
 def test_a_parameter_that_was_changed_shows_where_it_began_to_matter(trained):

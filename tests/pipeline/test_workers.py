@@ -32,7 +32,7 @@ def assert_given_back() -> None:
 
 
 def test_signals_while_training(database, lab: Laboratory, store):
-    database.submit(submission(5000))
+    database.submit(submission(800))
     done = 0
     for number in SIGNALS:
         (worker,) = lab.start("--table=Training")
@@ -76,16 +76,16 @@ def test_signals_while_analysing_and_idle(database, lab: Laboratory, store):
 
 
 def test_killed_while_training(database, lab: Laboratory, store):
-    database.submit(submission(5000))
+    database.submit(submission(800))
     killed, other = lab.start("--table=Training", "--forever", n=2)
-    wait_until(lambda: lab.iteration(killed) > 500 or lab.iteration(other) > 500)
+    wait_until(lambda: lab.iteration(killed) > 50 or lab.iteration(other) > 50)
     if not lab.iteration(killed):
         killed, other = other, killed
     wait_until(lab.has_checkpoint)
     wait_until(lambda: lab.is_idle(other))  # it has a heartbeat that can find the other dead
     killed.kill()
     first = wait_until(lambda: lab.row(other).get("first_iteration"))
-    assert 0 < first < 5000
+    assert 0 < first < 800
     wait_until(lambda: len(Training()))
     lab.end()
     lost = LostJob().fetch1()
@@ -96,7 +96,7 @@ def test_killed_while_training(database, lab: Laboratory, store):
 
 
 def test_killed_while_writing_a_checkpoint(database, lab: Laboratory, store):
-    database.submit(submission(3000))
+    database.submit(submission(300))
     (killed,) = lab.start("--table=Training")
     wait_until(lambda: lab.iteration(killed) > 0 and lab.has_checkpoint())
     lab.order("training", "once checkpoint")

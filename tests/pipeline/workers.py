@@ -44,7 +44,8 @@ from tests.s3_server import S3Folder
 ORDERS = "RNN_TEST_ORDERS"
 TRAINED = "trained"  # file there, of the trainings that were computed to their end
 ARRAYS = (*(name.lower() for name in WEIGHTS), "loss_curve", "score_curve")
-DEATH_SECONDS = 2.0  # without a heartbeat, at one each half second
+BEAT_SECONDS = 0.8  # of workers, on machines where much else runs
+DEATH_SECONDS = 4 * BEAT_SECONDS
 
 
 class Obedient(Echo):
@@ -65,10 +66,14 @@ class Obedient(Echo):
 
 
 class Unhurried(Obedient):
-    """The same at a few milliseconds a batch, in which the processor is free for other tests."""
+    """The same; a worker rests before each batch, in which the processor is free for other tests.
+
+    So a training is in its middle for as long as a test needs, and costs few iterations.
+    """
 
     def get_batch(self, shuffle=False):
-        select.select([], [], [], 0.005)  # sleep() goes by clocks that tests set
+        if ORDERS in os.environ:
+            select.select([], [], [], 0.006)  # sleep() goes by clocks that tests set
         return super().get_batch(shuffle)
 
 
@@ -112,16 +117,18 @@ class Deadly(Echo):
 
 
 def submission(
-    n_iterations: int, n_cohorts: int = 1, task: str = "Obedient", training: str = "short"
+    n_iterations: int, n_cohorts: int = 1, task: str = "", training: str = "short"
 ) -> dict[str, Any]:
-    """Return cohorts of one small network, of one iteration in about a millisecond each."""
+    """Return cohorts of one small network; long trainings take about 7 ms an iteration."""
+    task = task or ("Unhurried" if n_iterations > 50 else "Obedient")
+    name = "slow_echo" if task == "Unhurried" else "echo"
     return {
-        "tasks": {"echo": {"class": f"tests.pipeline.workers:{task}", "n_steps": 8}},
+        "tasks": {name: {"class": f"tests.pipeline.workers:{task}", "n_steps": 8}},
         "networks": {"small": {"n_units": 8, "sigma_rec": 0.02}},
         "trainings": {training: {"max_iter": n_iterations, "same_batch": False}},
         "cohorts": [
             {
-                "task": "echo",
+                "task": name,
                 "network": "small",
                 "training": training,
                 "first_seed": 10 * i,
@@ -145,21 +152,31 @@ def wait_until(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
 load_code()
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
-    ["tests.pipeline.workers", "pipeline.cli.commands", "pipeline.workers.worker"]
+    ["tests.pipeline.warm", "pipeline.cli.commands", "pipeline.workers.worker"]
 )
 
 
 def _note_trainings(path: Path) -> None:
     """Have this process write down each training that it has computed to its end."""
-    compute = Training.make_compute
+    compute, together = Training.make_compute, Training.make_compute_together
+
+    def note(key: dict[str, Any]) -> None:
+        with path.open("a") as file:
+            file.write(f"{key['first_seed']} {os.getpid()}\n")
 
     def noted(self: Training, key: dict[str, Any], *args: Any) -> Any:
         result = compute(self, key, *args)
-        with path.open("a") as file:
-            file.write(f"{key['first_seed']} {os.getpid()}\n")
+        note(key)
         return result
 
+    def noted_together(self: Training, keys: Sequence[dict[str, Any]], *args: Any) -> Iterator[Any]:
+        for i, result in together(self, keys, *args):
+            if result is not None:
+                note(keys[i])
+            yield i, result
+
     Training.make_compute = noted
+    Training.make_compute_together = noted_together
 
 
 def _obey_when_inserting(path: Path) -> None:
@@ -327,7 +344,15 @@ class Laboratory:
 
     def _told(self, options: Sequence[str]) -> tuple[list[str], dict[str, str], Path]:
         """Return what the next worker gets: arguments, settings and a file for what it writes."""
-        arguments = ["worker", "--quiet", "--heartbeat=0.5", "--checkpoint-seconds=0.1", *options]
+        arguments = [
+            "worker",
+            "--quiet",
+            f"--heartbeat={BEAT_SECONDS}",
+            "--checkpoint-seconds=0.1",
+            *options,
+        ]
+        # So that one job does not depend on how many others wait.
+        arguments += ["--together=1"] * (not any(o.startswith("--together") for o in options))
         settings = settings_of(self.arguments) | {ORDERS: str(self.orders)} | self.environment
         log = self.logs / f"{len(self.processes)}.log"
         log.touch()
@@ -488,7 +513,7 @@ def assert_identical(keys: Sequence[dict[str, Any]] | None = None) -> None:
         result = train_cohort(
             lambda seed, task=task: Task.build(task, seed),
             NetworkParams.build((NetworkParams & cohort).fetch1()),
-            TrainingParams.build(params, []),
+            TrainingParams.build(params, (TrainingParams.Penalty & cohort).to_dicts()),
             seeds=range(first, first + n_networks),
             device="cpu",
         )

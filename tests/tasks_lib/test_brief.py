@@ -91,3 +91,13 @@ def test_results_of_the_library_are_brief():
     for result in (cohort, cohort.networks[0], points, scores):
         assert len(repr(result).splitlines()) <= 12
         assert f"<caption>{type(result).__name__}" in result._repr_html_()
+    assert repr(network) == (
+        "RNNNumpy(40 units, 1 input, 1 output; activation='tanh', equation_type='s', tau=10.0, "
+        "dt=1.0)"
+    )
+    noisy = NetworkConfig(
+        n_units=3, activation="tanh", activation_args={"slope": 2.0}, sigma_rec=0.1
+    )
+    several = repr(RNNTorch.from_config(noisy, 1, 2, seed=[0, 1]))
+    assert "2 networks of 3 units, 1 input, 2 outputs; " in several
+    assert "{'slope': 2.0}" in several and "sigma_rec=0.1" in several

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from tasks_lib import TASKS, ParameterError, check_task, create_task, task_class
-from tasks_lib.errors import ParameterErrors, check_bool, check_choice, check_float, check_int
+from tasks_lib.errors import (
+    ParameterErrors,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    use_one_of,
+)
 from tasks_lib.windows import as_stored
 
 from .test_check_task import Echo
@@ -212,6 +219,11 @@ def test_checks_of_single_values(call):
     refused(call, "x", ...)
 
 
+def test_a_choice_may_be_a_string_of_numpy():
+    choice = check_choice("x", np.str_("b"), ("a", "b"))
+    assert (choice, type(choice)) == ("b", str)
+
+
 def test_the_message_is_one_line_whatever_the_value():
     error = ParameterError("field", np.zeros((30, 30)), "is wrong", "mend it")
     assert "\n" not in str(error)
@@ -267,3 +279,19 @@ def test_a_fault_that_shows_in_the_batch_names_the_method():
     task = create_task(f"{__name__}:Echo", params={"n_values": "x"})
     with pytest.raises(ParameterError, match="conditions"):
         check_task(task)
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("R2", "did you mean r2?"),
+        ("lr", "did you mean training.lr?"),
+        ("accuracy", "did you mean accuracy[noise_free] or accuracy[noisy]?"),
+        ("trainig.lr", "did you mean training.lr?"),
+        ("zzz", "use accuracy[noise_free], accuracy[noisy], r2, training.lr"),
+        ("", "use accuracy[noise_free], accuracy[noisy], r2, training.lr"),
+    ],
+)
+def test_the_name_that_was_meant_is_found(given, remedy):
+    known = ["training.lr", "r2", "accuracy[noisy]", "accuracy[noise_free]"]
+    assert use_one_of(given, known) == remedy

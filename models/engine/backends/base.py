@@ -49,10 +49,14 @@ class BackEnd(ABC):
         By which `models.engine.simulate` knows it.
     takes_statistics : bool
         Whether statistics of the units are taken while the networks run, at no cost in memory.
+    can_be_captured : bool
+        Whether a CUDA graph can hold its runs: it takes the scales and the number of noise from
+        the memory of the device (`RecurrentNoise`), and never waits for the device.
     """
 
     name: ClassVar[str]
     takes_statistics: ClassVar[bool] = False
+    can_be_captured: ClassVar[bool] = False
 
     @abstractmethod
     def is_for(self, device: torch.device) -> bool:
@@ -104,8 +108,8 @@ class BackEnd(ABC):
     def normals(
         self,
         shape: tuple[int, int, int],
-        keys: Sequence[tuple[int, int]],
-        simulation: int,
+        keys: Sequence[tuple[int, int]] | Tensor,
+        simulation: int | Tensor,
         part: str,
         like: Tensor,
     ) -> Tensor:

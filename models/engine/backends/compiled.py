@@ -74,7 +74,7 @@ class Compiled(BackEnd):
         arguments = buffers.take("arguments", shape if form_s else (k, 0, 0, 0), inputs)
         outputs = buffers.take("outputs", (*shape[:3], weights.W_out.shape[1]), inputs)
         totals = forward(
-            equation, weights, inputs, noise.scales, noise.keys, noise.simulation,
+            equation, weights, inputs, noise.scales_on_host(), noise.keys_on_host(), noise.number,
             noise.first_trial, noise.given, asked, states, arguments, outputs,
         )  # fmt: skip
         values = torch.from_numpy(totals.values).to(states.dtype)
@@ -99,14 +99,16 @@ class Compiled(BackEnd):
     def normals(
         self,
         shape: tuple[int, int, int],
-        keys: Sequence[tuple[int, int]],
-        simulation: int,
+        keys: Sequence[tuple[int, int]] | Tensor,
+        simulation: int | Tensor,
         part: str,
         like: Tensor,
     ) -> Tensor:
         """Return standard normals, drawn on all threads."""
         if like.dtype not in PRECISIONS:
             return super().normals(shape, keys, simulation, part, like)
+        keys = keys.tolist() if isinstance(keys, Tensor) else keys
+        simulation = int(simulation)
         return normals(shape, keys, simulation, part, like.dtype)
 
 

@@ -21,6 +21,7 @@ class Plain(BackEnd):
     """The reference back end in torch operations: every equation on every device."""
 
     name = "plain"
+    can_be_captured = True
 
     def is_for(self, device: torch.device) -> bool:
         """Return True: it runs everywhere."""
@@ -81,8 +82,7 @@ def _drawn(noise: RecurrentNoise, like: Tensor, n_units: int) -> Tensor:
         shape, noise.keys, noise.simulation, "rec", like.device, like.dtype,
         first_trial=noise.first_trial,
     )  # fmt: skip
-    scales = torch.tensor(list(noise.scales), dtype=like.dtype, device=like.device)
-    return draws * scales[:, None, None, None]
+    return draws * noise.scales_like(like)[:, None, None, None]
 
 
 def _affine(transposed: Tensor, drive: Tensor, v: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from tasks_lib.errors import check_choice
 from .base import BackEnd, NetworkKind
 from .fused import Fused
 from .plain import Plain
+from .stepped import Stepped
 
 PLAIN = Plain()
 # The fastest first. What none of the others can do, plain torch does.
-_BACK_ENDS: list[BackEnd] = [Fused(), PLAIN]
+_BACK_ENDS: list[BackEnd] = [Fused(), Stepped(), PLAIN]
 try:
     from .compiled import Compiled
 except ImportError as error:  # no numba for this Python or this machine
@@ -54,13 +55,16 @@ def choose(kind: NetworkKind, name: str | None = None) -> BackEnd:
         candidates = [b for b in _BACK_ENDS if b is not PLAIN and b.is_for(kind.device)]
         if WITHOUT_COMPILED is not None and kind.device.type == "cpu":
             _tell(f"The compiled loops are not there: {WITHOUT_COMPILED}")
+    lacks = []
     for back_end in candidates:
         if _unfit(back_end, kind) in _UNFIT:
             continue
         lack = back_end.supports(kind)
         if lack is None:
             return back_end
-        _tell(f"The back end {back_end.name!r} {lack}")
+        lacks.append(f"The back end {back_end.name!r} {lack}")
+    for lack in lacks[-1:]:  # of the one that can do most
+        _tell(lack)
     return PLAIN
 
 

@@ -123,7 +123,7 @@ if (filter) {
 }
 
 // A dot of a distribution leads to its network, as the seed in the table does.
-for (const dot of document.querySelectorAll(".d circle")) {
+for (const dot of networks ? document.querySelectorAll(".d circle") : []) {
   const seed = /^seed (\d+):/.exec(dot.textContent)?.[1];
   const link = [...networks.querySelectorAll("a")].find((each) => each.textContent === seed);
   if (link) dot.addEventListener("click", () => link.click());

@@ -1,0 +1,1 @@
+"""How alike networks are: distances between them, and what many distances look like."""

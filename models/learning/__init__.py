@@ -1,0 +1,1 @@
+"""How the fixed points of a network change while it is trained."""

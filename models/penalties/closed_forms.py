@@ -1,0 +1,282 @@
+"""Penalties of K networks at once, with their gradients by formulas in place of autograd.
+
+Each takes the same steps as autograd does through the penalty of one network, in the same order, so
+that the numbers are those of autograd to the bit; only nothing is recorded, and no network by
+itself. Those that are not here, and those of users, autograd goes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from math import log, log1p
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..engine import Statistic, Weights
+from ..engine.statistics import (
+    MEAN_ABS_STATE,
+    MEAN_SQUARE_RATE,
+    SOFT_MAXIMUM_RATE,
+    SOFT_MAXIMUM_STATE,
+)
+from ..network.by_network import means, rows_apart, sums
+from . import activity, weights
+from .registry import Penalty, size_scale
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """K networks as closed forms see them.
+
+    Attributes
+    ----------
+    weights : Weights
+        Effective ones.
+    statistics : mapping
+        Statistics of the units, (K, N) each.
+    units_of_kinds : tuple of two Tensors, or None
+        Indices of excitatory and of inhibitory units; None without Dale's law.
+    exc_to_inh_ratio : float
+    n_units : int
+    """
+
+    weights: Weights
+    statistics: Mapping[Statistic, Tensor]
+    units_of_kinds: tuple[Tensor, Tensor] | None
+    exc_to_inh_ratio: float
+    n_units: int
+
+    @property
+    def size_scale(self) -> float:
+        """Factor by which caps shrink as the network grows; see `PenaltyContext`."""
+        return size_scale(self.n_units)
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Values of a penalty of K networks, and its gradients times given weights.
+
+    Attributes
+    ----------
+    value : Tensor (K,)
+        Before its weight.
+    statistics : dict
+        Statistic -> gradient (K, N).
+    weights : dict
+        Name of a block of weights -> gradient (K, ...).
+    """
+
+    value: Tensor
+    statistics: dict[Statistic, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+# Of networks, the weights (K,) of the penalty and its arguments; None where it has no formula.
+ClosedForm = Callable[..., Slopes | None]
+_FORMS: dict[Penalty, ClosedForm] = {}
+
+
+def of(penalty: Penalty) -> ClosedForm | None:
+    """Return the closed form of a penalty, if it has one."""
+    return _FORMS.get(penalty)
+
+
+def _closed_form(penalty: Penalty) -> Callable[[ClosedForm], ClosedForm]:
+    every = signature(penalty).parameters.values()
+    defaults = {p.name: p.default for p in every if p.default is not Parameter.empty}
+
+    def keep(function: ClosedForm) -> ClosedForm:
+        def with_defaults(networks: Networks, scale: Tensor, **args: Any) -> Slopes | None:
+            return function(networks, scale, **{**defaults, **args})
+
+        _FORMS[penalty] = with_defaults
+        return function
+
+    return keep
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """Return a power of values (K, ...) as of each network alone."""
+    return rows_apart(base).pow(exponent).view(base.shape)
+
+
+def _on_base(gradient: Tensor, base: Tensor, exponent: float) -> Tensor:
+    """Return the gradient by the base of a power."""
+    return gradient * (exponent * _power(base, exponent - 1.0))
+
+
+def _passed(gradient: Tensor, rectified: Tensor) -> Tensor:
+    """Return the gradient by what was rectified, max(0, z)."""
+    return torch.where(rectified > 0, gradient, torch.zeros_like(gradient))
+
+
+@_closed_form(activity.metabolic)
+def metabolic(networks: Networks, scale: Tensor) -> Slopes | None:
+    """Mean r^2: the same slope for every unit."""
+    statistic = Statistic(MEAN_SQUARE_RATE)
+    values = networks.statistics.get(statistic)
+    if values is None:
+        return None
+    slope = (scale / values.shape[1])[:, None].expand_as(values)
+    return Slopes(means(values), {statistic: slope})
+
+
+def _pooled(
+    under: Tensor, over: Tensor, scale: Tensor, args: Mapping[str, Any]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the pool (K,) of penalties below and above a cap, and its gradient by each (K, N)."""
+    alpha, beta = args["alpha"], args["beta"]
+    if args["aggregation"] == "logsumexp":
+        low, on_low = _soft_maximum(under, args["tau_n"], scale * alpha)
+        high, on_high = _soft_maximum(over, args["tau_n"], scale * beta)
+        return alpha * low + beta * high, on_low, on_high
+    share = (scale / under.shape[1])[:, None]
+    return means(alpha * under + beta * over), share * alpha, share * beta
+
+
+def _soft_maximum(values: Tensor, tau: float, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the soft maximum (K,) over units, and its gradient times a scale (K,)."""
+    scaled = values / tau
+    largest = torch.logsumexp(scaled, dim=1)
+    share = (scaled - largest[:, None]).exp()
+    return tau * (largest - log(values.shape[1])), (scale * tau)[:, None] * share / tau
+
+
+@_closed_form(activity.fr_magnitude)
+def fr_magnitude(networks: Networks, scale: Tensor, **args: Any) -> Slopes | None:
+    """Powers of the distance from a cap, relative to it."""
+    statistic = Statistic(SOFT_MAXIMUM_RATE, args["tau"])
+    values = networks.statistics.get(statistic)
+    if values is None:
+        return None
+    cap = args["cap_fr"] * networks.size_scale
+    return _beside(values, statistic, cap, cap + args["eps"], scale, args)
+
+
+@_closed_form(activity.h_magnitude)
+def h_magnitude(networks: Networks, scale: Tensor, **args: Any) -> Slopes | None:
+    """Powers of the distance from a threshold."""
+    statistic = Statistic(SOFT_MAXIMUM_STATE, args["tau"])
+    values = networks.statistics.get(statistic)
+    if values is None:
+        return None
+    return _beside(values, statistic, args["h_thr"] * networks.size_scale, None, scale, args)
+
+
+def _beside(
+    values: Tensor,
+    statistic: Statistic,
+    cap: float,
+    unit: float | None,
+    scale: Tensor,
+    args: Mapping[str, Any],
+) -> Slopes:
+    """Penalise values (K, N) beside a cap, in units of ``unit``."""
+    g_bot, g_top = args["g_bot"], args["g_top"]
+    below, above = torch.relu(cap - values), torch.relu(values - cap)
+    low, high = (below, above) if unit is None else (below / unit, above / unit)
+    value, on_under, on_over = _pooled(_power(low, g_bot), _power(high, g_top), scale, args)
+    on_low, on_high = _on_base(on_under, low, g_bot), _on_base(on_over, high, g_top)
+    if unit is not None:
+        on_low, on_high = on_low / unit, on_high / unit
+    return Slopes(value, {statistic: _passed(on_high, above) - _passed(on_low, below)})
+
+
+@_closed_form(activity.fr_inequality)
+def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) -> Slopes | None:
+    """Herfindahl's index of exp(z); mean and scale of z are constants."""
+    statistic = Statistic(MEAN_ABS_STATE)
+    values = networks.statistics.get(statistic)
+    if values is None or method != "hhi":
+        return None
+    n = values.shape[1]
+    ordered = values.sort(dim=1).values
+    gaps = [
+        ordered[:, round(high * (n - 1))] - ordered[:, round(low * (n - 1))]
+        for low, high in activity.QUANTILE_GAPS
+    ]
+    spread = (torch.stack(gaps, dim=1).mean(dim=1) + eps)[:, None]
+    raw = (values - means(values)[:, None]) / spread
+    p = raw.clamp(-activity.MAX_Z, activity.MAX_Z).softmax(dim=1)
+    pairs = max(n - 1, 1)
+    value = (n * sums(p.square()) - 1.0) / pairs
+    on_p = (scale / pairs * n)[:, None] * (2.0 * p)
+    on_z = torch.ops.aten._softmax_backward_data(on_p, p, 1, p.dtype)
+    within = (raw >= -activity.MAX_Z) & (raw <= activity.MAX_Z)
+    slope = torch.where(within, on_z, torch.zeros_like(on_z)) / spread
+    return Slopes(value, {statistic: slope})
+
+
+def _over_cap(
+    block: Tensor, cap: float, args: Mapping[str, Any], scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the mean of what weights (K, m, n) are above a cap, and its gradient times (K,)."""
+    gamma, eps = args["gamma"], args["eps"]
+    above = torch.relu((block.abs() + eps) / (cap + eps) - 1.0)
+    base, number = above + 1.0, max(block[0].numel(), 1)
+    value = sums(_power(base, gamma) - 1.0) / number
+    on_base = _on_base((scale / number)[:, None, None], base, gamma)
+    return value, _passed(on_base, above) / (cap + eps) * block.sgn()
+
+
+@_closed_form(weights.inp_weights_magnitude)
+def inp_weights_magnitude(networks: Networks, scale: Tensor, **args: Any) -> Slopes | None:
+    """Of the input weights."""
+    block, n = networks.weights.W_inp, networks.n_units
+    m = block.shape[2]
+    cap = args["cap100"] * (m / n) * log1p(n) / log1p(m)
+    value, slope = _over_cap(block, cap, args, scale)
+    return Slopes(value, weights={"W_inp": slope})
+
+
+@_closed_form(weights.out_weights_magnitude)
+def out_weights_magnitude(networks: Networks, scale: Tensor, **args: Any) -> Slopes | None:
+    """Of the output weights."""
+    cap = args["cap100"] * networks.size_scale
+    value, slope = _over_cap(networks.weights.W_out, cap, args, scale)
+    return Slopes(value, weights={"W_out": slope})
+
+
+@_closed_form(weights.rec_weights_magnitude)
+def rec_weights_magnitude(networks: Networks, scale: Tensor, **args: Any) -> Slopes | None:
+    """Of the recurrent weights, by the kind of the sending unit."""
+    block = networks.weights.W_rec
+    cap = args["cap100"] * networks.size_scale
+    factor = networks.n_units / (args["N_ref"] * args["k_ref"])
+    scale = scale * factor
+    if not args["account4dale"] or networks.units_of_kinds is None:
+        value, slope = _over_cap(block, cap, args, scale)
+        return Slopes(factor * value, weights={"W_rec": slope})
+    total, slope = torch.zeros_like(scale), torch.zeros_like(block)
+    caps = cap, cap * networks.exc_to_inh_ratio
+    for units, own_cap in zip(networks.units_of_kinds, caps, strict=True):
+        if len(units):
+            value, on_columns = _over_cap(block[:, :, units], own_cap, args, scale)
+            total = total + value
+            slope[:, :, units] = on_columns
+    return Slopes(factor * total, weights={"W_rec": slope})
+
+
+@_closed_form(weights.rec_weights_sparsity)
+def rec_weights_sparsity(
+    networks: Networks, scale: Tensor, tg_deg: float, eps: float
+) -> Slopes | None:
+    """Of the effective number of inputs of each unit."""
+    block = networks.weights.W_rec
+    magnitudes = block.abs()
+    total = magnitudes.sum(dim=2)
+    square, squares = total.square(), magnitudes.square().sum(dim=2) + eps
+    support = square / squares
+    above = torch.relu(support - tg_deg)
+    relative = above / tg_deg
+    value = means(relative.square())
+    on_relative = (scale / block.shape[1])[:, None] * (2.0 * relative)
+    on_support = _passed(on_relative / tg_deg, above)
+    on_total = on_support / squares * (2.0 * total)
+    on_squares = -on_support * (support / squares)
+    slope = on_squares[:, :, None] * (2.0 * magnitudes) + on_total[:, :, None]
+    return Slopes(value, weights={"W_rec": slope * block.sgn()})

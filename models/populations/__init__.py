@@ -1,0 +1,1 @@
+"""What populations of units do: dimensions, selectivity, subspaces, clusters, causes."""

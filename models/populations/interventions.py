@@ -1,0 +1,183 @@
+"""Interventions: what a network still does when something is taken from it or added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tasks_lib import Task
+from tasks_lib.brief import brief
+from tasks_lib.errors import ParameterError
+
+from ..network.rnn_numpy import RNNNumpy
+from .intervention_scores import MEASURES, InterventionScore, InterventionTrials, run_untouched
+from .recording import ANALYSED, NOT_FINITE
+from .settings import InterventionSettings
+from .variants import silenced as silenced
+from .variants import variants
+
+Float = NDArray[np.float64]
+NO_TARGET = "no_target"
+
+
+@brief
+@dataclass(frozen=True, eq=False)
+class InterventionCurve:
+    """Scores of a network against the strength of an intervention.
+
+    Attributes
+    ----------
+    status : str
+        ``analysed``; ``not_finite``: the untouched network overflows; ``no_target``: there is
+        nothing to act on.
+    reason : str
+    n_trials : int
+    settings : InterventionSettings
+    untouched : dict
+        Scores without the intervention, as `InterventionScore.measures`.
+    scores : list of InterventionScore
+        In the order of the strengths.
+    """
+
+    status: str
+    reason: str
+    n_trials: int
+    settings: InterventionSettings
+    untouched: dict[str, float | None] = field(default_factory=dict)
+    scores: list[InterventionScore] = field(default_factory=list)
+
+
+def intervene(
+    rnn: RNNNumpy,
+    task: Task,
+    settings: InterventionSettings | None = None,
+    *,
+    vector: ArrayLike | None = None,
+    units: ArrayLike | None = None,
+    seed: int = 0,
+) -> InterventionCurve:
+    """Run a network with an intervention of growing strength, and matched random controls.
+
+    Runs are noise-free but for kind ``noise``. Controls are units drawn at random, as many of
+    them; vectors of random direction, as long; and for quantised weights noise of the same size.
+    Interventions that are random themselves (noise of weights, of states) are drawn
+    ``n_controls`` times, at least once, and have no further control.
+
+    Parameters
+    ----------
+    rnn : RNNNumpy
+    task : Task
+    settings : InterventionSettings, optional
+    vector : array (N,), optional
+        Direction in states for kind ``perturb``, in place of the target.
+    units : array of int, optional
+        Units for kind ``silence``, in the order in which they are silenced, in place of the target.
+        Strengths are shares of these then: a cluster, say.
+    seed : int
+        Of the trials and of what is random.
+
+    Raises
+    ------
+    ParameterError
+        For a vector or units that are none of this network.
+    """
+    chosen = InterventionSettings() if settings is None else settings
+    order, direction = _checked(rnn, task, chosen, vector, units)
+    n_runs = len(_strengths(chosen)) * (1 + chosen.n_controls)
+    trials = run_untouched(rnn, task, chosen.max_trials, n_runs, seed)
+    n_trials = trials.inputs.shape[2]
+    if not np.isfinite(trials.states).all():
+        why = "states of the untouched network overflow"
+        return InterventionCurve(NOT_FINITE, why, n_trials, chosen)
+    if chosen.target in ("participation", "mean_rate") and units is None:
+        flat = np.abs(rnn.equation.rates(trials.states)).reshape(rnn.n_units, -1)
+        size = flat.mean(axis=1)
+        if chosen.target == "participation":
+            size = np.quantile(flat, 0.9, axis=1) + flat.std(axis=1)
+        order = np.argsort(-size, kind="stable")
+    if chosen.kind == "silence" and not len(order):
+        return InterventionCurve(NO_TARGET, "there is no unit to silence", n_trials, chosen)
+    if chosen.kind == "perturb" and (direction is None or not np.linalg.norm(direction) > 0):
+        return InterventionCurve(NO_TARGET, "there is no such direction", n_trials, chosen)
+    rng = np.random.default_rng([seed, 2])
+    scores = [
+        _score(rnn, trials, chosen, strength, order, direction, rng)
+        for strength in _strengths(chosen)
+    ]
+    untouched = trials.measure(trials.states, trials.outputs)
+    return InterventionCurve(ANALYSED, "", n_trials, chosen, untouched, scores)
+
+
+def _checked(
+    rnn: RNNNumpy,
+    task: Task,
+    settings: InterventionSettings,
+    vector: ArrayLike | None,
+    units: ArrayLike | None,
+) -> tuple[NDArray[np.int64], Float | None]:
+    """Return units in the order in which they are silenced, and the direction of states."""
+    order: NDArray[np.int64] = np.arange(rnn.n_units)
+    if units is not None:
+        order = np.asarray(units, dtype=np.int64)
+        if order.ndim != 1 or len(np.unique(order)) < len(order) or (
+            order.size and not 0 <= order.min() <= order.max() < rnn.n_units
+        ):  # fmt: skip
+            remedy = f"give each of some of the units 0 to {rnn.n_units - 1} once"
+            raise ParameterError("units", units, "are not units of this network", remedy)
+    elif settings.target == "cluster":
+        remedy = "give its units, as `units`"
+        raise ParameterError("target", "cluster", "is not known of a network alone", remedy)
+    elif settings.target == "output_weights":
+        order = np.argsort(-np.abs(rnn.W_out).sum(axis=0), kind="stable")
+    direction = None
+    if vector is not None:
+        direction = np.asarray(vector, dtype=np.float64)
+        if direction.shape != (rnn.n_units,) or not np.isfinite(direction).all():
+            remedy = f"give {rnn.n_units} finite numbers"
+            raise ParameterError("vector", np.shape(vector), "is no direction of states", remedy)
+    elif settings.target == "readout":
+        names = list(task.output_names)
+        if settings.target_of and settings.target_of not in names:
+            remedy = f"use {', '.join(names)}"
+            raise ParameterError("target_of", settings.target_of, "is no output", remedy)
+        direction = rnn.W_out[names.index(settings.target_of) if settings.target_of else 0]
+    return order, direction
+
+
+def _strengths(settings: InterventionSettings) -> list[float]:
+    steps = settings.largest * np.arange(1, settings.n_strengths + 1) / settings.n_strengths
+    if settings.kind in ("perturb", "input_gain"):
+        return [*(-steps[::-1]).tolist(), *steps.tolist()]
+    return steps.tolist()
+
+
+def _score(
+    rnn: RNNNumpy,
+    trials: InterventionTrials,
+    settings: InterventionSettings,
+    strength: float,
+    order: NDArray[np.int64],
+    direction: Float | None,
+    rng: np.random.Generator,
+) -> InterventionScore:
+    own, controls, n_units = variants(rnn, trials, settings, strength, order, direction, rng)
+    with np.errstate(over="ignore", invalid="ignore"):
+        measured = [trials.measure(*variant()) for variant in own]
+        by_chance = [trials.measure(*variant()) for variant in controls]
+    return InterventionScore(
+        strength,
+        n_units,
+        {name: _mean([one[name] for one in measured]) for name in MEASURES},
+        {name: _known([one[name] for one in by_chance]) for name in MEASURES},
+    )
+
+
+def _known(values: list[float | None]) -> Float:
+    return np.array([v for v in values if v is not None], dtype=np.float64)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = _known(values)
+    return float(known.mean()) if len(known) == len(values) and len(known) else None
