@@ -115,7 +115,10 @@ class Soak:
     seconds_between_kills : float
         On average.
     n_restarts : int
-        Of the server, spread over the time.
+        Of the server, spread over the jobs.
+    n_kills : int
+        At least, where the jobs are done sooner than so many pauses between kills: spread over the
+        jobs, as the restarts are.
     seed : int
         Of what is killed when.
     seconds : float
@@ -129,6 +132,7 @@ class Soak:
     n_iterations: int
     seconds_between_kills: float
     n_restarts: int
+    n_kills: int = 0
     seed: int = 0
     seconds: float = 600.0
     options: tuple[str, ...] = (
@@ -152,9 +156,10 @@ class Soak:
             if done >= n_jobs * (outcome.n_restarts + 1) / (self.n_restarts + 1):
                 self.server.restart(away=1.0)
                 outcome.n_restarts += 1
-            if time.monotonic() >= next_kill:
+            late = done >= n_jobs * (outcome.n_kills + 1) / (self.n_kills + 1)
+            # Where nobody works just now, the next that does.
+            if (late or time.monotonic() >= next_kill) and self._kill_one(draws, living, outcome):
                 next_kill = time.monotonic() + self._pause(draws)
-                self._kill_one(draws, living, outcome)
             self._follow(outcome.killed)
             time.sleep(0.1)
         outcome.seconds = time.monotonic() - began
@@ -170,13 +175,13 @@ class Soak:
         """Ask the server, whether it is there now or not."""
         return retry_transient(question, threading.Event(), before=lambda: reconnect(connection()))
 
-    def _kill_one(self, draws: random.Random, living: list[Any], outcome: Outcome) -> None:
-        """Kill one of those that work, and start another in its place."""
+    def _kill_one(self, draws: random.Random, living: list[Any], outcome: Outcome) -> bool:
+        """Kill one of those that work, and start another in its place; return whether one did."""
         working = self._ask(lambda: (Worker & "state = 'working'").to_dicts(order_by="pid"))
         pids = {process.pid: process for process in living if process.poll() is None}
         working = [row for row in working if row["pid"] in pids]
         if not working:
-            return
+            return False
         row = draws.choice(working)
         process = pids[row["pid"]]
         process.send_signal(signal.SIGSTOP)  # so that what it has is what it had
@@ -186,6 +191,7 @@ class Soak:
         outcome.killed_pids.add(process.pid)
         living.remove(process)
         living += self.laboratory.start(*self.options)
+        return True
 
     def _jobs_of(self, worker_id: int) -> list[Killed]:
         row = (Worker & {"worker_id": worker_id}).fetch1()
