@@ -98,14 +98,15 @@ def _search(
         reach = min(max(opts.reach, 1.01 * float(far) / region.scale), max(opts.reach, FARTHEST))
         opts = replace(opts, reach=reach, max_length=max(opts.max_length, 4.0 * reach))
     relaxed = _relaxed(rnn, vector, pool, opts)
-    seeds, bases = _seeds(rnn, vector, points, relaxed, region, opts)
+    seeds, bases, states = _seeds(rnn, vector, points, relaxed, region, opts)
     near = SAME * region.scale
     kept: list[SlowManifold] = []
     done = np.zeros(len(seeds), dtype=bool)
     if opts.n_relaxed:
         for orbit in rotating_rings(rnn, vector, relaxed, region, opts):
             kept.append(_from_curve(rnn, vector, orbit))
-            done |= lie_on(kept[-1], seeds, near)
+            # where the flow turns, a seed may be a long way from the state that led to it
+            done |= lie_on(kept[-1], seeds, near) | lie_on(kept[-1], states, near)
     for i in range(len(seeds)):
         if done[i]:
             continue
@@ -223,8 +224,11 @@ def _relaxed(rnn: RNNNumpy, u: Float, pool: Float, opts: ManifoldSettings) -> Fl
 
 def _seeds(
     rnn: RNNNumpy, u: Float, points: Float, relaxed: Float, region: Region, opts: ManifoldSettings
-) -> tuple[Float, list[Float]]:
-    """Return states (K, N) and bases (N, d) of their slow directions, the best first."""
+) -> tuple[Float, list[Float], Float]:
+    """Return states (K, N) and bases (N, d) of their slow directions, the best first.
+
+    And the points and relaxed states (K, N) that these come from.
+    """
     speed = np.linalg.norm(rnn.rhs_at(relaxed, u), axis=1)
     # no curve longer than its budget can be slow where F is larger than this
     slow = speed <= opts.slow * opts.max_length * region.scale
@@ -238,13 +242,14 @@ def _seeds(
             seeds.append((-basis.shape[1], i >= len(points), pace, i, basis))
     seeds.sort(key=lambda s: s[:4])
     bases = [s[4] for s in seeds]
-    places = candidates[[s[3] for s in seeds]]
+    states = candidates[[s[3] for s in seeds]]
+    places = states.copy()
     for k, basis in enumerate(bases):  # relaxed states are near the manifold, not on it
         if seeds[k][1]:
             onto = correct(rnn, u, places[k][None], basis[None], 0.1 * region.scale)
             if onto.converged[0]:
                 places[k] = onto.points[0]
-    return places, bases
+    return places, bases, states
 
 
 def _grow(

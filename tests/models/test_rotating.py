@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.fixed_points import SearchSettings, find_fixed_points
-from models.manifolds import ManifoldSettings, find_manifolds
+from models.manifolds import ManifoldSettings, find_manifolds, search
 from models.manifolds.attractor import period_of
 from models.manifolds.membership import lie_on
 from models.network.rnn_numpy import RNNNumpy
@@ -72,6 +72,17 @@ def test_a_ring_that_turns_has_its_period(form, turn):
     phase = np.unwrap(np.angle(found.points @ np.exp(1j * angles(64))))
     assert abs(phase[-1] - phase[0]) == pytest.approx(2 * np.pi * 0.99, rel=1e-2)  # once round
     assert f"gone round in {found.period:.3g} tau" in found.message
+
+
+@pytest.mark.parametrize("period", [20.9, 25.0, 30.0])
+def test_no_curve_is_traced_from_states_that_relax_onto_a_ring(period, monkeypatch):
+    """Corrected, they would lie off it, and each lead to a line that winds: it took 30 s."""
+    traced = []
+    monkeypatch.setattr(search, "trace_curve", lambda *args: traced.append(args))
+    rnn = ring(2 * np.pi / period)
+    (found,) = find_manifolds(rnn, NO_INPUT, np.empty((0, 64)), around(64, 200))
+    assert found.period == pytest.approx(period, rel=1e-5)
+    assert not traced
 
 
 @FORMS
