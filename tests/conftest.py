@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -34,6 +35,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What Triton has compiled is kept for the next test and the next run, as what Numba has.
 _caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-pipeline"
 os.environ.setdefault("TRITON_CACHE_DIR", str(_caches / "triton"))
+
+# Without bytecode every process that a test starts compiles torch, DataJoint and all others anew,
+# which takes longer than what is tested. Whoever asks for none beside the sources gets it there.
+if sys.dont_write_bytecode:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(_caches / "bytecode"))
+    sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PYTHONPYCACHEPREFIX"]
 
 BACKENDS = ("postgresql", "mysql")
 _numbers = itertools.count()
