@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
@@ -13,13 +12,14 @@ from pipeline.cli import completion
 from pipeline.cli.completion import NAMES, TABLES, names
 from pipeline.database.schemas import SCHEMAS
 from pipeline.tables.computed import COMPUTED
+from tests import preloaded
 
 CLEAN = {name: v for name, v in os.environ.items() if not name.startswith(("DJ_", "RNN_"))}
 
 
 def completed(words: str, **variables: str) -> list[str]:
     """Return what bash is given for a command line whose last word is being typed."""
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-m", "rnn_start"],
         capture_output=True,
         text=True,

@@ -23,6 +23,7 @@ from pipeline.database.embedded_cluster import ACCESS
 from pipeline.database.embedded_files import PASSWORD, SERVER, FileLock, full, is_locked, own_folder
 from pipeline.database.embedded_owner import Owner
 from pipeline.transient.errors import is_transient
+from tests import preloaded
 from tests.pipeline.embedded_processes import Process, keeper_of
 
 pytestmark = pytest.mark.postgresql
@@ -285,7 +286,7 @@ with dj.config.override(database__reconnect=False):
     assert len(pipeline.FixedPointParams()) == n
 """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_", "XDG_"))}
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,

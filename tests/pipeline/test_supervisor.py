@@ -54,7 +54,7 @@ def test_workers_end_with_it(database, lab: Laboratory):
     database.submit(submission(1_000_000, n_cohorts=2))
     (process,) = lab.start("--processes=2", "--table=Training")
     wait_until(lambda: len(Worker & "iteration > 0") == 2)
-    workers = psutil.Process(process.pid).children()
+    workers = [psutil.Process(int(pid)) for pid in Worker.to_arrays("pid")]
     process.kill()
     _, living = psutil.wait_procs(workers, timeout=10)
     assert len(workers) == 2 and not living
@@ -67,8 +67,8 @@ def test_one_signal_that_comes_twice(database, lab: Laboratory):
     database.submit(submission(1_000_000, n_cohorts=2))
     (process,) = lab.start("--processes=2", "--checkpoint-seconds=1000", "--table=Training")
     wait_until(lambda: len(Worker & "iteration > 0") == 2)
-    for worker in psutil.Process(process.pid).children():
-        os.kill(worker.pid, signal.SIGTERM)
+    for pid in Worker.to_arrays("pid"):
+        os.kill(int(pid), signal.SIGTERM)
     lab.ended_after_signal(process)
     assert lab.has_checkpoint()  # they were given the time to write it
 

@@ -37,7 +37,7 @@ from pipeline.tables.task import Task
 from pipeline.tables.training import Cohort, Training, TrainingParams
 from pipeline.workers.queue import Queue
 from pipeline.workers.registry import LostJob, Worker
-from tests import kept_schemas
+from tests import kept_schemas, preloaded
 from tests.pipeline.own import Echo
 from tests.s3_server import S3Folder
 
@@ -310,9 +310,16 @@ class Laboratory:
     processes: list[WorkerProcess | subprocess.Popen[bytes]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)  # what they get besides
 
-    def start(self, *options: str, n: int = 1) -> list[WorkerProcess]:
-        """Start workers, as somebody at a terminal would."""
+    def start(
+        self, *options: str, n: int = 1
+    ) -> list[WorkerProcess] | list[subprocess.Popen[bytes]]:
+        """Start workers, as somebody at a terminal would.
+
+        A supervisor is started apart: the workers that it starts cost little then.
+        """
         started = []
+        if any(option.startswith("--processes") for option in options):
+            return [self.start_apart(*options) for _ in range(n)]
         for _ in range(n):
             self.processes.append(WorkerProcess(*self._told(options)))
             started.append(self.processes[-1])
@@ -334,10 +341,11 @@ class Laboratory:
             Called in its process before the program is.
         """
         arguments, settings, log = self._told(options)
-        process = subprocess.Popen(
+        process = preloaded.Popen(
             [sys.executable, "-c", PROGRAM, json.dumps([arguments, settings, str(log)])],
             env={**os.environ, **(environment or {})},
             preexec_fn=before,
+            nested=any(option.startswith("--processes") for option in options),
         )
         self.processes.append(process)
         return process
