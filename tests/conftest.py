@@ -43,6 +43,8 @@ if sys.dont_write_bytecode:
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(_caches / "bytecode"))
     sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PYTHONPYCACHEPREFIX"]
 
+import tests.preloaded  # noqa: E402, F401 - it keeps the variables of now
+
 BACKENDS = ("postgresql", "mysql")
 _numbers = itertools.count()
 

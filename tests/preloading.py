@@ -155,13 +155,14 @@ def _become(request: Request, descriptors: list[int]) -> None:
 def _stream(number: int, mode: str, like: Any) -> Any:
     raw: Any = io.open(number, f"{mode}b", buffering=0, closefd=False)  # noqa: SIM115, UP020
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED")) and mode == "w"
+    raw.name = f"<{('stdin', 'stdout', 'stderr')[number]}>"
     if not unbuffered:
         raw = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
     return io.TextIOWrapper(
         raw,
         encoding=like.encoding,
         errors=like.errors,
-        line_buffering=number == 2 or raw.isatty(),
+        line_buffering=not unbuffered and (number == 2 or raw.isatty()),
         write_through=unbuffered,
     )
 
