@@ -37,6 +37,7 @@ LIBRARIES = (
     "fsspec.implementations.local", "xml.etree.ElementTree", "yaml", "asyncio", "logging.handlers",
 )  # fmt: skip
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_ignored = {number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN}
 FORKABLE = ("jemalloc_bg_thd",)  # of pyarrow, which stops it around each fork
 _path = [*sys.path]  # without the folder of these tests, once they are imported
 
@@ -127,9 +128,9 @@ def _fork_at_requests(connection: socket.socket) -> tuple[Request, list[int]]:
 
 def _become(request: Request, descriptors: list[int]) -> None:
     """Be what a new interpreter with this command would be, before it runs the program."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in {*SIGNALS} - _ignored:  # those stay ignored, as after `nohup`
+        is_interrupt = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
     if request.has_session:
         os.setsid()
     for number, descriptor in enumerate(descriptors):
