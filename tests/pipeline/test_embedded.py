@@ -125,7 +125,7 @@ def test_the_record_of_a_host_that_is_gone_is_taken_and_it_learns_of_it(tmp_path
     assert second.read() is None
     began = time.monotonic()
     first.claim(9, 0.01, told.append)  # after an orderly end nothing is waited for
-    assert time.monotonic() - began < 5 and len(told) == 1
+    assert time.monotonic() - began < 9 and len(told) == 1
 
 
 def test_of_two_hosts_that_claim_at_once_one_has_it(tmp_path):

@@ -46,6 +46,9 @@ TRAINED = "trained"  # file there, of the trainings that were computed to their 
 ARRAYS = (*(name.lower() for name in WEIGHTS), "loss_curve", "score_curve")
 BEAT_SECONDS = 0.8  # of workers, on machines where much else runs
 DEATH_SECONDS = 4 * BEAT_SECONDS
+# Until a process that was told to end has ended. One that does not end by itself is killed nine
+# seconds after the signal, and its status says so: nothing is said here of how fast the machine is.
+ENDED_SECONDS = 60.0
 
 
 class Obedient(Echo):
@@ -383,7 +386,9 @@ class Laboratory:
         """Return whether a process obeys the order to sleep."""
         return (self.orders / f"{kind}.{process.pid}").exists()
 
-    def ended(self, process: WorkerProcess, seconds: float = 10.0, status: int = 0) -> None:
+    def ended(
+        self, process: WorkerProcess, seconds: float = ENDED_SECONDS, status: int = 0
+    ) -> None:
         """Wait for the end of a process, and look at its status."""
         try:
             found = process.wait(seconds)
@@ -396,7 +401,7 @@ class Laboratory:
         process.terminate()
         self.ended(process)
 
-    def end(self, seconds: float = 10.0) -> None:
+    def end(self, seconds: float = ENDED_SECONDS) -> None:
         """End all workers as they should, and see that they do."""
         living = [p for p in self.processes if p.poll() is None]
         for process in living:
