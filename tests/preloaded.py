@@ -98,10 +98,12 @@ class Template:
             try:
                 socket.send_fds(self._connection, [SIZE.pack(len(text))], streams)
                 self._connection.sendall(text)
-                (pid,) = SIZE.unpack(self._connection.recv(SIZE.size, socket.MSG_WAITALL))
+                answer = self._connection.recv(SIZE.size, socket.MSG_WAITALL)
             finally:
                 _reap_orphans(False)
-        return pid
+        if not answer:
+            raise ChildProcessError(f"tests.preloading: has ended; set {FRESH}=1 to do without")
+        return SIZE.unpack(answer)[0]
 
     def close(self) -> None:
         """End it."""
@@ -125,6 +127,7 @@ def _reap_orphans(whether: bool) -> None:
 
 _variables = dict(os.environ)  # before any test has changed them
 _template: Template | None = None
+_cannot_be_forked = False
 _starting = threading.Lock()
 
 
@@ -136,17 +139,22 @@ def use(template: Template) -> None:
 
 def _running_template() -> Template | None:
     """Return this process's template, started when it is first needed; None where there is none."""
-    global _template
+    global _template, _cannot_be_forked
     if sys.platform != "linux" or _variables.get(FRESH) or os.environ.get(FRESH):
         return None
     with _starting:
-        if _template is None:
+        if _template is None and not _cannot_be_forked:
             _template = _started()
-            atexit.register(_template.close)
-    return _template if _template.owner == os.getpid() else None  # not in a fork of this process
+            _cannot_be_forked = _template is None
+            if _template is not None:
+                atexit.register(_template.close)
+    if _template is None or _template.owner != os.getpid():  # in a fork of this process
+        return None
+    return _template
 
 
-def _started() -> Template:
+def _started() -> Template | None:
+    """Return a new template; None where a library has threads, and new interpreters have to do."""
     ours, its = socket.socketpair()
     begin = f"import sys; sys.path.insert(0, {_ROOT!r}); from tests.preloading import main; main()"
     process = subprocess.Popen(
@@ -157,7 +165,9 @@ def _started() -> Template:
     its.close()
     answer = ours.recv(SIZE.size, socket.MSG_WAITALL)
     if answer != SIZE.pack(0):
-        raise RuntimeError("tests.preloading: cannot be forked")
+        ours.close()
+        process.wait()
+        return None
     return Template(ours, _variables, process)
 
 
