@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -35,6 +36,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-pipeline"
 os.environ.setdefault("TRITON_CACHE_DIR", str(_caches / "triton"))
 
+# Without bytecode every process that a test starts compiles torch, DataJoint and all others anew,
+# which takes longer than what is tested. Whoever asks for none beside the sources gets it there.
+if sys.dont_write_bytecode:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(_caches / "bytecode"))
+    sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PYTHONPYCACHEPREFIX"]
+
+import tests.preloaded  # noqa: E402, F401 - it keeps the variables of now
+
 BACKENDS = ("postgresql", "mysql")
 _numbers = itertools.count()
 
@@ -48,7 +58,10 @@ SLOW_FILES = (
     "test_soak.py",
     "test_notebooks.py",
     "test_readme.py",
+    "test_deletion.py",
     "test_fencing.py",
+    "test_export.py",
+    "test_together.py",
     "test_supervisor.py",
     "test_object_store.py",
     "test_upgrade.py",

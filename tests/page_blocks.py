@@ -6,7 +6,6 @@ import glob
 import os
 import re
 import shlex
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner
+
+from tests import preloaded
 
 FENCE = re.compile(r"^(`{3,})(\w*)\s*$")
 # The first line of a block that is a file says its name.
@@ -127,7 +128,7 @@ class Reader:
 
     def run(self, words: list[str], where: str) -> None:
         """Run a process."""
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        done = preloaded.run(words, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{where}\n{done.stderr}"
         self.said.append(done.stdout)
 

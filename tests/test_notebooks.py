@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from tests import preloaded
 
 # The notebooks take four minutes on two cores that do nothing else.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -31,6 +32,7 @@ def images(notebook):
 ENTER = """
 import sys, pipeline
 from pipeline.cli.demo import SUBMISSION
+
 pipeline.connect()
 for file in (SUBMISSION, *sys.argv[1:]):
     pipeline.submit(file)
@@ -45,7 +47,7 @@ def home(short_folder):
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_"))}
     examples = sorted(map(str, (ROOT / "examples").glob("*.yaml")))
     assert len(examples) >= 12
-    subprocess.run(
+    preloaded.run(
         [sys.executable, "-c", ENTER, *examples],
         check=True, cwd=ROOT, env={**clean, "RNN_HOME": str(folder)},
     )  # fmt: skip

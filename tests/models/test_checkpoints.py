@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import signal
-import subprocess
 import sys
 import warnings
 from itertools import count
@@ -30,6 +29,7 @@ from models.training.division import DIVISION as DIVISION_OF
 from models.training.division import Division
 from models.training.state import TrainingState
 from tasks_lib import ParameterError
+from tests import preloaded
 from tests.models.test_training_state import assert_same, damage, flip_flop, make
 
 MAX_ITER = 8
@@ -567,7 +567,7 @@ def half(file):
 
 write_atomically(sys.argv[1], half)
 """
-    killed = subprocess.run([sys.executable, "-c", program, str(path)], timeout=300)
+    killed = preloaded.run([sys.executable, "-c", program, str(path)], timeout=300)
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == old
     steps = []

@@ -17,9 +17,9 @@ from tasks_lib.errors import kind_and_text, text_of
 def test_a_text_of_any_length_is_printed_at_once(text):
     """rich's highlighting took hours for some of them, in which the worker did not end."""
     console = SafeConsole(file=io.StringIO(), width=80)
-    began = time.perf_counter()
+    began = time.process_time()
     console.print(f"error: {text}", style="red", soft_wrap=True)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert len(cut(text)) < 1100
     assert cut(text).endswith("000 characters)")
     assert cut("short") == "short"

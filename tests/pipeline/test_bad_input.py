@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ import yaml
 from pipeline.tables.parameters import ParameterTable, column_length
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
+from tests import preloaded
 
 
 def counts(p):
@@ -353,7 +353,7 @@ def test_unreadable_file(text, named, tmp_path):
 
 def run_rnn(*words, **environment):
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_"))}
-    return subprocess.run(
+    return preloaded.run(
         [sys.executable, "-m", "pipeline.cli", *words],
         capture_output=True,
         text=True,

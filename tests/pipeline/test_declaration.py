@@ -13,12 +13,14 @@ import pipeline
 from pipeline.database import connection as connections
 from pipeline.database import declaration, schemas, server, state
 from pipeline.workers.worker import COMPUTED
+from tests import preloaded
 
 pytestmark = pytest.mark.fresh_schemas
 
 PROCESS = """
 import sys
 import pipeline
+
 for line in sys.stdin:  # all begin a round at the same moment
     pipeline.connect(prefix=line.strip())
     n_rows = [len(t()) for t in (pipeline.FixedPointParams, pipeline.Task.Input)]
@@ -30,7 +32,7 @@ for line in sys.stdin:  # all begin a round at the same moment
 def connect_at_once(environment, prefixes, n=4):
     """Return what each of several processes says, a prefix after the other, all at once."""
     processes = [
-        subprocess.Popen(
+        preloaded.Popen(
             [sys.executable, "-W", "ignore", "-c", PROCESS],
             env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
             stdin=subprocess.PIPE,
@@ -203,7 +205,7 @@ def test_the_command_declares_though_nothing_else_does(server, arguments, monkey
     environment |= {"RNN_STORE": str(arguments["store"]), "DJ_CREATE_TABLES": "false"}
 
     def run(command):
-        return subprocess.run(
+        return preloaded.run(
             [sys.executable, "-W", "ignore", "-m", "pipeline.cli", command],
             env={**os.environ, **environment},
             capture_output=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -19,6 +18,7 @@ from pipeline.upkeep import deletion
 from pipeline.upkeep.verify_files import verify_files
 from pipeline.workers.checkpoints import StoredCheckpoints, checkpoint_folder
 from pipeline.workers.queue import Queue, job_hash
+from tests import preloaded
 from tests.pipeline.workers import (
     Laboratory,
     assert_all_right,
@@ -185,7 +185,7 @@ pipeline.delete({"task_name": "cddm"})
 @pytest.mark.parametrize("where", ["rows", "files"])
 def test_a_delete_that_is_killed_leaves_nothing_half(filled, store, arguments, where):
     before, files = counts(filled), stored(store)
-    ended = subprocess.run(
+    ended = preloaded.run(
         [sys.executable, "-c", KILLED, where],
         env={**os.environ, **settings_of(arguments)},
         capture_output=True,

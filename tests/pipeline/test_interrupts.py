@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import app
+from tests import preloaded
 
 BACKENDS = ("postgresql",)
 RNN = [sys.executable, "-m", "rnn_start"]
@@ -56,7 +57,7 @@ def test_what_is_kept_is_said(database, monkeypatch, tmp_path, words, where, sai
 def test_a_demonstration_that_is_interrupted_goes_on(home, tmp_path):
     """The training writes its state, and its job is free for the next `rnn demo`."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_"))}
-    process = subprocess.Popen(
+    process = preloaded.Popen(
         [*RNN, "demo"], cwd=tmp_path, env={**clean, "RNN_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -77,7 +78,7 @@ def test_a_demonstration_that_is_interrupted_goes_on(home, tmp_path):
         "import pipeline; pipeline.connect(); from pipeline import Training;"
         "print(len(Training()), Training.jobs.to_arrays('status').tolist())"
     )
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-c", code], env={**clean, "RNN_HOME": str(home)},
         capture_output=True, text=True,
     )  # fmt: skip

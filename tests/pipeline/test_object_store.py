@@ -21,6 +21,7 @@ from pipeline.transient.errors import is_transient
 from pipeline.upkeep import gc
 from pipeline.workers.checkpoints import StoredCheckpoints
 from pipeline.workers.queue import job_hash
+from tests import preloaded
 from tests.middlemen import gate
 from tests.s3_server import S3_BUCKET
 
@@ -31,7 +32,7 @@ ADDRESS = f"s3://{S3_BUCKET}/lab/one"
 def run_worker(arguments, **environment):
     command = [sys.executable, "-m", "pipeline.cli", "worker", "--quiet"]
     command += [f"--table={name}" for name in TABLES]
-    return subprocess.Popen(
+    return preloaded.Popen(
         command,
         env={**os.environ, "RNN_PREFIX": arguments["prefix"], **environment},
         stdout=subprocess.PIPE,
@@ -123,7 +124,7 @@ def test_settings_of_datajoint_name_a_bucket(s3, server, arguments):
         command = [sys.executable, "-m", "pipeline.cli", "status"]
         variables = {**os.environ, **own, **server.environment, "DJ_STORES": stores}
         variables["RNN_PREFIX"] = arguments["prefix"]
-        result = subprocess.run(command, env=variables, capture_output=True, text=True)
+        result = preloaded.run(command, env=variables, capture_output=True, text=True)
         if expected is None:
             assert result.returncode == 0, result.stderr
             assert "named/rnn_store" in s3.keys()

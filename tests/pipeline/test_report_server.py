@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.report.server import serving
 from tasks_lib.errors import ParameterError
+from tests import preloaded
 from tests.pipeline.test_report_site import HOSTILE, cohort, write
 from tests.pipeline.workers import settings_of
 
@@ -113,7 +114,7 @@ def test_a_served_report_is_kept_fresh_beside_workers_and_ends_at_ctrl_c(
     p = database
     environment = {**os.environ, **settings_of(arguments), "PYTHONUNBUFFERED": "1"}
     command = ["report", "--out", str(tmp_path / "r"), "--serve", "--port=0", "--every=0.2"]
-    process = subprocess.Popen(
+    process = preloaded.Popen(
         [sys.executable, "-m", "rnn_start", *command],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import pipeline
+from tests import preloaded
 from tests.kept_schemas import drop_schemas
 
 N_PROCESSES = 8
@@ -58,7 +59,7 @@ def submitted(server, arguments, store, tmp_path):
 
     def submit(*files):
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
-        done = subprocess.run(
+        done = preloaded.run(
             [sys.executable, "-c", FORKS, str(folder), *map(str, files)],
             stdout=subprocess.PIPE, text=True, env=environment, timeout=240, check=True,
         )  # fmt: skip

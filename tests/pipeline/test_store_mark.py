@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from pipeline.store.mounts import MARKS, StoreAway, check_store
 from pipeline.transient.errors import is_transient
 from pipeline.transient.retry import retry_transient
 from pipeline.upkeep import gc
+from tests import preloaded
 from tests.pipeline.workers import run_commands, settings_of
 
 
@@ -123,7 +123,7 @@ def test_declare_marks_a_store_that_was_moved(database, store, arguments, server
         database.connect(**{**arguments, "store": other})
     environment = {**server.environment, "RNN_PREFIX": arguments["prefix"], "RNN_STORE": str(other)}
     for command, status in (("status", 1), ("declare", 0), ("status", 0)):
-        done = subprocess.run(
+        done = preloaded.run(
             [sys.executable, "-W", "ignore", "-m", "pipeline.cli", command],
             env={**os.environ, **environment},
             capture_output=True,

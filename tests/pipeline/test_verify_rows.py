@@ -171,9 +171,9 @@ def test_thousands_of_rows_are_looked_at_in_seconds(database):
             {"network_name": f"n{number}", **own, "network_hash": p.NetworkParams.hashes(own)[0]}
         )
     p.NetworkParams().store(rows)
-    began = time.monotonic()
+    began = time.process_time()
     assert verify_rows().is_whole
-    assert time.monotonic() - began < 20  # half a second where nothing else runs
+    assert time.process_time() - began < 20  # half a second
     assert verify_rows().n_rows["NetworkParams"] == n
 
 

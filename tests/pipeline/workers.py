@@ -37,7 +37,7 @@ from pipeline.tables.task import Task
 from pipeline.tables.training import Cohort, Training, TrainingParams
 from pipeline.workers.queue import Queue
 from pipeline.workers.registry import LostJob, Worker
-from tests import kept_schemas
+from tests import kept_schemas, preloaded
 from tests.pipeline.own import Echo
 from tests.s3_server import S3Folder
 
@@ -46,6 +46,9 @@ TRAINED = "trained"  # file there, of the trainings that were computed to their 
 ARRAYS = (*(name.lower() for name in WEIGHTS), "loss_curve", "score_curve")
 BEAT_SECONDS = 0.8  # of workers, on machines where much else runs
 DEATH_SECONDS = 4 * BEAT_SECONDS
+# Until a process that was told to end has ended. One that does not end by itself is killed nine
+# seconds after the signal, and its status says so: nothing is said here of how fast the machine is.
+ENDED_SECONDS = 60.0
 
 
 class Obedient(Echo):
@@ -310,9 +313,16 @@ class Laboratory:
     processes: list[WorkerProcess | subprocess.Popen[bytes]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)  # what they get besides
 
-    def start(self, *options: str, n: int = 1) -> list[WorkerProcess]:
-        """Start workers, as somebody at a terminal would."""
+    def start(
+        self, *options: str, n: int = 1
+    ) -> list[WorkerProcess] | list[subprocess.Popen[bytes]]:
+        """Start workers, as somebody at a terminal would.
+
+        A supervisor is started apart: the workers that it starts cost little then.
+        """
         started = []
+        if any(option.startswith("--processes") for option in options):
+            return [self.start_apart(*options) for _ in range(n)]
         for _ in range(n):
             self.processes.append(WorkerProcess(*self._told(options)))
             started.append(self.processes[-1])
@@ -334,10 +344,11 @@ class Laboratory:
             Called in its process before the program is.
         """
         arguments, settings, log = self._told(options)
-        process = subprocess.Popen(
+        process = preloaded.Popen(
             [sys.executable, "-c", PROGRAM, json.dumps([arguments, settings, str(log)])],
             env={**os.environ, **(environment or {})},
             preexec_fn=before,
+            nested=any(option.startswith("--processes") for option in options),
         )
         self.processes.append(process)
         return process
@@ -375,7 +386,9 @@ class Laboratory:
         """Return whether a process obeys the order to sleep."""
         return (self.orders / f"{kind}.{process.pid}").exists()
 
-    def ended(self, process: WorkerProcess, seconds: float = 10.0, status: int = 0) -> None:
+    def ended(
+        self, process: WorkerProcess, seconds: float = ENDED_SECONDS, status: int = 0
+    ) -> None:
         """Wait for the end of a process, and look at its status."""
         try:
             found = process.wait(seconds)
@@ -388,7 +401,7 @@ class Laboratory:
         process.terminate()
         self.ended(process)
 
-    def end(self, seconds: float = 10.0) -> None:
+    def end(self, seconds: float = ENDED_SECONDS) -> None:
         """End all workers as they should, and see that they do."""
         living = [p for p in self.processes if p.poll() is None]
         for process in living:
