@@ -72,7 +72,7 @@ def test_signals_to_a_supervisor(database, lab: Laboratory, n_signals):
         process.terminate()
     lab.ended(process, AT_LAST if n_signals == 1 else AT_ONCE)
     if n_signals == 2 and jobs("reserved"):
-        # A second is kept for giving them back; where that is too short, the next worker finds them.
+        # A second is kept for giving them back; where that is too short, the next finds them.
         (lab.orders / "validation").unlink()
         lab.start("--table=Validation")
         wait_until(lambda: len(Validation()) == 2 * len(Training.Network()))
