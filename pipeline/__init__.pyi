@@ -17,6 +17,9 @@ from .database.connection import disconnect as disconnect
 from .exchange import enter_snapshots as enter_snapshots
 from .exchange import export_network as export_network
 from .exchange import import_network as import_network
+from .sharing.capsule import make_capsule as make_capsule
+from .sharing.capsule_file import check_capsule as check_capsule
+from .sharing.capsule_open import open_capsule as open_capsule
 from .sharing.manifest import check_export as check_export
 from .sharing.receive import import_export as import_export
 from .sharing.write import export as export

@@ -65,6 +65,7 @@ SLOW_FILES = (
     "test_supervisor.py",
     "test_object_store.py",
     "test_upgrade.py",
+    "test_capsules.py",
     "test_roles.py",
     "test_chain.py",
     "test_stops.py",

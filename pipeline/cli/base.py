@@ -164,13 +164,14 @@ def session(
     interruptible: bool = True,
     needs_store: bool = True,
     kept: str | Callable[[], str] = UNCHANGED,
+    connect: bool = True,
 ) -> Iterator[Any]:
     """Connect; end with one line and status 1 on an error that the user can mend.
 
     A patient one waits for a server or a store that is away; one that writes is refused where the
     store may only be read. An interruptible one ends at Ctrl-C whatever is going on, and says what
     is kept of its work; others see to that themselves. One that needs no store does not wait for a
-    folder that does not answer.
+    folder that does not answer. Without ``connect`` whoever uses it connects.
     """
     with starting():  # not before, so that `rnn --help` does not wait
         import psycopg2
@@ -181,7 +182,7 @@ def session(
         from pipeline.workers.shutdown import Interrupter
         from pipeline.workers.signals import ending_at_signals
 
-    def connect() -> None:
+    def open_database() -> None:
         pipeline.connect(declare=declare, look_at_store=needs_store or _store_answers())
         if writes:
             pipeline.database.connection.check_writing()
@@ -195,9 +196,9 @@ def session(
             if patient:
                 from pipeline.transient.retry import retry_transient
 
-                retry_transient(connect, threading.Event(), say_waiting)
-            else:
-                connect()
+                retry_transient(open_database, threading.Event(), say_waiting)
+            elif connect:
+                open_database()
             yield pipeline
         except (BrokenPipeError, OutputError):
             raise  # what is printed cannot be: nothing that a message here would mend

@@ -14,6 +14,7 @@ from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import counted
 
 from . import (  # noqa: F401  (their commands)
+    capsule_command,
     compare_command,
     deleting,
     export_command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from .base import (
     session,
 )
 from .choosing import Chosen, chosen
+
+if TYPE_CHECKING:
+    from pipeline.sharing.manifest import ExportCheck
 
 MOST_FAULTS = 20  # that are listed
 
@@ -107,6 +110,11 @@ def _check(path: Path) -> None:
         found = check_export(path)
     except (ParameterError, OSError) as error:
         raise refusal(error) from None
+    print_check(found)
+
+
+def print_check(found: ExportCheck) -> None:
+    """Print what a check has found; exit with 1 where something is wrong."""
     for fault in found.faults[:MOST_FAULTS]:
         errors.print(fault, style="red", soft_wrap=True)
     if len(found.faults) > MOST_FAULTS:

@@ -9,7 +9,7 @@ COMMANDS = {
         "demo", "submit", "search", "worker", "status", "show", "summary", "figures", "report",
         "failures", "retry", "priority",
     ),
-    "Networks and tasks": ("compare", "export", "import", "verify", "check-task"),
+    "Networks and tasks": ("compare", "export", "import", "capsule", "verify", "check-task"),
     "Change and delete": ("leave-out", "rename", "delete"),
     "Administration": ("declare", "roles", "gc"),
 }  # fmt: skip
@@ -24,10 +24,12 @@ def arrange(app: typer.Typer) -> None:
         )
     }
 
-    def place(command: typer.models.CommandInfo) -> tuple[int, str]:
+    def place(command: typer.models.CommandInfo | typer.models.TyperInfo) -> tuple[int, str]:
         called = command.name or getattr(command.callback, "__name__", "")
         return places[str(called).replace("_", "-")]
 
     app.registered_commands.sort(key=lambda command: place(command)[0])
     for command in app.registered_commands:
         command.rich_help_panel = place(command)[1]
+    for group in app.registered_groups:
+        group.rich_help_panel = place(group)[1]

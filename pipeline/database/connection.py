@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def connect(
     store: str | Path | None = None,
     declare: bool | None = None,
     look_at_store: bool = True,
+    first: Callable[[dj.Connection, str], object] | None = None,
 ) -> dj.Connection:
     """Connect, and declare the tables that are missing.
 
@@ -148,6 +150,12 @@ def connect(
     opened = _open(*settings)
     _state["connection"], _state["settings"] = opened, settings
     instance._singleton_connection = opened  # so that dj.conn() gives this one too
+    if first is not None:
+        try:
+            first(opened, name)
+        except BaseException:
+            disconnect()
+            raise
     try:
         _state["activation"] = activate(name, opened, declare, upgrade=mark_anew)
         rebind_own_schemas(opened)
@@ -205,6 +213,11 @@ def changes_made() -> list[str]:
     return list(_state["activation"].done)
 
 
+def pending_migrations() -> tuple[str, ...]:
+    """Return the migrations of this version that the connected database has not had."""
+    return tuple(_state["activation"].state.pending)
+
+
 def check_writing() -> None:
     """Raise an error where nothing can be written, before anything is computed.
 
@@ -239,6 +252,19 @@ def second_connection() -> dj.Connection:
     """
     connection()
     return _open(*_state["settings"])
+
+
+def reopener() -> Callable[[], dj.Connection]:
+    """Return what opens a connection to the same server, also after this one was closed.
+
+    Raises
+    ------
+    DatabaseError
+        Before `connect`.
+    """
+    connection()
+    settings = _state["settings"]
+    return lambda: _open(*settings)
 
 
 def disconnect() -> None:

@@ -1,1 +1,1 @@
-"""Sharing: exports of a selection as a folder or an archive, and the check of what arrived."""
+"""Sharing: exports and capsules of a selection, and the check of what arrived."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -172,19 +173,21 @@ def _of_folder(folder: Path) -> Iterator[Member]:
 def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
     for entry in archive.infolist():
         if not entry.is_dir():
-            yield Member(_inside(entry.filename), partial(archive.open, entry))
+            is_link = stat.S_ISLNK(entry.external_attr >> 16)  # its content would be a path
+            opener = None if is_link else partial(archive.open, entry)
+            yield Member(inside(entry.filename), opener)
 
 
 def _of_tar(tar: tarfile.TarFile, packed: gzip.GzipFile) -> Iterator[Member]:
     for member in tar:
         if not member.isdir():
             opener = partial(tar.extractfile, member) if member.isreg() else None
-            yield Member(_inside(member.name), opener)
+            yield Member(inside(member.name), opener)
 
     if len(packed.read(MOST_PADDING)) == MOST_PADDING:  # which compares the checksum at the end
         raise tarfile.ReadError("something follows its end")
 
 
-def _inside(name: str) -> str:
+def inside(name: str) -> str:
     """Return a path in an archive without the folder that all of it is in."""
     return name.partition("/")[2] or name

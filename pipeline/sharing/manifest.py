@@ -1,4 +1,4 @@
-"""The manifest of an export, and the check of a folder or an archive against it."""
+"""The manifest of an export or a capsule, and the check of a folder or an archive against it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,45 @@ from ..store.file_names import leads_out
 from .archives import CHUNK, DAMAGED, opened
 
 MANIFEST = "manifest.json"
-KIND, VERSION = "rnn export", 1
 HASH = "sha256"
 MAX_MANIFEST = 2**28  # bytes: a million files
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a manifest is of.
+
+    Attributes
+    ----------
+    name : str
+        As the manifest has it.
+    version : int
+        Of the format that this version of the package writes, and the highest that it reads.
+    noun : str
+    made_by, read_by : str
+        The commands that make one, and that take it in.
+    """
+
+    name: str
+    version: int
+    noun: str
+    made_by: str
+    read_by: str
+
+    @property
+    def one(self) -> str:
+        """The noun with its article."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
+
+EXPORT = Kind("rnn export", 1, "export", "rnn export --out", "rnn import")
+CAPSULE = Kind("rnn capsule", 1, "capsule", "rnn capsule --out", "rnn capsule open")
+KINDS = {kind.name: kind for kind in (EXPORT, CAPSULE)}
+
+
 @dataclass
 class ExportCheck:
-    """What the check of an export has found.
+    """What the check of an export or a capsule has found.
 
     Attributes
     ----------
@@ -48,20 +79,21 @@ class ExportCheck:
         return not self.faults
 
 
-def described(folder: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
-    """Return size and hash of files, which are on the disk when it returns."""
+def described(folder: Path, paths: list[str], sync: bool = True) -> dict[str, dict[str, Any]]:
+    """Return size and hash of files, which with ``sync`` are on the disk when it returns."""
     found = {}
     for path in sorted(paths):
         with (folder / path).open("rb+") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
             found[path] = {"bytes": file.tell(), "sha256": digest}
     return found
 
 
-def manifest_text(content: Mapping[str, Any]) -> str:
+def manifest_text(content: Mapping[str, Any], kind: Kind = EXPORT) -> str:
     """Return the text of a manifest, with the hash of its own content."""
-    whole = {"kind": KIND, "version": VERSION, **content}
+    whole = {"kind": kind.name, "version": kind.version, **content}
     return json.dumps({**whole, HASH: hash_of(whole)}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -71,7 +103,7 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path, kind: Kind = EXPORT) -> dict[str, Any]:
     """Return the manifest of a folder or an archive.
 
     Raises
@@ -82,30 +114,45 @@ def read_manifest(path: Path) -> dict[str, Any]:
     with opened(path) as members:
         for member in members:
             if member.path == MANIFEST:
-                return _parsed(path, member.read(MAX_MANIFEST))
+                return _parsed(path, member.read(MAX_MANIFEST), kind)
     raise ParameterError(
-        "PATH", str(path), f"is no whole export: it has no {MANIFEST}, which is written last",
-        "name the folder or the archive that `rnn export --out` made",
+        "PATH", str(path), f"is no whole {kind.noun}: it has no {MANIFEST}, which is written last",
+        f"name what `{kind.made_by}` made",
     )  # fmt: skip
 
 
-def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+def _parsed(path: Path, text: bytes, kind: Kind) -> dict[str, Any]:
     try:
         content = json.loads(text)
-        if (content["kind"], content["version"]) != (KIND, VERSION):
+        name, version = content["kind"], content["version"]
+        if name == kind.name and isinstance(version, int) and version > kind.version:
+            raise ParameterError(
+                "PATH", str(path),
+                f"was made by a later version of this package (its format is {version}, and this "
+                f"version reads up to {kind.version})",
+                "update this package",
+            )  # fmt: skip
+        if name != kind.name and (other := KINDS.get(name)):
+            raise ParameterError(
+                "PATH", str(path), f"is {other.one}, and not {kind.one}",
+                f"see `{other.read_by}`",
+            )  # fmt: skip
+        if (name, version) != (kind.name, kind.version):
             raise ValueError("of another version")
         for name, file in content["files"].items():
             if leads_out(name) or not (isinstance(file["bytes"], int) and file["sha256"]):
                 raise ValueError(name)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, ParameterError):
+            raise
         raise ParameterError(
-            "PATH", str(path), f"has a {MANIFEST} that is not one of an export of this version",
+            "PATH", str(path), f"has a {MANIFEST} that is not one of {kind.one} of this version",
             "copy it anew, or check it with the version that wrote it",
         ) from None  # fmt: skip
     return dict(content)
 
 
-def check_export(path: str | Path) -> ExportCheck:
+def check_export(path: str | Path, kind: Kind = EXPORT) -> ExportCheck:
     """Compare an exported folder or archive with its manifest; nothing is unpacked or changed.
 
     Needs no database. An archive that was unpacked is checked as a folder.
@@ -113,6 +160,8 @@ def check_export(path: str | Path) -> ExportCheck:
     Parameters
     ----------
     path : str or Path
+    kind : Kind
+        What it is to be.
 
     Returns
     -------
@@ -125,12 +174,13 @@ def check_export(path: str | Path) -> ExportCheck:
         Where there is no export: no manifest, which is written last.
     """
     target = Path(path)
-    manifest = read_manifest(target)
+    manifest = read_manifest(target, kind)
     files = manifest["files"]
     check = ExportCheck(hash_of(manifest), manifest)
     if manifest.get(HASH) != check.sha256:
         check.faults.append(f"changed: {MANIFEST}")
     seen = set()
+    not_of_it = f"not of the {kind.noun}"
     try:
         with opened(target) as members:
             for member in members:
@@ -139,7 +189,7 @@ def check_export(path: str | Path) -> ExportCheck:
                     continue
                 wanted = files.get(member.path)
                 if wanted is None or member.path in seen or member.open is None:
-                    check.faults.append(f"not of the export: {printable(member.path)}")
+                    check.faults.append(f"{not_of_it}: {printable(member.path)}")
                     continue
                 seen.add(member.path)
                 size, digest = member.hashed(max(wanted["bytes"], CHUNK))

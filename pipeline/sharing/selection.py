@@ -17,7 +17,7 @@ from ..tables.keys import NETWORK, SET_COLUMNS
 from ..tables.own_tables import own_tables
 from ..tables.selections import Selection
 
-Kind = Literal["whole", "number", "flag", "text", "time", "json", "array"]
+Kind = Literal["whole", "number", "flag", "text", "time", "json", "array", "figure"]
 WEIGHTS = ("w_rec", "w_inp", "w_out", "b_rec", "x_init")  # which are in the files of networks
 # First word of a column's type, as one of the servers or DataJoint calls it -> kind.
 _KINDS: dict[str, Kind] = {
@@ -119,42 +119,44 @@ class SelectedRows:
             for table in schema.tables:
                 if not {*table.primary_key} & {*SET_COLUMNS}:
                     settings.append(table)  # of an analysis or a sweep: those that rows name
-                    found[_title(table)] = TableRows("", [], [], [], [], True)
+                    found[full_title(table)] = TableRows("", [], [], [], [], True)
                 else:
-                    found[_title(table)] = self._rows(table)
+                    found[full_title(table)] = self._rows(table)
         for table in settings:
-            found[_title(table)] = self._settings(table, list(found.values()))
+            found[full_title(table)] = self._settings(table, list(found.values()))
         for own in self._own:
             for table in (own, *schemas.parts(own)):
-                found[_title(table)] = self._rows(table)
+                found[full_title(table)] = self._rows(table)
         return list(found.values())
 
     def _rows(self, table: type[dj.Table]) -> TableRows:
         key = {*table.primary_key}
         if {*NETWORK} <= key:
-            return _table_rows(table, self.selection.of_table(table).to_dicts())
+            return table_rows(table, self.selection.of_table(table).to_dicts())
         if not key & {*SET_COLUMNS}:
             raise ParameterError(
-                "module", _title(table), "has a key without a task, a network or a training",
+                "module", full_title(table), "has a key without a task, a network or a training",
                 "export it by itself: table.to_pandas()",
             )  # fmt: skip
-        return _table_rows(table, (table() & self.cohorts.proj()).to_dicts())
+        return table_rows(table, (table() & self.cohorts.proj()).to_dicts())
 
     def _settings(self, table: type[dj.Table], others: Sequence[TableRows]) -> TableRows:
         """Return those rows of settings of analyses, and of sweeps, that other tables name."""
         name = table.primary_key[0]  # of a part, its master's
         used = {row[name] for other in others for row in other.rows if name in row}
-        return _table_rows(table, [row for row in table().to_dicts() if row[name] in used])
+        return table_rows(table, [row for row in table().to_dicts() if row[name] in used])
 
 
-def _title(table: type[dj.Table]) -> str:
+def full_title(table: type[dj.Table]) -> str:
+    """Return the name of a table as files are called: "Training.Network" of a part."""
     master = getattr(table, "_master", None)
     if master is None or not issubclass(table, dj.Part):
         return schemas.title_of(table)
     return f"{schemas.title_of(master)}.{table.__name__}"
 
 
-def _table_rows(table: type[dj.Table], rows: list[Row]) -> TableRows:
+def table_rows(table: type[dj.Table], rows: list[Row]) -> TableRows:
+    """Return rows of a table with what its columns are; rows in the order of their keys."""
     heading = table().heading
     figures, columns = [], []
     for name in heading.names:
@@ -164,7 +166,7 @@ def _table_rows(table: type[dj.Table], rows: list[Row]) -> TableRows:
             figures.append(name)
         elif codec is not None and codec not in ("npy", "blob"):
             problem = f"holds <{codec}>, which is no array or figure"
-            raise ParameterError("column", f"{_title(table)}.{name}", problem, "leave it out")
+            raise ParameterError("column", f"{full_title(table)}.{name}", problem, "leave it out")
         elif codec is not None:
             columns.append(Column(name, "array", attribute.comment or ""))
         else:
@@ -174,7 +176,7 @@ def _table_rows(table: type[dj.Table], rows: list[Row]) -> TableRows:
     key = list(table.primary_key)
     rows = sorted(rows, key=lambda row: [row[name] for name in key])  # as no server's collation
     is_ours = schemas.is_ours(table)
-    return TableRows(_title(table), columns, rows, figures, key, is_ours)
+    return TableRows(full_title(table), columns, rows, figures, key, is_ours)
 
 
 def figure_of(row: Row, column: str) -> StoredFigure | None:

@@ -13,7 +13,7 @@ from models.machine.atomic_file import LONGEST_NAME, naming
 from tasks_lib.errors import ParameterError
 
 from .archives import ending_of, pack
-from .manifest import check_export, read_manifest
+from .manifest import EXPORT, Kind, check_export, read_manifest
 
 
 def beside(target: Path, what: str) -> Path:
@@ -23,7 +23,7 @@ def beside(target: Path, what: str) -> Path:
     return target.with_name(f".{shown}.{what}-{secrets.token_hex(4)}")
 
 
-def check_target(target: Path, update: bool) -> None:
+def check_target(target: Path, update: bool, made: Kind = EXPORT) -> None:
     """Refuse a target that is there, unless it is an earlier export that is to be replaced."""
     option = "--out"
     if not target.name or target.name == "..":
@@ -39,17 +39,20 @@ def check_target(target: Path, update: bool) -> None:
     if not update:
         raise ParameterError(
             option, str(target), "is there already",
-            "name another, or say --update (update=True) to replace an earlier export",
+            f"name another, or say --update (update=True) to replace an earlier {made.noun}",
         )  # fmt: skip
     if target.is_dir() == bool(ending_of(target)):
         kind = "a folder" if target.is_dir() else "a file"
         raise ParameterError(option, str(target), f"is {kind}", "name another")
     try:  # of an archive, nobody changes a part
-        faults = check_export(target).faults if target.is_dir() else []
-        read_manifest(target)
+        faults = check_export(target, made).faults if target.is_dir() else []
+        read_manifest(target, made)
     except ParameterError as error:
         raise ParameterError(
-            option, str(target), "is no export that could be replaced", "name another, or remove it"
+            option,
+            str(target),
+            f"is no {made.noun} that could be replaced",
+            "name another, or remove it",
         ) from error
     added = [fault for fault in faults if not fault.startswith("missing: ")]
     if added:

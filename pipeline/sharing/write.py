@@ -154,6 +154,22 @@ def export(
     )  # fmt: skip
 
 
+def add_report(folder: Path, selected: SelectedRows, figures: bool = True) -> None:
+    """Write the report of a selection to a new folder.
+
+    Raises
+    ------
+    ParameterError
+        Where the store does not have a figure or a curve as it was stored.
+    """
+    made = Writer(Site(folder), selected.fetch_cohorts(), selected.selection, figures).write()
+    if made.faults:
+        raise ParameterError(
+            "report", made.faults[0], "is missing or damaged in the store",
+            "see `rnn verify --files`; --no-figures exports without what is drawn",
+        )  # fmt: skip
+
+
 class _Contents:
     """Writes the files of an export to a folder, from the rows of one moment."""
 
@@ -183,7 +199,7 @@ class _Contents:
         if self.figures and networks.rows:
             export_figures(self.folder / FIGURES, self.selection)
         if report:
-            self._write_report()
+            add_report(self.folder / REPORT, self.selected, self.figures)
         (self.folder / README).write_bytes(TEXT.encode())
         self._write_yaml(TASKS, {"tasks": self.submission["tasks"]})
         self._write_yaml(SUBMISSION, self.submission)
@@ -227,16 +243,6 @@ class _Contents:
                 paths.append(path)
             found[column] = paths
         return found
-
-    def _write_report(self) -> None:
-        site = Site(self.folder / REPORT)
-        cohorts = self.selected.fetch_cohorts()
-        made = Writer(site, cohorts, self.selection, self.figures).write()
-        if made.faults:
-            raise ParameterError(
-                "report", made.faults[0], "is missing or damaged in the store",
-                "see `rnn verify --files`; --no-figures exports without what is drawn",
-            )  # fmt: skip
 
     def _write_yaml(self, name: str, content: Mapping[str, Any]) -> None:
         sections = (

@@ -127,7 +127,11 @@ def test_what_is_no_export_is_said(tmp_path):
     ):  # fmt: skip
         with pytest.raises(ParameterError, match=message):
             check_export(tmp_path / name)
-    for content in ("[]", "{", '{"kind": "rnn export", "version": 99, "files": {}}',
+    later = '{"kind": "rnn export", "version": 99, "files": {}}'
+    (tmp_path / "plain" / MANIFEST).write_text(later)
+    with pytest.raises(ParameterError, match=r"later version .* \(its format is 99, .* up to 1\)"):
+        check_export(tmp_path / "plain")
+    for content in ("[]", "{", '{"kind": "rnn export", "version": 0, "files": {}}',
                     '{"kind": "rnn export", "version": 1, "files": {"../x": {}}}'):  # fmt: skip
         (tmp_path / "plain" / MANIFEST).write_text(content)
         with pytest.raises(ParameterError, match="not one of an export of this version"):
