@@ -107,28 +107,26 @@ def _print_results(found: Reproduction) -> None:
 
     from .text_table import number
 
-    form = found.study.form
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    headings = ("result", "paper", "source", "ours [95 %]", "over", "networks", f"verdict ({form})")
-    for heading in headings:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_lines=True)
+    for heading in ("result", "paper", "ours [95 %]", f"verdict ({found.study.form})"):
         table.add_column(heading, overflow="fold")
     for each in found.outcomes:
-        expected, ours = each.expected, each.ours
-        over = expected.statistic
-        if expected.versus is not None:
-            over += f", {expected.comparison} to {expected.versus}"
+        e = each.expected
+        over = (
+            e.statistic if e.versus is None else f"{e.comparison} of {e.statistic}s to {e.versus}"
+        )
         doubt = "" if each.is_clear or each.verdict == "too few networks" else ", not clearly"
         undefined = f", {each.n_left_out} undefined" if each.n_left_out else ""
         table.add_row(
-            expected.text,
-            f"{expected.paper} (here: {each.wanted})",
-            expected.source,
-            each.ours_in_words(),
-            over,
-            f"{ours.n} of {expected.cohort}{undefined}",
+            e.text,
+            f"{e.paper} (here: {each.wanted})",
+            f"{each.ours_in_words()}, {over}, {each.ours.n} of {e.cohort}{undefined}",
             f"{each.verdict}{doubt}",
         )
     console.print(table)
+    for source in dict.fromkeys(each.expected.source for each in found.outcomes):
+        texts = [each.expected.name for each in found.outcomes if each.expected.source == source]
+        console.print(f"{', '.join(texts)}: {source}", soft_wrap=True)
     for label, (n_solved, n) in found.solved.items():
         limits = ", ".join(f"{k} {number(v, 2)}" for k, v in found.study.solved.items())
         which = f"solve their task ({limits} or more)" if limits else "trained"

@@ -15,7 +15,7 @@ from typing import Any
 from models.files.yaml_documents import read_yaml
 from tasks_lib.errors import ParameterError, check_choice, check_float, check_int, use_one_of
 
-from .forms import SETS, differences, reduced_sections
+from .forms import REDUCED, SETS, differences, reduced_sections
 from .verdicts import COMPARISONS, STATISTICS
 
 FILE, MEASURES = "study.yaml", "measures.py"
@@ -197,7 +197,7 @@ def read_study(name: str, whole: bool = False) -> Study:
     sections = {key: _mapping(content, key) for key in (*SETS, "cohorts")}
     for label, cohort in sections["cohorts"].items():
         _check_cohort(f"cohorts.{label}", cohort)
-    changes = _mapping(content, "reduced", optional=True)
+    changes = _mapping(content, REDUCED, optional=True)
     form = sections if whole else reduced_sections(sections, changes)
     cohorts = form["cohorts"]
     expected = content.get("expected")
@@ -208,7 +208,7 @@ def read_study(name: str, whole: bool = False) -> Study:
         title=_text(content, "title"),
         citation=_text(content, "citation"),
         folder=folder,
-        form="whole" if whole else "reduced",
+        form="whole" if whole else REDUCED,
         submission={**{s: form[s] for s in SETS}, "cohorts": list(cohorts.values())},
         cohorts=cohorts,
         changes=[] if whole else differences(sections, changes),
@@ -216,7 +216,7 @@ def read_study(name: str, whole: bool = False) -> Study:
         tables=[str(table) for table in content.get("tables", [])],
         settings=dict(_mapping(content, "settings", optional=True)),
         solved=_solved(_mapping(content, "solved", optional=True)),
-        expected=[_expected(f"expected[{i}]", e, cohorts) for i, e in enumerate(expected)],
+        expected=[_expected(f"expected[{i}]", e, cohorts, whole) for i, e in enumerate(expected)],
         figure=_text(content, "figure") if "figure" in content else None,
     )
 
@@ -235,9 +235,11 @@ def _check_cohort(place: str, cohort: Any) -> None:
     check_int(f"{place}.n_networks", cohort["n_networks"], minimum=1)
 
 
-def _expected(place: str, given: Any, cohorts: Mapping[str, Any]) -> Expected:
+def _expected(place: str, given: Any, cohorts: Mapping[str, Any], whole: bool) -> Expected:
     if not isinstance(given, Mapping):
         raise ParameterError(place, given, "is no result", "write name, text, paper, ...")
+    changes = _mapping(given, REDUCED, optional=True)  # where the source has other numbers for it
+    given = {**{k: v for k, v in given.items() if k != REDUCED}, **({} if whole else changes)}
     known = [name for name in Expected.__dataclass_fields__ if name != "arguments"] + ["args"]
     for key in given:
         if key not in known:

@@ -86,7 +86,7 @@ def _compared(own: Float, others: Float, statistic: str, comparison: str) -> Sum
     if not n:
         return Summary(None, None, None, 0, "none")
     of = np.median if statistic == "median" else np.mean  # a share is a mean of 0 and 1
-    value = _compare(of(own), of(others), comparison)
+    value = _compare(float(of(own)), float(of(others)), comparison)
     if value is None or n < 2:
         return Summary(value, None, None, n, "none")
     rng = np.random.default_rng(SEED)
@@ -99,8 +99,8 @@ def _compared(own: Float, others: Float, statistic: str, comparison: str) -> Sum
 
 def _compare(own: float, other: float, comparison: str) -> float | None:
     if comparison == "difference":
-        return float(own - other)
-    return None if other == 0 else float(own / other)
+        return own - other
+    return None if other == 0 else own / other
 
 
 def _with_percentiles(value: float, resampled: Float, n: int) -> Summary:

@@ -20,8 +20,7 @@ NEAR = 0.1  # of the distance between two memories: a transition passes a saddle
 
 def bits(rnn: models.RNNNumpy, states: Float) -> list[Memory]:
     """Return the signs of the outputs that are read from states (N, B), of each."""
-    rates = states if rnn.config.equation_type == "s" else rnn.f(states)
-    return [tuple(column) for column in np.sign(rnn.W_out @ rates).astype(int).T.tolist()]
+    return [tuple(column) for column in np.sign(rnn.readout(states)).astype(int).T.tolist()]
 
 
 def joined_memories(rnn: models.RNNNumpy, points: models.FixedPointSet) -> list[frozenset[Memory]]:
@@ -101,7 +100,8 @@ def threshold_runs(rnn: models.RNNNumpy, points: models.FixedPointSet) -> Thresh
         read = bits(rnn, run(strengths)[:, -1])
         return np.array([a == b for a, b in zip(read, wanted, strict=True)])
 
-    weak, strong = np.zeros(len(flips)), np.full(len(flips), STRONGEST)
+    weak: Float = np.zeros(len(flips))
+    strong: Float = np.full(len(flips), STRONGEST)
     if not flipped(strong).all():
         return None
     for _ in range(BISECTIONS):

@@ -34,6 +34,7 @@ def draw(
     figure = Figure(figsize=(6.6, 2.9), layout="constrained")
     left = figure.add_subplot(1, 2, 1, projection="3d")
     right = figure.add_subplot(1, 2, 2)
+    left.set_box_aspect(None, zoom=0.92)
     states = points.points
     centre = states.mean(axis=0)
     axes = np.linalg.svd(states - centre, full_matrices=False)[2][:3].T  # (N, 3)
@@ -47,6 +48,8 @@ def draw(
             linewidths=0.4, label=f"{modes}", zorder=2,
         )  # fmt: skip
     left.set(xlabel="PC 1", ylabel="PC 2", zlabel="PC 3")
+    for axis in (left.xaxis, left.yaxis, left.zaxis):
+        axis.labelpad = -12
     left.set_xticks([])
     left.set_yticks([])
     left.set_zticks([])
