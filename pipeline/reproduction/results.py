@@ -154,7 +154,10 @@ def reproduce(
     return Reproduction(
         study=study,
         outcomes=outcomes,
-        solved={label: (len(good[label]), len(networks[label])) for label in networks},
+        solved={
+            label: (len(keys), int(study.cohorts[label]["n_networks"]))
+            for label, keys in good.items()
+        },
         made=filled.made,
         errors=filled.errors,
         seconds=time.perf_counter() - began,

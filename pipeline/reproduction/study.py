@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -116,14 +117,17 @@ class Study:
         if self.folder.parent == shipped_folder():
             return importlib.import_module(f"{SHIPPED}.{self.folder.name}.measures")
         path = self.folder / MEASURES
-        name = f"_study_{self.folder.name}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if not path.is_file() or spec is None or spec.loader is None:
+        if not path.is_file():
             raise ParameterError("NAME", str(path), "is not there", f"write {MEASURES}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
+        # As a package, so that its modules can import each other; anew, for it may have changed.
+        name = "_study_" + re.sub(r"\W", "_", self.folder.name)
+        for old in [n for n in sys.modules if n == name or n.startswith(f"{name}.")]:
+            del sys.modules[old]
+        package = ModuleType(name)
+        package.__path__ = [str(self.folder)]
+        sys.modules[name] = package
+        importlib.invalidate_caches()
+        return importlib.import_module(f"{name}.measures")
 
     def function(self, module: ModuleType, name: str, place: str) -> Callable[..., Any]:
         """Return a function of the measures.
@@ -193,7 +197,9 @@ def read_study(name: str, whole: bool = False) -> Study:
         raise ParameterError(FILE, content, "holds no fields", f"write {', '.join(FIELDS)}")
     for key in content:
         if key not in FIELDS:
-            raise ParameterError(FILE, key, "does not exist", use_one_of(str(key), FIELDS))
+            raise ParameterError(
+                str(key), content[key], "does not exist", use_one_of(str(key), FIELDS)
+            )
     sections = {key: _mapping(content, key) for key in (*SETS, "cohorts")}
     for label, cohort in sections["cohorts"].items():
         _check_cohort(f"cohorts.{label}", cohort)
