@@ -11,11 +11,16 @@ REDUCED = "reduced"
 
 
 def merged(whole: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested mappings with some values changed; lists and numbers are replaced."""
+    """Return nested mappings with some values changed.
+
+    Lists and numbers are replaced; what is changed to None is left out.
+    """
     found = dict(deepcopy(dict(whole)))
     for name, value in changes.items():
         inner = found.get(name)
-        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+        if value is None:
+            found.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(inner, Mapping):
             found[name] = merged(inner, value)
         else:
             found[name] = deepcopy(value)
@@ -56,5 +61,7 @@ def _differences(whole: Any, changes: Mapping[str, Any], place: str) -> Iterator
         where = f"{place}{name}"
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             yield from _differences(own, value, f"{where}.")
+        elif value is None:
+            yield f"{where}: left out"
         elif value != own:
             yield f"{where}: {value} instead of {'the default' if own is None else own}"

@@ -222,7 +222,11 @@ def read_study(name: str, whole: bool = False) -> Study:
         tables=[str(table) for table in content.get("tables", [])],
         settings=dict(_mapping(content, "settings", optional=True)),
         solved=_solved(_mapping(content, "solved", optional=True)),
-        expected=[_expected(f"expected[{i}]", e, cohorts, whole) for i, e in enumerate(expected)],
+        expected=[
+            _expected(f"expected[{i}]", e, cohorts, whole)
+            for i, e in enumerate(expected)
+            if whole or not _is_of_whole(e)
+        ],
         figure=_text(content, "figure") if "figure" in content else None,
     )
 
@@ -241,11 +245,17 @@ def _check_cohort(place: str, cohort: Any) -> None:
     check_int(f"{place}.n_networks", cohort["n_networks"], minimum=1)
 
 
+def _is_of_whole(given: Any) -> bool:
+    """Return whether a result is of the whole form alone: `reduced: null`."""
+    return isinstance(given, Mapping) and REDUCED in given and given[REDUCED] is None
+
+
 def _expected(place: str, given: Any, cohorts: Mapping[str, Any], whole: bool) -> Expected:
     if not isinstance(given, Mapping):
         raise ParameterError(place, given, "is no result", "write name, text, paper, ...")
-    changes = _mapping(given, REDUCED, optional=True)  # where the source has other numbers for it
-    given = {**{k: v for k, v in given.items() if k != REDUCED}, **({} if whole else changes)}
+    own = {key: value for key, value in given.items() if key != REDUCED}
+    # Where the source has other numbers for it.
+    given = own if whole else {**own, **_mapping(given, REDUCED, optional=True)}
     known = [name for name in Expected.__dataclass_fields__ if name != "arguments"] + ["args"]
     for key in given:
         if key not in known:

@@ -56,11 +56,11 @@ def draw(
     along.plot(positions, drift, color=BLUE, lw=1)
     along.plot(positions[turns], drift[turns] * 0, "o", mfc=BLUE, mec=BLUE, ms=4)
     along.plot(positions[leaves], drift[leaves] * 0, "o", mfc="white", mec=BLUE, ms=4)
-    along.set(xlabel="arc length along the ring", ylabel="drift (1/tau)")
+    along.set(xlabel="arc length along the ring", ylabel="drift (1/τ)")
     over.axvline(trial, color="0.6", lw=0.6, ls="--")
     over.plot(times, errors.T, color=VERMILLION, lw=0.8, alpha=0.7)
     over.set(
-        xlabel="time in recall (tau)", ylabel="error of the angle (deg)", xscale="log",
+        xlabel="time in recall (τ)", ylabel="error of the angle (°)", xscale="log",
         ylim=(0, None), title="dashed: length in training",
     )  # fmt: skip
     return figure
