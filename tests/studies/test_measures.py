@@ -15,6 +15,9 @@ from studies.angle_memory.drift import (
 )
 from studies.machens_2005.tuning import mean_by, mean_weights, rank_correlation
 from studies.mante_2013.decoding import cross_validated_r2
+from studies.silent_units.measures import percentage_below, spread
+from studies.song_2016.selectivity import d_prime
+from studies.song_2016.selectivity import mean_weights as by_choice
 from studies.sussillo_barak_2013.dynamics import (
     joined_memories,
     one_bit_edges,
@@ -109,3 +112,31 @@ def test_a_number_is_decoded_where_it_is_and_not_where_it_is_not():
     rates = rng.normal(size=(200, 20))
     assert cross_validated_r2(rates, values) < 0.1
     assert cross_validated_r2(rates + values[:, None] * np.linspace(0, 2, 20), values) > 0.8
+
+
+def test_silent_units_and_the_spread_of_the_others():
+    largest = np.array([0.0, 0.009, 0.02, 1.0, 2.0])
+    mean = np.array([0.0, 0.005, 0.01, 0.1, 1.0])
+    assert percentage_below(largest, 0.01) == 40
+    assert spread(largest, mean, 0.01) == pytest.approx(np.std([-2, -1, 0]))
+    assert spread(largest[:3], mean[:3], 0.01) is None and percentage_below(largest[:0], 1) is None
+
+
+def test_selectivity_and_the_weights_by_it():
+    choices = np.repeat([1, -1, 0], [50, 50, 20])
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(120, 4))
+    rates = noise + np.array([3.0, -3.0, 0.0, 0.0]) * (choices == 1)[:, None]
+    rates[:, 3] = 1.0  # never varies
+    found = d_prime(rates, choices)
+    assert found[:2] == pytest.approx([3, -3], abs=0.8) and abs(found[2]) < 0.5 and found[3] == 0
+    assert not d_prime(rates, np.ones(120, int)).any()
+    selectivity = np.array([2.0, 2.0, -2.0, 2.0, -2.0, 0.0])
+    senders = np.array([True, True, True, False, False, False])
+    W = np.full((6, 6), 9.0)  # of units without a choice, and that do not send
+    W[np.ix_([0, 1, 3], [0, 1])] = 0.5
+    W[np.ix_([2, 4], [0, 1])] = W[np.ix_([0, 1, 3], [2])] = 0.1
+    W[4, 2] = 0.5
+    np.fill_diagonal(W, 100.0)
+    assert by_choice(-W, selectivity, senders) == pytest.approx((0.5, 0.1))
+    assert by_choice(W, np.abs(selectivity), senders) is None
