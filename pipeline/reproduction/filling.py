@@ -68,7 +68,7 @@ def fill_tables(
         for keys in networks.values()
         for key in keys
     }
-    restriction = [{**dict(cohort), **study.settings} for cohort in cohorts]
+    wanted: dict[str, list[Row]] = {Training.__name__: [{}], **study.tables}
     made, errors = 0, Errors()
     pool: AbstractContextManager[ProcessPoolExecutor | None] = nullcontext(None)
     if workers > 1:
@@ -76,8 +76,13 @@ def fill_tables(
         spawned = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers - 1, spawned, _connect)
     with pool as others:
-        for table in tables_named([Training.__name__, *study.tables]):
+        for table in tables_named(wanted):
             name = table.__name__
+            restriction = [
+                {**dict(cohort), **study.settings, **key}
+                for cohort in cohorts
+                for key in wanted[name]
+            ]
             futures = (
                 [others.submit(_fill, name, restriction) for _ in range(workers - 1)]
                 if others is not None

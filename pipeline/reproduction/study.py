@@ -86,10 +86,11 @@ class Study:
         What differs from the whole form, a line each.
     conditions : list of str
         What differs from the publication, a line each.
-    tables : list of str
-        Computed tables that the measures read.
+    tables : dict of str to list of dict
+        Computed tables that the measures read, and the keys of which each is filled: columns and
+        values, one of the list.
     settings : dict
-        Columns of keys: which sets of settings the tables are filled for.
+        Columns of keys: which sets of settings all tables are filled for, and measures read.
     solved : dict
         Lowest r2_pooled or accuracy of a network that counts.
     expected : list of Expected
@@ -106,7 +107,7 @@ class Study:
     cohorts: dict[str, dict[str, Any]]
     changes: list[str]
     conditions: list[str]
-    tables: list[str]
+    tables: dict[str, list[dict[str, Any]]]
     settings: dict[str, Any]
     solved: dict[str, float]
     expected: list[Expected] = field(repr=False)
@@ -219,7 +220,7 @@ def read_study(name: str, whole: bool = False) -> Study:
         cohorts=cohorts,
         changes=[] if whole else differences(sections, changes),
         conditions=[str(line) for line in content.get("conditions", [])],
-        tables=[str(table) for table in content.get("tables", [])],
+        tables=dict(_table(f"tables[{i}]", t) for i, t in enumerate(content.get("tables", []))),
         settings=dict(_mapping(content, "settings", optional=True)),
         solved=_solved(_mapping(content, "solved", optional=True)),
         expected=[
@@ -243,6 +244,22 @@ def _check_cohort(place: str, cohort: Any) -> None:
             raise ParameterError(f"{place}.{key}", None, "is missing", f"write {key}")
     check_int(f"{place}.first_seed", cohort["first_seed"], minimum=0)
     check_int(f"{place}.n_networks", cohort["n_networks"], minimum=1)
+
+
+def _table(place: str, given: Any) -> tuple[str, list[dict[str, Any]]]:
+    """Return the name of a table, and of which keys: "Name", or {Name: {column: [values]}}."""
+    if isinstance(given, str):
+        return given, [{}]
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise ParameterError(place, given, "is no table", "write Name, or Name: {column: value}")
+    ((name, columns),) = given.items()
+    if not isinstance(columns, Mapping):
+        raise ParameterError(f"{place}.{name}", columns, "are no columns", "write column: value")
+    keys: list[dict[str, Any]] = [{}]
+    for column, values in columns.items():
+        wanted = values if isinstance(values, list) else [values]
+        keys = [{**key, column: value} for key in keys for value in wanted]
+    return name, keys
 
 
 def _is_of_whole(given: Any) -> bool:

@@ -39,7 +39,7 @@ STUDY = {
         "cohorts": {"trained": {"n_networks": 4}},
     },
     "conditions": ["there is no publication"],
-    "tables": ["Validation"],
+    "tables": [{"Validation": {"validation_name": ["noise_free"]}}],
     "settings": {"validation_name": "noise_free"},
     "figure": "plot",
     "expected": [
@@ -195,6 +195,8 @@ def test_a_row_that_is_missing_is_said(database, tmp_path):
         ({"expected": [{**STUDY["expected"][0], "tolerance": 8}]}, "expected[0].tolerance"),
         ({"cohorts": {"trained": {"task": "t"}}}, "cohorts.trained.network"),
         ({"solved": {"loss": 1}}, "solved"),
+        ({"tables": [{"Validation": "noisy"}]}, "tables[0].Validation"),
+        ({"tables": [["Validation"]]}, "tables[0]"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(tmp_path, content, field):
