@@ -1,1 +1,1 @@
-"""Machens, Romo and Brody 2005: comparing two stimuli that are apart in time."""
+"""Comparing two stimuli that are apart in time (Machens, Romo & Brody 2005)."""

@@ -55,7 +55,10 @@ def draw(
     plane.set_xlim(low[0] - margin[0], high[0] + margin[0])
     plane.set_ylim(low[1] - margin[1], high[1] + margin[1])
     plane.set(xlabel="PC 1 of the delay", ylabel="PC 2")
-    plane.legend(title="first (Hz)", fontsize=5, title_fontsize=5, handlelength=1)
+    plane.legend(
+        title="first (Hz)", fontsize=5, title_fontsize=5, handlelength=1, ncols=2, loc="upper left",
+        columnspacing=0.6,
+    )  # fmt: skip
     signs = found.signs
     for unit in np.flatnonzero(signs):
         colour = colormaps[DIVERGING](0.85 if signs[unit] > 0 else 0.15)

@@ -1,1 +1,1 @@
-"""Mante et al. 2013: line attractors and selection vectors of context-dependent decisions."""
+"""Line attractors and selection vectors of context-dependent decisions (Mante et al. 2013)."""

@@ -1,1 +1,1 @@
-"""Song et al. 2016: networks under Dale's law learn several tasks."""
+"""Networks under Dale's law learn several tasks (Song, Yang & Wang 2016)."""

@@ -1,1 +1,1 @@
-"""Sussillo and Barak 2013: fixed points of a three-bit memory."""
+"""Fixed points of a three-bit memory (Sussillo & Barak 2013)."""
