@@ -14,7 +14,7 @@ Memory = tuple[int, ...]
 PULSE = 10  # steps
 REST = 150  # steps after the pulse, in which the state settles
 BISECTIONS = 40
-STRONGEST = 4.0  # pulse that is tried, of 1 in training
+STRENGTHS = np.linspace(0.0, 2.0, 41)  # of pulses that are tried, of 1 in training
 NEAR = 0.1  # of the distance between two memories: a transition passes a saddle
 
 
@@ -66,15 +66,16 @@ class ThresholdRuns:
 
 
 def threshold_runs(rnn: models.RNNNumpy, points: models.FixedPointSet) -> ThresholdRuns | None:
-    """Find by bisection the weakest pulse that flips each bit of each memory, and run it.
+    """Find the weakest pulse that flips each bit of each memory, and run it.
 
     Just there the state comes to the boundary between two basins, and along it to the saddle on it.
+    The weakest is the first of some strengths that leads to the memory with that bit flipped,
+    bisected between it and the one before. A bit that none of them flips is left out.
 
     Returns
     -------
     ThresholdRuns or None
-        None where the stable points are not the memories, each once, or a pulse of four times the
-        strength of training does not flip a bit.
+        None where the stable points are not the memories, each once, or no bit is flipped.
     """
     stable = points.points[points.n_unstable == 0]
     memories = dict(zip(bits(rnn, stable.T), stable, strict=True))
@@ -100,19 +101,22 @@ def threshold_runs(rnn: models.RNNNumpy, points: models.FixedPointSet) -> Thresh
         read = bits(rnn, run(strengths)[:, -1])
         return np.array([a == b for a, b in zip(read, wanted, strict=True)])
 
-    weak: Float = np.zeros(len(flips))
-    strong: Float = np.full(len(flips), STRONGEST)
-    if not flipped(strong).all():
+    tried = np.array([flipped(np.full(len(flips), strength)) for strength in STRENGTHS])
+    found = np.flatnonzero(tried.any(axis=0))
+    if not found.size:
         return None
+    first = tried.argmax(axis=0)
+    weak: Float = STRENGTHS[np.maximum(first - 1, 0)]
+    strong: Float = STRENGTHS[first]
     for _ in range(BISECTIONS):
         middle = (weak + strong) / 2
         enough = flipped(middle)
         weak, strong = np.where(enough, weak, middle), np.where(enough, middle, strong)
     return ThresholdRuns(
-        runs=run(strong),
-        strengths=strong,
-        pairs=[(before, after) for before, after, _ in flips],
-        distances=np.linalg.norm(starts - ends, axis=0),
+        runs=run(strong)[:, :, found],
+        strengths=strong[found],
+        pairs=[flips[i][:2] for i in found],
+        distances=np.linalg.norm(starts - ends, axis=0)[found],
     )
 
 

@@ -47,6 +47,13 @@ def through_saddles(key: Key) -> float | None:
     return None if found is None else share_through_saddles(rnn, points, found)
 
 
+def transitions(key: Key) -> int | None:
+    """Count the one-bit transitions that some pulse brings about; None without eight memories."""
+    rnn, _ = fetch_network(dict(key))
+    found = threshold_runs(rnn, (p.FixedPoints & key).load())
+    return None if found is None else len(found.pairs)
+
+
 def plot(networks: Mapping[str, Sequence[Key]]) -> Figure | None:
     """Draw fixed points and threshold transitions of one network, and counts of all."""
     from .figure import draw
