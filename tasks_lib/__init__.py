@@ -16,6 +16,7 @@ __all__ = sorted(
         "cddm",
         "checks",
         "columns",
+        "comparison",
         "dmts",
         "errors",
         "flip_flop",

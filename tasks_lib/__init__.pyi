@@ -3,6 +3,7 @@ from . import base as base
 from . import cddm as cddm
 from . import checks as checks
 from . import columns as columns
+from . import comparison as comparison
 from . import dmts as dmts
 from . import errors as errors
 from . import flip_flop as flip_flop
@@ -19,6 +20,7 @@ from .angles import MemoryAntiAngle as MemoryAntiAngle
 from .base import Task as Task
 from .cddm import CDDM as CDDM
 from .checks import check_task as check_task
+from .comparison import TwoIntervalComparison as TwoIntervalComparison
 from .dmts import DMTS as DMTS
 from .errors import ParameterError as ParameterError
 from .flip_flop import NBitFlipFlop as NBitFlipFlop

@@ -8,6 +8,7 @@ from typing import Any
 from .angles import MemoryAngle, MemoryAntiAngle
 from .base import Task
 from .cddm import CDDM
+from .comparison import TwoIntervalComparison
 from .dmts import DMTS
 from .errors import (
     WRONG_KINDS,
@@ -42,6 +43,7 @@ TASKS: dict[str, type[Task]] = {
         HalfAdder,
         AngleIntegration,
         ReferenceFrame,
+        TwoIntervalComparison,
     )
 }
 # Tasks that need an optional extra: imported when they are named.

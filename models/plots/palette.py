@@ -28,7 +28,7 @@ CHOICES = {1: WINE, -1: PINK, 0: "#999999"}  # 0: none
 # Channels of the tasks that stand for a choice or for a context.
 CHANNELS = {
     "choice +": WINE, "choice -": PINK, "match": WINE, "no match": PINK, "go": WINE,
-    "different": WINE, "equal": PINK,
+    "different": WINE, "equal": PINK, "first higher": WINE, "second higher": PINK,
     "motion cue": BLUE, "motion +": BLUE, "motion -": BLUE,
     "color cue": VERMILLION, "color +": VERMILLION, "color -": VERMILLION,
 }  # fmt: skip

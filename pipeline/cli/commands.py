@@ -22,6 +22,7 @@ from . import (  # noqa: F401  (their commands)
     leaving_out,
     looking,
     report_command,
+    reproduce_command,
     search_command,
     upkeep,
     work,

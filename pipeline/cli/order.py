@@ -9,7 +9,9 @@ COMMANDS = {
         "demo", "submit", "search", "worker", "status", "show", "summary", "figures", "report",
         "failures", "retry", "priority",
     ),
-    "Networks and tasks": ("compare", "export", "import", "capsule", "verify", "check-task"),
+    "Networks and tasks": (
+        "reproduce", "compare", "export", "import", "capsule", "verify", "check-task",
+    ),
     "Change and delete": ("leave-out", "rename", "delete"),
     "Administration": ("declare", "roles", "gc"),
 }  # fmt: skip

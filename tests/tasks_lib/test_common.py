@@ -32,6 +32,7 @@ RANDOM = {
     "MemoryAngle",
     "MemoryAntiAngle",
     "AngleIntegration",
+    "TwoIntervalComparison",
 }
 every_task = pytest.mark.parametrize("name", TASKS)
 

@@ -18,6 +18,7 @@ from tasks_lib import (
     MemoryNumber,
     NBitFlipFlop,
     ReferenceFrame,
+    TwoIntervalComparison,
 )
 
 
@@ -52,6 +53,7 @@ def steps(*windows):
         (HalfAdder, 2, 150, 1, 64 * 4, steps((30, 150))),
         (AngleIntegration, 3, 220, 3, 256, steps((10, 220))),
         (ReferenceFrame, 12, 120, 6, 15**2, steps((10, 120))),
+        (TwoIntervalComparison, 3, 180, 2, 7 * 6 * 4, steps((0, 140), (150, 180))),
     ],
 )
 def test_shapes_and_mask_of_the_defaults(cls, n_inputs, n_steps, n_outputs, n_trials, mask):
@@ -135,6 +137,32 @@ def test_dmts_trials(n_outputs):
         assert {s for which, s in shifts if which == stimulus} == set(range(-10, 10))
     assert task.get_choices(targets).tolist() == [c["correct_choice"] for c in conditions]
     assert task.get_choices(targets)[:4].tolist() == [1, -1, -1, 1]
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_two_interval_trials(n_outputs):
+    task = TwoIntervalComparison(n_outputs=n_outputs, frequencies=[10, 20, 50], seed=3)
+    inputs, targets, conditions = task.get_batch()
+    shifts = set()
+    for b, condition in enumerate(conditions):
+        f, g = condition["first_frequency"], condition["second_frequency"]
+        assert (f, g) in {(a, b) for a in (10, 20, 50) for b in (10, 20, 50)} and f != g
+        first, second = condition["first_on"], condition["second_on"]
+        shifts |= {(0, first - 20), (1, second - 110)}
+        rates = {10: 0.0, 20: 0.25, 50: 1.0}
+        shown = [on(first, first + 20, 180), on(second, second + 20, 180)]
+        rising = [rates[f] * a + rates[g] * b for a, b in zip(*shown, strict=True)]
+        falling = [a + b - r for a, b, r in zip(*shown, rising, strict=True)]
+        expected = [rising, falling, on(140, 180, 180)]
+        assert np.allclose(inputs[:, :, b], expected, rtol=0, atol=1e-12)
+        answers = [on(140, 180, 180, float(f > g)), on(140, 180, 180, float(g > f))]
+        assert np.array_equal(targets[:, :, b], answers[:n_outputs])
+        assert task.signed_stimuli(condition) == ("all", {"relevant": f - g})
+    assert {tuple(pair) for pair in shifts} <= {(i, s) for i in (0, 1) for s in range(-10, 10)}
+    assert len(shifts) > 10
+    assert task.get_choices(targets).tolist() == [c["correct_choice"] for c in conditions]
+    equal = task.generate_input_target_stream(20, 20, 20, 110)
+    assert equal[1][0, 150] == 0.5 and equal[2]["correct_choice"] == 0
 
 
 def test_dmts_without_shifts():
@@ -301,6 +329,7 @@ def test_reference_frame_trials():
         (MemoryAntiNumber, {"delay": [0, 0, 0], "recall": [0, 0, 1]}),
         (MemoryAntiAngle, {"delay": [0, 0, 0, 1, 0], "recall": [0, 0, 0, 1, 1]}),
         (DMTS, {"delay": [0, 0, 0], "decision": [0, 0, 1]}),
+        (TwoIntervalComparison, {"delay": [0, 0, 0], "middle": [0.5, 0.5, 0]}),
         (XOR, {"01": [1, 0, 0, 1]}),
     ],
 )

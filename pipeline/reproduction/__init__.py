@@ -1,0 +1,1 @@
+"""Published results as submissions: their networks, the numbers to hit, and what was hit."""

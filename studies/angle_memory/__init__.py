@@ -1,0 +1,1 @@
+"""Ring attractors of angle memory, and their drift."""

@@ -1,0 +1,1 @@
+"""Line attractors and selection vectors of context-dependent decisions (Mante et al. 2013)."""

@@ -1,0 +1,1 @@
+"""Fixed points of a three-bit memory (Sussillo & Barak 2013)."""

@@ -1,0 +1,259 @@
+"""Studies: what they hold is checked, entered, filled once, measured and written."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import shutil
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline.cli import commands as cli
+from pipeline.reproduction.results import reproduce, write_results
+from pipeline.reproduction.study import find_study, read_study, shipped_studies
+from pipeline.submission import dry_run
+from tasks_lib import ParameterError
+
+# Networks too small to learn: what is tested is what becomes of their numbers.
+STUDY = {
+    "title": "A study of nothing",
+    "citation": "Nobody (1900)",
+    "tasks": {"nothing_task": {"class": "XOR", "n_steps": 30, "params": {"n_repeats": 1}}},
+    "networks": {"nothing_net": {"n_units": 8, "tau": 2.0}},
+    "trainings": {"nothing_adam": {"max_iter": 6}, "nothing_slow": {"max_iter": 5}},
+    "cohorts": {
+        "trained": {
+            "task": "nothing_task", "network": "nothing_net", "training": "nothing_adam",
+            "first_seed": 0, "n_networks": 5,
+        },
+        "slow": {
+            "task": "nothing_task", "network": "nothing_net", "training": "nothing_slow",
+            "first_seed": 0, "n_networks": 3,
+        },
+    },
+    "reduced": {
+        "trainings": {"nothing_adam": {"max_iter": 4}},
+        "cohorts": {"trained": {"n_networks": 4}},
+    },
+    "conditions": ["there is no publication"],
+    "tables": [{"Validation": {"validation_name": ["noise_free"]}}],
+    "settings": {"validation_name": "noise_free"},
+    "figure": "plot",
+    "expected": [
+        {
+            "name": "done", "text": "iterations", "paper": "4", "source": "Fig. 1",
+            "cohort": "trained", "measure": "iterations", "within": [6, 6],
+            "reduced": {"within": [4, 4]},
+        },
+        {
+            "name": "good", "text": "share that is perfect", "paper": "all", "source": "Fig. 2",
+            "cohort": "trained", "measure": "is_perfect", "args": {"least": 0.999},
+            "statistic": "share", "within": [0.9, 1],
+        },
+        {
+            "name": "fewer", "text": "iterations less", "paper": "1", "source": "Fig. 1",
+            "cohort": "slow", "versus": "trained", "measure": "iterations", "within": [1, 1],
+        },
+        {
+            "name": "some", "text": "of seeds below two", "paper": "0", "source": "Fig. 1",
+            "cohort": "trained", "measure": "low_seed", "within": [0, 1],
+        },
+    ],
+}  # fmt: skip
+MEASURES = """
+import pipeline as p
+
+def iterations(key):
+    return (p.Training.Network & key).fetch1("iterations_done")
+
+def is_perfect(key, least):
+    return (p.Validation & key).fetch1("r2_pooled") >= least
+
+def low_seed(key):
+    return key["seed"] if key["seed"] < 2 else None
+
+def plot(networks):
+    from matplotlib.figure import Figure
+    figure = Figure()
+    figure.subplots().plot([len(keys) for keys in networks.values()])
+    return figure
+"""
+
+
+def written(folder, content, measures=MEASURES):
+    folder.mkdir(exist_ok=True)
+    (folder / "study.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / "measures.py").write_text(measures)
+    return str(folder)
+
+
+def changed(**fields):
+    return {**copy.deepcopy(STUDY), **fields}
+
+
+def test_a_study_is_entered_filled_and_measured(database, tmp_path):
+    p = database
+    study = read_study(written(tmp_path / "nothing", STUDY))
+    assert study.form == "reduced" and study.changes == [
+        "trainings.nothing_adam.max_iter: 4 instead of 6",
+        "cohorts.trained.n_networks: 4 instead of 5",
+    ]
+    found = reproduce(study)
+    assert found.errors == [] and found.faults == [] and found.made == 9  # 2 cohorts, 7 networks
+    done, good, fewer, some = found.outcomes
+    assert (done.verdict, done.is_clear, done.ours.value) == ("reproduced", True, 4)
+    assert done.values == {"trained": {0: 4.0, 1: 4.0, 2: 4.0, 3: 4.0}}
+    assert (good.verdict, good.ours.value, good.ours.interval) == ("not reproduced", 0, "Wilson")
+    assert (fewer.verdict, fewer.ours.value) == ("reproduced", 1)
+    assert (some.verdict, some.n_left_out, some.ours.n) == ("too few networks", 2, 2)
+    assert set(p.Training().to_arrays("training_name")) == {"nothing_adam_reduced", "nothing_slow"}
+    # Again, nothing is computed, and the same is found.
+    again = reproduce(study)
+    assert again.made == 0 and again.outcomes == found.outcomes
+    # The files say it all.
+    paths = {path.name: path for path in write_results(found, tmp_path / "out")}
+    assert set(paths) == {f"nothing_reduced.{kind}" for kind in ("json", "csv", "pdf", "png")}
+    said = json.loads(paths["nothing_reduced.json"].read_text())
+    assert said["form"] == "reduced" and said["conditions"] == STUDY["conditions"]
+    assert said["results"][1]["values"] == {"trained": {"0": 0.0, "1": 0.0, "2": 0.0, "3": 0.0}}
+    assert said["results"][1]["within"] == [0.9, 1.0] and said["solved"]["slow"] == [3, 3]
+    rows = list(csv.DictReader(paths["nothing_reduced.csv"].open()))
+    assert [row["verdict"] for row in rows] == [each.verdict for each in found.outcomes]
+    # The whole form is there beside it, and uses what they have in common.
+    whole = reproduce(read_study(str(tmp_path / "nothing"), whole=True), draws=False)
+    assert whole.made == 6 and whole.outcomes[0].ours.value == 6 and whole.figure is None
+    assert whole.outcomes[0].verdict == "reproduced"
+
+
+def test_networks_that_do_not_solve_their_task_do_not_count(database, tmp_path):
+    content = changed(solved={"r2_pooled": 0.99}, cohorts={"slow": STUDY["cohorts"]["slow"]})
+    del content["reduced"]
+    content["expected"] = [
+        {**STUDY["expected"][0], "cohort": "slow", "reduced": {}, "within": [5, 5]},
+        {**STUDY["expected"][0], "cohort": "slow", "reduced": {}, "within": [5, 5],
+         "name": "all", "of_all": True},
+    ]  # fmt: skip
+    found = reproduce(read_study(written(tmp_path / "hard", content)), draws=False)
+    assert found.solved == {"slow": (0, 3)}
+    assert [each.verdict for each in found.outcomes] == ["too few networks", "reproduced"]
+
+
+def test_what_others_have_trained_is_used(database, tmp_path):
+    cohort = {**STUDY["cohorts"]["slow"], "task": "mine", "network": "own", "n_networks": 4}
+    database.submit(
+        {
+            "tasks": {"mine": STUDY["tasks"]["nothing_task"]},
+            "networks": {"own": STUDY["networks"]["nothing_net"]},
+            "trainings": {"nothing_slow": STUDY["trainings"]["nothing_slow"]},
+            "cohorts": [cohort],
+        }
+    )
+    database.fill((database.Training,))
+    content = changed(cohorts={"slow": STUDY["cohorts"]["slow"]}, reduced={}, tables=[])
+    content["expected"] = [{**STUDY["expected"][0], "cohort": "slow"}]
+    found = reproduce(read_study(written(tmp_path / "again", content)), draws=False)
+    assert found.made == 0 and found.solved == {"slow": (3, 3)}
+    assert found.outcomes[0].values == {"slow": {0: 5.0, 1: 5.0, 2: 5.0}}  # not the fourth
+    assert len(database.Cohort()) == 1
+
+
+def test_nothing_is_entered_where_a_measure_is_missing(database, tmp_path):
+    content = changed()
+    content["expected"][0]["measure"] = "iteration"
+    study = read_study(written(tmp_path / "nothing", content))
+    with pytest.raises(ParameterError, match=r"expected\.done\.measure = 'iteration'"):
+        reproduce(study)
+    content["trainings"]["nothing_slow"]["max_iter"] = -1
+    content["expected"][0]["measure"] = "iterations"
+    with pytest.raises(ParameterError, match=r"trainings\.nothing_slow\.max_iter"):
+        reproduce(read_study(written(tmp_path / "nothing", content)))
+    assert not len(database.Task()) and not len(database.Cohort())
+
+
+def test_a_row_that_is_missing_is_said(database, tmp_path):
+    content = changed(tables=[], figure="plot")
+    found = reproduce(read_study(written(tmp_path / "nothing", content)), draws=False)
+    good = found.outcomes[1]
+    assert good.verdict == "too few networks" and good.n_left_out == 4
+    assert any(fault.startswith("good, seed 0") for fault in found.faults)
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"titel": "x"}, "titel"),
+        ({"title": ""}, "title"),
+        ({"expected": []}, "expected"),
+        ({"expected": [{**STUDY["expected"][0], "cohort": "others"}]}, "expected[0].cohort"),
+        ({"expected": [{**STUDY["expected"][0], "reduced": {"within": [2, 1]}}]}, "within"),
+        ({"expected": [{**STUDY["expected"][0], "reduced": {"within": [None, None]}}]}, "within"),
+        ({"expected": [{**STUDY["expected"][0], "statistic": "mode"}]}, "expected[0].statistic"),
+        ({"expected": [{**STUDY["expected"][0], "paper": 8}]}, "expected[0].paper"),
+        ({"expected": [{**STUDY["expected"][0], "tolerance": 8}]}, "expected[0].tolerance"),
+        ({"cohorts": {"trained": {"task": "t"}}}, "cohorts.trained.network"),
+        ({"solved": {"loss": 1}}, "solved"),
+        ({"tables": [{"Validation": "noisy"}]}, "tables[0].Validation"),
+        ({"tables": [["Validation"]]}, "tables[0]"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named(tmp_path, content, field):
+    with pytest.raises(ParameterError) as caught:
+        read_study(written(tmp_path / "wrong", changed(**content)))
+    assert field in caught.value.field
+
+
+def test_an_unknown_study_names_the_known(tmp_path):
+    with pytest.raises(ParameterError, match=r"use one of .*sussillo_barak_2013"):
+        find_study("nothing_of_the_kind")
+    with pytest.raises(ParameterError, match="did you mean mante_2013"):
+        find_study("mante_2014")
+
+
+def test_the_command_prints_papers_numbers_and_ours(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "connect", lambda **options: None)
+    monkeypatch.setattr(database, "disconnect", lambda: None)
+
+    def rnn(*words, status=0):
+        done = CliRunner().invoke(cli.app, ["reproduce", *words], env={"COLUMNS": "160"})
+        assert done.exit_code == status, done.output
+        return done.output
+
+    assert "NAME" in rnn(status=1)
+    listed = rnn("--list")
+    assert all(name in listed for name in shipped_studies())
+    folder = written(tmp_path / "nothing", STUDY)
+    out = ("--out", str(tmp_path / "out"))
+    planned = rnn(folder, "--dry-run")
+    assert "7 networks" in planned and not len(database.Cohort())
+    output = rnn(folder, *out)
+    assert "trainings.nothing_adam.max_iter: 4 instead of 6" in output
+    assert "not as published: there is no publication" in output
+    assert "verdict (reduced)" in output and "9 rows computed" in output
+    assert "4 (here: 4)" in output and "4 [4, 4], median, 4 of trained" in output
+    assert (tmp_path / "out" / "nothing_reduced.png").is_file()
+    assert "Everything was done already" in rnn(folder, *out)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("name", shipped_studies())
+class TestShipped:
+    BACKENDS = ("postgresql",)
+
+    def test_it_can_be_entered_and_measured(self, database, name, whole):
+        study = read_study(name, whole)
+        module = study.measures()
+        for expected in study.expected:
+            assert study.function(module, expected.measure, "measure").__doc__
+        assert study.figure is None or study.function(module, study.figure, "figure")
+        done, cost = dry_run(study.submission, probe=lambda *_: 0.01)
+        assert done["cohorts"] == len(study.cohorts) and not len(database.Cohort())
+        assert set(study.tables) <= set(cost.jobs) and study.conditions
+
+
+def test_a_study_of_ones_own_is_a_copy_of_one(tmp_path):
+    folder = shutil.copytree(find_study("sussillo_barak_2013"), tmp_path / "mine")
+    study = read_study(str(folder))
+    assert study.name == "mine" and callable(study.measures().has_all_points)

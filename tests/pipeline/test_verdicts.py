@@ -1,0 +1,97 @@
+"""Numbers over networks with their intervals, and verdicts by them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.reproduction.forms import differences, reduced_sections
+from pipeline.reproduction.verdicts import judge, range_in_words, summarise
+
+EIGHT = (8.0, 8.0)
+
+
+def test_networks_that_all_give_the_same():
+    found = summarise([8, 8, 8, 8])
+    assert (found.value, found.low, found.high, found.n) == (8, 8, 8, 4)
+    assert judge(found, EIGHT, 3) == ("reproduced", True)
+    assert judge(found, (7, 7.5), 3) == ("not reproduced", True)
+
+
+def test_a_median_with_its_interval():
+    found = summarise([1.0, 2.0, 3.0, 4.0, 100.0])
+    assert found.value == 3 and found.low == 1 and found.high == 100
+    assert summarise([1.0, 2.0, 3.0, 4.0, 100.0]) == found  # the same resamples
+    assert summarise([1.0, 2.0, 3.0], "mean").value == 2
+
+
+def test_an_interval_that_crosses_the_bound_is_not_clear():
+    values = [8, 8, 8, 8, 7, 7]
+    assert judge(summarise(values), EIGHT, 3) == ("reproduced", False)
+    assert judge(summarise([7, 7, 7, 7, 8, 8]), EIGHT, 3) == ("not reproduced", False)
+
+
+def test_a_share_has_the_interval_of_wilson():
+    found = summarise([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], "share")
+    assert found.value == 0.4 and found.interval == "Wilson"
+    z, n = 1.959963984540054, 10  # the formula, written out
+    middle = (0.4 + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(0.4 * 0.6 / n + z**2 / (4 * n**2))
+    assert (found.low, found.high) == pytest.approx((middle - half, middle + half))
+    assert summarise([1.0] * 4, "share").high == 1
+
+
+def test_two_groups():
+    found = summarise([4.0, 4.0, 4.0], "median", [2.0, 2.0, 2.0, 2.0])
+    assert (found.value, found.low, found.high, found.n) == (2, 2, 2, 3)
+    assert summarise([4.0] * 3, "mean", [2.0] * 3, "ratio").value == 2
+    no_ratio = summarise([4.0] * 3, "median", [0.0] * 3, "ratio")
+    assert no_ratio.value is None and judge(no_ratio, (0, 1), 3)[0] == "too few networks"
+    some = summarise([4.0] * 3, "mean", [0.0, 0.0, 1.0], "ratio")
+    assert some.value == pytest.approx(12) and some.low is None  # resamples of 0 alone
+    assert judge(some, (10, 20), 3) == ("reproduced", False)
+
+
+def test_too_few_networks():
+    for values in ([], [8], [8, 8]):
+        assert judge(summarise(values), EIGHT, 3) == ("too few networks", False)
+    assert judge(summarise([], "share"), EIGHT, 3)[0] == "too few networks"
+    assert judge(summarise([1.0] * 5, "median", []), EIGHT, 3)[0] == "too few networks"
+
+
+def test_ranges_in_words():
+    inf = math.inf
+    assert [range_in_words(r) for r in (EIGHT, (1, 2), (0.9, inf), (-inf, 0))] == [
+        "8", "1 to 2", "0.9 or more", "0 or less",
+    ]  # fmt: skip
+
+
+WHOLE = {
+    "tasks": {"t": {"class": "XOR"}},
+    "networks": {"n": {"n_units": 100}},
+    "trainings": {"a": {"max_iter": 1000, "lr": 0.1}},
+    "cohorts": {
+        "x": {"task": "t", "network": "n", "training": "a", "first_seed": 0, "n_networks": 30},
+        "y": {"task": "t", "network": "own", "training": "a", "first_seed": 0, "n_networks": 30},
+    },
+}
+
+
+def test_sets_that_differ_in_the_reduced_form_have_another_name():
+    changes = {"trainings": {"a": {"max_iter": 10}}, "cohorts": {"x": {"n_networks": 2}}}
+    form = reduced_sections(WHOLE, changes)
+    assert form["trainings"] == {"a_reduced": {"max_iter": 10, "lr": 0.1}}
+    assert form["tasks"] == WHOLE["tasks"] and form["networks"] == WHOLE["networks"]
+    assert form["cohorts"]["x"] == {
+        "task": "t", "network": "n", "training": "a_reduced", "first_seed": 0, "n_networks": 2,
+    }  # fmt: skip
+    assert form["cohorts"]["y"]["network"] == "own" and form["cohorts"]["y"]["n_networks"] == 30
+    assert WHOLE["trainings"]["a"]["max_iter"] == 1000  # is not changed
+    assert differences(WHOLE, changes) == [
+        "trainings.a.max_iter: 10 instead of 1000",
+        "cohorts.x.n_networks: 2 instead of 30",
+    ]
+    new = {"networks": {"n": {"tau": 5.0, "n_units": 100}}}
+    assert differences(WHOLE, new) == ["networks.n.tau: 5.0 instead of the default"]
+    assert reduced_sections(WHOLE, {}) == WHOLE

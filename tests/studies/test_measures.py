@@ -1,0 +1,142 @@
+"""Measures of the studies, on networks whose answer is known by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models import DynamicSystemAnalyzer, RNNNumpy
+from studies.angle_memory.drift import (
+    angular_error,
+    decoded,
+    ends_of_drift,
+    nearest_samples,
+    steps_apart,
+)
+from studies.machens_2005.tuning import mean_by, mean_weights, rank_correlation
+from studies.mante_2013.decoding import cross_validated_r2
+from studies.silent_units.measures import percentage_below, spread
+from studies.song_2016.selectivity import d_prime
+from studies.song_2016.selectivity import mean_weights as by_choice
+from studies.sussillo_barak_2013.dynamics import (
+    joined_memories,
+    one_bit_edges,
+    share_through_saddles,
+    threshold_runs,
+)
+from tasks_lib import NBitFlipFlop
+from tasks_lib.angles import angle_code
+
+
+@pytest.fixture(scope="module")
+def cube():
+    """Three bits that know nothing of each other: 27 fixed points, 8, 12, 6 and 1."""
+    rnn = RNNNumpy(
+        W_rec=2 * np.eye(3), W_inp=np.eye(3), W_out=np.eye(3), activation="tanh",
+        equation_type="s", dt=0.5, tau=1.0,
+    )  # fmt: skip
+    points = DynamicSystemAnalyzer(rnn, NBitFlipFlop(seed=0), seed=0).get_fixed_points("zero")
+    return rnn, points
+
+
+def test_the_saddles_of_independent_bits_are_the_edges_of_a_cube(cube):
+    rnn, points = cube
+    assert np.bincount(points.n_unstable).tolist() == [8, 12, 6, 1]
+    joined = joined_memories(rnn, points)
+    assert len(joined) == 12 and len(one_bit_edges(joined)) == 12
+
+
+def test_every_threshold_pulse_of_independent_bits_passes_its_saddle(cube):
+    rnn, points = cube
+    found = threshold_runs(rnn, points)
+    assert found is not None and found.runs.shape[2] == 24
+    assert found.strengths == pytest.approx(np.full(24, found.strengths[0]))  # all bits are alike
+    assert share_through_saddles(rnn, points, found) == 1
+    shifted = RNNNumpy(
+        W_rec=2 * np.eye(3), W_inp=np.eye(3), W_out=-np.eye(3), activation="tanh",
+        equation_type="s", dt=0.5, tau=1.0,
+    )  # fmt: skip
+    # Signs are read the other way round: a pulse drives each bit away from what is wanted.
+    assert threshold_runs(shifted, points) is None
+
+
+def test_memories_that_are_missing_are_no_transitions(cube):
+    rnn, points = cube
+    flat = RNNNumpy(
+        W_rec=np.diag([2.0, 2.0, 0.5]), W_inp=np.eye(3), W_out=np.eye(3), activation="tanh",
+        equation_type="s", dt=0.5, tau=1.0,
+    )  # fmt: skip
+    two = DynamicSystemAnalyzer(flat, NBitFlipFlop(seed=0), seed=0).get_fixed_points("zero")
+    assert np.bincount(two.n_unstable).tolist() == [4, 4, 1]
+    assert threshold_runs(flat, two) is None  # four states for eight memories
+    assert share_through_saddles(rnn, points, threshold_runs(rnn, points)) == 1
+
+
+def test_where_a_drift_leads():
+    angle = 2 * np.pi * np.arange(40) / 40
+    ends = ends_of_drift(-np.sin(2 * (angle - 0.01)))  # stable near 0 and pi
+    assert {int(e) for e in ends} == {0, 20}
+    assert ends[5] == 0 and ends[35] == 0 and ends[15] == 20 and ends[25] == 20
+    assert (ends_of_drift(np.ones(10)) == -1).all()  # it goes round
+    assert steps_apart(np.array([1, 0]), np.array([39, 5]), 40).tolist() == [2, 5]
+    samples = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    assert nearest_samples(1.1 * samples[[3, 30]].T, samples).tolist() == [3, 30]
+
+
+def test_angles_are_read_from_their_code():
+    theta = 2 * np.pi * np.arange(3) / 3
+    codes = np.stack([angle_code(t, 3) for t in theta], axis=1)
+    assert angular_error(decoded(codes), theta) == pytest.approx(np.zeros(3), abs=1e-6)
+    assert angular_error(np.array([0.1]), np.array([2 * np.pi - 0.1])) == pytest.approx(
+        [11.459], 1e-3
+    )
+
+
+def test_ranks_and_weights_of_opposite_codes():
+    frequencies = np.array([10.0, 20.0, 10.0, 30.0])
+    rates = np.array([[1.0, 5, 3], [2, 4, 3], [3, 5, 3], [9, 1, 3]])
+    found, means = mean_by(frequencies, rates)
+    assert found.tolist() == [10, 20, 30] and means[0].tolist() == [2, 5, 3]
+    assert rank_correlation(means[:, 1:]).tolist() == pytest.approx([-1, 0])
+    assert rank_correlation(np.array([[1.0], [3], [2]]))[0] == pytest.approx(0.5)
+    signs = np.array([1, 1, -1, -1, 0])
+    W = np.where(np.equal.outer(signs, signs), 0.5, -0.25)
+    np.fill_diagonal(W, 100.0)  # does not count
+    assert mean_weights(W, signs) == (0.5, -0.25)
+    assert mean_weights(W, np.array([1, 1, -1, 0, 0])) is None
+
+
+def test_a_number_is_decoded_where_it_is_and_not_where_it_is_not():
+    rng = np.random.default_rng(0)
+    values = rng.choice([-1.0, 0.0, 1.0], 200)
+    rates = rng.normal(size=(200, 20))
+    assert cross_validated_r2(rates, values) < 0.1
+    assert cross_validated_r2(rates + values[:, None] * np.linspace(0, 2, 20), values) > 0.8
+
+
+def test_silent_units_and_the_spread_of_the_others():
+    largest = np.array([0.0, 0.009, 0.02, 1.0, 2.0])
+    mean = np.array([0.0, 0.005, 0.01, 0.1, 1.0])
+    assert percentage_below(largest, 0.01) == 40
+    assert spread(largest, mean, 0.01) == pytest.approx(np.std([-2, -1, 0]))
+    assert spread(largest[:3], mean[:3], 0.01) is None and percentage_below(largest[:0], 1) is None
+
+
+def test_selectivity_and_the_weights_by_it():
+    choices = np.repeat([1, -1, 0], [50, 50, 20])
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(120, 4))
+    rates = noise + np.array([3.0, -3.0, 0.0, 0.0]) * (choices == 1)[:, None]
+    rates[:, 3] = 1.0  # never varies
+    found = d_prime(rates, choices)
+    assert found[:2] == pytest.approx([3, -3], abs=0.8) and abs(found[2]) < 0.5 and found[3] == 0
+    assert not d_prime(rates, np.ones(120, int)).any()
+    selectivity = np.array([2.0, 2.0, -2.0, 2.0, -2.0, 0.0])
+    senders = np.array([True, True, True, False, False, False])
+    W = np.full((6, 6), 9.0)  # of units without a choice, and that do not send
+    W[np.ix_([0, 1, 3], [0, 1])] = 0.5
+    W[np.ix_([2, 4], [0, 1])] = W[np.ix_([0, 1, 3], [2])] = 0.1
+    W[4, 2] = 0.5
+    np.fill_diagonal(W, 100.0)
+    assert by_choice(-W, selectivity, senders) == pytest.approx((0.5, 0.1))
+    assert by_choice(W, np.abs(selectivity), senders) is None
