@@ -23,6 +23,7 @@ __all__ = sorted(
         "imports",
         "logic",
         "memory",
+        "mixture",
         "navigation",
         "registry",
         "sizes",

@@ -25,6 +25,7 @@ from .go_no_go import GoNoGo
 from .imports import defined_at, import_attribute
 from .logic import XOR, HalfAdder
 from .memory import MemoryAntiNumber, MemoryNumber
+from .mixture import Mixture
 from .navigation import AngleIntegration, ReferenceFrame
 
 TASKS: dict[str, type[Task]] = {
@@ -42,6 +43,7 @@ TASKS: dict[str, type[Task]] = {
         HalfAdder,
         AngleIntegration,
         ReferenceFrame,
+        Mixture,
     )
 }
 # Tasks that need an optional extra: imported when they are named.
