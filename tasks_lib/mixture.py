@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Batch, Condition, Float, Task, Trial
+from .by_name import task_class
 from .columns import first_trial, read_choices
 from .errors import ParameterError, check_bool, check_float, check_int
 from .masks import held_to_the_end
@@ -136,7 +137,7 @@ class Mixture(Task):
     @property
     def analysis_inputs(self) -> dict[str, Float]:
         """Those of each component, with its rule on."""
-        found = {}
+        found: dict[str, Float] = {}
         for number, part in enumerate(self._parts):
             for name, vector in part.task.analysis_inputs.items():
                 whole = np.zeros(self.n_inputs)
@@ -220,8 +221,8 @@ class Mixture(Task):
         made: NDArray[np.int64] = np.zeros(len(conditions), dtype=np.int64)
         right, known = made.copy(), False
         for number, part, trials in self._trials_of_parts(conditions):
-            length = part.task.n_steps
-            own = outputs[np.ix_(self._outputs[number], range(length), trials)]
+            length = np.arange(part.task.n_steps)
+            own = outputs[np.ix_(self._outputs[number], length, trials)]
             # Made again: of the targets here only the steps that count are left.
             given = [_own(conditions[i]) for i in trials]
             wanted = self._drawing(part).generate_trials(given)[1]
@@ -246,8 +247,6 @@ class Mixture(Task):
     @classmethod
     def has_signed_stimuli(cls, params: Mapping[str, Any] | None = None) -> bool:
         """Return whether some component has choices by signed stimuli; True where none is given."""
-        from .registry import task_class  # it knows this class
-
         given = (params or {}).get("components")
         return given is None or any(
             task_class(one["class"]).has_signed_stimuli(one.get("params")) for one in given

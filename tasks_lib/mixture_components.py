@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Condition, Task, plain
+from .by_name import TASKS, create_task, defined_name
 from .errors import ParameterError, check_int, collecting, raise_all, renamed, use_one_of
 from .imports import one_name
 from .masks import held_to_the_end, read_mask
@@ -163,7 +164,9 @@ def _component(
         len(sample), _fields(task, conditions[0]), has_choices, has_curves, contexts,
     )  # fmt: skip
     _check_contexts(component)
-    extra = {kind: list(names) for kind, names in channel_names.items() if names is not None}
+    extra: dict[str, Any] = {
+        kind: list(names) for kind, names in channel_names.items() if names is not None
+    }
     if own is not None:
         extra["rule_periods"] = own
     return component, {"name": name, **row, **extra}
@@ -171,15 +174,14 @@ def _component(
 
 def _task(field: str, given: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
     """Return the task of a component, and what names it, as plain values."""
-    from .registry import TASKS, create_task, defined_name  # it knows mixtures
 
     def renaming(name: str) -> str:
         return f"{field}.{'class' if name == 'task_class' else name}"
 
-    named = given.get("class")
+    named: Any = given.get("class")
+    n_steps, n_inputs, n_outputs = (given.get(size) for size in _SIZES)
     try:
-        params = given.get("params")
-        task = create_task(named, *(given.get(s) for s in _SIZES), params=params)  # type: ignore[arg-type]
+        task = create_task(named, n_steps, n_inputs, n_outputs, given.get("params"))
     except ParameterError as error:
         raise renamed(error, renaming) from error
     if task.component_tasks:
@@ -188,7 +190,7 @@ def _task(field: str, given: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
     name = one_name(str(named), defined_name(str(named)))
     whole = dict(task.params)
     if name in TASKS:
-        defaults = TASKS[name]().params
+        defaults = create_task(name).params
         whole = {key: value for key, value in whole.items() if value != defaults[key]}
     sizes = {key: whole.pop(key) for key in _SIZES if key in whole}
     return task, {"class": name, **sizes, **({"params": whole} if whole else {})}

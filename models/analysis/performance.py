@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class ValidationScores:
     n_choice_trials: int
     n_trials: int
     by_condition: tuple[ConditionScores, ...] = ()
-    by_component: dict[str, ConditionScores] = field(default_factory=dict)
+    by_component: dict[str, ConditionScores] = dataclass_field(default_factory=dict)
 
 
 class PerformanceAnalyzer:
@@ -261,9 +262,10 @@ class PerformanceAnalyzer:
             titles = [titles[i] for i in chosen]
             made, right = self.task.read_choices(outputs, shown, [conditions[i] for i in chosen])
             if made is not None and right is not None:
+                choosing = self.task.trials_with_choices([conditions[i] for i in chosen])
                 titles = [
-                    "\n".join(filter(None, (title, describe_choice(int(one), int(wanted)))))
-                    for title, one, wanted in zip(titles, made, right, strict=True)
+                    f"{title}\n{describe_choice(int(one), int(wanted))}".strip() if has else title
+                    for title, one, wanted, has in zip(titles, made, right, choosing, strict=True)
                 ]
         return plot_trials(
             outputs,

@@ -15,8 +15,8 @@ from ..network.rnn_numpy import RNNNumpy
 from .intervention_scores import MEASURES, InterventionScore, InterventionTrials, run_untouched
 from .recording import ANALYSED, NOT_FINITE
 from .settings import InterventionSettings
-from .variants import silenced as silenced
 from .variants import Variant, variants
+from .variants import silenced as silenced
 
 Float = NDArray[np.float64]
 NO_TARGET = "no_target"
@@ -170,7 +170,9 @@ def _score(
     rng: np.random.Generator,
 ) -> InterventionScore:
     own, controls, n_units = variants(rnn, trials, settings, strength, order, direction, rng)
-    components = {name: (part, trials.chosen(part)) for name, part in trials.of_components().items()}
+    components = {
+        name: (part, trials.chosen(part)) for name, part in trials.of_components().items()
+    }
 
     def measured(variant: Variant) -> dict[str, dict[str, float | None]]:
         """Return the measures over all trials, under "", and over those of each component."""
