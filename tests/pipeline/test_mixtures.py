@@ -84,7 +84,7 @@ def test_a_mixture_goes_through_the_chain(database, tmp_path):
     (p.Training & key).delete(prompt=False)
     (p.Cohort & {"task_name": "both"}).delete(prompt=False)
     assert len(p.import_export(out).keys) == 1
-    row = (p.Training.Network & key).fetch1()
+    row = p.Training.Network.fetch1()  # of another training: that of imported networks
     assert all(np.array_equal(row[name], array) for name, array in before.items())
 
 
