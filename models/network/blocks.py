@@ -132,9 +132,7 @@ def _checked_channels(field: str, value: Any) -> list[int]:
     return sorted(channels)
 
 
-def states_of_weights(
-    config: HasBlocks, name: str, shape: tuple[int, ...]
-) -> tuple[Bool, Bool]:
+def states_of_weights(config: HasBlocks, name: str, shape: tuple[int, ...]) -> tuple[Bool, Bool]:
     """Return which weights of an array may exist, and which of them are fixed, as boolean arrays.
 
     Of entries that overlap the last one counts.

@@ -73,8 +73,8 @@ def test_groups_and_blocks_are_parameters_as_any_other(database):
     again = {**NETWORK, "blocks": {name: BLOCKS[name] for name in reversed(BLOCKS)}}
     with pytest.raises(ParameterError, match="has the same parameters as 'areas'"):
         p.NetworkParams.insert1({"network_name": "same", **again})
+    wrong = {"W_rec": [{"to": "sensry", "weights": "fixed"}]}
     with pytest.raises(ParameterError, match=r"blocks\.W_rec\[0\]\.to = 'sensry'"):
-        wrong = {"W_rec": [{"to": "sensry", "weights": "fixed"}]}
         p.NetworkParams.insert1({"network_name": "wrong", **NETWORK, "blocks": wrong})
     row = p.NetworkParams.Block.to_dicts(limit=1)[0]
     for change in (
