@@ -13,7 +13,7 @@ from .by_name import task_class
 from .columns import first_trial, read_choices
 from .errors import ParameterError, check_bool, check_float, check_int
 from .masks import held_to_the_end
-from .mixture_components import TASK, Component, channels, read_components
+from .mixture_components import TASK, MixedTask, channels, read_components
 from .windows import check_channels
 
 # Remember an angle, and report it or the opposite one: the same trials but for the rule.
@@ -252,12 +252,12 @@ class Mixture(Task):
             task_class(one["class"]).has_signed_stimuli(one.get("params")) for one in given
         )
 
-    def _part(self, condition: Condition) -> Component:
+    def _part(self, condition: Condition) -> MixedTask:
         return self._parts[int(read_choices([condition], TASK, list(self.component_tasks))[0])]
 
     def _trials_of_parts(
         self, conditions: Sequence[Condition]
-    ) -> list[tuple[int, Component, NDArray[np.int64]]]:
+    ) -> list[tuple[int, MixedTask, NDArray[np.int64]]]:
         """Return the number of each component that has trials, the component and its trials."""
         which = read_choices(conditions, TASK, [part.name for part in self._parts])
         found = [(i, part, np.flatnonzero(which == i)) for i, part in enumerate(self._parts)]
@@ -266,7 +266,7 @@ class Mixture(Task):
     def _rule_channel(self, number: int) -> int:
         return self.n_inputs - len(self._parts) + number
 
-    def _drawing(self, part: Component) -> Task:
+    def _drawing(self, part: MixedTask) -> Task:
         """Return the task of a component, which draws from this task's generator."""
         part.task.rng = self.rng
         return part.task

@@ -25,7 +25,7 @@ _EXAMPLE = 'give {"name": "go", "class": "GoNoGo"}'
 
 
 @dataclass(frozen=True, eq=False)
-class Component:
+class MixedTask:
     """A task of a mixture.
 
     Attributes
@@ -71,7 +71,7 @@ class Component:
 
 def read_components(
     given: Any, rule_periods: Any
-) -> tuple[tuple[Component, ...], list[dict[str, Any]], list[list[int | None]] | None]:
+) -> tuple[tuple[MixedTask, ...], list[dict[str, Any]], list[list[int | None]] | None]:
     """Return the components of a mixture, their parameters as plain values, and its rule periods.
 
     Of the parameters of a task of this library those are left out that have its default.
@@ -85,7 +85,7 @@ def read_components(
         remedy = f"list components; of each {_EXAMPLE}"
         raise ParameterError("components", given, "is not a list of tasks", remedy)
     periods = _periods("rule_periods", rule_periods)
-    found: list[Component] = []
+    found: list[MixedTask] = []
     rows: list[dict[str, Any]] = []
     errors: list[ParameterError] = []
     for number, one in enumerate(given):
@@ -102,13 +102,13 @@ def read_components(
 
 
 def channels(
-    parts: Sequence[Component], kind: str, share: bool
+    parts: Sequence[MixedTask], kind: str, share: bool
 ) -> tuple[tuple[str, ...], list[NDArray[np.int64]]]:
     """Return the names of the channels of a mixture, and those of each component by number.
 
     Parameters
     ----------
-    parts : sequence of Component
+    parts : sequence of MixedTask
     kind : "input" or "output"
     share : bool
         Whether a channel without a given name has the name that it has in its own task, and not
@@ -131,7 +131,7 @@ def channels(
 
 def _component(
     field: str, given: Any, periods: list[list[int | None]] | None
-) -> tuple[Component, dict[str, Any]]:
+) -> tuple[MixedTask, dict[str, Any]]:
     """Return a component and its parameters as plain values."""
     if not isinstance(given, Mapping):
         raise ParameterError(field, given, "is not a component", _EXAMPLE)
@@ -159,7 +159,7 @@ def _component(
     has_choices = task.get_choices(held_to_the_end(targets, targets)) is not None
     has_curves = task.has_signed_stimuli(task.params)
     contexts = _contexts(task, sample) if has_curves else frozenset()
-    component = Component(
+    component = MixedTask(
         name, field, task, channel_names["inputs"], channel_names["outputs"], windows, counts,
         len(sample), _fields(task, conditions[0]), has_choices, has_curves, contexts,
     )  # fmt: skip
@@ -223,7 +223,7 @@ def _contexts(task: Task, conditions: Sequence[Condition]) -> frozenset[str]:
     return frozenset(one[0] for one in said if one is not None)
 
 
-def _check_contexts(component: Component) -> None:
+def _check_contexts(component: MixedTask) -> None:
     for own in component.contexts:
         name = component.context(own)
         if len(name) > LONGEST_CONTEXT:
