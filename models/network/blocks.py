@@ -132,6 +132,28 @@ def _checked_channels(field: str, value: Any) -> list[int]:
     return sorted(channels)
 
 
+def check_channels(
+    blocks: Mapping[str, Sequence[Mapping[str, Any]]], n_inputs: int, n_outputs: int
+) -> None:
+    """Refuse blocks that name an input or output channel that a task does not have.
+
+    Raises
+    ------
+    ParameterError
+        Naming the block and the side on which it stands.
+    """
+    for (name, side), size in zip(_CHANNELS.items(), (n_inputs, n_outputs), strict=True):
+        for number, block in enumerate(blocks.get(name, ())):
+            if isinstance(block[side], list):
+                _check_channels(f"blocks.{name}[{number}].{side}", block[side], size)
+
+
+def _check_channels(field: str, channels: list[int], size: int) -> None:
+    if max(channels) >= size:
+        problem, remedy = f"names a channel of {size}", f"give numbers from 0 to {size - 1}"
+        raise ParameterError(field, channels, problem, remedy)
+
+
 def states_of_weights(config: HasBlocks, name: str, shape: tuple[int, ...]) -> tuple[Bool, Bool]:
     """Return which weights of an array may exist, and which of them are fixed, as boolean arrays.
 
@@ -166,9 +188,7 @@ def states_of_weights(config: HasBlocks, name: str, shape: tuple[int, ...]) -> t
 def _members(config: HasBlocks, field: str, group: Any, size: int) -> NDArray[np.int64]:
     """Return the numbers of the units, or of the channels, of a group."""
     if isinstance(group, list):
-        if max(group) >= size:
-            problem, remedy = f"names a channel of {size}", f"give numbers from 0 to {size - 1}"
-            raise ParameterError(field, group, problem, remedy)
+        _check_channels(field, group, size)
         return np.array(group, dtype=np.int64)
     ranges = {
         ALL: [0, size],

@@ -76,6 +76,13 @@ def test_groups_and_blocks_are_parameters_as_any_other(database):
     wrong = {"W_rec": [{"to": "sensry", "weights": "fixed"}]}
     with pytest.raises(ParameterError, match=r"blocks\.W_rec\[0\]\.to = 'sensry'"):
         p.NetworkParams.insert1({"network_name": "wrong", **NETWORK, "blocks": wrong})
+    # A channel that the task lacks is refused with the cohort, not by a job.
+    beyond = {**SUBMISSION, "networks": {"beyond": {**NETWORK, "blocks": {
+        "W_out": [{"to": [1], "weights": "absent"}]}}}}  # fmt: skip
+    beyond["cohorts"] = [{**SUBMISSION["cohorts"][0], "network": "beyond"}]
+    with pytest.raises(ParameterError, match=r"blocks\.W_out\[0\]\.to = \[1\]: .* 0 to 0"):
+        p.submit(beyond)
+    assert not len(p.Cohort())
     row = p.NetworkParams.Block.to_dicts(limit=1)[0]
     for change in (
         lambda: p.NetworkParams.Block.insert1({**row, "block_number": 7}),
