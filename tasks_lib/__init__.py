@@ -24,6 +24,7 @@ __all__ = sorted(
         "imports",
         "logic",
         "memory",
+        "mixture",
         "navigation",
         "registry",
         "sizes",

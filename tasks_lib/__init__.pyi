@@ -11,6 +11,7 @@ from . import go_no_go as go_no_go
 from . import imports as imports
 from . import logic as logic
 from . import memory as memory
+from . import mixture as mixture
 from . import navigation as navigation
 from . import registry as registry
 from . import sizes as sizes
@@ -29,6 +30,7 @@ from .logic import XOR as XOR
 from .logic import HalfAdder as HalfAdder
 from .memory import MemoryAntiNumber as MemoryAntiNumber
 from .memory import MemoryNumber as MemoryNumber
+from .mixture import Mixture as Mixture
 from .navigation import AngleIntegration as AngleIntegration
 from .navigation import ReferenceFrame as ReferenceFrame
 from .registry import TASKS as TASKS

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import MAX_COUNT, ParameterError, check_bool, check_int
 from .imports import one_name
-from .masks import as_nan, read_mask
+from .masks import as_nan, held_to_the_end, read_mask
 from .sizes import bytes_in_words, check_bytes, physical_bytes
 
 Float = NDArray[np.float64]
@@ -172,6 +172,15 @@ class Task(ABC):
         return {field: condition[field] for field in self.condition_fields}
 
     @property
+    def component_tasks(self) -> dict[str, Task]:
+        """The tasks that this one joins, by name; none but of a `Mixture`."""
+        return {}
+
+    def component_of(self, condition: Condition) -> str | None:
+        """Return the name of the task, of those that this one joins, that a trial is of."""
+        return None
+
+    @property
     def mask(self) -> NDArray[np.int64] | NDArray[np.bool_]:
         """Steps that count in the loss and the scores; all by default.
 
@@ -224,6 +233,26 @@ class Task(ABC):
         """
         return None
 
+    def read_choices(
+        self, outputs: Float, targets: Float, conditions: Sequence[Condition]
+    ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        """Return the choices made and the right ones (B,), each read at a trial's own last step.
+
+        None where the task has no choices.
+
+        Parameters
+        ----------
+        outputs, targets : array (n_outputs, T, B)
+        conditions : sequence of B dicts
+            Of the same trials.
+        """
+        made, right = (self.get_choices(held_to_the_end(v, targets)) for v in (outputs, targets))
+        return made, right
+
+    def trials_with_choices(self, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
+        """Return which trials have a choice (B,), of a task that has choices."""
+        return np.ones(len(conditions), dtype=np.bool_)
+
     def signed_stimuli(self, condition: Condition) -> tuple[str, dict[str, float]] | None:
         """Return the context of a trial and the signed strengths of its stimuli.
 
@@ -248,8 +277,14 @@ class Task(ABC):
         return None
 
     @classmethod
-    def has_signed_stimuli(cls) -> bool:
-        """Return whether tasks of this class have choices by signed stimuli."""
+    def has_signed_stimuli(cls, params: Mapping[str, Any] | None = None) -> bool:
+        """Return whether tasks of this class have choices by signed stimuli.
+
+        Parameters
+        ----------
+        params : dict, optional
+            Of one task, where that depends on them.
+        """
         return (
             cls.signed_stimuli is not Task.signed_stimuli
             and cls.get_choices is not Task.get_choices

@@ -94,6 +94,8 @@ def test_what_a_library_reads_once_has_a_new_interpreter():
     assert printed(["-c", IS_FORK]) == "True"
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # what it would read is the same
     assert printed(["-c", IS_FORK], **threads) == "True"
+    by_sklearn = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
+    assert printed(["-c", IS_FORK], **by_sklearn) == "True"
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_DISABLE_JIT", "LD_PRELOAD", "TZ"):
         assert printed(["-c", IS_FORK], **{name: "" if name == "LD_PRELOAD" else "3"}) == "False"
     assert printed(["-I", "-c", IS_FORK]) == "False"

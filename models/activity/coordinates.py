@@ -73,7 +73,7 @@ def condition_fields(trials: xarray.Dataset) -> list[str]:
 
 def _contexts(task: Task, conditions: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the context of each trial by its signed stimuli; "" where it has none."""
-    if not task.has_signed_stimuli():
+    if not task.has_signed_stimuli(task.params):
         return []
     said = [task.signed_stimuli(dict(condition)) for condition in conditions]
     return ["" if one is None else str(one[0]) for one in said]

@@ -13,10 +13,10 @@ from tasks_lib import Task
 from tasks_lib.base import Condition
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_bool, check_int
 from tasks_lib.masks import asked, read_mask
+from tasks_lib.mixture_components import TASK
 from tasks_lib.sizes import bytes_in_words, physical_bytes
 
 from ..network.rnn_numpy import RNNNumpy
-from ..performance.scores import read_choices
 from .coordinates import trial_coordinates
 
 if TYPE_CHECKING:
@@ -244,7 +244,9 @@ def _dataset(
     }
     if task is not None and targets is not None:
         variables["targets"] = variable(targets, "output", "target")
-        coordinates |= trial_coordinates(conditions, task) | _choices(task, outputs, targets)
+        coordinates |= trial_coordinates(conditions, task) | _choices(
+            task, outputs, targets, conditions
+        )
         steps, at_steps = asked(targets, read_mask(task.mask, n_steps).steps)
         counts = np.zeros((len(conditions), n_steps), dtype=np.bool_)
         counts[:, steps] = True if at_steps is None else at_steps.any(axis=0).T
@@ -255,8 +257,10 @@ def _dataset(
     return xarray.Dataset(variables, coordinates, _attributes(rnn, task))
 
 
-def _choices(task: Task, outputs: Float, targets: Float) -> dict[str, Any]:
-    choice, right = read_choices(task, outputs, targets)
+def _choices(
+    task: Task, outputs: Float, targets: Float, conditions: Sequence[Condition]
+) -> dict[str, Any]:
+    choice, right = task.read_choices(outputs, targets, conditions)
     if choice is None or right is None:
         return {}
     return {
@@ -281,4 +285,6 @@ def _attributes(rnn: RNNNumpy, task: Task | None) -> dict[str, Any]:
         attributes["task"] = type(task).__name__
         if task.condition_fields is not None:
             attributes["condition_fields"] = " ".join(task.condition_fields)
+        if task.component_tasks:
+            attributes["component_field"] = TASK
     return attributes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib import Task
 from tasks_lib.brief import brief
 from tasks_lib.masks import as_nan, asked, read_mask, steps_of_batch
+from tasks_lib.mixture_components import TASK
 
 from ..network.outputs import network_outputs
 from ..network.rnn_numpy import RNNNumpy
@@ -22,7 +24,6 @@ from ..performance.scores import (
     mean_squared_error,
     r2_by_trial,
     r2_pooled,
-    read_choices,
 )
 from ..performance.settings import ValidationSettings
 from ..plots.paths import choice_in_words
@@ -83,6 +84,8 @@ class ValidationScores:
         Number of trials.
     by_condition : tuple of ConditionScores
         The same for each kind of trials, in the order in which they come.
+    by_component : dict of str to ConditionScores
+        The same for each task of a mixture; empty for any other task.
     """
 
     r2_pooled: float | None
@@ -93,6 +96,7 @@ class ValidationScores:
     n_choice_trials: int
     n_trials: int
     by_condition: tuple[ConditionScores, ...] = ()
+    by_component: dict[str, ConditionScores] = dataclass_field(default_factory=dict)
 
 
 class PerformanceAnalyzer:
@@ -173,12 +177,13 @@ class PerformanceAnalyzer:
         mask = steps_of_batch(self.task.mask, batches[0][1], type(self.task).__name__)
         by_trial = r2_by_trial(outputs, targets, mask)
         defined = by_trial[np.isfinite(by_trial)]
-        choices, right = read_choices(self.task, outputs, targets)
+        choices, right = self.task.read_choices(outputs, targets, conditions)
 
         def scores(trials: slice | list[int]) -> dict[str, Any]:
             y, t = outputs[:, :, trials], targets[:, :, trials]
             accuracy, n_choice_trials = None, 0
             if choices is not None and right is not None:
+                # Of a component without choices there is no right one.
                 accuracy, n_choice_trials = choice_accuracy(choices[trials], right[trials])
             return {
                 "n_trials": int(t.shape[2]),
@@ -192,6 +197,11 @@ class PerformanceAnalyzer:
         for trial, condition in enumerate(conditions):
             kind = self.task.condition_kind(condition)
             kinds.setdefault(repr(sorted(kind.items())), (kind, []))[1].append(trial)
+        of = [self.task.component_of(condition) for condition in conditions]
+        components = {
+            name: [trial for trial, own in enumerate(of) if own == name]
+            for name in self.task.component_tasks
+        }
         return ValidationScores(
             **scores(slice(None)),
             r2_trial_mean=float(defined.mean()) if defined.size else None,
@@ -199,6 +209,10 @@ class PerformanceAnalyzer:
             by_condition=tuple(
                 ConditionScores(kind, **scores(trials)) for kind, trials in kinds.values()
             ),
+            by_component={
+                name: ConditionScores({TASK: name}, **scores(trials))
+                for name, trials in components.items()
+            },
         )
 
     def plot_trials(
@@ -246,11 +260,12 @@ class PerformanceAnalyzer:
         shown = targets[:, :, chosen]
         if titles is not None:
             titles = [titles[i] for i in chosen]
-            made, right = read_choices(self.task, outputs, shown)
+            made, right = self.task.read_choices(outputs, shown, [conditions[i] for i in chosen])
             if made is not None and right is not None:
+                choosing = self.task.trials_with_choices([conditions[i] for i in chosen])
                 titles = [
-                    "\n".join(filter(None, (title, describe_choice(int(one), int(wanted)))))
-                    for title, one, wanted in zip(titles, made, right, strict=True)
+                    f"{title}\n{describe_choice(int(one), int(wanted))}".strip() if has else title
+                    for title, one, wanted, has in zip(titles, made, right, choosing, strict=True)
                 ]
         return plot_trials(
             outputs,

@@ -10,7 +10,7 @@ configuration only. What else a file may hold is in `models.files.known_fields`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from tasks_lib.errors import (
 )
 
 from ..formulas.activations import Activation
+from ..network.blocks import EXCITATORY, INHIBITORY, states_of_weights
 from ..network.config import NetworkConfig
 from ..network.connectivity import ZERO, Float, block_masks, dale_signs
 from ..network.low_rank import numerical_rank
@@ -139,12 +140,35 @@ def keep_what_holds(
     if config.max_rank and numerical_rank(w_rec) > config.max_rank:
         changes["max_rank"] = 0
         notes.append("max_rank: W_rec has a higher rank, so it was not declared")
+    kept = {
+        name: entries
+        for name, entries in config.blocks.items()
+        if _fit_blocks(config, name, entries, weights[name], changes.get("dale", config.dale))
+    }
+    if kept != config.blocks:
+        changes["blocks"] = kept
+        gone = ", ".join(name for name in config.blocks if name not in kept)
+        notes.append(f"blocks: those of {gone} do not fit the weights, so they were not declared")
     slack = TOLERANCE * max(1.0, abs(config.bias_min), abs(config.bias_max))
     if bias.min() < config.bias_min - slack or bias.max() > config.bias_max + slack:
         changes["bias_min"] = min(config.bias_min, float(bias.min()))
         changes["bias_max"] = max(config.bias_max, float(bias.max()))
         notes.append("bias_range: was widened to hold the biases")
     return replace(config, **changes)
+
+
+def _fit_blocks(
+    config: NetworkConfig,
+    name: str,
+    entries: Sequence[Mapping[str, Any]],
+    weights: Float,
+    dale: bool,
+) -> bool:
+    """Return whether weights are 0 where blocks say that they are absent, and groups are there."""
+    exist, _ = states_of_weights(config, name, weights.shape)
+    named = [value for entry in entries for value in entry.values() if isinstance(value, str)]
+    of_cells = EXCITATORY in named or INHIBITORY in named
+    return not (np.abs(weights[~exist]) > ZERO).any() and (dale or not of_cells)
 
 
 def bias_range(fields: Mapping[str, Any]) -> tuple[float, float] | None:

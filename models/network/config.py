@@ -22,6 +22,7 @@ from ..parameters import (
     number,
     whole,
 )
+from .blocks import checked_blocks, checked_groups
 
 CONSTRAINT_METHODS = ("clamp", "reflect")
 BIAS_STARTS = ("zero", "uniform")
@@ -96,6 +97,17 @@ class NetworkConfig:
         details="clamp: violators are set to zero after each step. reflect: the weights that are "
         "trained have the effective ones as their modulus.",
     )
+    groups: dict[str, list[int]] = mapping(
+        "named groups of units: areas, cell types",
+        details="Name: [first, last), as [0, 40] for units 0 to 39; they may overlap. all is there "
+        "anyway, and with Dale's law excitatory and inhibitory.",
+    )
+    blocks: dict[str, list[dict[str, Any]]] = mapping(
+        "blocks of weights that are absent or not trained",
+        details="W_rec, W_inp, W_out or b_rec: a list of {to, from, weights}, with groups of "
+        "units, or numbers of channels, and weights absent, fixed at their initial values, or "
+        "trained. Of entries that overlap the last one counts.",
+    )
 
     def __post_init__(self) -> None:
         """Check and normalise every field."""
@@ -110,6 +122,7 @@ class NetworkConfig:
         self._check_units(errors)
         self._check_rank(errors)
         self._check_bias(errors)
+        self._check_blocks(errors)
         raise_all(errors)
         for own in ("nonnegative_inp", "nonnegative_out"):
             if getattr(self, own) is None:
@@ -158,6 +171,20 @@ class NetworkConfig:
                     f"write {remedy}, or max_rank: 0",
                 )
                 errors.append(error)
+
+    def _check_blocks(self, errors: list[ParameterError]) -> None:
+        if not are_right(errors, "groups", "blocks", "n_units", "dale"):
+            return
+        with collecting(errors):
+            assign(self, groups=checked_groups(self.groups, self.n_units))
+            assign(self, blocks=checked_blocks(self.blocks, self.groups, self.dale))
+            if self.max_rank and "W_rec" in self.blocks:
+                raise ParameterError(
+                    "blocks.W_rec",
+                    self.blocks["W_rec"],
+                    f"the factors of W_rec of rank {self.max_rank} do not keep blocks",
+                    "leave it out, or write max_rank: 0",
+                )
 
     def _check_bias(self, errors: list[ParameterError]) -> None:
         if are_right(errors, "bias_min", "bias_max") and self.bias_min > self.bias_max:

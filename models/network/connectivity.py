@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import counted
 
+from .blocks import states_of_weights
 from .config import NetworkConfig
 from .low_rank import Factors, drawn_factors, factors_of
 
@@ -22,9 +23,9 @@ BLOCKS = ("W_rec", "W_inp", "W_out")
 WEIGHTS = (*BLOCKS, "b_rec", "x_init")
 # Fields of a configuration that constrain each block.
 CONSTRAINT_FIELDS = {
-    "W_rec": "dale, self_connections",
-    "W_inp": "nonnegative_inp",
-    "W_out": "dale, nonnegative_out",
+    "W_rec": "dale, self_connections, blocks",
+    "W_inp": "nonnegative_inp, blocks",
+    "W_out": "dale, nonnegative_out, blocks",
 }
 # Violators of a sign are set to this, not to 0, so that the sign of the connection stays known.
 NEARLY_ZERO = 1e-12
@@ -87,6 +88,9 @@ class Connectivity:
         (N, N), (N, n_inputs), (n_outputs, N), (N,).
     masks : dict
         Block name -> boolean array, False where a weight does not exist.
+    fixed : dict
+        Name of an array of weights, b_rec among them -> boolean array, True where a weight is not
+        trained. Arrays all of whose weights are trained are left out.
     signs : dict
         Block name -> array of -1, 0, +1: the sign that a weight keeps (0: free).
     x_init : array (N,), optional
@@ -103,6 +107,7 @@ class Connectivity:
     signs: dict[str, Float]
     x_init: Float | None = None
     factors: Factors | None = None
+    fixed: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, weights: Mapping[str, ArrayLike], config: NetworkConfig) -> Connectivity:
@@ -147,6 +152,7 @@ class Connectivity:
             signs=signs,
             x_init=as_weights("x_init", weights.get("x_init", zeros), (n,)),
             factors=factors_of(blocks["W_rec"], config.max_rank) if config.max_rank else None,
+            fixed=fixed_weights(config, blocks["W_inp"].shape[1], blocks["W_out"].shape[0]),
         )
 
 
@@ -176,18 +182,38 @@ def block_masks(
         np.fill_diagonal(allowed, False)
     if config.density < 1.0:  # a trained weight that exists is 1e-12 at least, never 0
         allowed &= weights["W_rec"] != 0
-    return {
+    masks = {
         "W_rec": allowed,
         "W_inp": np.ones_like(weights["W_inp"], dtype=bool),
         "W_out": np.tile(dale_signs(config) >= 0, (weights["W_out"].shape[0], 1)),
     }
+    return {name: _with_blocks(config, name, mask) for name, mask in masks.items()}
+
+
+def _with_blocks(config: NetworkConfig, name: str, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return mask & states_of_weights(config, name, mask.shape)[0]
+
+
+def fixed_weights(
+    config: NetworkConfig, n_inputs: int, n_outputs: int
+) -> dict[str, NDArray[np.bool_]]:
+    """Return which weights are not trained, by array; arrays without any are left out."""
+    n = config.n_units
+    shapes = {"W_rec": (n, n), "W_inp": (n, n_inputs), "W_out": (n_outputs, n), "b_rec": (n,)}
+    found = {
+        name: states_of_weights(config, name, shape)[1]
+        for name, shape in shapes.items()
+        if name in config.blocks
+    }
+    return {name: fixed for name, fixed in found.items() if fixed.any()}
 
 
 def _recurrent_mask(config: NetworkConfig, seed: int) -> NDArray[np.bool_]:
     n = config.n_units
-    allowed = np.ones((n, n), dtype=bool)
+    allowed: NDArray[np.bool_] = np.ones((n, n), dtype=bool)
     if not config.self_connections:
         np.fill_diagonal(allowed, False)
+    allowed = _with_blocks(config, "W_rec", allowed)
     if config.density < 1.0:
         rng = np.random.default_rng(stream(seed, "mask"))
         candidates = np.flatnonzero(allowed)
@@ -262,8 +288,8 @@ def initial_connectivity(
 
     masks = {
         "W_rec": _recurrent_mask(config, seed),
-        "W_inp": np.ones((n, n_inputs), dtype=bool),
-        "W_out": np.tile(excitatory, (n_outputs, 1)),
+        "W_inp": _with_blocks(config, "W_inp", np.ones((n, n_inputs), dtype=bool)),
+        "W_out": _with_blocks(config, "W_out", np.tile(excitatory, (n_outputs, 1))),
     }
     if config.dale:
         mean = np.where(excitatory, root, config.exc_to_inh_ratio * root)
@@ -290,10 +316,11 @@ def initial_connectivity(
         w_rec = _scaled_to_radius(w_rec * masks["W_rec"], config.spectral_radius)
     return Connectivity(
         W_rec=w_rec,
-        W_inp=w_inp,
+        W_inp=w_inp * masks["W_inp"],
         W_out=w_out * masks["W_out"],
         b_rec=bias,
         masks=masks,
         signs=block_signs(config, n_inputs, n_outputs),
         factors=factors,
+        fixed=fixed_weights(config, n_inputs, n_outputs),
     )

@@ -114,6 +114,18 @@ class ConstrainedWeights(nn.Module):
             # Where all weights exist, or all may have either sign, there is nothing to keep.
             self._bound[f"_mask_{name}"] = bool((masks != 1).any())
             self._bound[f"_sign_{name}"] = bool((signs != 0).any())
+        # Arrays some of whose weights are not trained, and what these stay.
+        self.with_fixed: list[str] = []
+        for name in dict.fromkeys(name for own in weights for name in own.fixed):
+            if not trained.get(name, True):
+                continue  # no weight of this array is trained
+            fixed = [own.fixed.get(name, np.zeros(shapes[name], np.bool_)) for own in weights]
+            self.with_fixed.append(name)
+            # They follow from the configuration and the initial weights, and need not be saved.
+            fixed_tensor = torch.as_tensor(np.stack(fixed), device=self.device)
+            self.register_buffer(f"_fixed_{name}", fixed_tensor, persistent=False)
+            start = getattr(self, f"_{name}").detach().clone()
+            self.register_buffer(f"_start_{name}", start, persistent=False)
         self.dale: Tensor | None = None
         self.units_of_kinds: tuple[Tensor, Tensor] | None = None  # excitatory, inhibitory
         if config.dale:
@@ -205,7 +217,8 @@ class ConstrainedWeights(nn.Module):
     def raw_gradients(self, gradient: Weights) -> list[Tensor]:
         """Return a gradient by the effective weights as one by the parameters, in their order.
 
-        It is 0 for weights that do not exist: they neither conflict nor count in a norm.
+        It is 0 for weights that do not exist and for those that are not trained: they neither
+        conflict nor count in a norm.
         """
         found = []
         for name, p in self.named_parameters():
@@ -219,6 +232,8 @@ class ConstrainedWeights(nn.Module):
                     g = torch.where(sign == 0, g, g * p.sign() * sign)
                 mask = self._constraint("mask", name[1:])
                 g = g if mask is None else g * mask
+            if name[1:] in self.with_fixed:
+                g = torch.where(getattr(self, f"_fixed_{name[1:]}"), 0.0, g)
             found.append(g)
         return found
 
@@ -234,7 +249,8 @@ class ConstrainedWeights(nn.Module):
         """Bring the weights back to their constraints, and the optimiser's moments with them.
 
         Masked weights and their Adam moments become exactly 0; a weight that left its sign
-        becomes 1e-12 of that sign; a trained bias returns to its range.
+        becomes 1e-12 of that sign; a trained bias returns to its range. Weights that are not
+        trained become what they were, to the bit, and their moments 0.
         """
         for name in BLOCKS:
             if name == "W_rec" and self.max_rank:
@@ -252,6 +268,14 @@ class ConstrainedWeights(nn.Module):
                     moment.mul_(mask)
         if self.bias_range[1] > self.bias_range[0]:
             self._b_rec.clamp_(*self._bias_range)  # type: ignore[operator]
+        for name in self.with_fixed:
+            raw, fixed, start = (
+                getattr(self, f"_{kind}{name}") for kind in ("", "fixed_", "start_")
+            )
+            raw.copy_(torch.where(fixed, start, raw))
+            for moment in (optimizer.state.get(raw, {}) if optimizer else {}).values():
+                if isinstance(moment, Tensor) and moment.shape == raw.shape:
+                    moment.masked_fill_(fixed, 0.0)
 
     def weights(self, index: int = 0) -> dict[str, NDArray[Any]]:
         """Return one network's effective weights as NumPy arrays of this precision."""

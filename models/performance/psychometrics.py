@@ -133,7 +133,7 @@ def get_psychometrics(
     ParameterError
         Where the task has no choices or no signed stimulus, or the network is of another task.
     """
-    if not (isinstance(task, Task) and task.has_signed_stimuli()):
+    if not (isinstance(task, Task) and task.has_signed_stimuli(task.params)):
         raise ParameterError(
             "task",
             type(task).__name__,
@@ -155,17 +155,19 @@ def get_psychometrics(
     for _ in range(n_repeats):
         inputs, targets, batch = task.get_batch()
         outputs = network_outputs(rnn, inputs, noise, device)
-        made = task.get_choices(held_to_the_end(outputs, targets))
-        choices.append(_one_of_two(task, made))
+        made, _ = task.read_choices(outputs, targets, batch)
+        choices.append(_one_of_two(task, made, batch))
         conditions += batch
     plus = (1 + np.concatenate(choices)) / 2
     points, fits = _curves(task, conditions, plus, 1)
     return PsychometricCurves(points, fits)
 
 
-def _one_of_two(task: Task, choices: Any) -> Float:
+def _one_of_two(task: Task, choices: Any, conditions: Sequence[Mapping[str, Any]]) -> Float:
     made = np.asarray(choices, dtype=np.float64)
-    if choices is None or not np.isin(made, (-1, 0, 1)).all():
+    # Of tasks that are joined others may have choices between more than two.
+    shown = [i for i, c in enumerate(conditions) if task.signed_stimuli(dict(c)) is not None]
+    if choices is None or not np.isin(made[shown], (-1, 0, 1)).all():
         raise ParameterError(
             f"{type(task).__name__}.get_choices",
             None if choices is None else np.unique(made),

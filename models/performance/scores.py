@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tasks_lib import Task
-from tasks_lib.masks import asked, held_to_the_end
+from tasks_lib.masks import asked
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -88,24 +87,6 @@ def r2_by_trial(outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None =
     defined = total > 1e-12 * number
     residual = np.sum((y - t) ** 2, axis=(0, 1))
     return np.where(defined, 1.0 - residual / np.where(defined, total, 1.0), np.nan)
-
-
-def read_choices(
-    task: Task, outputs: Float, targets: Float
-) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-    """Return the choices made and the right ones (B,), each read at a trial's own last step.
-
-    None where the task has no choices.
-
-    Parameters
-    ----------
-    task : Task
-    outputs, targets : array (n_outputs, T, B)
-    """
-    made, right = (
-        task.get_choices(held_to_the_end(values, targets)) for values in (outputs, targets)
-    )
-    return made, right
 
 
 def choice_accuracy(choices: ArrayLike, correct: ArrayLike) -> tuple[float | None, int]:

@@ -34,7 +34,8 @@ def plot_trials(
     """Plot predicted (solid) and target (dashed, where it counts) outputs, a panel a trial.
 
     Steps at which no output is asked for anything are grey: those outside the mask, and those
-    after the end of a shorter trial.
+    after the end of a shorter trial. An output that is asked nothing in all of a trial is not
+    drawn there.
 
     Parameters
     ----------
@@ -53,6 +54,9 @@ def plot_trials(
     shown = np.full(t.shape, np.nan)
     shown[:, steps] = t[:, steps] if counts is None else np.where(counts, t[:, steps], np.nan)
     ignored = np.isnan(shown).all(axis=0)  # (T, B)
+    # Of a task that is joined with others the outputs are asked nothing in trials of those.
+    idle = np.isnan(shown).all(axis=1) & ~ignored.all(axis=0)  # (n_outputs, B)
+    y = np.where(idle[:, None], np.nan, y)
     n_columns = min(n_trials, 3)
     n_rows = ceil(n_trials / n_columns)
     names = list(output_names or [f"output {i}" for i in range(n_outputs)])
@@ -73,7 +77,10 @@ def plot_trials(
     )  # fmt: skip
     panels = grid.ravel()
     time = dt * np.arange(n_steps)
-    low, high = min(y.min(), np.nanmin(shown)), max(y.max(), np.nanmax(shown))
+    low, high = (
+        min(np.nanmin(y), np.nanmin(shown)),
+        max(np.nanmax(y), np.nanmax(shown)),
+    )
     margin = 0.05 * max(high - low, 1e-3)
     for b, axes in enumerate(panels):
         if b >= n_trials:

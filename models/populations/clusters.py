@@ -176,12 +176,15 @@ def _features(
         groups, labels = grouping.groups[trials], grouping.labels
     if settings.features == "task_variance":
         values, names = [], []
-        for period in recording.periods[1:] or recording.periods[:1]:
+        # Periods of tasks that are joined are not the same: each is taken as a whole.
+        joined = "component_field" in recording.trials.attrs
+        whole = recording.periods[:1]
+        for period in whole if joined else recording.periods[1:] or whole:
             for g, label in enumerate(labels):
                 own = groups == g
                 if own.sum() > 1:
                     values.append(task_variance(rates[own], period.steps[trials][own]))
-                    names.append(f"{period.name} {label}".strip())
+                    names.append(label if joined else f"{period.name} {label}".strip())
         found = np.stack(values, axis=1) if values else np.full((rates.shape[2], 1), np.nan)
         found = found[:, np.isfinite(found).all(axis=0)]
         largest = found.max(axis=1, initial=0.0, keepdims=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks_lib import Task
+from tasks_lib.base import Condition
 from tasks_lib.brief import brief
 
 from ..network.rnn_numpy import RNNNumpy
-from ..performance.scores import choice_accuracy, mean_squared_error, r2_pooled, read_choices
+from ..performance.scores import choice_accuracy, mean_squared_error, r2_pooled
 from .recording import MOST_VALUES
 
 Float = NDArray[np.float64]
@@ -39,12 +40,15 @@ class InterventionScore:
         their mean; None where they overflow. Of interventions that are drawn, means over draws.
     controls : dict of str to array
         The same of each matched control; empty where there are none.
+    by_component : dict of str to InterventionScore
+        The same on the trials of each task of a mixture; empty for any other task.
     """
 
     strength: float
     n_units: int
     measures: dict[str, float | None]
     controls: dict[str, Float]
+    by_component: dict[str, InterventionScore] = field(default_factory=dict)
 
     def control_mean(self, measure: str) -> float | None:
         """Return the mean of a measure over controls; None where there is none."""
@@ -79,6 +83,21 @@ class InterventionTrials:
     targets: Float
     states: Float
     outputs: Float
+    conditions: list[Condition]
+
+    def of_components(self) -> dict[str, NDArray[np.int64]]:
+        """Return the trials of each task of a mixture that has some; empty of any other task."""
+        of = np.array([str(self.task.component_of(c)) for c in self.conditions])
+        found = {name: np.flatnonzero(of == name) for name in self.task.component_tasks}
+        return {name: trials for name, trials in found.items() if len(trials)}
+
+    def chosen(self, trials: NDArray[np.int64]) -> InterventionTrials:
+        """Return some of the trials."""
+        arrays = {
+            name: getattr(self, name)[:, :, trials]
+            for name in ("inputs", "targets", "states", "outputs")
+        }
+        return replace(self, **arrays, conditions=[self.conditions[i] for i in trials])
 
     def measure(self, states: Float, outputs: Float, kept: Any = None) -> dict[str, float | None]:
         """Return all measures; ``kept`` are the steps that the untouched network has too."""
@@ -87,12 +106,13 @@ class InterventionTrials:
         none: dict[str, float | None] = dict.fromkeys(MEASURES)
         if not (np.isfinite(states).all() and np.isfinite(outputs).all()):
             return none
-        made, right = read_choices(self.task, outputs, self.targets)
-        before, _ = read_choices(self.task, self.outputs, self.targets)
+        made, right = self.task.read_choices(outputs, self.targets, self.conditions)
+        before, _ = self.task.read_choices(self.outputs, self.targets, self.conditions)
         accuracy, changed = None, None
         if made is not None and right is not None and before is not None:
             accuracy, _ = choice_accuracy(made, right)
-            changed = float(np.mean(made != before))
+            choosing = self.task.trials_with_choices(self.conditions)
+            changed = float(np.mean(made[choosing] != before[choosing]))
         found = {
             "r2": r2_pooled(outputs, self.targets, self.mask),
             "accuracy": accuracy,
@@ -129,7 +149,7 @@ def run_untouched(
     before = task.rng
     try:
         task.reset(seed)
-        inputs, targets, _ = task.get_batch()
+        inputs, targets, conditions = task.get_batch()
     finally:
         task.rng = before
     each = rnn.n_units * task.n_steps
@@ -140,4 +160,5 @@ def run_untouched(
     with np.errstate(over="ignore", invalid="ignore"):
         states, outputs = rnn.run(inputs)
     mask = None if np.ndim(task.mask) == 2 else task.mask  # of trials: it is in the targets
-    return InterventionTrials(task, mask, inputs, targets, states, outputs)
+    kept = [conditions[i] for i in spread]
+    return InterventionTrials(task, mask, inputs, targets, states, outputs, kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +15,8 @@ from ..network.rnn_numpy import RNNNumpy
 from .intervention_scores import MEASURES, InterventionScore, InterventionTrials, run_untouched
 from .recording import ANALYSED, NOT_FINITE
 from .settings import InterventionSettings
+from .variants import Variant, variants
 from .variants import silenced as silenced
-from .variants import variants
 
 Float = NDArray[np.float64]
 NO_TARGET = "no_target"
@@ -37,6 +37,8 @@ class InterventionCurve:
     settings : InterventionSettings
     untouched : dict
         Scores without the intervention, as `InterventionScore.measures`.
+    untouched_by_component : dict of str to dict
+        The same on the trials of each task of a mixture; empty for any other task.
     scores : list of InterventionScore
         In the order of the strengths.
     """
@@ -47,6 +49,7 @@ class InterventionCurve:
     settings: InterventionSettings
     untouched: dict[str, float | None] = field(default_factory=dict)
     scores: list[InterventionScore] = field(default_factory=list)
+    untouched_by_component: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
 
 def intervene(
@@ -107,7 +110,11 @@ def intervene(
         for strength in _strengths(chosen)
     ]
     untouched = trials.measure(trials.states, trials.outputs)
-    return InterventionCurve(ANALYSED, "", n_trials, chosen, untouched, scores)
+    by_component = {}
+    for name, own in trials.of_components().items():
+        part = trials.chosen(own)
+        by_component[name] = part.measure(part.states, part.outputs)
+    return InterventionCurve(ANALYSED, "", n_trials, chosen, untouched, scores, by_component)
 
 
 def _checked(
@@ -163,15 +170,31 @@ def _score(
     rng: np.random.Generator,
 ) -> InterventionScore:
     own, controls, n_units = variants(rnn, trials, settings, strength, order, direction, rng)
+    components = {
+        name: (part, trials.chosen(part)) for name, part in trials.of_components().items()
+    }
+
+    def measured(variant: Variant) -> dict[str, dict[str, float | None]]:
+        """Return the measures over all trials, under "", and over those of each component."""
+        states, outputs, kept = variant()
+        found = {"": trials.measure(states, outputs, kept)}
+        for name, (part, chosen) in components.items():
+            found[name] = chosen.measure(states[:, :, part], outputs[:, :, part], kept)
+        return found
+
     with np.errstate(over="ignore", invalid="ignore"):
-        measured = [trials.measure(*variant()) for variant in own]
-        by_chance = [trials.measure(*variant()) for variant in controls]
-    return InterventionScore(
-        strength,
-        n_units,
-        {name: _mean([one[name] for one in measured]) for name in MEASURES},
-        {name: _known([one[name] for one in by_chance]) for name in MEASURES},
-    )
+        touched = [measured(variant) for variant in own]
+        by_chance = [measured(variant) for variant in controls]
+
+    def score(name: str) -> InterventionScore:
+        return InterventionScore(
+            strength,
+            n_units,
+            {m: _mean([one[name][m] for one in touched]) for m in MEASURES},
+            {m: _known([one[name][m] for one in by_chance]) for m in MEASURES},
+        )
+
+    return replace(score(""), by_component={name: score(name) for name in components})
 
 
 def _known(values: list[float | None]) -> Float:

@@ -150,7 +150,8 @@ class ClusterSettings:
         ("task_variance", "response"),
         "what units are compared by",
         details="task_variance: variance between trials by period, and by the values of the "
-        "task's first variable that is a name. response: mean response over time by condition.",
+        "task's first variable that is a name; of a mixture by task. response: mean response over "
+        "time by condition.",
     )
     max_clusters: int = whole(10, "clusters at most", minimum=2, maximum=100)
     n_resamples: int = whole(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
 
@@ -30,7 +30,7 @@ from .settings import SubspaceSettings
 from .variables import USABLE, ConditionVariable
 
 Float = NDArray[np.float64]
-NO_VARIABLE = "no_variable"
+NO_VARIABLE, NOT_IN_ALL = "no_variable", "not_in_all_tasks"
 LEVEL = 0.05  # of random subspaces are closer than what is called chance
 N_RANDOM = 500
 
@@ -143,6 +143,12 @@ def find_subspaces(
     if status != ANALYSED:
         return SubspaceAnalysis(status, reason, n_trials)
     everything = _without_twins(recording.variables)
+    if "component_field" in recording.trials.attrs:
+        # One regression is over the trials of all tasks that are joined.
+        everything = [
+            v if v.status != USABLE or (v.groups >= 0).all() else replace(v, status=NOT_IN_ALL)
+            for v in everything
+        ]
     usable = [v for v in everything if v.status == USABLE]
     if not usable:
         return SubspaceAnalysis(NO_VARIABLE, "no variable has two values in the trials", n_trials)

@@ -175,6 +175,8 @@ def training_identity(
     factors = FACTORS if rnn.max_rank else ()
     for name in (*names, *factors, *constraints):
         digest.update(getattr(rnn, f"_{name}").detach().cpu().numpy().tobytes())
+    for name in rnn.with_fixed:
+        digest.update(getattr(rnn, f"_fixed_{name}").cpu().numpy().tobytes())
     drawn = [
         {"class": f"{type(t).__module__}:{type(t).__qualname__}", "seed": t.seed, **t.params}
         for t in tasks

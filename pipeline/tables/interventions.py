@@ -94,6 +94,27 @@ class Intervention(Analysis):
         trajectory_p=null         : float64  # share of controls with no smaller change
         """
 
+    class TaskScore(dj.Part):
+        definition = """
+        # one strength, scored on the trials of one task of a mixture
+        -> Intervention.Score
+        scored_task : varchar(32)  # name of the task in the mixture
+        ---
+        task_untouched_r2=null       : float64  # without the intervention; null: does not vary
+        task_untouched_accuracy=null : float64  # fraction of right choices; null: no choices
+        task_untouched_mse=null      : float64  # masked mean squared error
+        task_touched_r2=null         : float64  # with it; null also: states overflow
+        task_touched_accuracy=null   : float64  # fraction of right choices
+        task_touched_mse=null        : float64  # masked mean squared error
+        task_choice_changed=null     : float64  # share of trials with another choice
+        task_control_r2=null         : float64  # mean over matched random controls
+        task_control_accuracy=null   : float64  # mean
+        task_control_mse=null        : float64  # mean
+        task_r2_p=null               : float64  # share of controls with no higher R^2
+        task_accuracy_p=null         : float64  # share of controls with no higher accuracy
+        task_mse_p=null              : float64  # share of controls with no smaller error
+        """
+
     @property
     def all_keys(self) -> Query:
         """Finished networks with every intervention whose target is known of them."""
@@ -124,6 +145,16 @@ class Intervention(Analysis):
         self.Score.insert(
             {**key, "level": number, **_score_row(score)}
             for number, score in enumerate(found.scores)
+        )
+        self.TaskScore.insert(
+            {
+                **key,
+                "level": number,
+                "scored_task": name,
+                **_task_row(found.untouched_by_component[name], one),
+            }
+            for number, score in enumerate(found.scores)
+            for name, one in score.by_component.items()
         )
 
     def plot(self) -> Figure:
@@ -202,3 +233,16 @@ def _score_row(score: models.InterventionScore) -> dict[str, Any]:
         "choice_changed_p": score.p("choice_changed"),
         "trajectory_p": score.p("trajectory_change"),
     }  # fmt: skip
+
+
+def _task_row(
+    untouched: dict[str, float | None], score: models.InterventionScore
+) -> dict[str, Any]:
+    scores = ("r2", "accuracy", "mse")
+    return {
+        **{f"task_untouched_{name}": untouched[name] for name in scores},
+        **{f"task_touched_{name}": score.measures[name] for name in scores},
+        "task_choice_changed": score.measures["choice_changed"],
+        **{f"task_control_{name}": score.control_mean(name) for name in scores},
+        **{f"task_{name}_p": score.p(name) for name in scores},
+    }

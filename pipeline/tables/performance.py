@@ -72,14 +72,19 @@ def networks_with_signed_stimuli() -> Query:
     """
     names = set(Task.to_arrays("task_class").tolist())
     classes = [{"task_class": name} for name in names if _has_signed_stimuli(name)]
-    return finished_networks() & (Task & classes).proj()
+    tasks = [
+        {"task_name": row["task_name"]}
+        for row in (Task & classes).proj("task_class", "params").to_dicts()
+        if _has_signed_stimuli(row["task_class"], row["params"])
+    ]
+    return finished_networks() & tasks
 
 
-def _has_signed_stimuli(name: str) -> bool:
+def _has_signed_stimuli(name: str, params: Mapping[str, Any] | None = None) -> bool:
     if name in OPTIONAL_TASKS:  # none has; its package takes long to import
         return False
     try:
-        return task_class(name).has_signed_stimuli()
+        return task_class(name).has_signed_stimuli(params)
     except ParameterError:
         return False
 
@@ -136,6 +141,19 @@ class Validation(Analysis):
         condition_n_choice_trials : int32  # trials that have a right choice
         """
 
+    class Component(dj.Part):
+        definition = """
+        # scores on the trials of one task of a mixture
+        -> master
+        component : varchar(32)  # its name in the mixture
+        ---
+        component_n_trials      : int32    # trials of this task
+        component_mse           : float64  # masked mean squared error
+        component_r2=null       : float64  # R^2 pooled over them; null: targets do not vary
+        component_accuracy=null : float64  # fraction of right choices; null: it has no choices
+        component_n_choice_trials : int32  # trials that have a right choice
+        """
+
     @property
     def all_keys(self) -> Query:
         """Finished networks, with every way of validating."""
@@ -148,7 +166,7 @@ class Validation(Analysis):
         scores = models.PerformanceAnalyzer(rnn, task, current_device()).validate(
             **vars(ValidationParams.build(params))
         )
-        totals = {name: v for name, v in vars(scores).items() if name != "by_condition"}
+        totals = {name: v for name, v in vars(scores).items() if not name.startswith("by_")}
         self.insert1({**key, **totals})
         # Names of their own: a query of Validation is to restrict this table.
         self.Condition.insert(
@@ -163,6 +181,18 @@ class Validation(Analysis):
                 "condition_n_choice_trials": kind.n_choice_trials,
             }
             for number, kind in enumerate(scores.by_condition)
+        )
+        self.Component.insert(
+            {
+                **key,
+                "component": name,
+                "component_n_trials": one.n_trials,
+                "component_mse": one.mse,
+                "component_r2": one.r2_pooled,
+                "component_accuracy": one.accuracy,
+                "component_n_choice_trials": one.n_choice_trials,
+            }
+            for name, one in scores.by_component.items()
         )
 
 
@@ -251,7 +281,7 @@ class Psychometric(FigureTable, Analysis):
     def is_for_task(task: Mapping[str, Any]) -> bool:
         """Return whether networks of a task, by its row, are analysed."""
         with only_allowed_imports():
-            return _has_signed_stimuli(str(task["task_class"]))
+            return _has_signed_stimuli(str(task["task_class"]), task.get("params"))
 
     @property
     def all_keys(self) -> Query:

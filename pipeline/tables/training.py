@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import datajoint as dj
 
 import models
+from models.network.blocks import check_channels
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_choice, check_int
 from tasks_lib.sizes import check_bytes
 
@@ -106,10 +107,15 @@ class Cohort(CheckedTable, dj.Manual):
         refuse_in_use(self, key, self.remedy, besides=("left_out",))
 
     def refuse_size(self, row: dict[str, Any]) -> None:
-        """Refuse more networks than a machine holds, by their weights alone, in float32."""
-        n_units = (NetworkParams & {"network_name": row["network_name"]}).fetch1("n_units")
+        """Refuse more networks than a machine holds, by their weights alone, in float32.
+
+        And networks whose blocks name channels that the task does not have.
+        """
+        network = (NetworkParams & {"network_name": row["network_name"]}).fetch1()
+        n_units = network["n_units"]
         task = Task & {"task_name": row["task_name"]}
         n_inputs, n_outputs = task.fetch1("n_inputs", "n_outputs")
+        check_channels(network.get("blocks") or {}, int(n_inputs), int(n_outputs))
         each = 4 * n_units * (n_units + n_inputs + n_outputs + 2)
         what = f"the weights of so many networks of {n_units} units"
         needed = row["n_networks"] * each

@@ -127,6 +127,9 @@ def named_by(*restrictions: Mapping[str, str]) -> dict[tuple[str, str], list[Nam
             params = row.get("params")
             if kind == "task" and isinstance(params, Mapping) and "environment" in params:
                 classes.append(NamedClass("environment", str(params["environment"])))
+        elif kind == "task" and name == "Mixture":
+            for component in row["params"]["components"]:
+                add(column, {**row, "params": component.get("params")}, kind, component["class"])
 
     columns = {column for each in restrictions for column in each} or set(SET_COLUMNS)
     wanted = [dict(each) for each in restrictions] or True

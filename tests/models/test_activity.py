@@ -196,7 +196,7 @@ def test_trials_of_every_task_go_to_files_and_tables_and_come_back(tmp_path, nam
         assert back.equals(trials) and back.attrs["task"] == trials.attrs["task"]
     with np.load(write_trials(trials, tmp_path / "trials.npz")) as file:
         for variable in trials.variables:
-            assert np.array_equal(file[str(variable)], trials[variable].values)
+            np.testing.assert_array_equal(file[str(variable)], trials[variable].values)
         assert json.loads(str(file["dimensions"]))["states"] == ["trial", "time", "unit"]
         assert json.loads(str(file["attributes"]))["activation"] == "tanh"
     frame = trials.rates.to_dataframe()

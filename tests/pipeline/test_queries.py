@@ -63,6 +63,18 @@ def enter_rank_one_parts(chain):
     chain.RankOneParts.Overlap.insert1({**key, **names, "overlap": 1.0}, allow_direct_insert=True)
 
 
+def enter_parts_of_tasks_and_groups(chain):
+    """Enter what only mixtures of tasks, and networks with blocks, have."""
+    blocks = {"W_rec": [{"to": "a", "weights": "fixed"}]}
+    row = {"network_name": "in_blocks", "n_units": 4, "groups": {"a": [0, 2]}, "blocks": blocks}
+    chain.NetworkParams.insert1(row)
+    key = chain.Validation.proj().to_dicts(limit=1)[0] | {"component": "one"}
+    numbers = {"component_n_trials": 1, "component_mse": 0.0, "component_n_choice_trials": 0}
+    chain.Validation.Component.insert1({**key, **numbers}, allow_direct_insert=True)
+    key = chain.Intervention.Score.proj().to_dicts(limit=1)[0] | {"scored_task": "one"}
+    chain.Intervention.TaskScore.insert1(key, allow_direct_insert=True)
+
+
 def test_any_two_tables_join(chain, tmp_path):
     for table, row in (
         (chain.Training.Source, {"file": "a", "format": "npz", "sha256": "0", "notes": []}),
@@ -91,6 +103,7 @@ def test_any_two_tables_join(chain, tmp_path):
     enter_comparison(chain)
     enter_learning(chain)
     enter_rank_one_parts(chain)
+    enter_parts_of_tasks_and_groups(chain)
     assert_any_two_tables_join()
 
 

@@ -103,7 +103,7 @@ def test_together_is_one_by_one(name, data):
     # The trials' own conditions, of which the task has computed some fields, say the same trials.
     again = task.generate_trials(together[2])
     assert np.allclose(again[0], together[0], rtol=0, atol=1e-9)
-    assert np.allclose(again[1], together[1], rtol=0, atol=1e-9)
+    assert np.allclose(again[1], together[1], rtol=0, atol=1e-9, equal_nan=True)
     assert json.loads(json.dumps(together[2])) == together[2]
 
 

@@ -138,6 +138,8 @@ def test_arguments_of_the_wrong_type_are_refused(name, bad):
         number = isinstance(default, (int, float))
         if isinstance(default, float) and bad == 1.5:
             continue
+        if isinstance(default, bool) and bad is True:
+            continue
         if not number and isinstance(bad, list) and field == "coherences":
             continue
         with pytest.raises(ParameterError, match=r"give|use") as caught:
