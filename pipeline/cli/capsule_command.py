@@ -110,7 +110,8 @@ def describe(file: File) -> None:
             lines = {
                 "selection": ", ".join(f"{k} {v}" for k, v in manifest["selection"].items())
                 or "all",
-                "networks": f"{manifest['n_networks']} in {manifest['n_cohorts']} cohorts",
+                "networks": f"{manifest['n_networks']} in "
+                + counted(manifest["n_cohorts"], "cohort"),
                 "code": f"{manifest['code_version']}"
                 + (", with uncommitted changes" if manifest["code_dirty"] else ""),
                 "made with": f"Python {where['python'].get('version')}, "

@@ -10,7 +10,7 @@ COMMANDS = {
         "failures", "retry", "priority",
     ),
     "Networks and tasks": (
-        "reproduce", "compare", "export", "import", "capsule", "verify", "check-task",
+        "reproduce", "compare", "export", "import", "verify", "check-task", "capsule",
     ),
     "Change and delete": ("leave-out", "rename", "delete"),
     "Administration": ("declare", "roles", "gc"),

@@ -29,7 +29,7 @@ from tests.pipeline.workers import (
 pytestmark = pytest.mark.usefixtures("own_classes_allowed", "settable_clocks")
 HOURS = (1, 0, -1, 0)
 BEAT, DEATH = "--heartbeat=0.6", 2.4  # s
-# Of workers that start one by one, on machines where much else runs.
+# Where nobody may be taken for dead, on machines where much else runs.
 SLOW_BEAT, SLOW_DEATH = "--heartbeat=1.5", 6.0
 
 
@@ -84,8 +84,8 @@ def test_servers_clock_under_workers(clocked_lab: Laboratory, clock, store):
     pipeline.submit(submission(5))
     fill([Training])
     lab.order("validation", "sleep")
-    (analysing,) = lab.start("--table=Validation", "--forever", BEAT)
-    (training,) = lab.start("--table=Training", "--forever", BEAT)
+    (analysing,) = lab.start("--table=Validation", "--forever", SLOW_BEAT)
+    (training,) = lab.start("--table=Training", "--forever", SLOW_BEAT)
     wait_until(lambda: lab.sleeps("validation", analysing))
     for number, hours in enumerate(HOURS):
         name = {"training_name": f"short{number}"}
@@ -95,7 +95,7 @@ def test_servers_clock_under_workers(clocked_lab: Laboratory, clock, store):
         began = time.monotonic()
         wait_until(lambda n=name: len(Training & n))
         wait_until(lambda: lab.is_idle(training))
-        time.sleep(max(began + 1.5 * DEATH - time.monotonic(), 0.0))
+        time.sleep(max(began + 1.5 * SLOW_DEATH - time.monotonic(), 0.0))
         assert_nobody_was_lost()
         wait_until(lambda: {w.state for w in worker_status()} == {"working", "idle"})
         assert len(jobs("reserved")) == 1
