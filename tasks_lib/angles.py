@@ -19,7 +19,7 @@ from .columns import (
 )
 from .errors import ParameterError, check_float, check_int
 from .memory import RecallTask
-from .windows import check_order, check_shifts, draw_shifts, latest_end, shifted
+from .windows import check_order, check_shifts, draw_shift, draw_shifts, latest_end, shifted
 
 
 def angle_code(theta: ArrayLike, n_channels: int) -> Float:
@@ -215,7 +215,7 @@ class MemoryAngle(RecallTask):
         return inputs, targets, make_conditions(len(conditions), **said)
 
     def _draw_onset(self) -> int:
-        return self.stim_on + int(draw_shifts(self.rng, self.random_window, 1)[0])
+        return self.stim_on + draw_shift(self.rng, self.random_window)
 
     def _in_radians(self, conditions: Sequence[Condition]) -> Sequence[Condition]:
         """Return conditions with ``theta`` in each, from ``Theta`` where it is missing."""

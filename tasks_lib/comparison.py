@@ -21,12 +21,10 @@ from .errors import ParameterError, check_float, check_int
 from .windows import (
     after_grace,
     check_channels,
-    check_order,
-    check_shifts,
-    check_window,
+    check_stimulus_pair,
     decision_sign,
+    draw_shift,
     draw_shifts,
-    latest_end,
     shifted,
     steps,
 )
@@ -85,22 +83,19 @@ class TwoIntervalComparison(Task):
         super().__init__(n_steps, n_inputs, n_outputs, seed)
         check_channels("TwoIntervalComparison", "n_inputs", n_inputs, (3,))
         check_channels("TwoIntervalComparison", "n_outputs", n_outputs, (1, 2))
-        self.stim_on_first = check_int("stim_on_first", stim_on_first, minimum=0)
-        self.stim_off_first = check_int("stim_off_first", stim_off_first, maximum=self.n_steps)
-        self.stim_on_second = check_int("stim_on_second", stim_on_second, minimum=0)
-        self.stim_off_second = check_int("stim_off_second", stim_off_second, maximum=self.n_steps)
-        first = self.stim_on_first, self.stim_off_first
-        second = self.stim_on_second, self.stim_off_second
-        check_order("stim_off_first", first[1], "stim_on_first", first[0] + 1)
-        check_order("stim_off_second", second[1], "stim_on_second", second[0] + 1)
-        self.dec_on, self.dec_off = check_window("dec", dec_on, dec_off, self.n_steps)
-        self.random_window = check_shifts(
-            random_window, {"stim_on_first": first, "stim_on_second": second}, self.n_steps
+        first, second, decision, self.random_window = check_stimulus_pair(
+            {
+                "first": (stim_on_first, stim_off_first),
+                "second": (stim_on_second, stim_off_second),
+            },
+            ("the shifted first stimulus", "the shifted second stimulus"),
+            (dec_on, dec_off),
+            random_window,
+            self.n_steps,
         )
-        width = self.random_window
-        earliest = latest_end(first, width) + width
-        check_order("stim_on_second", second[0], "the shifted first stimulus", earliest)
-        check_order("dec_on", self.dec_on, "the shifted second stimulus", latest_end(second, width))
+        self.stim_on_first, self.stim_off_first = first
+        self.stim_on_second, self.stim_off_second = second
+        self.dec_on, self.dec_off = decision
         self.frequencies = _checked_frequencies(frequencies)
         self.n_repeats = check_int("n_repeats", n_repeats, minimum=1)
         n_pairs = len(self.frequencies) * (len(self.frequencies) - 1)
@@ -188,8 +183,8 @@ class TwoIntervalComparison(Task):
         check_fields("TwoIntervalComparison", conditions, known)
         conditions = draw_missing(
             conditions,
-            first_on=lambda: self.stim_on_first + self._shift(),
-            second_on=lambda: self.stim_on_second + self._shift(),
+            first_on=lambda: self.stim_on_first + draw_shift(self.rng, self.random_window),
+            second_on=lambda: self.stim_on_second + draw_shift(self.rng, self.random_window),
         )
         lowest, highest = min(self.frequencies), max(self.frequencies)
         first = read_floats(conditions, "first_frequency", lowest, highest)
@@ -226,9 +221,6 @@ class TwoIntervalComparison(Task):
             correct_choice=choice,
         )
         return inputs, targets, said
-
-    def _shift(self) -> int:
-        return int(draw_shifts(self.rng, self.random_window, 1)[0])
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for the first, -1 for the second, read at the last step of the decision."""

@@ -14,12 +14,10 @@ from .errors import check_int
 from .windows import (
     after_grace,
     check_channels,
-    check_order,
-    check_shifts,
-    check_window,
+    check_stimulus_pair,
     decision_sign,
+    draw_shift,
     draw_shifts,
-    latest_end,
     shifted,
     steps,
 )
@@ -71,23 +69,19 @@ class DMTS(Task):
         super().__init__(n_steps, n_inputs, n_outputs, seed)
         check_channels("DMTS", "n_inputs", n_inputs, (3,))
         check_channels("DMTS", "n_outputs", n_outputs, (1, 2))
-        self.stim_on_sample = check_int("stim_on_sample", stim_on_sample, minimum=0)
-        self.stim_off_sample = check_int("stim_off_sample", stim_off_sample, maximum=self.n_steps)
-        self.stim_on_match = check_int("stim_on_match", stim_on_match, minimum=0)
-        self.stim_off_match = check_int("stim_off_match", stim_off_match, maximum=self.n_steps)
-        sample = self.stim_on_sample, self.stim_off_sample
-        match = self.stim_on_match, self.stim_off_match
-        check_order("stim_off_sample", sample[1], "stim_on_sample", sample[0] + 1)
-        check_order("stim_off_match", match[1], "stim_on_match", match[0] + 1)
-        self.dec_on, self.dec_off = check_window("dec", dec_on, dec_off, self.n_steps)
-        self.random_window = check_shifts(
-            random_window, {"stim_on_sample": sample, "stim_on_match": match}, self.n_steps
+        sample, match, decision, self.random_window = check_stimulus_pair(
+            {
+                "sample": (stim_on_sample, stim_off_sample),
+                "match": (stim_on_match, stim_off_match),
+            },
+            ("the shifted sample", "the shifted match"),
+            (dec_on, dec_off),
+            random_window,
+            self.n_steps,
         )
-        width = self.random_window
-        check_order(
-            "stim_on_match", match[0], "the shifted sample", latest_end(sample, width) + width
-        )
-        check_order("dec_on", self.dec_on, "the shifted match", latest_end(match, width))
+        self.stim_on_sample, self.stim_off_sample = sample
+        self.stim_on_match, self.stim_off_match = match
+        self.dec_on, self.dec_off = decision
         self.n_repeats = check_int("n_repeats", n_repeats, minimum=1)
         self.expect_trials("n_repeats", self.n_repeats, 4 * self.n_repeats)
 
@@ -170,8 +164,8 @@ class DMTS(Task):
         check_fields("DMTS", conditions, known)
         conditions = draw_missing(
             conditions,
-            sample_on=lambda: self.stim_on_sample + self._shift(),
-            match_on=lambda: self.stim_on_match + self._shift(),
+            sample_on=lambda: self.stim_on_sample + draw_shift(self.rng, self.random_window),
+            match_on=lambda: self.stim_on_match + draw_shift(self.rng, self.random_window),
         )
         sample = read_ints(conditions, "num_sample_channel", 0, 1)
         match = read_ints(conditions, "num_match_channel", 0, 1)
@@ -200,9 +194,6 @@ class DMTS(Task):
             correct_choice=np.where(sample == match, 1, -1),
         )
         return inputs, targets, said
-
-    def _shift(self) -> int:
-        return int(draw_shifts(self.rng, self.random_window, 1)[0])
 
     def get_choices(self, outputs: Float) -> NDArray[np.int64]:
         """Return 1 for a match, -1 for none, read at the last step of the decision."""

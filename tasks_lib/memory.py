@@ -24,6 +24,7 @@ from .windows import (
     check_order,
     check_shifts,
     check_window,
+    draw_shift,
     draw_shifts,
     latest_end,
     shifted,
@@ -168,7 +169,7 @@ class MemoryNumber(RecallTask):
         return inputs, targets, said
 
     def _draw_onset(self) -> int:
-        return self.stim_on + int(draw_shifts(self.rng, self.random_window, 1)[0])
+        return self.stim_on + draw_shift(self.rng, self.random_window)
 
 
 class MemoryAntiNumber(RecallTask):

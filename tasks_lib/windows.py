@@ -87,6 +87,48 @@ def check_shifts(random_window: Any, windows: Mapping[str, Window], n_steps: int
     return width
 
 
+def check_stimulus_pair(
+    stimuli: Mapping[str, tuple[Any, Any]],
+    called: tuple[str, str],
+    decision: tuple[Any, Any],
+    random_window: Any,
+    n_steps: int,
+) -> tuple[Window, Window, Window, int]:
+    """Return the windows of two stimuli and of a decision after them, and the half-width of shifts.
+
+    Parameters
+    ----------
+    stimuli : mapping
+        Name of each of the two, as in ``stim_on_NAME``, -> its onset and its end.
+    called : tuple of str
+        What each is in words, once it is shifted.
+    decision : tuple
+        Onset and end of the decision.
+    random_window : int
+        Each stimulus is shifted by its own integer from [-random_window, random_window).
+
+    Raises
+    ------
+    ParameterError
+        Where a window is none, or leaves the trial, or may begin before the one before it ends.
+    """
+    first, second = (
+        (
+            check_int(f"stim_on_{name}", on, minimum=0),
+            check_int(f"stim_off_{name}", off, maximum=n_steps),
+        )
+        for name, (on, off) in stimuli.items()
+    )
+    onsets = [f"stim_on_{name}" for name in stimuli]
+    for name, window in zip(stimuli, (first, second), strict=True):
+        check_order(f"stim_off_{name}", window[1], f"stim_on_{name}", window[0] + 1)
+    due = check_window("dec", *decision, n_steps)
+    width = check_shifts(random_window, dict(zip(onsets, (first, second), strict=True)), n_steps)
+    check_order(onsets[1], second[0], called[0], latest_end(first, width) + width)
+    check_order("dec_on", due[0], called[1], latest_end(second, width))
+    return first, second, due, width
+
+
 def latest_end(window: Window, random_window: int) -> int:
     """Return the end of a window under the largest shift."""
     return window[1] + max(random_window - 1, 0)
@@ -97,6 +139,11 @@ def draw_shifts(rng: np.random.Generator, random_window: int, n: int) -> NDArray
     if random_window == 0:
         return np.zeros(n, dtype=np.int64)
     return rng.integers(-random_window, random_window, size=n)
+
+
+def draw_shift(rng: np.random.Generator, random_window: int) -> int:
+    """Draw one such shift."""
+    return int(draw_shifts(rng, random_window, 1)[0])
 
 
 def shifted(onsets: NDArray[np.int64], duration: int, n_steps: int) -> NDArray[np.bool_]:

@@ -194,10 +194,7 @@ def _write(work: Path, rows: CapsuleRows, progress: Progress) -> dict[str, Any]:
     return {
         "code_version": version,
         "code_dirty": dirty,
-        "selection": {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in rows.selection.given.items()
-        },
+        "selection": rows.selection.written,
         "n_cohorts": len(by_title["Cohort"].rows),
         "n_networks": len(by_title["Training.Network"].rows),
         "n_named": files.n_named,
@@ -255,9 +252,12 @@ class _Files:
         sha256 = hashlib.sha256(content).hexdigest()
         self._named.add(sha256)
         if sha256 not in self._there:
-            (self._folder / f"{sha256[:NAMED_BY]}{ENDINGS[kind]}").write_bytes(content)
+            self._path(sha256, kind).write_bytes(content)
             self._there.add(sha256)
         return sha256
+
+    def _path(self, sha256: str, kind: str) -> Path:
+        return self._folder / f"{sha256[:NAMED_BY]}{ENDINGS[kind]}"
 
     def write(self, progress: Progress) -> None:
         """Write those that have only been named so far, as they are in the store."""
@@ -268,8 +268,7 @@ class _Files:
     def _copy(self, one: tuple[str, StoredArray | StoredFigure]) -> None:
         sha256, value = one
         kind = ARRAY if isinstance(value, StoredArray) else FIGURE
-        content = read_checked(value.stored, value._backend)
-        (self._folder / f"{sha256[:NAMED_BY]}{ENDINGS[kind]}").write_bytes(content)
+        self._path(sha256, kind).write_bytes(read_checked(value.stored, value._backend))
 
 
 def _kinds(table: TableRows) -> dict[str, str]:

@@ -258,10 +258,7 @@ class _Contents:
         return {
             "code_version": version,
             "code_dirty": dirty,
-            "selection": {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in self.selection.given.items()
-            },
+            "selection": self.selection.written,
             "n_cohorts": len(self.by_title["Cohort"].rows),
             "n_networks": len(self.by_title["Training.Network"].rows),
             "contents": {

@@ -97,6 +97,14 @@ class Selection:
         return {name: value for name, value in values.items() if value not in (None, ())}
 
     @property
+    def written(self) -> dict[str, Any]:
+        """What is asked for, as a manifest has it: lists where there are several."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.given.items()
+        }
+
+    @property
     def plain(self) -> dict[str, Any]:
         """Values of columns of a network's key."""
         return {name: value for name, value in self.given.items() if name in NETWORK}
