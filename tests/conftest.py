@@ -43,6 +43,10 @@ if sys.dont_write_bytecode:
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(_caches / "bytecode"))
     sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PYTHONPYCACHEPREFIX"]
 
+# How wide and how coloured texts are is what each test says, not the terminal in which they run.
+for _name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
+    os.environ.pop(_name, None)
+
 import tests.preloaded  # noqa: E402, F401 - it keeps the variables of now
 
 BACKENDS = ("postgresql", "mysql")

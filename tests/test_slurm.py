@@ -154,7 +154,9 @@ def test_an_array_that_is_preempted_in_the_middle_ends_with_every_row(cluster):
         p.submit(SWEEP)
         array = c.run(
             "sbatch", "--parsable", f"--array=1-{N_WORKERS}", "--mem-per-cpu=0",
-            str(WORKERS), "--device", "cpu", *(f"--table={name}" for name in TABLES),
+            # Each takes one training: together they would be computed by whoever comes first.
+            str(WORKERS), "--device", "cpu", "--together=1",
+            *(f"--table={name}" for name in TABLES),
         )  # fmt: skip
         elements = [f"{array}_{i}" for i in range(1, N_WORKERS + 1)]
         c.say(f"{N_WORKERS} cohorts are submitted, and an array of {N_WORKERS} workers: {array}")
