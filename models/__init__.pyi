@@ -95,6 +95,7 @@ from .plots.activity import plot_trajectories as plot_trajectories
 from .plots.activity import plot_unit_responses as plot_unit_responses
 from .plots.animation import animate_trajectories as animate_trajectories
 from .plots.basins import plot_basins as plot_basins
+from .plots.circuits import plot_latent_circuit as plot_latent_circuit
 from .plots.clusters import plot_clusters as plot_clusters
 from .plots.embedding import plot_embedding as plot_embedding
 from .plots.fixed_points import plot_fixed_points as plot_fixed_points

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -36,6 +37,24 @@ class EmbeddedCircuit:
     network: RNNNumpy
     embedding: Float
     scale: float
+
+    @classmethod
+    def of(
+        cls, rnn: RNNNumpy, embedding: Float, scale: float, weights: Mapping[str, Float]
+    ) -> EmbeddedCircuit:
+        """Return a circuit of a network from its weights.
+
+        Parameters
+        ----------
+        rnn : RNNNumpy
+            The large network.
+        embedding : array (N, n)
+        scale : float
+        weights : mapping
+            W_rec, W_inp, W_out, b_rec, x_init of the circuit.
+        """
+        equation = circuit_equation(rnn.equation, scale, *embedding.shape)
+        return cls(RNNNumpy(**weights, **vars(equation)), embedding, scale)
 
     @property
     def n_nodes(self) -> int:

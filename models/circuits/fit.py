@@ -75,8 +75,8 @@ class CircuitFit:
         ``held_out_activity``, ``held_out_outputs``: of the others. None where nothing varies.
     relation_error, relation_correlation : float or None
         Of `EmbeddedCircuit.relation`.
-    losses : list of float
-        Of every start that did not diverge, ascending.
+    n_finite : int
+        Starts that did not diverge.
     starts : StartAgreement or None
     perturbations : list of CircuitPerturbation
     tests : dict of str to PerturbationTest
@@ -93,7 +93,7 @@ class CircuitFit:
     r2: dict[str, float | None] = field(default_factory=dict)
     relation_error: float | None = None
     relation_correlation: float | None = None
-    losses: list[float] = field(default_factory=list)
+    n_finite: int = 0
     starts: StartAgreement | None = None
     perturbations: list[CircuitPerturbation] = field(default_factory=list)
     tests: dict[str, PerturbationTest] = field(default_factory=dict)
@@ -166,9 +166,7 @@ def fit_latent_circuit(
         why = f"all {chosen.n_starts} starts overflow; a smaller learning_rate may help"
         return CircuitFit(DIVERGED, why, n_trials, chosen, n_held_out=len(prepared.held))
     best = found[0]
-    circuit = EmbeddedCircuit(
-        RNNNumpy(**best.weights, **vars(equation)), basis @ best.rotation, scale
-    )
+    circuit = EmbeddedCircuit.of(rnn, basis @ best.rotation, scale, best.weights)
     r2 = _scores(circuit, prepared)
     error, alike = circuit.relation(rnn)
     status, reason = _judged(r2, chosen.min_r2)
@@ -181,7 +179,7 @@ def fit_latent_circuit(
         perturbations, tests = perturb(circuit, rnn, task, chosen, seed=seed)
     return CircuitFit(
         status, reason, n_trials, chosen, circuit, len(prepared.held), basis.shape[1], share, r2,
-        error, alike, [one.loss for one in found], starts, perturbations, tests,
+        error, alike, len(found), starts, perturbations, tests,
     )  # fmt: skip
 
 

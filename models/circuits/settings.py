@@ -37,10 +37,11 @@ class CircuitSettings:
         0.05, "of Adam, at first", exclusive_minimum=0.0, details="It falls to 0 as a cosine."
     )
     weight_decay: float = number(
-        1e-5,
+        1e-3,
         "added to the gradient",
         minimum=0.0,
-        details="It decides between weights that the activity does not tell apart.",
+        details="As in the paper's code. It decides between weights that the activity does not "
+        "tell apart.",
     )
     output_weight: float = number(
         1.0, "weight of the error of outputs in the loss, that of activity being 1", minimum=0.0
