@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +15,7 @@ from tasks_lib.brief import brief
 from ..network.rnn_numpy import RNNNumpy
 from ..populations.intervention_scores import InterventionTrials, run_untouched
 from ..populations.variants import kicked, with_weights
-from .embedded import EmbeddedCircuit
+from .embedded import EmbeddedCircuit, correlation
 from .settings import CircuitSettings
 
 Float = NDArray[np.float64]
@@ -70,43 +69,20 @@ class PerturbationTest:
     Attributes
     ----------
     cosine : float or None
-        Between predicted and observed changes of outputs, over all perturbations: 1 where the
+        Between predicted and observed changes of outputs, mean over perturbations: 1 where the
         network does what its circuit says.
+    correlation : float or None
+        Of the sizes of predicted and observed changes, by ranks (Spearman).
     control : float or None
-        The same of random directions, mean over draws.
+        As ``cosine``, of random directions, mean over draws.
     p : float or None
-        How often a draw of random directions has as large a cosine, (1 + k) / (1 + n).
+        How often a draw of random directions has as large a mean cosine, (1 + k) / (1 + n).
     """
 
     cosine: float | None = None
+    correlation: float | None = None
     control: float | None = None
     p: float | None = None
-
-
-@dataclass(frozen=True)
-class _Products:
-    """Scalar products of a predicted change of outputs with an observed one, and of each."""
-
-    both: float
-    predicted: float
-    observed: float
-
-    @classmethod
-    def of(cls, predicted: Float, observed: Float) -> _Products:
-        """Return those of two changes; 0 where one of them overflows."""
-        if not (np.isfinite(predicted).all() and np.isfinite(observed).all()):
-            return cls(0.0, 0.0, 0.0)
-        pairs = ((predicted, observed), (predicted, predicted), (observed, observed))
-        return cls(*(float(np.vdot(a, b)) for a, b in pairs))
-
-
-@dataclass(frozen=True, eq=False)
-class _Change:
-    """What came of one perturbation."""
-
-    kind: str
-    own: _Products
-    controls: list[_Products]
 
 
 def perturb(
@@ -142,31 +118,30 @@ def perturb(
     small = replace(large, states=states, outputs=outputs)
     rng = np.random.default_rng([seed, 5])
     found: list[CircuitPerturbation] = []
-    changes: list[_Change] = []
+    draws: list[list[float | None]] = []  # cosines with each random direction
     with np.errstate(over="ignore", invalid="ignore"):
         for plan in _planned(circuit, rnn, small, large, settings, rng):
             predicted = plan.predicted() - small.outputs
             observed = plan.observed() - large.outputs
             random = [run() - large.outputs for run in plan.controls]
-            own = _Change(
-                plan.kind,
-                _Products.of(predicted, observed),
-                [_Products.of(predicted, other) for other in random],
-            )
-            changes.append(own)
+            draws.append([_cosine(predicted, other) for other in random])
             found.append(
                 CircuitPerturbation(
                     plan.kind, plan.to_node, plan.from_node, plan.strength,
                     _size(predicted, large.outputs),
                     _size(observed, large.outputs),
-                    _cosine([own.own]),
+                    _cosine(predicted, observed),
                     _score_change(small, predicted),
                     _score_change(large, observed),
                     _mean([_size(other, large.outputs) for other in random]),
-                    _mean([_cosine([products]) for products in own.controls]),
+                    _mean(draws[-1]),
                 )
             )  # fmt: skip
-    return found, {kind: _tested([c for c in changes if c.kind == kind]) for kind in KINDS}
+    tests = {}
+    for kind in KINDS:
+        chosen = [i for i, one in enumerate(found) if one.kind == kind]
+        tests[kind] = _tested([found[i] for i in chosen], [draws[i] for i in chosen])
+    return found, tests
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,13 +218,12 @@ def _size(change: Float, outputs: Float) -> float | None:
     return size / spread if spread > 1e-12 and np.isfinite(size) else None
 
 
-def _cosine(products: Sequence[_Products]) -> float | None:
-    """Return the cosine between changes, over all of several; None where one is nothing."""
-    predicted, observed = (sum(getattr(p, n) for p in products) for n in ("predicted", "observed"))
-    if min(predicted, observed) <= 1e-20:
+def _cosine(predicted: Float, observed: Float) -> float | None:
+    """Return the cosine between two changes; None where one is nothing or overflows."""
+    size = float(np.linalg.norm(predicted)) * float(np.linalg.norm(observed))
+    if not np.isfinite(size) or size <= 1e-20:
         return None
-    both = sum(p.both for p in products)
-    return float(np.clip(both / sqrt(predicted * observed), -1.0, 1.0))
+    return float(np.clip(np.vdot(predicted, observed) / size, -1.0, 1.0))
 
 
 def _score_change(trials: InterventionTrials, change: Float) -> float | None:
@@ -266,12 +240,24 @@ def _mean(values: list[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _tested(changes: list[_Change]) -> PerturbationTest:
+def _tested(
+    perturbations: list[CircuitPerturbation], draws: list[list[float | None]]
+) -> PerturbationTest:
     """Return what perturbations of one kind show together."""
-    cosine = _cosine([one.own for one in changes])
-    draws = [_cosine(draw) for draw in zip(*(one.controls for one in changes), strict=True)]
-    known = [value for value in draws if value is not None]
-    if cosine is None or not known:
-        return PerturbationTest(cosine, _mean(draws))
-    as_large = sum(value >= cosine - 1e-12 for value in known)
-    return PerturbationTest(cosine, _mean(draws), (1 + as_large) / (1 + len(known)))
+    from scipy.stats import rankdata
+
+    cosine = _mean([one.cosine for one in perturbations])
+    sizes = np.array(
+        [
+            (one.predicted, one.observed)
+            for one in perturbations
+            if one.predicted is not None and one.observed is not None
+        ]
+    ).reshape(-1, 2)
+    alike = correlation(rankdata(sizes[:, 0]), rankdata(sizes[:, 1])) if len(sizes) > 2 else None
+    means = [_mean(list(draw)) for draw in zip(*draws, strict=True)]
+    known = [value for value in means if value is not None]
+    p = None
+    if cosine is not None and known:
+        p = (1 + sum(value >= cosine - 1e-12 for value in known)) / (1 + len(known))
+    return PerturbationTest(cosine, alike, _mean(means), p)

@@ -13,7 +13,7 @@ from tasks_lib import Task
 
 from ..circuits.embedded import EmbeddedCircuit
 from ..circuits.fit import CircuitFit
-from ..circuits.perturbation import CONNECTION, NODE
+from ..circuits.perturbation import CONNECTION, KINDS, NODE
 from ..network.rnn_numpy import RNNNumpy
 from ..populations.intervention_scores import run_untouched
 from .layout import fit_left, panel_grid, plan_legend
@@ -22,7 +22,7 @@ from .populations import say_why
 from .style import plain_matplotlib, time_label, unit
 
 PANEL = (1.7, 1.6)  # inches
-MARGINS, GAPS = (0.75, 0.15, 0.42, 0.25), (1.0, 0.85)
+MARGINS, GAPS = (0.75, 0.15, 0.42, 0.25), (1.2, 0.85)
 N_TRIALS = 3
 MOST_LABELS = 12
 
@@ -113,27 +113,27 @@ def _draw_rates(
 
 
 def _draw_perturbations(axes: Any, result: CircuitFit) -> None:
-    known = [
-        one for one in result.perturbations if None not in (one.predicted, one.observed)
-    ]
-    if not known:
+    def points(name: str, kinds: tuple[str, ...]) -> list[tuple[float, float]]:
+        """Return what is predicted and another change, of all that have both."""
+        pairs = [(o.predicted, getattr(o, name)) for o in result.perturbations if o.kind in kinds]
+        return [(p, o) for p, o in pairs if p and o]
+
+    every = points("observed", KINDS)
+    if not every:
         say_why(axes, "not perturbed: " + result.status.replace("_", " "))
         return
-    largest = max(max(one.predicted or 0.0, one.observed or 0.0) for one in known)
-    axes.plot([0, largest], [0, largest], color=INK, lw=0.6)
-    random = [(one.predicted, one.control) for one in known if one.control is not None]
+    ends = [limit(limit(pair) for pair in every) for limit in (min, max)]
+    axes.plot(ends, ends, color=INK, lw=0.6)
+    random = points("control", KINDS)
     if random:
         axes.plot(*zip(*random, strict=True), "o", ms=2, color=TRIALS)
     for kind, colour, marker in ((CONNECTION, BLUE, "o"), (NODE, VERMILLION, "^")):
-        points = [(one.predicted, one.observed) for one in known if one.kind == kind]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker, ms=3, color=colour)
-    cosine = {kind: test.cosine for kind, test in result.tests.items()}
-    said = [
-        f"{name} {cosine[kind]:.2f}"
-        for kind, name in ((CONNECTION, "connections"), (NODE, "nodes"))
-        if cosine.get(kind) is not None
-    ]
-    axes.set_title("cosine: " + ", ".join(said) if said else "", pad=3)
+        own = points("observed", (kind,))
+        if own:
+            axes.plot(*zip(*own, strict=True), marker, ms=3, color=colour)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    cosine = result.tests[CONNECTION].cosine
+    axes.set_title("" if cosine is None else f"connections: mean cosine {cosine:.2f}", pad=3)
     axes.set_xlabel("predicted change of outputs")
-    axes.set_ylabel("observed")
+    axes.set_ylabel("observed change")

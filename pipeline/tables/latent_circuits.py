@@ -66,10 +66,12 @@ class LatentCircuit(Analysis):
     embedding_agreement=null  : float64  # cosine of their columns of Q with the best one's
     relation_error=null       : float64  # |W_rec Q - Q w_rec| / |W_rec Q|
     relation_correlation=null : float64  # of Q^T W_rec Q with w_rec
-    connection_cosine=null    : float64  # of predicted with observed changes, all connections
+    connection_cosine=null    : float64  # of predicted with observed changes, mean of connections
+    connection_correlation=null : float64  # of the sizes of both, by ranks
     connection_control=null   : float64  # the same of random directions
     connection_p=null         : float64  # share of draws of these with no smaller cosine
     node_cosine=null          : float64  # as connection_cosine, of nodes
+    node_correlation=null     : float64  # as connection_correlation, of nodes
     node_control=null         : float64  # as connection_control, of nodes
     node_p=null               : float64  # as connection_p, of nodes
     circuit_scale=null        : float64  # s of y = s Q x
@@ -168,7 +170,7 @@ class LatentCircuit(Analysis):
         rnn, _ = fetch_network(key)
         circuit, spread = _circuit(key, row, rnn, settings)
         tests = {
-            kind: models.PerturbationTest(*(row[f"{kind}_{n}"] for n in ("cosine", "control", "p")))
+            kind: models.PerturbationTest(**{name: row[f"{kind}_{name}"] for name in TEST})
             for kind in ("connection", "node")
         }
         good = row["good_starts"]
@@ -210,6 +212,7 @@ R2 = {
     "held_out_activity": "held_out_activity_r2",
     "held_out_outputs": "held_out_outputs_r2",
 }
+TEST = ("cosine", "correlation", "control", "p")
 PERTURBATION = {
     "kind": "perturbation_kind",
     "to_node": "perturbed_to",
@@ -230,7 +233,7 @@ def _row(found: models.CircuitFit) -> dict[str, Any]:
     tests = {
         f"{kind}_{name}": getattr(test, name)
         for kind, test in found.tests.items()
-        for name in ("cosine", "control", "p")
+        for name in TEST
     }
     return {
         "circuit_status": found.status,
