@@ -33,14 +33,16 @@ class LatentCircuitParams(CheckedSettings):
     config = CircuitSettings
     renamed = prefixed(config, "circuit")
 
-    # No row comes with it: how many nodes a circuit has is a question to a task, and a fit takes
-    # as long as a short training.
     definition = f"""
     # how latent circuits are fitted and tested
     circuit_name : varchar(64)  # readable name
     ---
     {columns(config, (), renamed)}
     """
+
+    # How many nodes a circuit has is a question to a task, and a fit takes as long as a short
+    # training: none is made before it is asked for.
+    contents: tuple[dict[str, Any], ...] = ()
 
 
 @schemas.dynamics
