@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class EmbeddedCircuit:
 
     @classmethod
     def of(
-        cls, rnn: RNNNumpy, embedding: Float, scale: float, weights: Mapping[str, Float]
+        cls, rnn: RNNNumpy, embedding: Float, scale: float, weights: Mapping[str, Any]
     ) -> EmbeddedCircuit:
         """Return a circuit of a network from its weights.
 
@@ -64,7 +65,7 @@ class EmbeddedCircuit:
     def activity(self, states: Float) -> Float:
         """Return the rates (N, T, B) that states (n, T, B) of the circuit are in the network."""
         rates = self.network.equation.rates(states)
-        return self.scale * np.tensordot(self.embedding, rates, 1)
+        return np.asarray(self.scale * np.tensordot(self.embedding, rates, 1), dtype=np.float64)
 
     def run(self, inputs: Float) -> tuple[Float, Float, Float]:
         """Run the circuit on inputs (n_inputs, T, B); return states, outputs, and `activity`."""
@@ -77,9 +78,7 @@ class EmbeddedCircuit:
         W_rec[to_node, from_node] += change
         return with_weights(self.network, W_rec)
 
-    def connection_in(
-        self, rnn: RNNNumpy, to_node: int, from_node: int, change: float
-    ) -> RNNNumpy:
+    def connection_in(self, rnn: RNNNumpy, to_node: int, from_node: int, change: float) -> RNNNumpy:
         """Return the large network with what this connection is there: W + c Q_i Q_jᵀ.
 
         The network's recurrent input, W y with y = s Q x, then grows by c s Q_i x_j, which is the
@@ -136,7 +135,7 @@ def circuit_equation(equation: Equation, scale: float, n_units: int, n_nodes: in
     n_units, n_nodes : int
         N and n.
     """
-    silent = dict.fromkeys(SIGMAS, 0.0)
+    silent: dict[str, Any] = dict.fromkeys(SIGMAS, 0.0)
     gamma = equation.gamma * scale**2 * n_nodes / n_units
     return replace(equation, gamma=gamma, noise_inside=False, **silent)
 

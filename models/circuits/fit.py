@@ -21,7 +21,7 @@ from .embedded import EmbeddedCircuit, circuit_equation, embedding_scale, is_odd
 from .perturbation import CircuitPerturbation, PerturbationTest, perturb
 from .preparation import PreparedTrials, explained, prepare, principal_components
 from .settings import CircuitSettings
-from .training import FittedActivity, TrainedCircuit, train_circuits
+from .training import FittedActivity, train_circuits
 
 Float = NDArray[np.float64]
 FITTED, NO_FIT, DIVERGED = "fitted", "does_not_fit", "diverged"
@@ -193,7 +193,7 @@ def _fitted_activity(
     spread = float(outputs.var(axis=(1, 2)).sum())
     data = FittedActivity(
         prepared.trials.inputs[:, :, prepared.seen],
-        np.tensordot(basis.T, rates, 1),
+        np.asarray(np.tensordot(basis.T, rates, 1), dtype=np.float64),
         outputs,
         float(rates.var(axis=(1, 2)).sum()),
         spread if spread > 1e-20 * float(np.square(outputs).mean()) else 0.0,
@@ -221,5 +221,3 @@ def _judged(r2: dict[str, float | None], least: float) -> tuple[str, str]:
         if value is not None and value < least:
             return NO_FIT, f"R^2 of held-out {what} is {value:.3g}, below {least:g}"
     return FITTED, ""
-
-

@@ -121,8 +121,9 @@ def principal_components(rates: Float, share: float, fewest: int) -> tuple[Float
 
 
 def explained(real: Float, fitted: Float) -> float | None:
-    """Return R^2 of arrays (channels, T, B), over all channels; None where the real do not vary."""
+    """Return R^2 over all channels of arrays (channels, T, B); None where the real do not vary."""
     spread = float(np.square(real - real.mean(axis=(1, 2), keepdims=True)).sum())
-    if not np.isfinite(fitted).all() or spread <= 1e-20 * float(np.square(real).sum()) or spread == 0:
+    varies = spread > 1e-20 * float(np.square(real).sum())
+    if not (varies and np.isfinite(fitted).all()):
         return None
     return 1.0 - float(np.square(real - fitted).sum()) / spread

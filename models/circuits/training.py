@@ -133,7 +133,9 @@ def train_circuits(
     kappa = on_activity * scale * size
     config = _config(own, n, has_bias, has_start)
     rng = np.random.default_rng([seed, 3])
-    starts = [_start(settings, data, kappa, on_outputs * size, rng) for _ in range(settings.n_starts)]
+    starts = [
+        _start(settings, data, kappa, on_outputs * size, rng) for _ in range(settings.n_starts)
+    ]
     chosen = checked_device(device)
     networks = RNNTorch(starts, config, device=chosen)
     targets = np.concatenate([on_activity * data.components, on_outputs * data.outputs])
@@ -223,10 +225,10 @@ def _start(
     """Draw the initial weights of one circuit, with the masks and signs that it keeps."""
     n, d = settings.n_nodes, len(data.components)
     n_inputs, n_outputs = len(data.inputs), len(data.outputs)
-    reached = np.ones((n, n_inputs), dtype=np.bool_)
+    reached: NDArray[np.bool_] = np.ones((n, n_inputs), dtype=np.bool_)
     if settings.inputs == "own_node":
         reached = np.eye(n, n_inputs, dtype=np.bool_)
-    read = np.ones((n_outputs, n), dtype=np.bool_)
+    read: NDArray[np.bool_] = np.ones((n_outputs, n), dtype=np.bool_)
     if settings.outputs == "own_node":
         read = np.eye(n_outputs, n, n - n_outputs, dtype=np.bool_)
     Q = np.linalg.qr(rng.standard_normal((d, n)))[0]

@@ -84,6 +84,8 @@ def variants(
 
 
 def kicked(rnn: RNNNumpy, u: Float, trials: InterventionTrials, step: int, kick: Float) -> Variant:
+    """Return the run in which states are moved by a kick (N,) at one step, and then run on."""
+
     def run() -> tuple[Float, Float, Any]:
         states, outputs = rnn.run(u[:, step:], trials.states[:, step] + kick[:, None])
         return (

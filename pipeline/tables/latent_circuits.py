@@ -233,9 +233,7 @@ PERTURBATION = {
 def _row(found: models.CircuitFit) -> dict[str, Any]:
     circuit, starts = found.circuit, found.starts
     tests = {
-        f"{kind}_{name}": getattr(test, name)
-        for kind, test in found.tests.items()
-        for name in TEST
+        f"{kind}_{name}": getattr(test, name) for kind, test in found.tests.items() for name in TEST
     }
     return {
         "circuit_status": found.status,

@@ -54,7 +54,7 @@ def test_groups_of_units_are_their_circuit_exactly(form, activation, gamma):
 
 
 def test_a_known_circuit_is_found_again(known):
-    rnn, Q, found = known
+    _, Q, found = known
     assert (found.status, found.reason, found.n_trials) == ("fitted", "", 24)
     assert found.n_held_out == 6 and found.n_components == 3
     assert min(found.r2.values()) > 0.995
