@@ -44,7 +44,9 @@ class CircuitSettings:
         "tell apart.",
     )
     output_weight: float = number(
-        1.0, "weight of the error of outputs in the loss, that of activity being 1", minimum=0.0
+        1.0,
+        "weight of the error of outputs in the loss, that of activity being 1",
+        exclusive_minimum=0.0,
     )
     component_share: float = number(
         0.999,

@@ -170,12 +170,13 @@ def train_circuits(
         if not (active[k] and np.isfinite(final[k])):
             continue
         w = {name: v.astype(np.float64) for name, v in networks.weights(int(k)).items()}
-        rotation = w["W_out"][:d] / kappa
+        left, _, right = np.linalg.svd(w["W_out"][:d], full_matrices=False)
+        # Outputs that do not vary are not fitted, and have no weights.
         divided = on_outputs * size
         w["W_out"] = w["W_out"][d:] / divided if divided > 0 else np.zeros((n_outputs, n))
         for name in ("W_inp", "b_rec", "x_init"):
             w[name] = w[name] * size
-        found.append(TrainedCircuit(w, rotation, float(final[k])))
+        found.append(TrainedCircuit(w, left @ right, float(final[k])))
     return found
 
 

@@ -60,7 +60,7 @@ def test_a_known_circuit_is_found_again(known):
     assert min(found.r2.values()) > 0.995
     # Inputs have nodes of their own, in order; there is nothing to permute.
     circuit = found.circuit
-    assert np.allclose(circuit.embedding.T @ circuit.embedding, np.eye(3), atol=1e-6)
+    assert np.allclose(circuit.embedding.T @ circuit.embedding, np.eye(3), atol=1e-12)
     assert (np.abs(circuit.embedding * Q).sum(axis=0) > 0.99).all()
     assert np.allclose(circuit.network.W_rec, W_REC, atol=0.15)
     assert np.corrcoef(circuit.network.W_rec.ravel(), W_REC.ravel())[0, 1] > 0.98
