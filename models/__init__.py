@@ -14,6 +14,7 @@ __all__ = sorted(
     - {
         "activity",
         "analysis",
+        "circuits",
         "dynamics",
         "engine",
         "files",

@@ -1,5 +1,6 @@
 from . import activity as activity
 from . import analysis as analysis
+from . import circuits as circuits
 from . import comparison as comparison
 from . import dynamics as dynamics
 from . import engine as engine
@@ -24,6 +25,14 @@ from .analysis.dynamic_system import get_fixed_points_of_many as get_fixed_point
 from .analysis.performance import ConditionScores as ConditionScores
 from .analysis.performance import PerformanceAnalyzer as PerformanceAnalyzer
 from .analysis.performance import ValidationScores as ValidationScores
+from .circuits.agreement import StartAgreement as StartAgreement
+from .circuits.embedded import EmbeddedCircuit as EmbeddedCircuit
+from .circuits.fit import CircuitConnection as CircuitConnection
+from .circuits.fit import CircuitFit as CircuitFit
+from .circuits.fit import fit_latent_circuit as fit_latent_circuit
+from .circuits.perturbation import CircuitPerturbation as CircuitPerturbation
+from .circuits.perturbation import PerturbationTest as PerturbationTest
+from .circuits.settings import CircuitSettings as CircuitSettings
 from .comparison.distances import compare_networks as compare_networks
 from .comparison.distances import distance_matrix as distance_matrix
 from .comparison.distances import missing_reason as missing_reason
@@ -86,6 +95,7 @@ from .plots.activity import plot_trajectories as plot_trajectories
 from .plots.activity import plot_unit_responses as plot_unit_responses
 from .plots.animation import animate_trajectories as animate_trajectories
 from .plots.basins import plot_basins as plot_basins
+from .plots.circuits import plot_latent_circuit as plot_latent_circuit
 from .plots.clusters import plot_clusters as plot_clusters
 from .plots.embedding import plot_embedding as plot_embedding
 from .plots.fixed_points import plot_fixed_points as plot_fixed_points

@@ -49,6 +49,8 @@ from .tables.followed_points import FollowedPoints as FollowedPoints
 from .tables.followed_points import FollowParams as FollowParams
 from .tables.interventions import Intervention as Intervention
 from .tables.interventions import InterventionParams as InterventionParams
+from .tables.latent_circuits import LatentCircuit as LatentCircuit
+from .tables.latent_circuits import LatentCircuitParams as LatentCircuitParams
 from .tables.left_out import LeftOut as LeftOut
 from .tables.left_out import leave_out as leave_out
 from .tables.line_attractors import LineAttractor as LineAttractor

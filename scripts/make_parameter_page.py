@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models import ManifoldSettings, NetworkConfig, TrainingConfig
+from models.circuits.settings import CircuitSettings
 from models.comparison.settings import ComparisonSettings, EmbeddingSettings
 from models.fixed_points import SearchSettings
 from models.learning.settings import FollowSettings
@@ -26,6 +27,7 @@ from pipeline.tables.embeddings import EmbeddingParams
 from pipeline.tables.fixed_points import FixedPointParams
 from pipeline.tables.followed_points import FollowParams
 from pipeline.tables.interventions import InterventionParams
+from pipeline.tables.latent_circuits import LatentCircuitParams
 from pipeline.tables.lyapunov import BasinParams, LyapunovParams
 from pipeline.tables.populations import PopulationParams
 from pipeline.tables.rank_one_parts import RankOneParams
@@ -131,6 +133,14 @@ SECTIONS = (
         "Columns of `RankOneParams`, `models.RankOneSettings` "
         "(models/populations/settings.py); [what they do](populations.md#networks-of-low-rank).",
         RankOneParams.renamed,
+        (),
+    ),
+    (
+        "Latent circuits",
+        CircuitSettings,
+        "Columns of `LatentCircuitParams`, `models.CircuitSettings` (models/circuits/settings.py); "
+        "[what they do](latent_circuits.md).",
+        LatentCircuitParams.renamed,
         (),
     ),
     (
@@ -258,6 +268,24 @@ UNITS = {
         "n_starts": "starts",
         "duration": "tau",
         "tolerance": "",
+    },
+    CircuitSettings: {
+        "n_nodes": "nodes",
+        "n_starts": "starts",
+        "n_iterations": "iterations",
+        "learning_rate": "",
+        "weight_decay": "",
+        "output_weight": "",
+        "component_share": "",
+        "max_trials": "trials",
+        "held_out": "",
+        "min_r2": "",
+        "good_within": "",
+        "silent_below": "rates",
+        "strength": "see the text",
+        "at": "",
+        "n_controls": "directions",
+        "perturbed_trials": "trials",
     },
     RankOneSettings: {
         "max_parts": "parts",

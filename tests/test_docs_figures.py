@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import make_circuit_figure  # noqa: E402
 import make_comparison_figure  # noqa: E402
 import make_figures  # noqa: E402
 import make_learning_figures  # noqa: E402
@@ -26,7 +27,8 @@ import make_population_figures  # noqa: E402
 import make_task_page  # noqa: E402
 
 SCRIPTS = (
-    make_comparison_figure, make_learning_figures, make_manifold_figures, make_population_figures,
+    make_circuit_figure, make_comparison_figure, make_learning_figures, make_manifold_figures,
+    make_population_figures,
 )  # fmt: skip
 STALE = "run `make docs`, look at it and commit it"
 
@@ -39,7 +41,7 @@ def test_every_picture_is_shown_and_made_by_a_script():
     """The README's own are compared in test_readme.py; those of learning are whole trainings."""
     made = {*make_figures.FIGURES, *make_manifold_figures.FIGURES, *names_of_tasks()}
     made |= {*make_population_figures.FIGURES, *make_comparison_figure.FIGURES}
-    made |= {*make_learning_figures.FIGURES}
+    made |= {*make_learning_figures.FIGURES, *make_circuit_figure.FIGURES}
     there = {
         str(path.relative_to(DOCS / "figures").with_suffix(""))
         for path in (DOCS / "figures").rglob("*.png")

@@ -51,7 +51,7 @@ def variants(
         directions = [direction, *rng.standard_normal((n_controls, n))]
         moved = [size * d / np.linalg.norm(d) for d in directions]
         step = min(round(settings.at * (u.shape[1] - 1)), u.shape[1] - 1)
-        own, *controls = (_kicked(rnn, u, trials, step, kick) for kick in moved)
+        own, *controls = (kicked(rnn, u, trials, step, kick) for kick in moved)
         return [own], controls, n
     if kind == "weight_noise":
         there = rnn.W_rec != 0
@@ -83,7 +83,9 @@ def variants(
     return [lambda: (*rnn.run(held), kept)], [], n
 
 
-def _kicked(rnn: RNNNumpy, u: Float, trials: InterventionTrials, step: int, kick: Float) -> Variant:
+def kicked(rnn: RNNNumpy, u: Float, trials: InterventionTrials, step: int, kick: Float) -> Variant:
+    """Return the run in which states are moved by a kick (N,) at one step, and then run on."""
+
     def run() -> tuple[Float, Float, Any]:
         states, outputs = rnn.run(u[:, step:], trials.states[:, step] + kick[:, None])
         return (

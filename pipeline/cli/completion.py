@@ -28,7 +28,7 @@ TABLES = (
     "Training", "Validation", "TrialPlot", "Psychometric", "FixedPoints", "Linearization",
     "FixedPointPlot", "ContinuousAttractor", "ContinuousAttractorPlot", "LineAttractor",
     "Population", "Clusters", "Subspaces", "SelectionAngle", "Intervention", "Lyapunov", "Basins",
-    "RankOneParts", "FollowedPoints", "NetworkSummary", "PairBlock", "Embedding",
+    "RankOneParts", "LatentCircuit", "FollowedPoints", "NetworkSummary", "PairBlock", "Embedding",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from .fixed_point_plots import FixedPointPlot
 from .fixed_points import FixedPoints
 from .followed_points import FollowedPoints
 from .interventions import Intervention
+from .latent_circuits import LatentCircuit
 from .line_attractors import LineAttractor
 from .linearization import Linearization
 from .lyapunov import Basins, Lyapunov
@@ -51,6 +52,7 @@ COMPUTED: tuple[type[dj.Computed], ...] = (
     Lyapunov,
     Basins,
     RankOneParts,
+    LatentCircuit,
     FollowedPoints,
     NetworkSummary,
     PairBlock,

@@ -63,6 +63,22 @@ def enter_rank_one_parts(chain):
     chain.RankOneParts.Overlap.insert1({**key, **names, "overlap": 1.0}, allow_direct_insert=True)
 
 
+def enter_latent_circuit(chain):
+    """Enter a circuit: no way of fitting one comes with the tables."""
+    chain.LatentCircuitParams.insert1({"circuit_name": "one"})
+    key = chain.Training.Network.proj().to_dicts(limit=1)[0] | {"circuit_name": "one"}
+    numbers = {"circuit_trials": 4, "held_out_trials": 1, "finite_starts": 1}
+    status = {"circuit_status": "does_not_fit", "circuit_reason": "it is made up"}
+    chain.LatentCircuit.insert1({**key, **status, **numbers}, allow_direct_insert=True)
+    weight = {"connection_kind": "input", "connection_to": 0, "connection_from": 0}
+    chain.LatentCircuit.Connection.insert1(
+        {**key, **weight, "connection_weight": 1.0}, allow_direct_insert=True
+    )
+    change = {"perturbation_kind": "node", "perturbed_to": 0, "perturbed_from": 0}
+    change |= {"perturbed_up": True, "perturbation_strength": 1.0}
+    chain.LatentCircuit.Perturbation.insert1({**key, **change}, allow_direct_insert=True)
+
+
 def enter_parts_of_tasks_and_groups(chain):
     """Enter what only mixtures of tasks, and networks with blocks, have."""
     blocks = {"W_rec": [{"to": "a", "weights": "fixed"}]}
@@ -103,6 +119,7 @@ def test_any_two_tables_join(chain, tmp_path):
     enter_comparison(chain)
     enter_learning(chain)
     enter_rank_one_parts(chain)
+    enter_latent_circuit(chain)
     enter_parts_of_tasks_and_groups(chain)
     assert_any_two_tables_join()
 
