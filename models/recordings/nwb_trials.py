@@ -78,7 +78,7 @@ def chosen_trials(contents: Any, settings: RecordingSettings) -> ChosenTrials:
     if settings.unusable == "refuse":
         longest = float(room[~lacking].min())
         _refuse(f"trials.{STOP}", room, short, ids,
-                f"s after {settings.align} is before the window's end at {off:g} s",
+                f"counted from {settings.align} is before the window's end at {off:g} s",
                 f"use window_off up to {longest:.6g}, or leave such trials out: "
                 "unusable=leave_out")  # fmt: skip
     kept = np.flatnonzero(~lacking & ~short)
@@ -165,7 +165,7 @@ def _common_end(room: Float, settings: RecordingSettings) -> float:
         raise ParameterError("align", settings.align, problem, "name another column")
     end = float(room.min())
     if end - settings.window_on < settings.bin_width:
-        problem = f"s after {settings.align} the shortest trial ends: there is no room for a bin"
+        problem = f"counted from {settings.align} is too early in the shortest trial: no bin fits"
         remedy = "give window_off, with unusable=leave_out"
         raise ParameterError("trials.stop_time", end, problem, remedy)
     return end

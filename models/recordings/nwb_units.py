@@ -75,7 +75,7 @@ def chosen_units(contents: Any, windows: Float, settings: RecordingSettings) -> 
     enough = [i for i in observed if rates[i] >= settings.min_rate]
     if not enough:
         highest = max(rates.values())
-        problem = f"Hz is had by none of {len(observed)} units: the highest has {highest:.3g}"
+        problem = f"is reached by none of {len(observed)} units: the highest is {highest:.3g} Hz"
         remedy = "lower min_rate; 0 keeps units without spikes"
         raise ParameterError("min_rate", settings.min_rate, problem, remedy)
     return ChosenUnits(ids[enough], [spikes[i] for i in enough], len(ids))

@@ -40,7 +40,7 @@ def sample_units(
     n_units : int
         Active units that are kept, a random sample without replacement; 0: all.
     silent_below : float
-        Largest \\|rate\\| of a silent unit, over all trials and steps.
+        Largest |rate| of a silent unit, over all trials and steps.
     seed : int
         Of the sample.
 

@@ -209,15 +209,15 @@ def import_(
     kept = "each network is entered, or nothing of it is; type it again to be sure"
     given = halves(settings)
     is_recording = file.suffix.lower() == ".nwb"
-    for option, value in (("recording", recording), ("set", settings)):
-        if value and not is_recording:
+    for option, is_given in (("recording", recording), ("set", settings)):
+        if is_given and not is_recording:
             raise typer.BadParameter(f"--{option} goes with a .nwb file; leave it out")
     with session(kept=kept) as pipeline:
         if is_recording:
-            for option, value in (("network", network), ("config", config), ("mapping", mapping)):
-                if value is not None:
+            for option, other in (("network", network), ("config", config), ("mapping", mapping)):
+                if other is not None:
                     problem = "goes with the file of a network"
-                    raise ParameterError(f"--{option}", str(value), problem, "leave it out")
+                    raise ParameterError(f"--{option}", str(other), problem, "leave it out")
             _import_recording(file, task, recording, given)
             return
         if task is None:
