@@ -115,6 +115,7 @@ from .plots.populations import plot_population as plot_population
 from .plots.projection import Projection as Projection
 from .plots.psychometrics import plot_psychometrics as plot_psychometrics
 from .plots.rank_one_parts import plot_rank_one_parts as plot_rank_one_parts
+from .plots.recordings import plot_recording as plot_recording
 from .plots.style import figure_style as figure_style
 from .plots.subspaces import plot_subspaces as plot_subspaces
 from .plots.sweeps import plot_sweep as plot_sweep

@@ -45,10 +45,12 @@ def write_recording(
     """Write trials of a network as an NWB file, as if an electrode had recorded it.
 
     The units table has the spikes of a random sample of the active units (`draw_spikes`), each
-    with its number in the network as its id; the trials table the conditions of each trial, and
-    when its periods begin (``period_2_time``, ...); the processing module ``network`` the rates
-    themselves. What `models.read_recording` makes of the file has the trials and periods of the
-    network. pynwb writes it; the optional extra ``nwb`` brings it.
+    with its number in the network as its id; the trials table has the conditions of each trial,
+    and when its periods begin (``period_2_time``, ...); the processing module ``network`` has the
+    rates themselves. In the first half of a pause units go on with the rates of the trial's end,
+    in the second with those of the next one's beginning. What `models.read_recording` makes of the
+    file has the trials and periods of the network. pynwb writes it; the optional extra ``nwb``
+    brings it.
 
     Parameters
     ----------
@@ -91,7 +93,12 @@ def write_recording(
     ends = step * (within.shape[1] - within[:, ::-1].argmax(axis=1))
     starts = chosen.pause + np.concatenate([[0.0], np.cumsum(ends + chosen.pause)[:-1]])
     hertz = firing_rates(rates, chosen.gain, chosen.negative)
-    spikes = draw_spikes(hertz, starts, step, within=within, seed=chosen.seed)
+    n_before = int(chosen.pause / 2 / step)
+    going_on, while_on = _with_pauses(hertz, within, n_before)
+    spikes = draw_spikes(
+        going_on, starts - n_before * step, step, within=while_on, seed=chosen.seed
+    )
+    observed = starts[0] - n_before * step, starts[-1] + ends[-1] + n_before * step
     begun = datetime.now(UTC) if session_start is None else session_start
     said = {
         **dict(metadata or {}),
@@ -112,7 +119,7 @@ def write_recording(
             keywords=["recurrent neural network", "simulation"],
         )
         _add_trials(file, activity, starts, ends, step)
-        _add_units(file, numbers, spikes, starts, ends)
+        _add_units(file, numbers, spikes, observed)
         _add_rates(pynwb, file, rates, within, starts, step)
         content = _as_bytes(pynwb, file)
     write_atomically(target, lambda out: out.write(content))
@@ -158,14 +165,30 @@ def _onsets(period: TrialPeriod, starts: Float, step: float) -> Float:
     return np.where(period.steps.any(axis=1), onsets, np.nan)
 
 
+def _with_pauses(
+    rates: Float, within: NDArray[np.bool_], n_more: int
+) -> tuple[Float, NDArray[np.bool_]]:
+    """Return rates (B, T, N) that go on for some steps before and after each trial.
+
+    Before it with the rate of its first step, after it with that of its last: neurons do not stop
+    between trials, and rates that are smoothed would fall at both ends if they did.
+    """
+    lengths = within.shape[1] - within[:, ::-1].argmax(axis=1)
+    at = np.arange(-n_more, within.shape[1] + n_more)
+    steps = np.clip(at, 0, lengths[:, None] - 1)
+    return np.take_along_axis(rates, steps[:, :, None], axis=1), at < lengths[:, None] + n_more
+
+
 def _add_units(
-    file: Any, numbers: NDArray[Any], spikes: list[Float], starts: Float, ends: Float
+    file: Any, numbers: NDArray[Any], spikes: list[Float], observed: tuple[float, float]
 ) -> None:
-    observed = np.array([[starts[0], starts[-1] + ends[-1]]])
     file.add_unit_column("n_spikes", "spikes of the unit")
     for number, times in zip(numbers, spikes, strict=True):
         file.add_unit(
-            id=int(number), spike_times=times, obs_intervals=observed, n_spikes=len(times)
+            id=int(number),
+            spike_times=times,
+            obs_intervals=np.array([observed]),
+            n_spikes=len(times),
         )
 
 

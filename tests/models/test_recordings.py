@@ -283,6 +283,14 @@ def test_a_written_network_is_read_with_its_trials_and_periods(written):
     )
 
 
+def test_smoothed_rates_of_a_written_network_do_not_fall_at_the_ends_of_trials(tmp_path):
+    steady = copies(np.zeros((4, 2)), np.full(4, 2.0), x_init=np.full(4, 2.0))
+    asked = models.SpikeSettings(gain=50.0, n_repeats=10, tau_seconds=0.02)
+    found = models.read_recording(models.write_recording(tmp_path / "a.nwb", steady, TASK, asked))
+    rates = found["rates"].mean(("trial", "unit")).values  # of 1440 trials and units
+    assert np.abs(rates - 100.0).max() < 5 * np.sqrt(100.0 / 0.02 / 1440)
+
+
 def test_a_written_file_says_what_it_is_of(written):
     from pynwb import NWBHDF5IO
 
@@ -308,6 +316,15 @@ def test_a_network_is_found_again_among_twenty_by_25_of_its_units(written):
     assert found[7].distances["procrustes"].p == pytest.approx(1 / 21)
     assert found[7].distances["procrustes"].chance > own
     assert found[7].half_distance == pytest.approx(found[0].half_distance)
+    named = {f"network {k}": one for k, one in enumerate(found)}
+    figure = models.plot_recording(recording, named, by="a")
+    _, one, nearest = figure.axes
+    assert one.get_ylabel() == "rate (Hz)" and len(one.lines) == 3
+    assert [label.get_text() for label in nearest.get_yticklabels()] == ["network 7"]
+    assert len(models.plot_recording(recording, by="a").axes) == 2
+    lacking = {"a": models.RecordingComparison("few_trials", "there are 0")}
+    with pytest.raises(ParameterError, match="there are 0"):
+        models.plot_recording(recording, lacking)
 
 
 def test_units_of_a_network_are_at_no_distance_from_it():
