@@ -105,9 +105,14 @@ def test_a_network_is_written_entered_described_and_found_again(connected, tmp_p
     # What hangs on a recording follows its task, and goes with it.
     p.rename("task", "flags", "two_flags")
     assert p.RecordingDistance.to_arrays("task_name").tolist() == ["two_flags"] * 2
-    (p.Recording & {"recording_name": "probe"}).delete(prompt=False)
-    assert not len(p.RecordedPopulation()) and not len(p.RecordingDistance())
-    assert len(p.Training.Network()) == 2
+    # A task that was recorded stays with its recordings where its networks go.
+    files = [row["recorded_rates"].stored["path"] for row in p.Recording.to_dicts()]
+    p.delete(EIGHT, p.Cohort, parameters=True)
+    p.delete(SEVEN, p.Cohort, parameters=True)
+    assert len(p.Recording()) == 1 and not len(p.RecordingDistance()) and len(p.Task()) == 1
+    done = p.delete({"recording_name": "probe"}, p.Recording)
+    assert done.rows["Recording"] == 1 and set(done.files) == set(files)
+    assert not len(p.RecordedPopulation()) and not len(p.Recording.Trial())
 
 
 @pytest.mark.usefixtures("own_classes_allowed")
