@@ -88,7 +88,7 @@ def recorded_dataset(
         "input": np.array(events, dtype=np.str_),
         "counts": ("time", within[0]) if alike else (("trial", "time"), within),
         **trial_coordinates(said),
-        **{name: ("trial", np.array(values)) for name, values in own.items()},
+        **{name: ("trial", _array(values)) for name, values in own.items()},
     }  # fmt: skip
     variables = {
         "rates": (("trial", "time", "unit"), np.asarray(rates, dtype=np.float64),
@@ -97,6 +97,11 @@ def recorded_dataset(
                    {"long_name": "whether an event has come", "units": "1"}),
     }  # fmt: skip
     return xarray.Dataset(variables, coordinates, dict(attributes or {}))
+
+
+def _array(values: list[Any]) -> NDArray[Any]:
+    """Return the values of trials; NaN where one has none."""
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def _onset(time: float | None) -> float:

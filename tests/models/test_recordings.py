@@ -124,6 +124,17 @@ def test_a_window_around_an_event_and_names_of_the_task(by_hand):
     assert trials["inputs"].values[3, :, 0].tolist() == [0, 0, 1, 1, 1, 1]  # the cue is time 0
 
 
+def test_choices_keep_their_name_and_may_be_missing(tmp_path):
+    trials = eight_trials(choice=1.0, reaction_time=0.2)
+    trials[3] |= {"choice": np.nan, "reaction_time": np.nan}
+    found = models.read_recording(write_nwb(tmp_path / "a.nwb", trials=trials), PLAIN)
+    assert np.isnan(found["choice"].values).tolist() == [i == 3 for i in range(8)]
+    # A duration is no time of the session: it is a condition.
+    assert found["reaction_time"].values[:2].tolist() == [0.2, 0.2]
+    assert found["input"].values.tolist() == ["cue"]
+    assert [v.name for v in recording_of(found).variables] == ["side", "reaction_time", "choice"]
+
+
 def test_units_are_those_of_a_quality_and_a_group_that_were_observed(tmp_path):
     all_day, morning = np.array([[0.0, 10.0]]), np.array([[0.0, 3.0]])
     spikes = [np.arange(0.005, 10, 0.01)] * 4

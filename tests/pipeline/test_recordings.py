@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import models
 from pipeline.cli import commands as cli
+from pipeline.sharing.capsule_rows import CapsuleRows
 from pipeline.tables.recorded_populations import PREFIX
 from pipeline.upkeep.verify_rows import verify_rows
 from tasks_lib import ParameterError
@@ -102,6 +103,14 @@ def test_a_network_is_written_entered_described_and_found_again(connected, tmp_p
     notes = _notes(path)
     assert notes["network"]["network_name"] == "seven" and notes["parameters"]["n_units"] == 40
     assert notes["code_version"] and notes["n_units"] == 25
+    # A capsule of one network has the recordings of its task.
+    held = {t.title: len(t.rows) for t in CapsuleRows(p.Selection(network_name="seven")).tables()}
+    assert [held[name] for name in ("Recording", "Recording.Unit", "RecordedPopulation")] == [
+        1,
+        25,
+        1,
+    ]
+    assert (held["RecordingDistance"], held["RecordingDistanceParams"]) == (1, 1)
     # What hangs on a recording follows its task, and goes with it.
     p.rename("task", "flags", "two_flags")
     assert p.RecordingDistance.to_arrays("task_name").tolist() == ["two_flags"] * 2
