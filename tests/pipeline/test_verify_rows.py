@@ -145,7 +145,7 @@ def test_the_command_says_so_with_its_exit_status(entered, arguments, monkeypatc
 
     result = run()
     assert result.exit_code == 0, result.output
-    n_rows = 18 + len(p.Task.Input())
+    n_rows = 19 + len(p.Task.Input())
     assert result.output.splitlines() == [
         f"{n_rows} rows of parameters: all are as they were entered"
     ]
