@@ -58,6 +58,7 @@ docs: $(STAMP)
 	$(BIN)/python scripts/make_figures.py
 	$(BIN)/python scripts/make_population_figures.py
 	$(BIN)/python scripts/make_comparison_figure.py
+	$(BIN)/python scripts/make_recording_figure.py
 	$(BIN)/python scripts/make_manifold_figures.py
 	$(BIN)/python scripts/make_learning_figures.py
 	$(BIN)/python scripts/make_circuit_figure.py

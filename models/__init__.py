@@ -28,6 +28,7 @@ __all__ = sorted(
         "performance",
         "plots",
         "populations",
+        "recordings",
         "training",
     }
 )

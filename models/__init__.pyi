@@ -16,6 +16,7 @@ from . import penalties as penalties
 from . import performance as performance
 from . import plots as plots
 from . import populations as populations
+from . import recordings as recordings
 from . import training as training
 from .activity.trial_files import write_trials as write_trials
 from .activity.trials import get_trials as get_trials
@@ -114,6 +115,7 @@ from .plots.populations import plot_population as plot_population
 from .plots.projection import Projection as Projection
 from .plots.psychometrics import plot_psychometrics as plot_psychometrics
 from .plots.rank_one_parts import plot_rank_one_parts as plot_rank_one_parts
+from .plots.recordings import plot_recording as plot_recording
 from .plots.style import figure_style as figure_style
 from .plots.subspaces import plot_subspaces as plot_subspaces
 from .plots.sweeps import plot_sweep as plot_sweep
@@ -161,6 +163,20 @@ from .populations.settings import SubspaceSettings as SubspaceSettings
 from .populations.subspaces import SubspaceAnalysis as SubspaceAnalysis
 from .populations.subspaces import get_subspaces as get_subspaces
 from .populations.subspaces import selection_angle as selection_angle
+from .recordings.comparison import MeasuredDistance as MeasuredDistance
+from .recordings.comparison import RecordingComparison as RecordingComparison
+from .recordings.comparison import compare_recording as compare_recording
+from .recordings.description import describe_recording as describe_recording
+from .recordings.nwb_reading import RecordedActivity as RecordedActivity
+from .recordings.nwb_reading import read_activity as read_activity
+from .recordings.nwb_reading import read_recording as read_recording
+from .recordings.nwb_writing import write_recording as write_recording
+from .recordings.sampling import sample_units as sample_units
+from .recordings.settings import RecordingComparisonSettings as RecordingComparisonSettings
+from .recordings.settings import RecordingSettings as RecordingSettings
+from .recordings.settings import SpikeSettings as SpikeSettings
+from .recordings.spikes import draw_spikes as draw_spikes
+from .recordings.trial_dataset import RecordedTrial as RecordedTrial
 from .training.checkpoints import CheckpointFolder as CheckpointFolder
 from .training.checkpoints import CheckpointNotWritten as CheckpointNotWritten
 from .training.checkpoints import Checkpoints as Checkpoints

@@ -73,6 +73,12 @@ from .tables.populations import PopulationParams as PopulationParams
 from .tables.priorities import JobPriority as JobPriority
 from .tables.rank_one_parts import RankOneParams as RankOneParams
 from .tables.rank_one_parts import RankOneParts as RankOneParts
+from .tables.recorded_populations import RecordedPopulation as RecordedPopulation
+from .tables.recording_distances import RecordingDistance as RecordingDistance
+from .tables.recording_distances import RecordingDistanceParams as RecordingDistanceParams
+from .tables.recording_files import enter_recording as enter_recording
+from .tables.recording_files import export_recording as export_recording
+from .tables.recordings import Recording as Recording
 from .tables.selections import Selection as Selection
 from .tables.snapshot_networks import SnapshotNetwork as SnapshotNetwork
 from .tables.subspaces import SelectionAngle as SelectionAngle

@@ -20,6 +20,11 @@ from models.populations.settings import (
     RankOneSettings,
     SubspaceSettings,
 )
+from models.recordings.settings import (
+    RecordingComparisonSettings,
+    RecordingSettings,
+    SpikeSettings,
+)
 from pipeline.tables.clusters import ClusterParams
 from pipeline.tables.comparisons import SETTINGS
 from pipeline.tables.continuous_attractors import ManifoldParams
@@ -31,6 +36,8 @@ from pipeline.tables.latent_circuits import LatentCircuitParams
 from pipeline.tables.lyapunov import BasinParams, LyapunovParams
 from pipeline.tables.populations import PopulationParams
 from pipeline.tables.rank_one_parts import RankOneParams
+from pipeline.tables.recording_distances import RecordingDistanceParams
+from pipeline.tables.recordings import SETTINGS as RECORDING
 from pipeline.tables.subspaces import SubspaceParams
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "parameters.md"
@@ -176,11 +183,54 @@ SECTIONS = (
         EmbeddingParams.renamed,
         (),
     ),
+    (
+        "Recordings",
+        RecordingSettings,
+        "Columns of `Recording`, arguments of `pipeline.enter_recording`, "
+        "`models.RecordingSettings` (models/recordings/settings.py); "
+        "[what they do](recordings.md#what-is-read).",
+        RECORDING,
+        (),
+    ),
+    (
+        "Recordings and networks",
+        RecordingComparisonSettings,
+        "Columns of `RecordingDistanceParams`, `models.RecordingComparisonSettings` "
+        "(models/recordings/settings.py); [what they do](recordings.md#distances-to-networks).",
+        RecordingDistanceParams.renamed,
+        (),
+    ),
+    (
+        "Networks as recordings",
+        SpikeSettings,
+        "Arguments of `pipeline.export_recording`, `models.SpikeSettings` "
+        "(models/recordings/settings.py); "
+        "[what they do](recordings.md#a-network-as-a-recording).",
+        {},
+        (),
+    ),
 )
 
 # Unit of a number, where its declaration does not name one in its text; "" is a number without one.
 # Every field of numbers stands here or names its own. A quantity stands for its own unit.
 UNITS = {
+    RecordingSettings: {},
+    SpikeSettings: {
+        "n_units": "units",
+        "n_repeats": "runs",
+        "max_trials": "trials",
+        "silent_below": "rates",
+        "seed": "",
+    },
+    RecordingComparisonSettings: {
+        "n_times": "bins",
+        "n_components": "components",
+        "min_trials": "trials",
+        "n_samples": "samples",
+        "n_shuffles": "permutations",
+        "max_trials": "trials",
+        "silent_below": "rates",
+    },
     NetworkConfig: {
         "max_rank": "columns",
         "n_units": "units",

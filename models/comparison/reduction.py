@@ -133,27 +133,27 @@ def reduce_network(
     kept |= {"outputs": _asked_outputs(trials), "choices": _choices(trials)}
     if status != ANALYSED:
         return ComparedNetwork(status, reason, *sizes, **kept)
-    binned = _binned(rates, chosen.n_times)
-    components, loadings, share = _principal(binned, chosen.n_components)
+    binned = binned_rates(rates, chosen.n_times)
+    components, loadings, share = principal_components(binned, chosen.n_components)
     operator, why = None, NOT_ASKED
     if chosen.dsa != "none":
         scores = components.reshape(*binned.shape[:2], -1)
         # Of the size that activity has, not of norm 1: the library's regularisation knows it.
         operator, why = fit_operator(scores * np.sqrt(len(components)), chosen)
     return ComparedNetwork(
-        status, reason, *sizes, components, loadings, share, _dissimilarities(binned),
+        status, reason, *sizes, components, loadings, share, trial_dissimilarities(binned),
         operator=operator, operator_reason=why, **kept,
     )  # fmt: skip
 
 
-def _binned(rates: Float, n_times: int) -> Float:
+def binned_rates(rates: Float, n_times: int) -> Float:
     """Return the means of rates (B, T, N) in bins of time."""
     edges = np.linspace(0, rates.shape[1], min(n_times, rates.shape[1]) + 1).round().astype(int)
     sums = np.add.reduceat(rates, edges[:-1], axis=1)
     return np.asarray(sums / np.diff(edges)[:, None])
 
 
-def _principal(binned: Float, n_components: int) -> tuple[Float, Float, float]:
+def principal_components(binned: Float, n_components: int) -> tuple[Float, Float, float]:
     """Return components and loadings of centred activity, and their share of the variance."""
     flat = binned.reshape(-1, binned.shape[2])
     flat = flat - flat.mean(axis=0)
@@ -166,7 +166,7 @@ def _principal(binned: Float, n_components: int) -> tuple[Float, Float, float]:
     return components, np.ascontiguousarray(vectors[:, :n_kept]), float(kept / total)
 
 
-def _dissimilarities(binned: Float) -> Float:
+def trial_dissimilarities(binned: Float) -> Float:
     """Return the normalised ranks of the distances between trials, as trajectories."""
     from scipy.spatial.distance import pdist
     from scipy.stats import rankdata

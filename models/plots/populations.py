@@ -104,8 +104,8 @@ def _draw_rates(axes: Any, result: PopulationAnalysis) -> None:
         return say_why(axes, "all silent")
     logs = np.log10(units.mean_magnitude[active])
     edges = np.linspace(logs.min() - 1e-3, logs.max() + 1e-3, 16)
-    types = result.weights.cell_types
-    if types.any():
+    types = None if result.weights is None else result.weights.cell_types
+    if types is not None and types.any():
         for name, sign in (("excitatory", 1), ("inhibitory", -1)):
             own = np.log10(units.mean_magnitude[active & (types == sign)])
             axes.hist(own, edges, histtype="step", color=CELL_COLOURS[name], label=name)
@@ -148,6 +148,9 @@ def _draw_coding(axes: Any, result: PopulationAnalysis, colours: dict[str, Any])
 
 def _draw_weights(axes: Any, result: PopulationAnalysis) -> None:
     weights = result.weights
+    if weights is None:
+        axes.set_title("recurrent weights")
+        return say_why(axes, "not recorded")
     colours = colours_of_names(["W_rec", "change"])
     shown = {"W_rec": weights.singular_values, "change": weights.change_singular_values}
     ranks = {"W_rec": weights.effective_rank, "change": weights.change_effective_rank}
@@ -163,3 +166,4 @@ def _draw_weights(axes: Any, result: PopulationAnalysis) -> None:
     axes.set_title("recurrent weights")
     axes.set_xlabel("number")
     axes.set_ylabel("singular value")
+    return None

@@ -13,7 +13,7 @@ from tasks_lib import Task
 from tasks_lib.brief import brief
 
 from ..network.rnn_numpy import RNNNumpy
-from .recording import ANALYSED, Recording, activity_status, record
+from .recording import ANALYSED, TrialActivity, activity_status, record
 from .settings import ClusterSettings
 from .variables import USABLE, ConditionVariable
 
@@ -98,7 +98,7 @@ def get_clusters(
 
 
 def cluster_units(
-    recording: Recording, W_rec: Float, settings: ClusterSettings, seed: int = 0
+    recording: TrialActivity, W_rec: Float, settings: ClusterSettings, seed: int = 0
 ) -> UnitClusters:
     """Cluster units by their activity in trials; see `get_clusters`."""
     status, reason = activity_status(recording.rates, settings.silent_below)
@@ -166,7 +166,7 @@ def task_variance(rates: Float, steps: NDArray[np.bool_]) -> Float:
 
 
 def _features(
-    recording: Recording, settings: ClusterSettings, trials: Int
+    recording: TrialActivity, settings: ClusterSettings, trials: Int
 ) -> tuple[Float, tuple[str, ...]]:
     """Return what units are compared by (N, F); NaN: a unit without."""
     rates, grouping = recording.rates[trials], _grouping(recording.variables)

@@ -15,7 +15,7 @@ from tasks_lib.brief import brief
 from ..network.rnn_numpy import RNNNumpy
 from .dimensions import Dimensionality, Moments, gini
 from .periods import TrialPeriod
-from .recording import NOT_FINITE, SILENT, Recording, activity_status, record
+from .recording import NOT_FINITE, SILENT, TrialActivity, activity_status, record
 from .recurrent_weights import RecurrentWeights, recurrent_weights
 from .selectivity import UnitSelectivity, selectivity
 from .settings import PopulationSettings
@@ -105,7 +105,8 @@ class PopulationAnalysis:
     status : str
         ``analysed``; ``silent``: no unit's rate is above the threshold, there are single units
         alone; ``constant``: no rate changes, there are no dimensions and no selectivity;
-        ``not_finite``: states overflow, there are weights alone.
+        ``not_finite``: states overflow, there are weights alone. Those of a recording are in
+        `models.describe_recording`.
     reason : str
         Why, in words; empty where all is analysed.
     n_trials : int
@@ -117,13 +118,14 @@ class PopulationAnalysis:
     variables : list of ConditionVariable
     selectivity : list of UnitSelectivity
         Of each usable variable in each period.
-    weights : RecurrentWeights
+    weights : RecurrentWeights or None
+        None: of a recording.
     """
 
     status: str
     reason: str
     n_trials: int
-    weights: RecurrentWeights
+    weights: RecurrentWeights | None
     units: UnitActivity | None = None
     groups: list[UnitGroup] = field(default_factory=list)
     periods: list[tuple[TrialPeriod, Dimensionality]] = field(default_factory=list)
@@ -165,13 +167,18 @@ def get_population(
 
 
 def describe_population(
-    recording: Recording,
-    weights: RecurrentWeights,
+    recording: TrialActivity,
+    weights: RecurrentWeights | None,
     settings: PopulationSettings,
     seed: int = 0,
     W_rec: Float | None = None,
+    *,
+    refused: tuple[str, str] | None = None,
 ) -> PopulationAnalysis:
-    """Describe a population from its trials; see `get_population`."""
+    """Describe a population from its trials; see `get_population`.
+
+    Where ``refused`` gives a status and its reason, there are single units alone.
+    """
     rates = recording.rates
     status, reason = activity_status(rates, settings.silent_below)
     if status == NOT_FINITE:
@@ -179,8 +186,11 @@ def describe_population(
     whole, *parts = recording.periods
     samples = rates[whole.steps]
     units = _unit_activity(samples, recording, settings)
-    if status == SILENT:
+    if status != SILENT and refused is not None:
+        status, reason = refused
+    if status == SILENT or refused is not None:
         return PopulationAnalysis(status, reason, recording.n_trials, weights, units)
+    cell_types = np.zeros(len(units.silent), np.int64) if weights is None else weights.cell_types
     # The whole is the sum of its periods, which have no step in common, and of what is in none.
     origin = units.mean_rate
     moments = [Moments.of(rates[part.steps], origin) for part in parts]
@@ -200,7 +210,7 @@ def describe_population(
         recording.n_trials,
         weights,
         units,
-        _groups(units, together, weights.cell_types, W_rec),
+        _groups(units, together, cell_types, W_rec),
         [
             (period, sums.dimensionality())
             for period, sums in zip(recording.periods, (together, *moments), strict=True)
@@ -211,7 +221,7 @@ def describe_population(
 
 
 def _unit_activity(
-    samples: Float, recording: Recording, settings: PopulationSettings
+    samples: Float, recording: TrialActivity, settings: PopulationSettings
 ) -> UnitActivity:
     magnitude = np.abs(samples)
     largest = magnitude.max(axis=0)

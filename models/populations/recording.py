@@ -29,7 +29,7 @@ ANALYSED, SILENT, CONSTANT, FEW, NOT_FINITE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class TrialActivity:
     """Trials of a network, with what they are told apart by.
 
     Attributes
@@ -69,7 +69,7 @@ def record(
     n_repeats: int = 1,
     max_trials: int = 256,
     seed: int = 0,
-) -> Recording:
+) -> TrialActivity:
     """Run trials of a task for an analysis of a population; of large networks fewer.
 
     Parameters
@@ -92,7 +92,7 @@ def record(
     return recording_of(trials)
 
 
-def recording_of(trials: xarray.Dataset) -> Recording:
+def recording_of(trials: xarray.Dataset) -> TrialActivity:
     """Return trials of `models.get_trials`, with their periods and variables.
 
     Raises
@@ -108,7 +108,7 @@ def recording_of(trials: xarray.Dataset) -> Recording:
         names = tuple(f"input {i}" for i in range(inputs.shape[2]))
     counts = trials["counts"].values if "counts" in trials.coords else None
     rates = np.ascontiguousarray(trials["rates"].values)
-    return Recording(
+    return TrialActivity(
         trials, rates, find_periods(inputs, names, counts), condition_variables(trials)
     )
 

@@ -17,7 +17,7 @@ from ..activity.coordinates import CHOICES
 from ..network.rnn_numpy import RNNNumpy
 from .decoding import Decoding, decode
 from .periods import TrialPeriod
-from .recording import ANALYSED, FEW, Recording, activity_status, record
+from .recording import ANALYSED, FEW, TrialActivity, activity_status, record
 from .regression import (
     FITTED,
     RegressionSubspace,
@@ -122,7 +122,7 @@ def get_subspaces(
 
 
 def find_subspaces(
-    recording: Recording,
+    recording: TrialActivity,
     settings: SubspaceSettings,
     inputs: dict[str, Float] | None = None,
     outputs: dict[str, Float] | None = None,
@@ -132,7 +132,7 @@ def find_subspaces(
 
     Parameters
     ----------
-    recording : Recording
+    recording : TrialActivity
     settings : SubspaceSettings
     inputs, outputs : dict of str to array (N,), optional
         Directions that activity is pushed along, and weights that read it.

@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
@@ -248,3 +248,15 @@ def say_missing_class(name: str, reason: str) -> None:
 def key_text(key: dict[str, Any]) -> str:
     """Return a key in words."""
     return ", ".join(f"{name} {value}" for name, value in key.items())
+
+
+def halves(settings: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Return the field and the value of each ``--set FIELD=VALUE``."""
+    found = []
+    for text in settings or ():
+        field, sign, value = text.partition("=")
+        if not (sign and field.strip()):
+            problem, remedy = "is no setting", "write FIELD=VALUE, as max_trials=32"
+            raise ParameterError("--set", text, problem, remedy)
+        found.append((field.strip(), value.strip()))
+    return found

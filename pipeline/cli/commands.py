@@ -34,6 +34,7 @@ from .base import (
     app,
     console,
     errors,
+    halves,
     refusal,
     session,
     show_log,
@@ -175,7 +176,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Params JSON or npz of trainRNNbrain, our npz, a state_dict; or a whole export.",
+            help="Params JSON or npz of trainRNNbrain, our npz, a state_dict; a whole export; or a "
+            "recording (.nwb).",
         ),
     ],
     task: Annotated[
@@ -191,10 +193,33 @@ def import_(
         Path | None,
         typer.Option(metavar="FILE", help="YAML of names, for another program's state_dict."),
     ] = None,
+    recording: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a .nwb file: name of the recording.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Of a .nwb file: how it is read, as align=go_time; repeatable.",
+        ),
+    ] = None,
 ) -> None:
-    """Enter a network that was trained elsewhere, or all networks of an export and their tasks."""
+    """Enter a network that was trained elsewhere, all networks of an export, or a recording."""
     kept = "each network is entered, or nothing of it is; type it again to be sure"
+    given = halves(settings)
+    is_recording = file.suffix.lower() == ".nwb"
+    for option, is_given in (("recording", recording), ("set", settings)):
+        if is_given and not is_recording:
+            raise typer.BadParameter(f"--{option} goes with a .nwb file; leave it out")
     with session(kept=kept) as pipeline:
+        if is_recording:
+            for option, other in (("network", network), ("config", config), ("mapping", mapping)):
+                if other is not None:
+                    problem = "goes with the file of a network"
+                    raise ParameterError(f"--{option}", str(other), problem, "leave it out")
+            _import_recording(file, task, recording, given)
+            return
         if task is None:
             for option, value in (("network", network), ("config", config), ("mapping", mapping)):
                 if value is not None:
@@ -209,6 +234,25 @@ def import_(
         console.print(f"{name} seed {key['seed']}: noise-free R² {number(r2, 4)}", soft_wrap=True)
         for note in (pipeline.Training.Source & key).fetch1("notes"):
             console.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+def _import_recording(
+    path: Path, task: str | None, name: str | None, given: list[tuple[str, str]]
+) -> None:
+    """Enter a recording; say what was read of it."""
+    from pipeline import Recording
+    from pipeline.tables.recording_files import enter_recording, parse_reading_settings
+
+    if task is None:
+        raise ParameterError("--task", None, "is not given", "name the task that was recorded")
+    key = enter_recording(path, task, name, **parse_reading_settings(given))
+    row = (Recording & key).fetch1()
+    units = f"{row['recording_units']} of {counted(row['units_in_file'], 'unit')}"
+    trials = counted(row["recording_trials"], "trial")
+    left = f", {row['trials_left_out']} left out" if row["trials_left_out"] else ""
+    window = f"{row['recording_window_on']:g} to {row['recording_end']:g} s"
+    where = f"{key['task_name']}/{key['recording_name']}"
+    console.print(f"{where}: {units}, {trials}{left}, {window}", soft_wrap=True)
 
 
 def _import_export(path: Path) -> None:

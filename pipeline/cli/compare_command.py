@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tasks_lib.errors import ParameterError
 from tasks_lib.sizes import counted
 
-from .base import app, console, session
+from .base import app, console, halves, session
 from .choosing import Chosen, chosen
 
 if TYPE_CHECKING:
@@ -41,19 +40,12 @@ def compare(
         from pipeline.tables.compared_state import comparison_state
         from pipeline.tables.comparing import parse_settings
 
-        given = parse_settings([_halves(text) for text in settings or ()])
+        given = parse_settings(halves(settings))
         done = pipeline.compare(name, of.selection(), **given)
         networks = counted(done.n_members, "network")
         added = f", {done.n_new} of them new" if done.n_new else ""
         console.print(f"{name}: {networks}{added}", soft_wrap=True)
         _print(comparison_state(name))
-
-
-def _halves(text: str) -> tuple[str, str]:
-    field, sign, value = text.partition("=")
-    if not (sign and field.strip()):
-        raise ParameterError("--set", text, "is no setting", "write FIELD=VALUE, as max_trials=32")
-    return field.strip(), value.strip()
 
 
 def _print(state: ComparisonState) -> None:

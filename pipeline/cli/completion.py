@@ -29,6 +29,7 @@ TABLES = (
     "FixedPointPlot", "ContinuousAttractor", "ContinuousAttractorPlot", "LineAttractor",
     "Population", "Clusters", "Subspaces", "SelectionAngle", "Intervention", "Lyapunov", "Basins",
     "RankOneParts", "LatentCircuit", "FollowedPoints", "NetworkSummary", "PairBlock", "Embedding",
+    "RecordedPopulation", "RecordingDistance",
 )  # fmt: skip
 
 

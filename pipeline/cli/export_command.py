@@ -16,6 +16,7 @@ from .base import (
     app,
     console,
     errors,
+    halves,
     refusal,
     session,
 )
@@ -43,8 +44,20 @@ def export(
         ),
     ] = None,
     format: Annotated[
-        str, typer.Option(metavar="FORMAT", help="npz, state_dict, seed-json or seed-npz.")
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="npz, state_dict, seed-json or seed-npz; nwb: spikes in its trials.",
+        ),
     ] = "npz",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="With nwb: how units are recorded, as n_units=50; repeatable.",
+        ),
+    ] = None,
     parquet: Annotated[
         bool, typer.Option("--parquet", help="With --out: tables as Parquet too, by pyarrow.")
     ] = False,
@@ -71,6 +84,9 @@ def export(
     if check is not None:
         _check(check)
         return
+    given_set = halves(settings)
+    if given_set and format != "nwb":
+        raise typer.BadParameter("--set goes with FILE --format nwb; leave it out")
     with session() as pipeline:
         if path is not None:
             for name, value in (("out", out), ("update", update), ("parquet", parquet)):
@@ -83,7 +99,13 @@ def export(
                     "selection", selection.in_words(), f"has {counted(number, 'network')}",
                     "name one, with --seed for example, or write all with --out TARGET",
                 )  # fmt: skip
-            written = pipeline.export_network(networks.fetch1("KEY"), path, format)
+            key = networks.fetch1("KEY")
+            if format == "nwb":
+                from pipeline.tables.recording_files import parse_spike_settings
+
+                written = pipeline.export_recording(key, path, **parse_spike_settings(given_set))
+            else:
+                written = pipeline.export_network(key, path, format)
             console.print(f"{written}", markup=False, soft_wrap=True)
             return
         assert out is not None

@@ -30,6 +30,8 @@ from .network_pairs import NetworkSummary, PairBlock
 from .performance import Psychometric, TrialPlot, Validation
 from .populations import Population
 from .rank_one_parts import RankOneParts
+from .recorded_populations import RecordedPopulation
+from .recording_distances import RecordingDistance
 from .subspaces import SelectionAngle, Subspaces
 from .training import Training
 
@@ -57,6 +59,8 @@ COMPUTED: tuple[type[dj.Computed], ...] = (
     NetworkSummary,
     PairBlock,
     Embedding,
+    RecordedPopulation,
+    RecordingDistance,
 )
 
 

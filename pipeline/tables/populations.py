@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
-import numpy as np
 
 import models
 from models.populations.settings import PopulationSettings
 
 from ..database import schemas
 from ..database.types import Query
-from .fixed_points import finite_or_null
 from .left_out import Analysis
 from .network import NetworkParams
 from .one_row import one_key
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .population_rows import activity_row, part_rows
 from .settings import CheckedSettings, prefixed
 from .training import Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-CELL_TYPES = {1: "excitatory", -1: "inhibitory", 0: None}
 
 
 @schemas.dynamics
@@ -165,16 +161,12 @@ class Population(Analysis):
     def make(self, key: dict[str, Any]) -> None:
         """Describe the population of one network."""
         found = self._analyse(key)
-        units, weights = found.units, found.weights
-        n_silent = None if units is None else int(units.silent.sum())
+        weights = found.weights
+        assert weights is not None  # as of every network
         self.insert1(
             {
                 **key,
-                "population_status": found.status,
-                "population_reason": found.reason,
-                "population_trials": found.n_trials,
-                "n_active": None if units is None else len(units.silent) - (n_silent or 0),
-                "n_silent": n_silent,
+                **activity_row(found),
                 "w_rec_radius": weights.spectral_radius,
                 "w_rec_abscissa": weights.spectral_abscissa,
                 "w_rec_rank": weights.effective_rank,
@@ -185,22 +177,8 @@ class Population(Analysis):
                 "w_rec_change_singular_values": weights.change_singular_values,
             }
         )
-        if units is None:
-            return
-        self.Unit.insert({**key, **row} for row in _unit_rows(units, weights.cell_types))
-        self.Group.insert({**key, **_group_row(group)} for group in found.groups)
-        self.Period.insert({**key, **row} for row in _period_rows(found))
-        self.Variable.insert(
-            {
-                **key,
-                "variable_name": variable.name,
-                "variable_status": variable.status,
-                "variable_groups": variable.n_groups,
-            }
-            for variable in found.variables
-        )
-        self.Coding.insert({**key, **row} for row in _coding_rows(found))
-        self.Selectivity.insert({**key, **row} for row in _selectivity_rows(found))
+        for part, rows in part_rows(found).items():
+            getattr(self, part).insert({**key, **row} for row in rows)
 
     def plot(self) -> Figure:
         """Draw the population of the one row that this query selects."""
@@ -225,91 +203,3 @@ def _initial_weights(key: dict[str, Any], task: Any) -> Any:
     return models.initial_connectivity(
         config, task.n_inputs, task.n_outputs, int(key["seed"])
     ).W_rec
-
-
-def _unit_rows(units: models.UnitActivity, cell_types: Any) -> Iterator[dict[str, Any]]:
-    for i in range(len(units.silent)):
-        yield {
-            "unit": i,
-            "is_silent": bool(units.silent[i]),
-            "cell_type": CELL_TYPES[int(cell_types[i])],
-            "unit_mean_rate": float(units.mean_rate[i]),
-            "unit_largest_rate": float(units.largest[i]),
-            "unit_participation": float(units.participation[i]),
-            "unit_energy": float(units.energy[i]),
-            "within_trial_std": float(units.within_trial[i]),
-            "between_trials_std": float(units.between_trials[i]),
-        }
-
-
-def _group_row(group: models.UnitGroup) -> dict[str, Any]:
-    return {
-        "unit_group": group.name,
-        "group_units": int(group.units.sum()),
-        "group_mean_rate": group.mean_rate,
-        "group_energy": group.energy,
-        "sigma_log_rate": group.sigma_log_rate,
-        "energy_gini": group.energy_gini,
-        "energy_top_share": group.energy_top_share,
-        "group_participation_ratio": group.dimensions.participation_ratio,
-        "group_components_90": group.dimensions.n_components(0.9),
-        "weight_to_excitatory": group.mean_weights.get("excitatory"),
-        "weight_to_inhibitory": group.mean_weights.get("inhibitory"),
-    }
-
-
-def _period_rows(found: models.PopulationAnalysis) -> Iterator[dict[str, Any]]:
-    for number, (period, dimensions) in enumerate(found.periods):
-        measured = dimensions.participation_ratio is not None
-        yield {
-            "period_number": number,
-            "period_name": period.name,
-            "period_on": period.on,
-            "period_off": period.off,
-            "period_inputs": ", ".join(period.inputs)[:1000],
-            "period_asked": period.asked,
-            "dimension_status": dimensions.status,
-            "participation_ratio": dimensions.participation_ratio,
-            **{f"components_{s}": dimensions.n_components(s / 100) for s in (80, 90, 95)},
-            "cumulative_variance": dimensions.cumulative if measured else None,
-        }
-
-
-def _coding_rows(found: models.PopulationAnalysis) -> Iterator[dict[str, Any]]:
-    assert found.units is not None
-    everyone = np.ones(len(found.units.silent), np.bool_)
-    number_of = {period.name: number for number, (period, _) in enumerate(found.periods)}
-    for one in found.selectivity:
-        row: dict[str, Any] = {
-            "variable_name": one.variable,
-            "period_number": number_of[one.period],
-        }
-        for which, among in (("all", everyone), ("active", ~found.units.silent)):
-            summary = one.summary(among)
-            row["n_differing" + ("_active" if which == "active" else "")] = summary["n"]
-            row[f"mean_eta_{which}"] = summary["eta"]
-            row[f"mean_chance_{which}"] = summary["chance"]
-            row[f"selective_{which}"] = summary["selective"]
-        yield row
-
-
-def _selectivity_rows(found: models.PopulationAnalysis) -> Iterator[dict[str, Any]]:
-    for variable in found.variables:
-        measured = found.selectivity_of(variable.name)
-        if not measured:
-            continue
-        whole, *parts = measured
-        each = np.stack([one.eta_squared for one in (parts or [whole])])
-        known = np.isfinite(each)
-        best = np.where(known, each, -1.0).argmax(axis=0)
-        for i in range(each.shape[1]):
-            there = bool(known[:, i].any())
-            yield {
-                "unit": i,
-                "variable_name": variable.name,
-                "eta_squared": finite_or_null(whole.eta_squared[i]),
-                "eta_chance": finite_or_null(whole.chance[i]),
-                "eta_p": finite_or_null(whole.p[i]),
-                "eta_best": float(each[best[i], i]) if there else None,
-                "best_period": int(best[i]) + bool(parts) if there else None,
-            }

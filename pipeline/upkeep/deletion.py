@@ -23,6 +23,7 @@ from ..database.server import transaction
 from ..database.types import Populated, Query
 from ..tables.keys import cohort_key
 from ..tables.parameter_sets import TABLES_BY_COLUMN
+from ..tables.recordings import Recording
 from ..tables.selections import Chosen, Selection
 from ..tables.sweeps import SweepPoint
 from ..tables.training import Cohort
@@ -122,7 +123,7 @@ def delete(
         workers then compute again.
     parameters : bool
         Whether to delete their tasks, network parameters and trainings too, but for those that
-        other cohorts use. Sets that no cohort has named stay.
+        other cohorts use, and tasks that were recorded. Sets that no cohort has named stay.
     dry_run : bool
         Only say what would be deleted.
     everything : bool
@@ -222,6 +223,8 @@ def _roots(chosen: dj.Table, parameters: bool) -> list[dj.Table]:
         going = chosen.proj().to_dicts()
         for column, table in TABLES_BY_COLUMN.items():
             names = {row[column] for row in going} - {row[column] for row in kept} - {IMPORTED}
+            if column in Recording.primary_key:  # which is not of networks
+                names -= set(Recording.to_arrays(column).tolist())
             if names:
                 roots.append(table & [{column: name} for name in sorted(names)])
     return roots

@@ -30,13 +30,18 @@ FILLED = ("Training", "Validation", "TrialPlot", "FixedPoints", "Linearization")
 
 
 @pytest.fixture
-def analysed(database, submission, prepared):
-    """Two networks with scores, figures and fixed points, and an imported one."""
+def analysed(database, submission, prepared, tmp_path):
+    """Two networks with scores, figures and fixed points, an imported one, and a recording."""
 
     def fill():
         database.submit(submission)
         assert not database.fill([named(database, name) for name in FILLED]).errors
         database.import_network(SEED_FILE, "cddm", "theirs")
+        path = tmp_path / "own.nwb"
+        database.export_recording({"seed": 3}, path, n_repeats=2, max_trials=8)
+        database.enter_recording(path, "cddm", min_rate=0.0)
+        recorded = (database.RecordedPopulation, database.RecordingDistance)
+        assert not database.fill(recorded).errors
 
     prepared(fill)
     return database
@@ -108,6 +113,7 @@ def test_what_goes_in_comes_out_to_the_bit(analysed, tmp_path, arguments, elsewh
     assert check_capsule(made.path).is_whole
     before = everything()
     assert len(before["Linearization.Point"]) > 0 and len(before["Training.Source"]) == 1
+    assert len(before["RecordedPopulation"]) == 1 and len(before["RecordingDistance"]) == 3
 
     opened = p.open_capsule(made.path, **elsewhere)
     assert (opened.n_networks, opened.n_rows, opened.sha256) == (3, made.n_rows, made.sha256)

@@ -121,7 +121,16 @@ def test_any_two_tables_join(chain, tmp_path):
     enter_rank_one_parts(chain)
     enter_latent_circuit(chain)
     enter_parts_of_tasks_and_groups(chain)
+    enter_recording(chain, tmp_path)
     assert_any_two_tables_join()
+
+
+def enter_recording(p, tmp_path):
+    """Record the one network, and describe it and compare it with itself."""
+    path = tmp_path / "own.nwb"
+    p.export_recording({}, path, max_trials=8, n_repeats=1)
+    p.enter_recording(path, "cddm", min_rate=0.0)
+    assert not p.fill((p.RecordedPopulation, p.RecordingDistance)).errors
 
 
 def enter_comparison(p):

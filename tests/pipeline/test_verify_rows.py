@@ -53,7 +53,8 @@ def test_rows_as_they_were_entered(entered):
         "FixedPointParams": 1, "ManifoldParams": 1, "Task.Input": n_inputs, "Cohort": 1,
         "PopulationParams": 1, "ClusterParams": 1, "SubspaceParams": 1, "InterventionParams": 1,
         "LyapunovParams": 1, "BasinParams": 1, "RankOneParams": 1, "FollowParams": 1,
-        "EmbeddingParams": 2, "LatentCircuitParams": 0, "SweepPoint": 0, "LeftOut": 0,
+        "EmbeddingParams": 2, "LatentCircuitParams": 0, "RecordingDistanceParams": 1,
+        "SweepPoint": 0, "LeftOut": 0,
         "Comparison": 0,
     }  # fmt: skip
     entered.Cohort.insert1({**entered.Cohort.fetch1(), "first_seed": 9})  # not trained yet
@@ -144,7 +145,7 @@ def test_the_command_says_so_with_its_exit_status(entered, arguments, monkeypatc
 
     result = run()
     assert result.exit_code == 0, result.output
-    n_rows = 18 + len(p.Task.Input())
+    n_rows = 19 + len(p.Task.Input())
     assert result.output.splitlines() == [
         f"{n_rows} rows of parameters: all are as they were entered"
     ]

@@ -1,0 +1,1 @@
+"""Recordings of neurons beside networks: read, written, described and compared as networks are."""

@@ -1,0 +1,173 @@
+"""Settings of recordings: how they are read, drawn from networks, and compared with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks_lib.errors import ParameterError
+
+from ..parameters import check_parameters, choice, documented, flag, mapping, name, number, whole
+
+SPACE_OF_TRIALS = "trials at most, spread over the task's batch; of large networks fewer"
+
+
+@documented
+@dataclass(frozen=True)
+class RecordingSettings:
+    """Settings of how trial-aligned rates are read from a file of spikes."""
+
+    align: str = name("start_time", "column of the trials table that is time 0 of each trial")
+    window_on: float = number(0.0, "beginning of the window of a trial", unit="s from time 0")
+    window_off: float | None = number(
+        None, "end of the window; null: that of the trial that ends first", unit="s from time 0",
+        nullable=True,
+    )  # fmt: skip
+    unusable: str = choice(
+        "refuse",
+        ("refuse", "leave_out"),
+        "trials without time 0, and trials that are shorter than the window",
+        details="refuse: the file is refused, and the error names them. leave_out: they are left "
+        "out and counted.",
+    )
+    bin_width: float = number(
+        0.02, "bins in which spikes are counted", exclusive_minimum=0.0, unit="s"
+    )
+    smoothing: float = number(
+        0.04, "standard deviation of the Gaussian that rates are smoothed with; 0: none",
+        minimum=0.0, unit="s",
+    )  # fmt: skip
+    min_rate: float = number(
+        0.5, "mean rate in the windows below which a unit is left out", minimum=0.0, unit="Hz"
+    )
+    quality: str = name("", "what the column quality says of units that are kept; empty: any")
+    electrode_group: str = name("", "electrode group of the units that are kept; empty: any")
+    conditions: Mapping[str, str] = mapping(
+        "columns of the trials table that are conditions, with their names in the task",
+        details="Where there are none, all columns with a value for each trial, by their own "
+        "names.",
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field, and that they fit each other."""
+        check_parameters(self)
+        if not self.align:
+            raise ParameterError("align", "", "names no column", "use start_time, say")
+        for column, field in self.conditions.items():
+            if not (isinstance(column, str) and isinstance(field, str) and column and field):
+                problem = "is no name of a column with one of a field"
+                raise ParameterError("conditions", {column: field}, problem, "write column: field")
+        if len(set(self.conditions.values())) < len(self.conditions):
+            problem = "give two columns the same name"
+            raise ParameterError(
+                "conditions", dict(self.conditions), problem, "name each another field"
+            )
+        if self.window_off is not None and self.window_off - self.window_on < self.bin_width:
+            raise ParameterError(
+                "window_off", self.window_off,
+                f"is less than a bin of {self.bin_width:g} s after window_on {self.window_on:g}",
+                "use a later one",
+            )  # fmt: skip
+
+
+@documented
+@dataclass(frozen=True)
+class SpikeSettings:
+    """Settings of how a network's trials are recorded as an electrode would."""
+
+    n_units: int = whole(
+        0, "active units that are recorded, a random sample; 0: all", minimum=0, maximum=1_000_000
+    )
+    gain: float = number(30.0, "spikes a second for a rate of 1", exclusive_minimum=0.0, unit="Hz")
+    negative: str = choice(
+        "shift",
+        ("shift", "rectify"),
+        "what becomes of rates below 0",
+        details="shift: a unit's smallest rate over all trials is taken off where it is below 0. "
+        "rectify: what is below 0 is 0.",
+    )
+    tau_seconds: float = number(
+        0.1, "length of the time constant tau", exclusive_minimum=0.0, unit="s"
+    )
+    pause: float = number(0.5, "time between two trials", minimum=0.0, unit="s")
+    noise: bool = flag(False, "whether the network runs with its noise")
+    n_repeats: int = whole(5, "how often each trial is run", minimum=1, maximum=1000)
+    max_trials: int = whole(64, SPACE_OF_TRIALS, minimum=2)
+    silent_below: float = number(
+        1e-3, "largest |rate| of a silent unit, over all trials and steps", minimum=0.0
+    )
+    seed: int = whole(0, "of the trials, the noise, the units and the spikes", minimum=0)
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_parameters(self)
+
+
+@documented
+@dataclass(frozen=True)
+class RecordingComparisonSettings:
+    """Settings of the comparison of a recording with a network."""
+
+    network_on: float = number(
+        0.0, "where in the network's trial the recorded window begins", minimum=0.0, maximum=1.0,
+        unit="shares of the trial",
+    )  # fmt: skip
+    network_off: float = number(
+        1.0, "where in the network's trial the recorded window ends", minimum=0.0, maximum=1.0,
+        unit="shares of the trial",
+    )  # fmt: skip
+    n_times: int = whole(
+        20, "bins of the window, in which activity is averaged", minimum=2, maximum=10_000
+    )
+    n_components: int = whole(
+        10, "principal components of mean activity that are compared", minimum=1, maximum=1000
+    )
+    min_trials: int = whole(
+        2, "recorded trials of a condition below which it is left out", minimum=1
+    )
+    scale_units: bool = flag(
+        False,
+        "whether each unit is divided by its standard deviation over conditions and time",
+        details="Else units count by the size of their modulation.",
+    )
+    n_samples: int = whole(
+        5,
+        "random samples of the network's active units, each as large as the recording",
+        minimum=0,
+        maximum=1000,
+        details="Distances are means over them. 0: all active units at once.",
+    )
+    n_shuffles: int = whole(
+        50, "permutations of conditions in the control", minimum=0, maximum=10_000
+    )
+    max_trials: int = whole(256, SPACE_OF_TRIALS, minimum=2)
+    silent_below: float = number(
+        1e-3, "largest |rate| of a silent unit of the network, over all trials", minimum=0.0
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field, and that they fit each other."""
+        check_parameters(self)
+        if self.network_off <= self.network_on:
+            raise ParameterError(
+                "network_off", self.network_off,
+                f"is not after network_on {self.network_on:g}", "use a larger one",
+            )  # fmt: skip
+
+
+def settings_or_default(given: Any, kind: type[Any]) -> Any:
+    """Return settings that were given, or those by default.
+
+    Raises
+    ------
+    ParameterError
+        For what is no such settings.
+    """
+    if given is None:
+        return kind()
+    if not isinstance(given, kind):
+        raise ParameterError(
+            "settings", given, f"is no {kind.__name__}", f"make one: models.{kind.__name__}(...)"
+        )
+    return given
