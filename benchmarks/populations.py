@@ -23,7 +23,9 @@ from typing import Any
 
 PAGE = Path(__file__).with_suffix(".md")
 SIZES = (100, 1000)
-ANALYSES = ("population", "clusters", "subspaces", "intervention", "lyapunov", "basins")
+ANALYSES = (
+    "population", "clusters", "subspaces", "intervention", "lyapunov", "basins", "latent_circuit",
+)  # fmt: skip
 
 
 def random_network(n_units: int, seed: int) -> tuple[Any, Any]:
@@ -57,6 +59,8 @@ def analyse(analysis: str, rnn: Any, task: Any) -> None:
         models.get_basins(rnn, np.zeros(task.n_inputs), np.zeros((1, rnn.n_units)), starts)
     elif analysis == "intervention":
         models.intervene(rnn, task)
+    elif analysis == "latent_circuit":
+        models.fit_latent_circuit(rnn, task)
     else:
         getattr(models, f"get_{analysis}")(rnn, task)
 
