@@ -27,9 +27,24 @@ SUBMISSION = {
             "params": {"n_bits": 1, "pulse": 3, "batch_size": 8},
         },
         "echo": {"class": "tests.pipeline.own:Echo", "n_steps": 8},
+        "both": {
+            "class": "Mixture",
+            "params": {
+                "batch_size": 16,
+                "components": [
+                    {"name": "go", "class": "GoNoGo", "n_steps": 12, "params": {"cue_on": 6}},
+                    {"name": "flip", "class": "NBitFlipFlop", "n_steps": 10,
+                     "params": {"n_bits": 1, "pulse": 2}},
+                ],
+            },
+        },
     },
     "networks": {
-        "dale": {"n_units": 5, "dale": True, "tau": 2.0, "sigma_rec": 0.02},
+        "dale": {
+            "n_units": 5, "dale": True, "tau": 2.0, "sigma_rec": 0.02,
+            "groups": {"first": [0, 2]},
+            "blocks": {"W_inp": [{"to": "first", "weights": "fixed"}]},
+        },
         "tanh": {"n_units": 4, "activation": "tanh", "max_rank": 1,
                  "self_connections": True},
     },
@@ -45,6 +60,9 @@ SUBMISSION = {
          "n_networks": 1},
         {"task": "echo", "network": "tanh", "training": "short", "n_networks": 1,
          "without": ["TrialPlot", "Subspaces", "Population", "Lyapunov", "FixedPointPlot"]},
+        {"task": "both", "network": "tanh", "training": "short", "n_networks": 1,
+         "without": ["TrialPlot", "Subspaces", "Population", "Lyapunov", "FixedPoints",
+                     "FixedPointPlot", "Clusters"]},
         {**FLIPS, "n_networks": 2},
     ],
     "sweeps": {"rates": {
