@@ -14,7 +14,6 @@ from models.formulas.functions import FUNCTIONS
 from models.network.config import NetworkConfig
 from models.parameters import flag, number, parameters_of
 from models.training.config import TrainingConfig
-from pipeline.tables import hashing
 from pipeline.tables.hashing import parameter_hash, row_hash, row_hashes
 from pipeline.tables.parameters import defaults_of
 from pipeline.tables.released_defaults import DEFAULTS
@@ -94,7 +93,7 @@ def test_what_was_released_stays_in_the_table(release):
 
 def test_no_field_is_entered_twice_and_later_ones_have_a_fixed_default():
     seen, configured = {}, configurations()
-    for release, kinds in DEFAULTS.items():
+    for kinds in DEFAULTS.values():
         for kind, fields in kinds.items():
             known = seen.setdefault(kind, set())
             assert not known & fields.keys()
