@@ -37,9 +37,9 @@ COMMANDS = (
 # `python -m pipeline.cli`, with figures of few pixels: they are most of a store.
 RUN = """
 import runpy, sys
-from matplotlib.figure import Figure
-save = Figure.savefig
-Figure.savefig = lambda self, *args, **options: save(self, *args, **{**options, "dpi": 12})
+from models.plots import files
+write = files._write_png
+files._write_png = lambda figure, buffer, dpi, texts: write(figure, buffer, 9, texts)
 sys.argv[0] = "rnn"
 runpy.run_module("pipeline.cli", run_name="__main__")
 """
