@@ -111,7 +111,7 @@ def test_the_kept_capsule_is_whole(kept):
         assert kinds == {
             "whole", "number", "flag", "text", "time", "json", "array", "figure"
         }  # fmt: skip
-        row = next(capsule.rows("Training.Network"))
+        row = next(r for r in capsule.rows("Training.Network") if r["network_name"] == "dale")
         assert capsule.array(row["w_rec"]).shape == (5, 5)
         plot = next(capsule.rows("TrialPlot"))
         assert capsule.figure(plot["figure"]).startswith(b"\x89PNG")
