@@ -1,4 +1,4 @@
-"""The paper: every number names the command that prints it, and stands in the page it is taken from."""
+"""The paper: every number names the command that prints it, and stands in the page it is from."""
 
 from __future__ import annotations
 

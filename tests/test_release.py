@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.migrations import m0003_columns_that_join
 from pipeline.tables.released_defaults import DEFAULTS
 from scripts import freeze_defaults, release
 
@@ -46,6 +47,18 @@ def test_every_release_after_the_first_says_how_to_come_to_it():
     page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
     for version, before in pairwise(sections):
         assert f"\n## From {before} to {version}\n" in page
+
+
+def test_the_note_of_0_2_0_names_every_column_that_it_renamed():
+    page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    note = page.partition("## From 0.1.0 to 0.2.0\n")[2].partition("\n## ")[0]
+    rows = [line for line in note.splitlines() if line.startswith("| `")]
+    for (_, table), names in m0003_columns_that_join.RENAMED.items():
+        title = table.strip("_").replace("__", "_.").title().replace("_", "")
+        (row,) = [line for line in rows if line.startswith(f"| `{title}` |")]
+        for old, new in names.items():
+            assert f"`{old}`" in row
+            assert f"`{new}`" in row or (new == f"line_{old}" and "after `line_`" in row)
 
 
 @pytest.fixture
