@@ -77,9 +77,12 @@ def keep() -> None:
     installed = importlib.metadata.version(PACKAGE)
     said = f"{PACKAGE} {installed} is installed here, and this is {version}: run `make setup`"
     _refuse_unless(installed == version, said)
+    making = []
     for module, arguments in (("make", [str(ROOT), version]), ("make_capsule", [version])):
         words = [sys.executable, "-W", "ignore", "-m", f"tests.pipeline.released.{module}"]
-        subprocess.run([*words, *arguments], cwd=ROOT, check=True)
+        making.append(subprocess.Popen([*words, *arguments], cwd=ROOT))
+    failed = [process.args for process in making if process.wait() != 0]
+    _refuse_unless(not failed, f"these failed, and are to be run again: {failed}")
     print(f"\nin {KEPT / version}; now commit it, and run\n\n    pytest {TESTS}")
 
 

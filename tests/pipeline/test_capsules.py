@@ -179,10 +179,10 @@ def interrupted_and_killed(server, elsewhere):
 def test_the_kept_capsule_opens(kept, server, tmp_path, arguments, elsewhere):
     """All tables that there are, as a release made it: every later one has to open it.
 
-    What a kill has left is no obstacle.
+    What a kill has left is no obstacle, and parts of the last one are capsules again.
     """
     p = pipeline
-    if kept == CAPSULES[0]:
+    if kept == CAPSULES[-1]:
         interrupted_and_killed(server, elsewhere)
     opened = p.open_capsule(kept, **elsewhere)
     assert opened.packages == ["tests"]  # and nothing of it was imported
@@ -208,7 +208,12 @@ def test_the_kept_capsule_opens(kept, server, tmp_path, arguments, elsewhere):
         for before, now in zip(rows, second.get(name, []), strict=True):
             assert before == {column: now[column] for column in before}, name
     assert not [name for name in second.keys() - first.keys() if second[name]]
+    if kept == CAPSULES[-1]:
+        parts_of_it_are_capsules(kept, tmp_path)
 
+
+def parts_of_it_are_capsules(kept, tmp_path):
+    p = pipeline
     # A part of it has nothing of other tasks.
     one = p.make_capsule(tmp_path / "one.zip", {"task_name": "cddm"})
     assert (one.n_networks, one.n_cohorts, one.n_others) == (1, 1, 0)
