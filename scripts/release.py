@@ -78,7 +78,11 @@ def keep() -> None:
     said = f"{PACKAGE} {installed} is installed here, and this is {version}: run `make setup`"
     _refuse_unless(installed == version, said)
     making = []
-    for module, arguments in (("make", [str(ROOT), version]), ("make_capsule", [version])):
+    for module, *arguments in (
+        ("make", str(ROOT), version, "mysql"),
+        ("make", str(ROOT), version, "postgresql"),
+        ("make_capsule", version),
+    ):
         words = [sys.executable, "-W", "ignore", "-m", f"tests.pipeline.released.{module}"]
         making.append(subprocess.Popen([*words, *arguments], cwd=ROOT))
     failed = [process.args for process in making if process.wait() != 0]
