@@ -16,24 +16,29 @@ from typing import Any
 
 import tasks_lib
 from models import penalties
+from models.comparison.settings import ComparisonSettings
 from models.formulas.functions import FUNCTIONS
-from pipeline.tables.continuous_attractors import ManifoldParams
+from pipeline.database.schemas import SCHEMAS, import_tables
 from pipeline.tables.current_defaults import current_defaults
-from pipeline.tables.fixed_points import FixedPointParams
-from pipeline.tables.network import NetworkParams
 from pipeline.tables.parameters import defaults_of
-from pipeline.tables.performance import ValidationParams
 from pipeline.tables.released_defaults import DEFAULTS
-from pipeline.tables.training_params import TrainingParams
 
 FILE = Path(__file__).resolve().parent.parent / "pipeline" / "tables" / "released_defaults.py"
-SETTINGS = (NetworkParams, TrainingParams, ValidationParams, FixedPointParams, ManifoldParams)
 BEGIN = "DEFAULTS: dict[str, dict[str, dict[str, Any]]] = "
+
+
+def configurations() -> dict[str, type[Any]]:
+    """Return the dataclass of every table whose rows are parameters or settings, by its name."""
+    import_tables()
+    tables = [table for schema in SCHEMAS.values() for table in schema.tables]
+    found = {table.__name__: getattr(table, "config", None) for table in tables}
+    found["Comparison"] = ComparisonSettings  # by which its rows are hashed
+    return {name: config for name, config in found.items() if config is not None}
 
 
 def defaults_of_the_code() -> dict[str, dict[str, Any]]:
     """Return what has parameters -> field -> default, as the code has them now."""
-    found = {table.__name__: defaults_of(table.config) for table in SETTINGS if table.config}
+    found = {name: defaults_of(config) for name, config in configurations().items()}
     for name in tasks_lib.TASKS:
         found[f"Task {name}"] = current_defaults(f"Task {name}")
     for name in FUNCTIONS:

@@ -24,6 +24,8 @@ TEXTS = {
     "docs": "the pages of the site, and their figures",
     "examples": "submissions for every task, and a task of your own to copy",
     "notebooks": "the guided tour",
+    "paper": "a draft of the software paper, with the command behind each number",
+    ".github": "continuous integration of a public repository",
     "scripts": "set-up, generated pages, servers for the tests",
     "tests": "proof: a folder for each package, and the tests of what lies around them",
     "typings": "types of DataJoint for mypy, where its own annotations lack them",

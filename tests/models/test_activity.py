@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import xarray
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tasks_lib
@@ -205,6 +205,7 @@ def test_trials_of_every_task_go_to_files_and_tables_and_come_back(tmp_path, nam
         write_trials(trials, tmp_path / "trials.mat")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(
     st.lists(
         st.dictionaries(

@@ -22,7 +22,14 @@ from pipeline.sharing.manifest import CAPSULE, MANIFEST, read_manifest
 from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
 from tests.kept_schemas import drop_schemas, session
-from tests.pipeline.test_capsule_files import KEPT, contents, manifest_of, packed
+from tests.pipeline.test_capsule_files import (
+    CAPSULES,
+    KEPT,
+    contents,
+    every_capsule,
+    manifest_of,
+    packed,
+)
 from tests.pipeline.test_imported import SEED_FILE
 
 N_NETWORKS = 6  # of the kept capsule
@@ -168,22 +175,26 @@ def interrupted_and_killed(server, elsewhere):
     assert [path.name for path in (store / "capsules").iterdir()] == marks
 
 
-def test_the_kept_capsule_opens(server, tmp_path, arguments, elsewhere):
-    """All tables that there are, as this release made it: every later one has to open it.
+@every_capsule
+def test_the_kept_capsule_opens(kept, server, tmp_path, arguments, elsewhere):
+    """All tables that there are, as a release made it: every later one has to open it.
 
-    What a kill has left is no obstacle.
+    What a kill has left is no obstacle, and parts of the last one are capsules again.
     """
     p = pipeline
-    interrupted_and_killed(server, elsewhere)
-    opened = p.open_capsule(KEPT, **elsewhere)
+    if kept == CAPSULES[-1]:
+        interrupted_and_killed(server, elsewhere)
+    opened = p.open_capsule(kept, **elsewhere)
     assert opened.packages == ["tests"]  # and nothing of it was imported
-    assert opened.n_networks == N_NETWORKS
+    with opened_capsule(kept) as capsule:
+        n_networks = capsule.tables["Training.Network"].n_rows
+    assert opened.n_networks == n_networks >= N_NETWORKS
     assert not [*(elsewhere["store"] / "capsules").iterdir()]
     with pytest.raises(ParameterError, match="is there already"):
-        p.open_capsule(KEPT, **elsewhere)
+        p.open_capsule(kept, **elsewhere)
     place = {**arguments, "prefix": elsewhere["prefix"], "store": elsewhere["store"]}
     p.connect(**place)
-    with opened_capsule(KEPT) as capsule:
+    with opened_capsule(kept) as capsule:
         for title, table in pipeline_tables().items():
             known = title in capsule.tables  # others are of a later version
             at_least = capsule.tables[title].n_rows if known else 0
@@ -191,13 +202,18 @@ def test_the_kept_capsule_opens(server, tmp_path, arguments, elsewhere):
             assert len(table()) == at_least or title.endswith("Params")
     assert p.verify_rows().is_whole and p.verify_files().is_whole
     # Another capsule has the same, and what later versions have added.
-    second, kept = rows_of(p.make_capsule(tmp_path / "second.zip").path), rows_of(KEPT)
-    assert {name for name, rows in kept.items() if rows} <= {*second}
-    for name, rows in kept.items():
+    second, first = rows_of(p.make_capsule(tmp_path / "second.zip").path), rows_of(kept)
+    assert {name for name, rows in first.items() if rows} <= {*second}
+    for name, rows in first.items():
         for before, now in zip(rows, second.get(name, []), strict=True):
             assert before == {column: now[column] for column in before}, name
-    assert not [name for name in second.keys() - kept.keys() if second[name]]
+    assert not [name for name in second.keys() - first.keys() if second[name]]
+    if kept == CAPSULES[-1]:
+        parts_of_it_are_capsules(kept, tmp_path)
 
+
+def parts_of_it_are_capsules(kept, tmp_path):
+    p = pipeline
     # A part of it has nothing of other tasks.
     one = p.make_capsule(tmp_path / "one.zip", {"task_name": "cddm"})
     assert (one.n_networks, one.n_cohorts, one.n_others) == (1, 1, 0)
@@ -208,9 +224,9 @@ def test_the_kept_capsule_opens(server, tmp_path, arguments, elsewhere):
     chosen = {"training_name": "recorded", "seed": 0}
     compared = p.make_capsule(tmp_path / "compared.zip", chosen)
     assert (compared.n_networks, compared.n_cohorts, compared.n_others) == (4, 3, 2)
-    with opened_capsule(compared.path) as capsule, opened_capsule(KEPT) as kept:
+    with opened_capsule(compared.path) as capsule, opened_capsule(kept) as whole:
         for title in ("NetworkPair", "EmbeddingPoint", "SnapshotNetwork", "SweepPoint"):
-            assert [*capsule.rows(title)] == [*kept.rows(title)] != []
+            assert [*capsule.rows(title)] == [*whole.rows(title)] != []
         assert "exact" in {row["search_name"] for row in capsule.rows("FixedPointParams")}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from dataclasses import make_dataclass
@@ -41,9 +42,13 @@ NONE_NEW = {"tasks": 0, "networks": 0, "trainings": 0, "cohorts": 0}
 PARAMETERS = (pipeline.Task, pipeline.NetworkParams, pipeline.TrainingParams)
 
 
-@pytest.fixture(params=released.RELEASES)
-def release(request):
-    return request.param
+FIRST = released.RELEASES[0]  # from which there is most to do
+every_release = pytest.mark.parametrize("release", released.RELEASES)
+
+
+@pytest.fixture
+def release():
+    return FIRST
 
 
 @pytest.fixture
@@ -92,20 +97,26 @@ def test_connecting_says_what_is_behind_and_changes_nothing(old, server, argumen
     assert len(said.stderr.splitlines()) == 1 and not said.stdout
 
 
+@every_release
 def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
+    pending = {*upgrades.known_migrations()} - released.migrations(old, server.backend)
+    assert len(pending) == len(upgrades.known_migrations()) or old != FIRST
     said = run_rnn(server, arguments, "declare")
     assert said.returncode == 0, said.stderr
-    assert "m0001_longer_activation_names: " in said.stdout
+    assert set(re.findall(r"\b(m\d{4}_\w+): ", said.stdout)) == pending
     assert "behind" not in said.stderr + said.stdout
-    again = run_rnn(server, arguments, "declare")
-    assert again.returncode == 0 and "m0001" not in again.stdout + again.stderr
+    if pending:
+        again = run_rnn(server, arguments, "declare")
+        assert again.returncode == 0 and not re.search(r"\bm\d{4}_", again.stdout + again.stderr)
 
     pipeline.connect(**arguments)
     found = state(arguments)
     assert (found.behind, found.ahead, found.missing) == ([], [], set())
     before = released.rows(old, server.backend)
     counts = everything(pipeline)
-    had = {name: n for name, n in before.items() if "lineage" not in name}
+    had = {name: n for name, n in before.items() if "~" not in name}
+    if pending:  # of which a row is kept each
+        had.pop("work.applied_migration", None)
     after = {name: counts[name] for name in had}
     print(f"\n{old} on {server.backend}: {sum(had.values())} rows in {len(had)} tables: {had}")
     assert after == had
@@ -124,12 +135,14 @@ def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
         pipeline.import_network(seed, "cddm", "theirs", config)
 
 
+@every_release
 def test_what_was_brought_up_is_worked_with(old, arguments, monkeypatch):
     pipeline.connect(**arguments, declare=True)
     _migrations_run_again_change_nothing(arguments)
-    _old_results_say_what_they_are(arguments)
+    if old == FIRST:
+        _results_of_the_first_release_say_what_they_are(arguments)
+        _a_stored_task_that_is_refused_by_now_is_made()
     _training_goes_on()
-    _a_stored_task_that_is_refused_by_now_is_made()
     _old_networks_verify()
     _a_users_task_that_gets_an_argument_keeps_its_rows(monkeypatch)
 
@@ -158,7 +171,7 @@ def _training_goes_on():
     assert set(pipeline.Training.Network.to_arrays("seed")) == {0, 3, 10}
 
 
-def _old_results_say_what_they_are(arguments):
+def _results_of_the_first_release_say_what_they_are(arguments):
     p = pipeline
     fits = p.Psychometric.Fit.to_dicts()
     assert len(fits) == 16

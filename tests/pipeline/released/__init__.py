@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -19,8 +20,7 @@ RELEASES = sorted(path.name for path in HERE.iterdir() if (path / "mysql.sql.gz"
 
 def restore(release: str, server: Server, prefix: str, store: Path) -> None:
     """Put the database of a release onto a server, under a prefix, and its files into a store."""
-    packed = (HERE / release / f"{server.backend}.sql.gz").read_bytes()
-    sql = gzip.decompress(packed).decode().replace(f"{PREFIX}_", f"{prefix}_")
+    sql = _sql(release, server.backend).replace(f"{PREFIX}_", f"{prefix}_")
     if server.backend == "mysql":
         with (
             pymysql.connect(
@@ -54,3 +54,14 @@ def rows(release: str, backend: str) -> dict[str, int]:
     """Return how many rows each table had, by "schema.table"."""
     text = (HERE / release / f"{backend}_rows.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
+
+
+def migrations(release: str, backend: str) -> set[str]:
+    """Return the migrations that the database of a release has had."""
+    rows = [line for line in _sql(release, backend).splitlines() if line.startswith("INSERT INTO")]
+    applied = [line for line in rows if "applied_migration" in line.split(" VALUES")[0]]
+    return {name for line in applied for name in re.findall(r"\bm\d{4}_\w+", line)}
+
+
+def _sql(release: str, backend: str) -> str:
+    return gzip.decompress((HERE / release / f"{backend}.sql.gz").read_bytes()).decode()

@@ -1,6 +1,6 @@
 """Keep a small database of a release: as its own code makes it, on both back ends, with its store.
 
-    python -m tests.pipeline.released.make CHECKOUT VERSION
+    python -m tests.pipeline.released.make CHECKOUT VERSION [mysql|postgresql]
 
 CHECKOUT is a folder with the code of that release (`git worktree add /tmp/released v0.1.0`). It is
 run as it is, with this environment's libraries; MySQL is the server of RNN_TEST_MYSQL_*, or what
@@ -37,21 +37,22 @@ COMMANDS = (
 # `python -m pipeline.cli`, with figures of few pixels: they are most of a store.
 RUN = """
 import runpy, sys
-from matplotlib.figure import Figure
-save = Figure.savefig
-Figure.savefig = lambda self, *args, **options: save(self, *args, **{**options, "dpi": 12})
+from models.plots import files
+write = files._write_png
+files._write_png = lambda figure, buffer, dpi, texts: write(figure, buffer, 9, texts)
 sys.argv[0] = "rnn"
 runpy.run_module("pipeline.cli", run_name="__main__")
 """
 
 
 def main() -> None:
-    """Make the database on both back ends."""
+    """Make the database on both back ends, or on one of them."""
     checkout, version = Path(sys.argv[1]).resolve(), sys.argv[2]
+    running_of = {"postgresql": postgresql_server, "mysql": mysql_server}
     folder = HERE / version
     folder.mkdir(exist_ok=True)
-    for running in (postgresql_server, mysql_server):
-        with running() as server, tempfile.TemporaryDirectory() as store:
+    for backend in sys.argv[3:] or running_of:
+        with running_of[backend]() as server, tempfile.TemporaryDirectory() as store:
             fill(checkout, server, Path(store))
             sql = dump_mysql(server) if server.backend == "mysql" else dump_postgresql(server)
             # No time and no name in what is compressed: the same content, the same file.
