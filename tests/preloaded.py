@@ -35,7 +35,8 @@ _READ_ONCE = re.compile(
     "|CUDA|MPL|NPY_|MALLOC|GLIBC|LC_|LANG|TZ$|FAKETIME|DONT_FAKE|FORCE_COLOR|NO_COLOR|TERMINAL"
     "|TYPER|_TYPER|GITHUB_ACTIONS|PY_COLORS|XDG_CONFIG|SCIPY|SKLEARN|PANDAS"
 )
-_SET_BY_SKLEARN = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")  # where it is imported
+# By scikit-learn, where it is imported, and by torch, where it compiles.
+_SET_BY_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
 _ONE_THREAD = {
     "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 }  # fmt: skip
@@ -115,7 +116,7 @@ class Template:
 
 def _read_once(environment: Mapping[str, str]) -> dict[str, str]:
     found = {name: value for name, value in environment.items() if _READ_ONCE.match(name)}
-    for name in _SET_BY_SKLEARN:
+    for name in _SET_BY_LIBRARIES:
         found.pop(name, None)
     for name in _ONE_THREAD:  # each is that of OpenMP where it is not set
         if found.get(name) == found.get("OMP_NUM_THREADS"):

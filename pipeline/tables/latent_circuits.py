@@ -12,6 +12,7 @@ from models.circuits.settings import CircuitSettings
 
 from ..database import schemas
 from ..database.types import Query
+from .current_job import current_device
 from .left_out import Analysis
 from .network import NetworkParams
 from .network_rows import load_network
@@ -139,7 +140,10 @@ class LatentCircuit(Analysis):
         rnn = load_network(network_row, NetworkParams.build(params_row))
         task = Task.build(task_row, seed=VALIDATION_SEED)
         settings = LatentCircuitParams.build(settings_row)
-        return (models.fit_latent_circuit(rnn, task, settings, seed=VALIDATION_SEED),)
+        fit = models.fit_latent_circuit(
+            rnn, task, settings, seed=VALIDATION_SEED, device=current_device()
+        )
+        return (fit,)
 
     def make_insert(self, key: dict[str, Any], found: models.CircuitFit) -> None:
         """Insert the circuit, its weights and what its perturbations did."""

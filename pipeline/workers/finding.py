@@ -123,7 +123,8 @@ class JobFinder:
         if forever or self._is_anyone_to_wait_for():
             self._pause()
             return True
-        return False
+        # A job that came back between the two questions was in neither answer.
+        return self._is_pending()
 
     def _is_pending(self) -> bool:
         return bool(self.dispatcher.pending(self.connection))

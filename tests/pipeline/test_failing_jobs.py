@@ -15,7 +15,7 @@ from pipeline.database.connection import second_connection
 from pipeline.tables import training
 from pipeline.tables.current_job import current_job
 from pipeline.transient import retry
-from pipeline.workers import reaper, worker_sql
+from pipeline.workers import finding, reaper, worker_sql
 from pipeline.workers.heartbeat import Heartbeat, Host
 from pipeline.workers.queue import Queue
 from pipeline.workers.reports import report_job
@@ -142,6 +142,30 @@ def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission
     lost = p.LostJob.fetch1()
     assert (lost["worker_id"], lost["job_table"]) == (dead.worker_id, "Training")
     assert (p.Worker & {"worker_id": dead.worker_id}).fetch1("state") == "lost"
+    dead.stop()
+
+
+def test_one_that_comes_back_between_two_questions_is_done(database, submission, monkeypatch):
+    """Nothing is pending; then it comes back; then nobody is at work who could bring anything."""
+    p = database
+    p.submit(submission)
+    queue = Queue(p.Training)
+    connection = p.database.connection.connection()
+    assert queue.enter(connection) == 1
+    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 60.0)
+    dead._register(None)
+    (key,) = queue.jobs.pending.keys()
+    assert queue.take(connection, key, dead.worker_id, "0", 1)
+    ask, came_back = finding.JobFinder._is_anyone_to_wait_for, []
+
+    def asked_late(self):
+        if not came_back:
+            came_back.append(queue.give_back_all(connection, dead.worker_id))
+        return ask(self)
+
+    monkeypatch.setattr(finding.JobFinder, "_is_anyone_to_wait_for", asked_late)
+    assert WorkLoop((p.Training,)).run().made == 1
+    assert came_back == [1]
     dead.stop()
 
 
