@@ -8,12 +8,12 @@ from math import isqrt
 from typing import Any
 
 from models.comparison.settings import ComparisonSettings
-from models.parameters import parameters_of
-from tasks_lib.errors import ParameterError, use_one_of
+from tasks_lib.errors import ParameterError
 
 from ..database import schemas
 from ..database.types import Query
 from .comparisons import SETTINGS, Comparison, ComparisonMember
+from .given_settings import check_fields, settings_from_texts
 from .in_use import all_or_nothing, entering_alone
 from .network import NetworkParams
 from .parameters import check_name
@@ -21,6 +21,8 @@ from .performance import finished_networks
 from .rows import in_chunks
 from .selections import Selection
 from .training import Training
+
+UNKNOWN = "is no setting of a comparison"
 
 PAIRS_OF_A_JOB = 10_000
 JOB_BYTES = 400_000_000  # of what a job holds of networks
@@ -77,12 +79,7 @@ def compare(
     chosen = Selection.of(selection)
     chosen.check()
     check_name("comparison_name", name)
-    for field in settings:
-        if field not in SETTINGS:
-            known = list(parameters_of(ComparisonSettings))
-            raise ParameterError(
-                field, settings[field], "is no setting of a comparison", use_one_of(field, known)
-            )
+    check_fields(ComparisonSettings, settings.items(), UNKNOWN)
     networks = finished_networks() & chosen.networks().proj()
     connection = Training.Network().connection
     with entering_alone(connection, schemas.task.database), all_or_nothing(connection):
@@ -98,18 +95,7 @@ def parse_settings(given: Iterable[tuple[str, str]]) -> dict[str, Any]:
     ParameterError
         For a field that there is not, and a number that is none.
     """
-    known = parameters_of(ComparisonSettings)
-    found: dict[str, Any] = {}
-    for field, text in given:
-        if field not in known:
-            remedy = use_one_of(field, known)
-            raise ParameterError(field, text, "is no setting of a comparison", remedy)
-        kind = known[field].kind
-        try:
-            found[field] = {"whole": int, "number": float}.get(kind, str)(text)
-        except ValueError:
-            raise ParameterError(field, text, "is no number", f"write a {kind} one") from None
-    return found
+    return settings_from_texts(ComparisonSettings, given, UNKNOWN, "is no number")
 
 
 def _enter_comparison(

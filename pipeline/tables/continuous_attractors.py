@@ -16,11 +16,9 @@ from ..database.types import Query
 from .figures import FigureTable
 from .fixed_points import FixedPointParams, FixedPoints, finite_or_null
 from .left_out import Analysis
-from .network import NetworkParams
-from .network_rows import load_network
 from .one_row import one_row
 from .parameters import columns, stored
-from .performance import VALIDATION_SEED, fetch_network, trials_to_draw
+from .performance import fetch_network, fetch_network_rows, network_and_task, trials_to_draw
 from .settings import CheckedSettings
 from .task import Task
 from .training import Training
@@ -98,9 +96,7 @@ class ContinuousAttractor(Analysis):
         """
         return (
             (FixedPoints & key).fetch1(),
-            (Training.Network & key).fetch1(),
-            (NetworkParams & key).fetch1(),
-            (Task & key).fetch1(),
+            *fetch_network_rows(key),
             (ManifoldParams & key).fetch1(),
         )
 
@@ -115,8 +111,7 @@ class ContinuousAttractor(Analysis):
     ) -> tuple[Any, ...]:
         """Follow the manifolds of one network at one input."""
         found = (FixedPoints & {name: set_row[name] for name in FixedPoints.primary_key}).load()
-        rnn = load_network(network_row, NetworkParams.build(params_row))
-        task = Task.build(task_row, seed=VALIDATION_SEED)
+        rnn, task = network_and_task(network_row, params_row, task_row)
         analyzer = models.DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
         settings = ManifoldParams.build(settings_row)
         return found, analyzer.get_manifolds(found.input, found, settings)

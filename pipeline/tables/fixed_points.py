@@ -20,14 +20,13 @@ from . import fixed_points_together
 from .current_job import CurrentJobs
 from .left_out import Analysis
 from .network import NetworkParams
-from .network_rows import load_network
 from .one_row import one_row
 from .parameters import columns, stored
-from .performance import VALIDATION_SEED, finished_networks
+from .performance import fetch_network_rows, finished_networks, network_and_task
 from .rows import Row
 from .settings import CheckedSettings
 from .task import Task
-from .training import Training
+from .training import Training  # noqa: F401  (the definition names it)
 
 
 @schemas.dynamics
@@ -108,9 +107,7 @@ class FixedPoints(Analysis):
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch parameters and references to the weights, not the weights."""
         return (
-            (Training.Network & key).fetch1(),
-            (NetworkParams & key).fetch1(),
-            (Task & key).fetch1(),
+            *fetch_network_rows(key),
             (Task.Input & key).fetch1("input_vector").tolist(),
             (FixedPointParams & key).fetch1(),
         )
@@ -234,8 +231,7 @@ class FixedPoints(Analysis):
 def _analyzer(
     key: Row, network_row: Row, params_row: Row, task_row: Row
 ) -> models.DynamicSystemAnalyzer:
-    rnn = load_network(network_row, NetworkParams.build(params_row))
-    task = Task.build(task_row, seed=VALIDATION_SEED)
+    rnn, task = network_and_task(network_row, params_row, task_row)
     return models.DynamicSystemAnalyzer(rnn, task, seed=int(key["seed"]))
 
 

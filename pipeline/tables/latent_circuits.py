@@ -14,14 +14,17 @@ from ..database import schemas
 from ..database.types import Query
 from .current_job import current_device
 from .left_out import Analysis
-from .network import NetworkParams
-from .network_rows import load_network
 from .one_row import one_row
 from .parameters import columns
-from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .performance import (
+    VALIDATION_SEED,
+    fetch_network,
+    fetch_network_rows,
+    finished_networks,
+    network_and_task,
+)
 from .settings import CheckedSettings, prefixed
-from .task import Task
-from .training import Training
+from .training import Training  # noqa: F401  (the definition names it)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,9 +125,7 @@ class LatentCircuit(Analysis):
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch parameters and references to the weights."""
         return (
-            (Training.Network & key).fetch1(),
-            (NetworkParams & key).fetch1(),
-            (Task & key).fetch1(),
+            *fetch_network_rows(key),
             (LatentCircuitParams & key).fetch1(),
         )
 
@@ -137,8 +138,7 @@ class LatentCircuit(Analysis):
         settings_row: dict[str, Any],
     ) -> tuple[models.CircuitFit]:
         """Fit and test the circuit of one network."""
-        rnn = load_network(network_row, NetworkParams.build(params_row))
-        task = Task.build(task_row, seed=VALIDATION_SEED)
+        rnn, task = network_and_task(network_row, params_row, task_row)
         settings = LatentCircuitParams.build(settings_row)
         fit = models.fit_latent_circuit(
             rnn, task, settings, seed=VALIDATION_SEED, device=current_device()

@@ -22,6 +22,7 @@ from .left_out import Analysis
 from .network import NetworkParams
 from .network_rows import load_network
 from .parameters import columns, stored
+from .rows import Row
 from .settings import CheckedSettings
 from .task import Task
 from .training import Training
@@ -37,9 +38,22 @@ MAX_TRIALS = 64  # that figures take their axes from, and draw some of
 
 def fetch_network(key: dict[str, Any]) -> tuple[Any, Any]:
     """Return the network and the task of a `Training.Network` key."""
-    row = (Training.Network & key).fetch1()
-    rnn = load_network(row, NetworkParams.build((NetworkParams & key).fetch1()))
-    return rnn, Task.build((Task & key).fetch1(), seed=VALIDATION_SEED)
+    return network_and_task(*fetch_network_rows(key))
+
+
+def fetch_network_rows(key: dict[str, Any]) -> tuple[Row, Row, Row]:
+    """Return the rows of a network, with references to its weights, its parameters and its task."""
+    return (
+        (Training.Network & key).fetch1(),
+        (NetworkParams & key).fetch1(),
+        (Task & key).fetch1(),
+    )
+
+
+def network_and_task(network_row: Row, params_row: Row, task_row: Row) -> tuple[Any, Any]:
+    """Return the network and the task of three rows; the weights are read here."""
+    rnn = load_network(network_row, NetworkParams.build(params_row))
+    return rnn, Task.build(task_row, seed=VALIDATION_SEED)
 
 
 def trials_to_draw(rnn: models.RNNNumpy, task: Any) -> Dataset:

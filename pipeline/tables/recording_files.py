@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import models
-from models.parameters import parameters_of
 from models.recordings.settings import RecordingSettings, SpikeSettings
 from tasks_lib.errors import ParameterError, use_one_of
 
 from ..database.connection import check_writing, connection
 from ..database.server import transaction
 from ..database.types import Restriction
+from .given_settings import check_fields, settings_from_texts
 from .network import NetworkParams
 from .parameters import check_name
 from .performance import fetch_network
@@ -137,15 +137,12 @@ def export_recording(key: Restriction, path: str | Path, **settings: Any) -> Pat
 
 
 def _made(config: type[Any], settings: dict[str, Any]) -> Any:
-    for field, value in settings.items():
-        _check_field(config, field, value)
+    check_fields(config, settings.items(), _unknown(config))
     return config(**settings)
 
 
-def _check_field(config: type[Any], field: str, value: Any) -> None:
-    if field not in (known := parameters_of(config)):
-        problem = f"is no field of {config.__name__}"
-        raise ParameterError(field, value, problem, use_one_of(field, list(known)))
+def _unknown(config: type[Any]) -> str:
+    return f"is no field of {config.__name__}"
 
 
 def parse_reading_settings(given: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -159,44 +156,4 @@ def parse_spike_settings(given: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _parsed(given: Iterable[tuple[str, str]], config: type[Any]) -> dict[str, Any]:
-    """Return settings as a command line has them: texts, by their fields.
-
-    A mapping is written as ``column:field,column:field``.
-
-    Raises
-    ------
-    ParameterError
-        For a field that there is not, and a text that is no value of it.
-    """
-    known = parameters_of(config)
-    found: dict[str, Any] = {}
-    for field, text in given:
-        _check_field(config, field, text)
-        kind = known[field].kind
-        try:
-            found[field] = _READ.get(kind, str)(text)
-        except (ValueError, KeyError):
-            wanted = {"mapping": "column:field pairs", "flag": "true or false"}.get(
-                kind, f"a {kind} one"
-            )
-            raise ParameterError(field, text, "cannot be read", f"write {wanted}") from None
-    return found
-
-
-def _mapping(text: str) -> dict[str, str]:
-    pairs = [each.split(":") for each in text.split(",")]
-    return {column.strip(): field.strip() for column, field in pairs}
-
-
-_FORM = {
-    "whole": "a whole number",
-    "number": "a number",
-    "flag": "true or false",
-    "mapping": "column:field, with commas between several",
-}
-_READ: dict[str, Any] = {
-    "whole": int,
-    "number": float,
-    "flag": lambda text: {"true": True, "false": False}[text.lower()],
-    "mapping": _mapping,
-}
+    return settings_from_texts(config, given, _unknown(config), "cannot be read")

@@ -121,6 +121,18 @@ def own_lab(own_server, store, tmp_path, kept_schemas):
 
 
 @pytest.fixture
+def elsewhere(arguments, server, tmp_path):
+    """Where a capsule may be opened: arguments of `open_capsule`."""
+    import pipeline
+    from tests.kept_schemas import drop_schemas
+
+    prefix = f"{arguments['prefix']}_c"
+    yield {**server.arguments, "prefix": prefix, "store": tmp_path / "opened"}
+    pipeline.disconnect()
+    drop_schemas(server, prefix)
+
+
+@pytest.fixture
 def home():
     """A home of the embedded database that does not exist yet, with a short path."""
     with tempfile.TemporaryDirectory(prefix="rnn", dir="/tmp", ignore_cleanup_errors=True) as at:

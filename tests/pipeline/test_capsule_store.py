@@ -11,13 +11,13 @@ import pipeline
 from pipeline.store.settings import PROBE
 from pipeline.upkeep.gc import collect
 from tests.pipeline.test_capsule_files import KEPT
-from tests.pipeline.test_capsules import elsewhere, interrupt, schemas_of  # noqa: F401
+from tests.pipeline.test_capsules import interrupt, schemas_of
 from tests.s3_server import S3_BUCKET
 
 BACKENDS = ("postgresql",)
 
 
-def test_a_capsule_opens_into_an_object_store(s3, server, arguments, elsewhere):  # noqa: F811
+def test_a_capsule_opens_into_an_object_store(s3, server, arguments, elsewhere):
     p = pipeline
     folder = f"capsules/{arguments['prefix']}"
     place = {**elsewhere, "store": f"s3://{S3_BUCKET}/{folder}"}

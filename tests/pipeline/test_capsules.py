@@ -21,7 +21,7 @@ from pipeline.sharing.capsule_rows import pipeline_tables
 from pipeline.sharing.manifest import CAPSULE, MANIFEST, read_manifest
 from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
-from tests.kept_schemas import drop_schemas, session
+from tests.kept_schemas import session
 from tests.pipeline.test_capsule_files import (
     CAPSULES,
     KEPT,
@@ -52,15 +52,6 @@ def analysed(database, submission, prepared, tmp_path):
 
     prepared(fill)
     return database
-
-
-@pytest.fixture
-def elsewhere(arguments, server, tmp_path):
-    """Where a capsule may be opened: arguments of `open_capsule`."""
-    prefix = f"{arguments['prefix']}_c"
-    yield {**server.arguments, "prefix": prefix, "store": tmp_path / "opened"}
-    pipeline.disconnect()
-    drop_schemas(server, prefix)
 
 
 def named(p, name):

@@ -128,16 +128,24 @@ def test_what_fails_for_reasons_of_its_own_is_not_waited_for_for_ever(
     assert "5 times ConnectionRefusedError: nobody at home" in message
 
 
-def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission):
-    p = database
+def taken_elsewhere(p, submission, beat_seconds):
+    """Return a worker that beat once, when it took the one job that there is; and the queue."""
     p.submit(submission)
     queue = Queue(p.Training)
     connection = p.database.connection.connection()
     assert queue.enter(connection) == 1
-    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 0.5)
-    dead._register(None)  # it beats once
+    worker = Heartbeat(
+        second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], beat_seconds
+    )
+    worker._register(None)
     (key,) = queue.jobs.pending.keys()
-    assert queue.take(connection, key, dead.worker_id, "0", 1)
+    assert queue.take(connection, key, worker.worker_id, "0", 1)
+    return worker, queue
+
+
+def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission):
+    p = database
+    dead, _ = taken_elsewhere(p, submission, 0.5)
     assert WorkLoop((p.Training,), beat_seconds=0.5).run().made == 1
     lost = p.LostJob.fetch1()
     assert (lost["worker_id"], lost["job_table"]) == (dead.worker_id, "Training")
@@ -148,14 +156,8 @@ def test_a_job_of_a_worker_that_has_just_died_is_waited_for(database, submission
 def test_one_that_comes_back_between_two_questions_is_done(database, submission, monkeypatch):
     """Nothing is pending; then it comes back; then nobody is at work who could bring anything."""
     p = database
-    p.submit(submission)
-    queue = Queue(p.Training)
+    dead, queue = taken_elsewhere(p, submission, 60.0)
     connection = p.database.connection.connection()
-    assert queue.enter(connection) == 1
-    dead = Heartbeat(second_connection, Host("elsewhere", 1, "cpu", 1, "0"), [queue], 60.0)
-    dead._register(None)
-    (key,) = queue.jobs.pending.keys()
-    assert queue.take(connection, key, dead.worker_id, "0", 1)
     ask, came_back = finding.JobFinder._is_anyone_to_wait_for, []
 
     def asked_late(self):
