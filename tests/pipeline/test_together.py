@@ -12,7 +12,7 @@ import pytest
 
 import models
 from pipeline.database import connection as pipeline_database
-from pipeline.tables import fixed_points, fixed_points_together
+from pipeline.tables import fixed_points_together, performance
 from pipeline.tables.fixed_points import FixedPoints
 from pipeline.tables.task import Task
 from pipeline.tables.training import Cohort, Training
@@ -354,14 +354,14 @@ def test_searches_of_many_networks_in_one_call(entered, monkeypatch):
 
 def test_one_search_that_fails(entered, monkeypatch):
     fill([Training])
-    load = fixed_points.load_network
+    load = performance.load_network
 
     def fail(row, config):
         if row["seed"] == 4:
             raise ValueError("no such network")
         return load(row, config)
 
-    monkeypatch.setattr(fixed_points, "load_network", fail)
+    monkeypatch.setattr(performance, "load_network", fail)
     loop = WorkLoop([FixedPoints], together=100, beat_seconds=0.5)
     done = loop.run()
     assert done.made == len(FixedPoints & {"seed": 3}) == len(done.errors) > 1
