@@ -20,10 +20,12 @@ from pipeline.database import connection as database
 from pipeline.database import schemas
 from pipeline.database.state import LINEAGE
 from pipeline.store.mounts import MARKS
+from tests import parsed_lines
 from tests.kept_headings import headings
 from tests.servers import Server
 
 headings.install()
+parsed_lines.install()
 
 KEPT = "kept"  # the schema that holds the copies
 MAX_WAIT = 10.0  # seconds for the sessions of worker processes that a test has ended

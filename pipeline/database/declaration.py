@@ -12,6 +12,7 @@ from . import upgrades
 from .applied_migrations import AppliedMigration
 from .catalogue import Catalogue
 from .differences import MAX_NAMED
+from .jobs_tables import jobs_table
 from .schemas import SCHEMAS, deactivate, import_tables
 from .server import LONGEST_TURN, alone
 from .state import State, read_state, said
@@ -151,7 +152,7 @@ def _declare(
                 table()._refresh_lineage(table.declaration_context)
             if issubclass(table, dj.Computed):
                 # DataJoint makes it when it is first looked at; its lineage it never mends.
-                jobs = table().jobs
+                jobs = jobs_table(table())
                 if refresh_all or (schema.database, jobs.table_name) in state.missing:
                     jobs._refresh_lineage()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -43,9 +42,7 @@ def tables_with_files(
     wanted = {name: set(names_in_database(name)) for name in (*schema_names(), *further)}
     # A table without rights on it is in no list of the server's: what the code declares must be.
     for schema in schemas.SCHEMAS.values():
-        for master, _ in schema.declare_list:
-            parts = [part for _, part in inspect.getmembers(master, _is_part)]
-            wanted[str(schema.database)] |= {table.table_name for table in (master, *parts)}
+        wanted[str(schema.database)] |= {table.table_name for table in schema.tables}
     found = {}
     for schema_name, names in wanted.items():
         for name in sorted(name for name in names if not name.startswith("~")):
@@ -205,7 +202,3 @@ def unscanned(schema_name: str | None, name: str, problem: object) -> DatabaseEr
         "nothing is removed, because its rows may refer to any file; ask for SELECT on it, or "
         "bring it back"
     )
-
-
-def _is_part(member: object) -> bool:
-    return inspect.isclass(member) and issubclass(member, dj.Part)

@@ -18,6 +18,7 @@ from datajoint.condition import AndList, Not
 
 from ..database.catalogue import CatalogueHeading
 from ..database.dialects import Dialect, dialect_of
+from ..database.jobs_tables import jobs_table
 from ..database.schemas import is_ours, title_of
 from ..database.server import transaction
 from ..database.types import Job, Populated, Query
@@ -64,7 +65,7 @@ class JobTable:
     @cached_property
     def jobs(self) -> Job:
         """DataJoint's jobs table, declared where it is missing."""
-        jobs, heading = self.table().jobs, self.table._heading
+        jobs, heading = jobs_table(self.table()), self.table._heading
         if isinstance(heading, CatalogueHeading):
             jobs._heading = heading.sibling(jobs.table_name)
         return jobs
