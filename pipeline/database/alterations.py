@@ -9,6 +9,7 @@ from typing import Any
 
 import datajoint as dj
 
+from .catalogue import LINEAGE
 from .dialects import dialect_of
 from .schemas import SCHEMAS
 from .structure import (
@@ -69,7 +70,8 @@ class Alterations:
 
     def table(self, schema: str, table: str) -> TableStructure:
         """Return columns, primary key and indexes of a table; none where it does not exist."""
-        return self.structure().get((schema, table), TableStructure())
+        place = f"{self.prefix}_{schema}", table
+        return actual_structure(place[:1], self.connection, table).get(place, TableStructure())
 
     def rows(self, schema: str, table: str) -> list[dict[str, Any]]:
         """Return the rows of a small table as they are stored: JSON as its values, no codecs."""
@@ -152,8 +154,7 @@ class Alterations:
 
         Of a column of a primary key, rename it in every table that has it (`tables_with`).
         """
-        structure = self.structure()
-        columns = structure.get((schema, table), TableStructure()).columns
+        columns = self.table(schema, table).columns
         if old in columns and new not in columns:
             self.query(
                 f"ALTER TABLE {self.full_name(schema, table)} RENAME COLUMN {self.quoted(old)} "
@@ -162,9 +163,9 @@ class Alterations:
         # Where DataJoint keeps from which table each column of a key comes.
         origin = f"{self.prefix}_{schema}.{table}."
         for other in SCHEMAS:
-            if (other, "~lineage") not in structure:
+            if not self.table(other, LINEAGE).columns:
                 continue
-            lineage = self.full_name(other, "~lineage")
+            lineage = self.full_name(other, LINEAGE)
             if other == schema:
                 self.query(
                     f"UPDATE {lineage} SET attribute_name = %s "
@@ -181,7 +182,7 @@ class Alterations:
         return sorted(
             table
             for table, structure in self.structure().items()
-            if column in structure.columns and table[1] != "~lineage"
+            if column in structure.columns and table[1] != LINEAGE
         )
 
     def drop_column(self, schema: str, table: str, name: str) -> None:

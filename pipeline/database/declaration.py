@@ -170,9 +170,13 @@ def _alone(prefix: str, connection: dj.Connection) -> AbstractContextManager[Non
 def fill_lookups(connection: dj.Connection) -> None:
     """Insert the contents of the Lookup tables that are not there, as DataJoint does."""
     lookups = [t for s in SCHEMAS.values() for t in s.tables if issubclass(t, dj.Lookup)]
-    counts = ", ".join(f"(SELECT count(*) FROM {t.full_table_name})" for t in lookups)
-    rows = connection.query(f"SELECT {counts}").fetchone()
-    for table, n_rows in zip(lookups, rows, strict=True):
-        contents = list(table.contents)
-        if len(contents) > n_rows:
-            table().insert(contents, skip_duplicates=True)
+    contents = [list(table.contents) for table in lookups]
+    # Not count(*) of whole tables, which MySQL begins threads for.
+    counts = ", ".join(
+        f"(SELECT count(*) FROM (SELECT 1 FROM {table.full_table_name} LIMIT {len(rows)}) AS l)"
+        for table, rows in zip(lookups, contents, strict=True)
+    )
+    found = connection.query(f"SELECT {counts}").fetchone()
+    for table, rows, n_rows in zip(lookups, contents, found, strict=True):
+        if len(rows) > n_rows:
+            table().insert(rows, skip_duplicates=True)

@@ -67,14 +67,18 @@ class Dialect(ABC):
         Query of the names of all tables of a schema, its one argument; also of tables on which the
         user has no rights, where the server shows them.
     columns : str
-        Query of all columns of schemas, whose names are to stand in ``{}``: schema, table, column,
-        type, whether it may be null, default, comment.
+        Query of all columns of schemas, whose names are to stand in the first ``{}``: schema,
+        table, column, type, whether it may be null, default, comment. In the second ``{}`` there
+        may be `of_table`.
     indexes : str
         Query of all indexes of schemas, in the same way: schema, table, name, whether it is
         unique, whether it is the primary key, a column; one row a column, in their order.
+    of_table : str
+        Condition of these two queries: one table, whose name is a further argument.
     headings : dict
-        Queries of what DataJoint asks about one table, for all tables of schemas, in the same way:
-        with its own names of columns, and ``in_schema`` and ``of_table`` besides.
+        Queries of what DataJoint asks about one table, for all tables of schemas, whose names are
+        to stand in ``{}``: with its own names of columns, and ``in_schema`` and ``of_table``
+        besides.
     """
 
     now: str
@@ -85,6 +89,7 @@ class Dialect(ABC):
     base_tables: str
     columns: str
     indexes: str
+    of_table: str
     headings: Mapping[str, str]
 
     @abstractmethod
@@ -200,12 +205,13 @@ class MySQL(Dialect):
     columns = (
         "SELECT table_schema, table_name, column_name, column_type, is_nullable = 'YES', "
         "column_default, column_comment FROM information_schema.columns "
-        "WHERE table_schema IN ({})"
+        "WHERE table_schema IN ({}){}"
     )
+    of_table = " AND table_name = %s"
     # Not GROUP_CONCAT, which the session may limit to few characters.
     indexes = (
         "SELECT table_schema, table_name, index_name, non_unique = 0, index_name = 'PRIMARY', "
-        "column_name FROM information_schema.statistics WHERE table_schema IN ({}) "
+        "column_name FROM information_schema.statistics WHERE table_schema IN ({}){} "
         "ORDER BY table_schema, table_name, index_name, seq_in_index"
     )
 
@@ -315,9 +321,10 @@ class PostgreSQL(Dialect):
         "FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid "
         "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
         "LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum "
-        "WHERE n.nspname IN ({}) AND c.relkind IN ('r', 'p') AND a.attnum > 0 "
+        "WHERE n.nspname IN ({}){} AND c.relkind IN ('r', 'p') AND a.attnum > 0 "
         "AND NOT a.attisdropped"
     )
+    of_table = " AND c.relname = %s"
     indexes = (
         "SELECT n.nspname, c.relname, x.relname, i.indisunique, i.indisprimary, a.attname "
         "FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid "
@@ -325,7 +332,7 @@ class PostgreSQL(Dialect):
         "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
         "CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(number, place) "
         "LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.number "
-        "WHERE n.nspname IN ({}) AND i.indisvalid ORDER BY 1, 2, 3, k.place"
+        "WHERE n.nspname IN ({}){} AND i.indisvalid ORDER BY 1, 2, 3, k.place"
     )
 
     headings: Mapping[str, str] = {

@@ -240,18 +240,20 @@ def plain_default(default: str) -> str:
 
 
 def actual_structure(
-    schemas: Iterable[str], connection: dj.Connection
+    schemas: Iterable[str], connection: dj.Connection, table: str | None = None
 ) -> dict[Table, TableStructure]:
-    """Return what the database has in these schemas: two queries."""
+    """Return what the database has in these schemas, or of one table there: two queries."""
     dialect = dialect_of(connection)
     names = tuple(schemas)
-    places = ", ".join(["%s"] * len(names))
+    chosen = ", ".join(["%s"] * len(names)), "" if table is None else dialect.of_table
+    if table is not None:
+        names += (table,)
     found: dict[Table, TableStructure] = {}
-    columns = connection.query(dialect.columns.format(places), args=names).fetchall()
-    for schema, table, name, sql_type, nullable, default, comment in columns:
+    columns = connection.query(dialect.columns.format(*chosen), args=names).fetchall()
+    for schema, of, name, sql_type, nullable, default, comment in columns:
         special = re.match(r":(?P<type>[^:]+):(?P<comment>.*)", comment or "", re.DOTALL)
         plain = None if default is None else plain_default(str(default))
-        found.setdefault((schema, table), TableStructure()).columns[name] = Column(
+        found.setdefault((schema, of), TableStructure()).columns[name] = Column(
             name,
             dialect.type_name(sql_type),
             special["type"] if special else "",
@@ -259,13 +261,13 @@ def actual_structure(
             None if plain is None or plain.upper() == "NULL" else plain,
             special["comment"] if special else comment or "",
         )
-    for (schema, table), unique, primary, of in _grouped(
-        connection.query(dialect.indexes.format(places), args=names).fetchall()
+    for place, unique, primary, of_index in _grouped(
+        connection.query(dialect.indexes.format(*chosen), args=names).fetchall()
     ):
-        structure = found.setdefault((schema, table), TableStructure())
+        structure = found.setdefault(place, TableStructure())
         if primary:
-            structure.primary_key = of
-        structure.indexes.append(Index(of, unique))
+            structure.primary_key = of_index
+        structure.indexes.append(Index(of_index, unique))
     return found
 
 
