@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import datajoint as dj
 
 from ..database import schemas
+from ..database.catalogue import Catalogue
 from ..database.configuration import DatabaseError
 from ..database.connection import connection
 from ..database.server import base_tables
@@ -43,11 +44,12 @@ def tables_with_files(
     # A table without rights on it is in no list of the server's: what the code declares must be.
     for schema in schemas.SCHEMAS.values():
         wanted[str(schema.database)] |= {table.table_name for table in schema.tables}
+    catalogue = Catalogue(wanted)  # all headings are read together
     found = {}
     for schema_name, names in wanted.items():
         for name in sorted(name for name in names if not name.startswith("~")):
             try:
-                table = dj.FreeTable(here, here.adapter.make_full_table_name(schema_name, name))
+                table = catalogue.table(here, schema_name, name)
                 columns = [n for n, a in table.heading.attributes.items() if a.is_schema_object]
             except Exception as error:
                 raise unscanned(schema_name, name, error) from None
