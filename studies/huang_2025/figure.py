@@ -1,0 +1,87 @@
+"""The figure: degeneracy at each level, by the bits of the task, the size, and with sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from models.plots.palette import BLUE, GREEN, ORANGE, TRIALS, VERMILLION
+from models.plots.style import plain_matplotlib
+from pipeline.reproduction.verdicts import STANDARD_DEVIATION, Summary, summarise, summarise_pairs
+
+Float = NDArray[np.float64]
+LEVELS = {
+    "behaviour": ("behaviour:\nSD of the error in\nlonger trials", BLUE),
+    "dynamics": ("dynamics:\nDSA distance", VERMILLION),
+    "activity": ("activity:\nProcrustes\ndistance (rad)", ORANGE),
+    "weights": ("weights:\ndistance of W_rec\nper weight", GREEN),
+}
+BITS = ("bits_1", "bits_2", "bits_3", "bits_4")
+SIZES = ("small", "bits_3", "large")
+SPARSE = ("bits_3", "sparse")
+
+
+@plain_matplotlib()
+def draw(found: Mapping[str, Mapping[str, Float]], sizes: Mapping[str, int]) -> Figure:
+    """Draw all levels; one of which no pair has a number is left out.
+
+    Parameters
+    ----------
+    found : mapping of str to mapping
+        By level and cohort, the matrix (n, n) of the distances between networks; of behaviour the
+        numbers (n,) of the networks.
+    sizes : mapping of str to int
+        Units of the networks of each cohort.
+    """
+    levels = [n for n in LEVELS if any(np.isfinite(v).any() for v in found[n].values())]
+    columns = (
+        ("bits of the task", BITS, [label[-1] for label in BITS]),
+        ("units (3 bits)", SIZES, [str(sizes.get(label, "-")) for label in SIZES]),
+        ("penalty (3 bits)", SPARSE, ["none", "l1"]),
+    )
+    figure = Figure(figsize=(6.2, 1.15 * len(levels) + 0.6), layout="constrained")
+    axes = figure.subplots(
+        len(levels), 3, squeeze=False, sharey="row", sharex="col", width_ratios=(4, 3, 2)
+    )
+    for row, level in zip(axes, levels, strict=True):
+        name, colour = LEVELS[level]
+        for ax, (_, labels, _) in zip(row, columns, strict=True):
+            _draw_level(ax, [found[level].get(label) for label in labels], colour)
+        row[0].set_ylabel(name)
+        if level == "weights":
+            row[0].set_yscale("log")
+        else:
+            row[0].set_ylim(0, None)
+    for ax, (name, labels, ticks) in zip(axes[-1], columns, strict=True):
+        ax.set_xticks(range(len(labels)), ticks)
+        ax.set(xlabel=name, xlim=(-0.5, len(labels) - 0.5))
+    figure.align_ylabels(axes[:, 0])
+    return figure
+
+
+def _draw_level(ax: Axes, groups: list[Float | None], colour: str) -> None:
+    """Draw the numbers of pairs, and their mean with its interval; of networks the spread."""
+    means = []
+    for x, values in enumerate(groups):
+        if values is None:
+            continue
+        if values.ndim == 2:
+            pairs = values[np.triu_indices(len(values), 1)]
+            shift = np.linspace(-0.18, 0.18, len(pairs))
+            ax.plot(x + shift, pairs, "o", color=TRIALS, ms=1.5, mew=0, zorder=1)
+        means.append((x, _summary(values)))
+    shown = [(x, s) for x, s in means if s.value is not None]
+    ax.plot([x for x, _ in shown], [s.value for _, s in shown], "o-", color=colour, ms=3.5, lw=1)
+    for x, s in shown:
+        if s.low is not None:
+            ax.plot([x, x], [s.low, s.high], color=colour, lw=1)
+
+
+def _summary(values: Float) -> Summary:
+    if values.ndim == 2:
+        return summarise_pairs(values)
+    return summarise(values.tolist(), STANDARD_DEVIATION)

@@ -1,0 +1,79 @@
+"""Measures of how alike the networks of a cohort are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import models
+import pipeline as p
+from pipeline.tables.keys import network_key
+from pipeline.tables.performance import VALIDATION_SEED, fetch_network
+from tasks_lib import NBitFlipFlop
+
+from .weights import permuted_distance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Float = NDArray[np.float64]
+Key = Mapping[str, Any]
+TRIALS = 256  # of twice the length, the same for all networks
+
+
+def error_of_longer_trials(key: Key) -> float:
+    """Return the mean squared error, without noise, in trials of twice the length.
+
+    The pulses are as far apart as in training.
+    """
+    rnn, task = fetch_network(dict(key))
+    longer = NBitFlipFlop(
+        n_steps=2 * task.n_steps, n_bits=task.n_bits, mu=2 * task.mu, pulse=task.pulse,
+        batch_size=TRIALS, seed=VALIDATION_SEED,
+    )  # fmt: skip
+    return float(models.PerformanceAnalyzer(rnn, longer).validate().mse)
+
+
+def distances(keys: Sequence[Key], column: str) -> Float:
+    """Return a distance of `NetworkPair` between all networks (n, n); NaN where a pair has none."""
+    members, matrix = p.distance_matrix(keys[0]["comparison_name"], column)
+    place = {network_key(member): i for i, member in enumerate(members)}
+    chosen = [place[network_key(dict(key))] for key in keys]
+    return np.asarray(matrix[np.ix_(chosen, chosen)])
+
+
+def weight_distances(keys: Sequence[Key], over: str = "number") -> Float:
+    """Return the distances of recurrent weights between all networks, the units in the best order.
+
+    Over the number of weights N^2, as published; or over the sum of both norms, so that networks of
+    larger weights are no further apart for that.
+    """
+    weights = [fetch_network(dict(key))[0].W_rec for key in keys]
+    found = np.zeros((len(keys), len(keys)))
+    for i, j in combinations(range(len(keys)), 2):
+        norms = float(np.linalg.norm(weights[i]) + np.linalg.norm(weights[j]))
+        scale = norms if over == "norms" else float(weights[i].size)
+        found[i, j] = found[j, i] = permuted_distance(weights[i], weights[j]) / scale
+    return found
+
+
+def plot(networks: Mapping[str, Sequence[Key]]) -> Figure:
+    """Draw the degeneracy at each level by the number of bits, the size, and with sparsity."""
+    from .figure import LEVELS, draw
+
+    found: dict[str, dict[str, Float]] = {level: {} for level in LEVELS}
+    sizes = {}
+    for label, keys in networks.items():
+        if len(keys) < 2:
+            continue
+        errors = [error_of_longer_trials(key) for key in keys]
+        found["behaviour"][label] = np.array(errors)
+        found["dynamics"][label] = distances(keys, "dsa_distance")
+        found["activity"][label] = distances(keys, "procrustes_distance")
+        found["weights"][label] = weight_distances(keys)
+        sizes[label] = int((p.NetworkParams & keys[0]).fetch1("n_units"))
+    return draw(found, sizes)
