@@ -65,7 +65,7 @@ def draw(found: Mapping[str, Mapping[str, Float]], sizes: Mapping[str, int]) -> 
 
 def _draw_level(ax: Axes, groups: list[Float | None], colour: str) -> None:
     """Draw the numbers of pairs, and their mean with its interval; of networks the spread."""
-    means = []
+    means = {}
     for x, values in enumerate(groups):
         if values is None:
             continue
@@ -73,12 +73,12 @@ def _draw_level(ax: Axes, groups: list[Float | None], colour: str) -> None:
             pairs = values[np.triu_indices(len(values), 1)]
             shift = np.linspace(-0.18, 0.18, len(pairs))
             ax.plot(x + shift, pairs, "o", color=TRIALS, ms=1.5, mew=0, zorder=1)
-        means.append((x, _summary(values)))
-    shown = [(x, s) for x, s in means if s.value is not None]
-    ax.plot([x for x, _ in shown], [s.value for _, s in shown], "o-", color=colour, ms=3.5, lw=1)
-    for x, s in shown:
-        if s.low is not None:
-            ax.plot([x, x], [s.low, s.high], color=colour, lw=1)
+        found = _summary(values)
+        if found.value is not None:
+            means[x] = found.value
+        if found.low is not None and found.high is not None:
+            ax.plot([x, x], [found.low, found.high], color=colour, lw=1)
+    ax.plot(list(means), list(means.values()), "o-", color=colour, ms=3.5, lw=1)
 
 
 def _summary(values: Float) -> Summary:
