@@ -9,9 +9,8 @@ from typing import Any
 from models.comparison.settings import ComparisonSettings
 from tasks_lib.errors import ParameterError
 
-from ..tables.comparing import compare
+from ..tables.comparing import compare_keys
 from ..tables.comparisons import Comparison
-from ..tables.keys import COHORT
 from ..tables.network_pairs import NetworkPair, NetworkSummary, PairBlock
 from ..tables.rows import Row
 from ..workers.worker import Filled
@@ -92,10 +91,7 @@ def compare_cohorts(
     if not names:
         return ComparedCohorts(faults=faults)
     for label, name in names.items():
-        first = networks[label][0]
-        seeds = [key["seed"] for key in networks[label]]
-        where = (f"seed >= {min(seeds)}", f"seed <= {max(seeds)}")
-        compare(name, {**{c: first[c] for c in COHORT}, "where": where}, **settings)
+        compare_keys(name, networks[label], settings)
     keys = [{"comparison_name": name} for name in names.values()]
     filled = fill({table.__name__: keys for table in (NetworkSummary, PairBlock)})
     for name in names.values():

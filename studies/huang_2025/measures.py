@@ -26,16 +26,17 @@ TRIALS = 256  # of twice the length, the same for all networks
 
 
 def error_of_longer_trials(key: Key) -> float:
-    """Return the mean squared error, without noise, in trials of twice the length.
-
-    The pulses are as far apart as in training.
-    """
+    """Return the mean squared error, without noise, in trials of twice the length."""
     rnn, task = fetch_network(dict(key))
-    longer = NBitFlipFlop(
+    return float(models.PerformanceAnalyzer(rnn, twice_as_long(task)).validate().mse)
+
+
+def twice_as_long(task: NBitFlipFlop) -> NBitFlipFlop:
+    """Return the task with trials of twice the length, and pulses as far apart."""
+    return NBitFlipFlop(
         n_steps=2 * task.n_steps, n_bits=task.n_bits, mu=2 * task.mu, pulse=task.pulse,
         batch_size=TRIALS, seed=VALIDATION_SEED,
     )  # fmt: skip
-    return float(models.PerformanceAnalyzer(rnn, longer).validate().mse)
 
 
 def distances(keys: Sequence[Key], column: str) -> Float:
