@@ -155,14 +155,20 @@ def test_two_groups_of_pairs():
     assert summarise_pairs(first, symmetric(*[0.0] * 3), "ratio").value is None
 
 
+def width(found):
+    return found.high - found.low
+
+
 def test_pairs_that_share_a_network_are_not_independent():
     """Each network adds its own number to all its distances: the error of the mean is known."""
     own = np.random.default_rng(0).normal(10, 1, 60)
     found = summarise_pairs(own[:, None] + own[None])
     assert found.value == pytest.approx(2 * own.mean())
     error = 2 * own.std() / math.sqrt(60)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
-    # As if every pair were drawn by itself, it would be five times too narrow.
-    pairs = (own[:, None] + own[None])[np.triu_indices(60, 1)]
-    naive = summarise(pairs.tolist(), "mean")
-    assert (found.high - found.low) / (naive.high - naive.low) > 4
+    assert width(found) == pytest.approx(2 * 1.96 * error, rel=0.1)
+    # Too narrow: intervals of drawn pairs, and of each network's mean distance to the rest.
+    matrix = own[:, None] + own[None]
+    pairs = summarise(matrix[np.triu_indices(60, 1)].tolist(), "mean")
+    each = summarise(((matrix.sum(axis=0) - np.diag(matrix)) / 59).tolist(), "mean")
+    assert width(found) / width(pairs) == pytest.approx(math.sqrt(59), rel=0.15)
+    assert width(found) / width(each) == pytest.approx(2, rel=0.15)
