@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from models.plots.palette import BLUE, GREEN, ORANGE, TRIALS, VERMILLION
+from models.plots.palette import BLUE, GREEN, INK, ORANGE, TRIALS, VERMILLION
 from models.plots.style import plain_matplotlib
 from pipeline.reproduction.verdicts import STANDARD_DEVIATION, Summary, summarise, summarise_pairs
 
@@ -18,7 +19,7 @@ LEVELS = {
     "behaviour": ("behaviour:\nSD of the error in\nlonger trials", BLUE),
     "dynamics": ("dynamics:\nDSA distance", VERMILLION),
     "activity": ("activity:\nProcrustes\ndistance (rad)", ORANGE),
-    "weights": ("weights:\ndistance of W_rec\nper weight", GREEN),
+    "weights": ("weights:\ndistance of W_rec\nper weight (10⁻³)", GREEN),
 }
 BITS = ("bits_1", "bits_2", "bits_3", "bits_4")
 SIZES = ("small", "bits_3", "large")
@@ -33,7 +34,7 @@ def draw(found: Mapping[str, Mapping[str, Float]], sizes: Mapping[str, int]) -> 
     ----------
     found : mapping of str to mapping
         By level and cohort, the matrix (n, n) of the distances between networks; of behaviour the
-        numbers (n,) of the networks.
+        numbers (n,) of the networks. "untrained" are the distances of the weights before training.
     sizes : mapping of str to int
         Units of the networks of each cohort.
     """
@@ -49,13 +50,20 @@ def draw(found: Mapping[str, Mapping[str, Float]], sizes: Mapping[str, int]) -> 
     )
     for row, level in zip(axes, levels, strict=True):
         name, colour = LEVELS[level]
+        scale = 1000.0 if level == "weights" else 1.0
         for ax, (_, labels, _) in zip(row, columns, strict=True):
-            _draw_level(ax, [found[level].get(label) for label in labels], colour)
+            _draw_level(ax, [_scaled(found[level].get(label), scale) for label in labels], colour)
         row[0].set_ylabel(name)
-        if level == "weights":
-            row[0].set_yscale("log")
-        else:
+        if level != "weights":
             row[0].set_ylim(0, None)
+            continue
+        row[0].set_yscale("log")
+        row[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        row[0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        row[0].yaxis.set_minor_formatter(NullFormatter())
+        for ax, (_, labels, _) in zip(row, columns, strict=True):
+            _draw_untrained(ax, [_scaled(found["untrained"].get(n), scale) for n in labels])
+        row[0].legend(loc="lower left")
     for ax, (name, labels, ticks) in zip(axes[-1], columns, strict=True):
         ax.set_xticks(range(len(labels)), ticks)
         ax.set(xlabel=name, xlim=(-0.5, len(labels) - 0.5))
@@ -79,6 +87,18 @@ def _draw_level(ax: Axes, groups: list[Float | None], colour: str) -> None:
         if found.low is not None and found.high is not None:
             ax.plot([x, x], [found.low, found.high], color=colour, lw=1)
     ax.plot(list(means), list(means.values()), "o-", color=colour, ms=3.5, lw=1)
+
+
+def _draw_untrained(ax: Axes, groups: list[Float | None]) -> None:
+    """Draw the mean distance before training, as a short line for each group."""
+    for x, values in enumerate(groups):
+        if values is not None and (mean := summarise_pairs(values).value) is not None:
+            name = None if x else "before training"
+            ax.plot([x - 0.3, x + 0.3], [mean, mean], color=INK, lw=1, ls="--", label=name)
+
+
+def _scaled(values: Float | None, factor: float) -> Float | None:
+    return None if values is None else values * factor
 
 
 def _summary(values: Float) -> Summary:

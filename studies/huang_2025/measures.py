@@ -53,9 +53,21 @@ def weight_distances(keys: Sequence[Key], over: str = "number") -> Float:
     Over the number of weights N^2, as published; or over the sum of both norms, so that networks of
     larger weights are no further apart for that.
     """
-    weights = [fetch_network(dict(key))[0].W_rec for key in keys]
-    found = np.zeros((len(keys), len(keys)))
-    for i, j in combinations(range(len(keys)), 2):
+    return _distances_of([fetch_network(dict(key))[0].W_rec for key in keys], over)
+
+
+def untrained_weight_distances(keys: Sequence[Key]) -> Float:
+    """Return the distances over N^2 between the weights that the networks had before training."""
+    config = p.NetworkParams.build((p.NetworkParams & keys[0]).fetch1())
+    task = p.Task.build((p.Task & keys[0]).fetch1(), seed=0)
+    sizes = task.n_inputs, task.n_outputs
+    drawn = [models.initial_connectivity(config, *sizes, key["seed"]) for key in keys]
+    return _distances_of([each.W_rec for each in drawn], "number")
+
+
+def _distances_of(weights: Sequence[Float], over: str) -> Float:
+    found = np.zeros((len(weights), len(weights)))
+    for i, j in combinations(range(len(weights)), 2):
         norms = float(np.linalg.norm(weights[i]) + np.linalg.norm(weights[j]))
         scale = norms if over == "norms" else float(weights[i].size)
         found[i, j] = found[j, i] = permuted_distance(weights[i], weights[j]) / scale
@@ -66,7 +78,7 @@ def plot(networks: Mapping[str, Sequence[Key]]) -> Figure:
     """Draw the degeneracy at each level by the number of bits, the size, and with sparsity."""
     from .figure import LEVELS, draw
 
-    found: dict[str, dict[str, Float]] = {level: {} for level in LEVELS}
+    found: dict[str, dict[str, Float]] = {level: {} for level in (*LEVELS, "untrained")}
     sizes = {}
     for label, keys in networks.items():
         if len(keys) < 2:
@@ -76,5 +88,6 @@ def plot(networks: Mapping[str, Sequence[Key]]) -> Figure:
         found["dynamics"][label] = distances(keys, "dsa_distance")
         found["activity"][label] = distances(keys, "procrustes_distance")
         found["weights"][label] = weight_distances(keys)
+        found["untrained"][label] = untrained_weight_distances(keys)
         sizes[label] = int((p.NetworkParams & keys[0]).fetch1("n_units"))
     return draw(found, sizes)

@@ -166,7 +166,7 @@ def test_longer_trials_have_pulses_as_far_apart():
 def test_the_figure_of_degeneracy_leaves_out_what_was_not_computed():
     cohorts = ("bits_1", "bits_2", "bits_3", "bits_4", "small", "large", "sparse")
     matrix = np.ones((4, 4))
-    found = {level: dict.fromkeys(cohorts, matrix) for level in LEVELS}
+    found = {level: dict.fromkeys(cohorts, matrix) for level in (*LEVELS, "untrained")}
     found["behaviour"] = dict.fromkeys(cohorts, np.arange(4.0))
     found["dynamics"] = dict.fromkeys(cohorts, np.full((4, 4), np.nan))
     figure = draw(found, dict.fromkeys(cohorts, 64))
