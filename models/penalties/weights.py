@@ -102,6 +102,16 @@ def rec_weights_sparsity(
     return (torch.relu(support - tg_deg) / tg_deg).square().mean()
 
 
+@register("rec_weights_l1", needs=no_statistics)
+def rec_weights_l1(context: PenaltyContext) -> Tensor:
+    """Penalise all recurrent weights by their absolute value: sum_ij |W_ij|.
+
+    The l1 norm of W_rec, of the lasso (Tibshirani 1996): most weights become small. The optimiser
+    steps over 0, so that few are exactly 0.
+    """
+    return context.W_rec.abs().sum()
+
+
 @register("channel_overlap", needs=no_statistics, eps=POSITIVE)
 def channel_overlap(
     context: PenaltyContext, orth_input_only: bool = True, eps: float = 1e-8

@@ -112,15 +112,15 @@ def _print_results(found: Reproduction) -> None:
         table.add_column(heading, overflow="fold")
     for each in found.outcomes:
         e = each.expected
-        over = (
-            e.statistic if e.versus is None else f"{e.comparison} of {e.statistic}s to {e.versus}"
-        )
+        statistic = e.statistic.replace("_", " ")
+        over = statistic if e.versus is None else f"{e.comparison} of {statistic}s to {e.versus}"
+        kind = "pairs of " if e.of_pairs else ""
         doubt = "" if each.is_clear or each.verdict == "too few networks" else ", not clearly"
         undefined = f", {each.n_left_out} undefined" if each.n_left_out else ""
         table.add_row(
             e.text,
             f"{e.paper} (here: {each.wanted})",
-            f"{each.ours_in_words()}, {over}, {each.ours.n} of {e.cohort}{undefined}",
+            f"{each.ours_in_words()}, {over}, {kind}{each.ours.n} of {e.cohort}{undefined}",
             f"{each.verdict}{doubt}",
         )
     console.print(table)
@@ -132,7 +132,7 @@ def _print_results(found: Reproduction) -> None:
         which = f"solve their task ({limits} or more)" if limits else "trained"
         console.print(f"{label}: {n_solved} of {n} networks {which}", soft_wrap=True)
     console.print(
-        "intervals: percentile bootstrap over networks; of shares Wilson's. "
+        "intervals: percentile bootstrap over networks, of pairs too; of shares Wilson's. "
         "A verdict is by the value; not clearly: the interval crosses the bound.",
         soft_wrap=True,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -69,6 +69,25 @@ def fill_tables(
         for key in keys
     }
     wanted: dict[str, list[Row]] = {Training.__name__: [{}], **study.tables}
+    restrictions = {
+        name: [{**dict(cohort), **study.settings, **key} for cohort in cohorts for key in keys]
+        for name, keys in wanted.items()
+    }
+    return fill(restrictions, workers, announce)
+
+
+def fill(
+    restrictions: Mapping[str, Sequence[Row]],
+    workers: int = 1,
+    announce: Callable[[str, int], None] | None = None,
+) -> Filled:
+    """Fill tables, one after the other, each of the keys that belong to one of its restrictions.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where it was stopped before everything was done.
+    """
     made, errors = 0, Errors()
     pool: AbstractContextManager[ProcessPoolExecutor | None] = nullcontext(None)
     if workers > 1:
@@ -76,13 +95,9 @@ def fill_tables(
         spawned = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers - 1, spawned, _connect)
     with pool as others:
-        for table in tables_named(wanted):
+        for table in tables_named(restrictions):
             name = table.__name__
-            restriction = [
-                {**dict(cohort), **study.settings, **key}
-                for cohort in cohorts
-                for key in wanted[name]
-            ]
+            restriction = list(restrictions[name])
             futures = (
                 [others.submit(_fill, name, restriction) for _ in range(workers - 1)]
                 if others is not None

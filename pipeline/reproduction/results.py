@@ -21,48 +21,10 @@ from ..tables.performance import Validation
 from ..tables.provenance import code_version
 from ..tables.rows import Row
 from ..tables.training import Training
-from .filling import Errors, enter, fill_tables, solves
-from .study import LEAST_NETWORKS, Expected, Study
-from .verdicts import Summary, judge, range_in_words, summarise
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A published result beside ours.
-
-    Attributes
-    ----------
-    expected : Expected
-    ours : Summary
-    verdict : str
-    is_clear : bool
-        Whether the whole interval is on the same side.
-    values : dict of str to dict of int to float
-        By cohort and seed.
-    n_left_out : int
-        Networks without a value: the measure is not defined for them.
-    """
-
-    expected: Expected
-    ours: Summary
-    verdict: str
-    is_clear: bool
-    values: dict[str, dict[int, float]]
-    n_left_out: int
-
-    @property
-    def wanted(self) -> str:
-        """What counts as reproduced, in words."""
-        return range_in_words(self.expected.within)
-
-    def ours_in_words(self) -> str:
-        """Return our number with its interval: "8 [8, 8]"."""
-        ours = self.ours
-        if ours.value is None:
-            return "-"
-        if ours.low is None or ours.high is None:
-            return f"{ours.value:.3g}"
-        return f"{ours.value:.3g} [{ours.low:.3g}, {ours.high:.3g}]"
+from .compared import compare_cohorts, names_of_comparisons
+from .filling import Errors, enter, fill, fill_tables, solves
+from .outcomes import Outcome, network_outcome, pair_outcome
+from .study import Study
 
 
 @dataclass(frozen=True)
@@ -128,27 +90,30 @@ def reproduce(
         for e in study.expected
     }
     draw = study.function(module, study.figure, "figure") if study.figure else None
+    names_of_comparisons(study)  # whether they can be made
     _, networks = enter(study)
     filled = fill_tables(study, networks, workers, announce)
     there = {label: _trained(keys) for label, keys in networks.items()}
     good = {label: _solving(keys, study.solved) for label, keys in there.items()}
-    faults: list[str] = []
+    compared = compare_cohorts(study, there, lambda wanted: fill(wanted, workers, announce))
+    there, good = (
+        {
+            label: _with_settings(keys, study, compared.names.get(label))
+            for label, keys in of.items()
+        }
+        for of in (there, good)
+    )
+    faults = list(compared.faults)
     outcomes = []
     for expected in study.expected:
         chosen = there if expected.of_all else good
-        values, n_left_out = {}, 0
-        for label in filter(None, (expected.cohort, expected.versus)):
-            found = {
-                key["seed"]: _measured(functions[expected.name], expected, key, faults)
-                for key in _with_settings(chosen[label], study)
-            }
-            values[label] = {seed: v for seed, v in found.items() if v is not None}
-            n_left_out += len(found) - len(values[label])
-        outcomes.append(_outcome(expected, values, n_left_out))
+        keys = {label: chosen[label] for label in (expected.cohort, expected.versus) if label}
+        result = pair_outcome if expected.of_pairs else network_outcome
+        outcomes.append(result(functions[expected.name], expected, keys, faults))
     figure = None
     if draws and draw is not None:
         try:
-            figure = draw({label: _with_settings(keys, study) for label, keys in good.items()})
+            figure = draw(good)
         except (DataJointError, ParameterError, ValueError) as error:
             faults.append(f"figure: {kind_and_text(error)}")
     return Reproduction(
@@ -158,16 +123,17 @@ def reproduce(
             label: (len(keys), int(study.cohorts[label]["n_networks"]))
             for label, keys in good.items()
         },
-        made=filled.made,
-        errors=filled.errors,
+        made=filled.made + compared.filled.made,
+        errors=filled.errors + compared.filled.errors,
         seconds=time.perf_counter() - began,
         figure=figure,
         faults=list(dict.fromkeys(faults)),
     )
 
 
-def _with_settings(keys: list[Row], study: Study) -> list[Row]:
-    return [{**key, **study.settings} for key in keys]
+def _with_settings(keys: list[Row], study: Study, comparison: str | None) -> list[Row]:
+    own = study.settings if comparison is None else {"comparison_name": comparison}
+    return [{**key, **study.settings, **own} for key in keys]
 
 
 def _trained(keys: list[Row]) -> list[Row]:
@@ -185,25 +151,6 @@ def _solving(keys: list[Row], limits: dict[str, float]) -> list[Row]:
         for row in (Validation & keys & {"validation_name": "noise_free"}).to_dicts()
     } if keys else {}  # fmt: skip
     return [key for key in keys if key["seed"] in rows and solves(rows[key["seed"]], limits)]
-
-
-def _measured(
-    measure: Callable[..., Any], expected: Expected, key: Row, faults: list[str]
-) -> float | None:
-    try:
-        value = measure(key, **expected.arguments)
-    except DataJointError as error:  # as where a job failed, whose row is missing
-        faults.append(f"{expected.name}, seed {key['seed']}: {kind_and_text(error)}")
-        return None
-    return None if value is None else float(value)
-
-
-def _outcome(expected: Expected, values: dict[str, dict[int, float]], n_left_out: int) -> Outcome:
-    own = list(values[expected.cohort].values())
-    others = None if expected.versus is None else list(values[expected.versus].values())
-    ours = summarise(own, expected.statistic, others, expected.comparison)
-    verdict, is_clear = judge(ours, expected.within, LEAST_NETWORKS)
-    return Outcome(expected, ours, verdict, is_clear, values, n_left_out)
 
 
 def write_results(found: Reproduction, folder: Path) -> list[Path]:
@@ -251,6 +198,7 @@ def _json(found: Reproduction) -> bytes:
                     bound if abs(bound) < float("inf") else None for bound in each.expected.within
                 ],
                 "statistic": each.expected.statistic,
+                "of_pairs": each.expected.of_pairs,
                 "cohort": each.expected.cohort,
                 "versus": each.expected.versus,
                 "comparison": each.expected.comparison if each.expected.versus else None,

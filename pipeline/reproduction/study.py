@@ -14,16 +14,24 @@ from types import ModuleType
 from typing import Any
 
 from models.files.yaml_documents import read_yaml
-from tasks_lib.errors import ParameterError, check_choice, check_float, check_int, use_one_of
+from tasks_lib.errors import (
+    ParameterError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    use_one_of,
+)
 
+from .compared_settings import comparison_name, comparison_settings
 from .forms import REDUCED, SETS, differences, reduced_sections
 from .verdicts import COMPARISONS, STATISTICS
 
 FILE, MEASURES = "study.yaml", "measures.py"
 SHIPPED = "studies"  # the package of the studies that come with the project
 FIELDS = (
-    "title", "citation", *SETS, "cohorts", "reduced", "tables", "settings", "solved", "conditions",
-    "expected", "figure",
+    "title", "citation", *SETS, "cohorts", "reduced", "tables", "compared", "settings", "solved",
+    "conditions", "expected", "figure",
 )  # fmt: skip
 COHORT_FIELDS = ("task", "network", "training", "first_seed", "n_networks")
 LEAST_NETWORKS = 3  # that a verdict takes
@@ -42,10 +50,11 @@ class Expected:
     cohort : str
         Networks that it is measured in.
     measure : str
-        Function of the study's measures: of the key of a network, and arguments.
+        Function of the study's measures: of the key of a network, and arguments; of pairs, of the
+        keys of all networks of a cohort, and arguments.
     arguments : mapping
-    statistic : {"median", "mean", "share"}
-        Over networks.
+    statistic : {"median", "mean", "share", "standard_deviation"}
+        Over networks; of pairs the mean over these.
     within : (float, float)
         What counts as reproduced.
     versus : str or None
@@ -53,6 +62,8 @@ class Expected:
     comparison : {"difference", "ratio"}
     of_all : bool
         Whether networks count that do not solve their task.
+    of_pairs : bool
+        Whether the measure gives a number of each pair of networks: a matrix.
     """
 
     name: str
@@ -67,6 +78,7 @@ class Expected:
     versus: str | None = None
     comparison: str = "difference"
     of_all: bool = False
+    of_pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,9 @@ class Study:
     tables : dict of str to list of dict
         Computed tables that the measures read, and the keys of which each is filled: columns and
         values, one of the list.
+    compared : dict or None
+        Settings of the comparison of the networks of each cohort with each other; None: they are
+        not compared.
     settings : dict
         Columns of keys: which sets of settings all tables are filled for, and measures read.
     solved : dict
@@ -108,6 +123,7 @@ class Study:
     changes: list[str]
     conditions: list[str]
     tables: dict[str, list[dict[str, Any]]]
+    compared: dict[str, Any] | None
     settings: dict[str, Any]
     solved: dict[str, float]
     expected: list[Expected] = field(repr=False)
@@ -207,6 +223,11 @@ def read_study(name: str, whole: bool = False) -> Study:
     changes = _mapping(content, REDUCED, optional=True)
     form = sections if whole else reduced_sections(sections, changes)
     cohorts = form["cohorts"]
+    compared = None
+    if "compared" in content:
+        compared = comparison_settings(_mapping(content, "compared"))
+        for label in cohorts:
+            comparison_name(folder.name, label, whole)
     expected = content.get("expected")
     if not isinstance(expected, list) or not expected:
         raise ParameterError("expected", expected, "is no list of results", "write what to hit")
@@ -221,6 +242,7 @@ def read_study(name: str, whole: bool = False) -> Study:
         changes=[] if whole else differences(sections, changes),
         conditions=[str(line) for line in content.get("conditions", [])],
         tables=dict(_table(f"tables[{i}]", t) for i, t in enumerate(content.get("tables", []))),
+        compared=compared,
         settings=dict(_mapping(content, "settings", optional=True)),
         solved=_solved(_mapping(content, "solved", optional=True)),
         expected=[
@@ -273,14 +295,23 @@ def _expected(place: str, given: Any, cohorts: Mapping[str, Any], whole: bool) -
     own = {key: value for key, value in given.items() if key != REDUCED}
     # Where the source has other numbers for it.
     given = own if whole else {**own, **_mapping(given, REDUCED, optional=True)}
-    known = [name for name in Expected.__dataclass_fields__ if name != "arguments"] + ["args"]
+    # As they are written: "args", and "pairs: true".
+    left_out = ("arguments", "of_pairs")
+    known = [n for n in Expected.__dataclass_fields__ if n not in left_out] + ["args", "pairs"]
     for key in given:
         if key not in known:
             raise ParameterError(
                 f"{place}.{key}", given[key], "does not exist", use_one_of(str(key), known)
             )
     texts = {key: _text(given, key, f"{place}.") for key in ("name", "text", "paper", "source")}
-    versus = given.get("versus")
+    versus, of_pairs = given.get("versus"), check_bool(f"{place}.pairs", given.get("pairs", False))
+    usual = "mean" if of_pairs else "median"
+    statistic = check_choice(f"{place}.statistic", given.get("statistic", usual), STATISTICS)
+    if of_pairs and statistic != "mean":
+        problem = "is no statistic of pairs"
+        raise ParameterError(
+            f"{place}.statistic", statistic, problem, "write mean, or leave it out"
+        )
     for key in ("cohort", "versus"):
         if key in given:
             check_choice(f"{place}.{key}", given[key], tuple(cohorts))
@@ -289,13 +320,14 @@ def _expected(place: str, given: Any, cohorts: Mapping[str, Any], whole: bool) -
         cohort=_text(given, "cohort", f"{place}."),
         measure=_text(given, "measure", f"{place}."),
         arguments=dict(_mapping(given, "args", optional=True)),
-        statistic=check_choice(f"{place}.statistic", given.get("statistic", "median"), STATISTICS),
+        statistic=statistic,
         within=_range(f"{place}.within", given.get("within")),
         versus=versus,
         comparison=check_choice(
             f"{place}.comparison", given.get("comparison", "difference"), COMPARISONS
         ),
         of_all=bool(given.get("of_all", False)),
+        of_pairs=of_pairs,
     )
 
 

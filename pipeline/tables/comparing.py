@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any
@@ -11,14 +11,14 @@ from models.comparison.settings import ComparisonSettings
 from tasks_lib.errors import ParameterError
 
 from ..database import schemas
-from ..database.types import Query
+from ..database.types import Query, Restriction
 from .comparisons import SETTINGS, Comparison, ComparisonMember
 from .given_settings import check_fields, settings_from_texts
 from .in_use import all_or_nothing, entering_alone
 from .network import NetworkParams
 from .parameters import check_name
 from .performance import finished_networks
-from .rows import in_chunks
+from .rows import Row, in_chunks
 from .selections import Selection
 from .training import Training
 
@@ -78,12 +78,32 @@ def compare(
     """
     chosen = Selection.of(selection)
     chosen.check()
+    return _compare(name, chosen.networks().proj(), chosen.in_words(), settings)
+
+
+def compare_keys(name: str, keys: Sequence[Row], settings: Mapping[str, Any]) -> Compared:
+    """Compare the networks of some keys with each other, as `compare` does those of a selection.
+
+    Parameters
+    ----------
+    name : str
+    keys : sequence of dict
+        Of `Training.Network`, with further columns or without.
+    settings : mapping
+    """
+    own = [{column: key[column] for column in Training.Network.primary_key} for key in keys]
+    return _compare(name, own, f"{len(own)} networks", settings)
+
+
+def _compare(
+    name: str, chosen: Restriction, in_words: str, settings: Mapping[str, Any]
+) -> Compared:
     check_name("comparison_name", name)
     check_fields(ComparisonSettings, settings.items(), UNKNOWN)
-    networks = finished_networks() & chosen.networks().proj()
+    networks = finished_networks() & chosen
     connection = Training.Network().connection
     with entering_alone(connection, schemas.task.database), all_or_nothing(connection):
-        key = _enter_comparison(name, networks, chosen, settings)
+        key = _enter_comparison(name, networks, in_words, settings)
         return _enter_members(key, networks)
 
 
@@ -99,7 +119,7 @@ def parse_settings(given: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _enter_comparison(
-    name: str, networks: Query, chosen: Selection, settings: dict[str, Any]
+    name: str, networks: Query, in_words: str, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the key of a comparison, which is there then."""
     tasks = sorted(set(networks.to_arrays("task_name").tolist()))
@@ -107,16 +127,16 @@ def _enter_comparison(
     if len(tasks) > 1:
         problem = f"are of the tasks {', '.join(tasks)}"
         remedy = "choose one, with task_name or --task"
-        raise ParameterError("selection", chosen.in_words(), problem, remedy)
+        raise ParameterError("selection", in_words, problem, remedy)
     if not tasks:
         raise ParameterError(
-            "selection", chosen.in_words(), "has no network that is trained",
+            "selection", in_words, "has no network that is trained",
             "choose others, or wait until they are",
         )  # fmt: skip
     key = {"task_name": tasks[0], "comparison_name": name}
     if not there and len(networks) < 2:
         raise ParameterError(
-            "selection", chosen.in_words(), "has one network that is trained", "choose two or more"
+            "selection", in_words, "has one network that is trained", "choose two or more"
         )
     # What is given of one that is there is to be what it has.
     kept = {column: there[0][column] for column in SETTINGS.values()} if there else {}

@@ -31,6 +31,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("rec_weights_magnitude", {}),
     ("rec_weights_magnitude", {"account4dale": False}),
     ("rec_weights_sparsity", {"tg_deg": 2}),
+    ("rec_weights_l1", {}),
     ("channel_overlap", {}),
     ("channel_overlap", {"orth_input_only": False}),
     ("fr_magnitude", {}),
@@ -127,7 +128,7 @@ def test_values_match_the_reference(reference, name) -> None:
 
 def test_the_names_are_those_of_the_definition() -> None:
     assert set(penalties.names()) >= {name for name, _ in CASES}
-    assert len({name for name, _ in CASES}) == 15
+    assert len({name for name, _ in CASES}) == 16
 
 
 # Values by hand, independent of the code: NumPy, straight from the formulas -----------------------
@@ -160,6 +161,12 @@ def test_weight_caps() -> None:
     free = replace(context, dale=None)
     assert value(free, "rec_weights_magnitude") == pytest.approx(plain)
     assert value(context, "rec_weights_magnitude", account4dale=False) == pytest.approx(plain)
+
+
+def test_l1_norm_of_the_recurrent_weights() -> None:
+    W = torch.tensor([[1.0, -2.0], [0.5, 0.0]], dtype=torch.float64)
+    context = replace(make_context(), W_rec=W)
+    assert value(context, "rec_weights_l1") == pytest.approx(3.5)
 
 
 @pytest.mark.parametrize("form", ["s", "h"])

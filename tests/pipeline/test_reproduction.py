@@ -181,6 +181,80 @@ def test_a_row_that_is_missing_is_said(database, tmp_path):
     assert any(fault.startswith("good, seed 0") for fault in found.faults)
 
 
+PAIRS = """
+import numpy as np
+import pipeline as p
+
+def seeds(keys):
+    own = np.array([key["seed"] for key in keys], float)
+    return own[:, None] + own[None]
+
+def distance(keys, column):
+    members, matrix = p.distance_matrix(keys[0]["comparison_name"], column)
+    place = {row["seed"]: i for i, row in enumerate(members)}
+    chosen = [place[key["seed"]] for key in keys]
+    return matrix[np.ix_(chosen, chosen)]
+
+def lopsided(keys):
+    return np.triu(np.ones((len(keys), len(keys))))
+
+def seed(key):
+    return key["seed"]
+"""
+
+
+def pair_study(**fields):
+    result = {"text": "x", "paper": "x", "source": "x", "cohort": "slow", "pairs": True}
+    compared = {"search": "", "match": "none", "max_trials": 4, "n_times": 5, "dsa": "wasserstein"}
+    content = changed(
+        cohorts={"slow": STUDY["cohorts"]["slow"]}, tables=[], settings={}, compared=compared,
+        reduced={},
+    )  # fmt: skip
+    del content["figure"]
+    content["expected"] = [
+        {**result, "name": "seeds", "measure": "seeds", "within": [2, 2]},
+        {**result, "name": "apart", "measure": "distance", "args": {"column": "output_distance"},
+         "within": [0.000001, None]},
+        {**result, "name": "dsa", "measure": "distance", "args": {"column": "dsa_distance"},
+         "within": [0, None]},
+        {**result, "name": "lopsided", "measure": "lopsided", "within": [0, 1]},
+        {**result, "name": "spread", "measure": "seed", "pairs": False, "within": [1, 1],
+         "statistic": "standard_deviation"},
+    ]  # fmt: skip
+    return {**content, **fields}
+
+
+def test_the_networks_of_a_cohort_are_compared(database, tmp_path, monkeypatch):
+    p = database
+    monkeypatch.setattr("models.comparison.dsa.library", lambda: None)
+    found = reproduce(read_study(written(tmp_path / "pairs", pair_study(), PAIRS)))
+    assert found.errors == [] and found.made == 5  # a cohort, three summaries, a block
+    name = "pairs_slow_reduced_no_dsa"
+    rows = (p.NetworkPair & {"comparison_name": name}).to_dicts()
+    assert len(rows) == 3 and len(p.Comparison()) == 1
+    seeds, apart, dsa, lopsided, spread = found.outcomes
+    assert seeds.values == {"slow": {"0-1": 1.0, "0-2": 2.0, "1-2": 3.0}}
+    assert (seeds.verdict, seeds.ours.value, seeds.ours.n) == ("reproduced", 2, 3)
+    mean = sum(row["output_distance"] for row in rows) / 3
+    assert apart.ours.value == pytest.approx(mean) and apart.verdict == "reproduced"
+    assert (dsa.verdict, dsa.n_left_out) == ("too few networks", 3)
+    assert any(fault.startswith("dsa_distance: ") for fault in found.faults)
+    assert lopsided.verdict == "too few networks"
+    assert any("no symmetric matrix of 3" in fault for fault in found.faults)
+    assert (spread.verdict, spread.ours.value) == ("reproduced", 1)
+    said = json.loads(write_results(found, tmp_path / "out")[0].read_text())
+    assert said["results"][0]["of_pairs"] and said["results"][0]["values"]["slow"]["1-2"] == 3
+    again = reproduce(read_study(str(tmp_path / "pairs")))
+    assert again.made == 0 and again.outcomes == found.outcomes
+    # Networks that do not solve their task are compared, and do not count.
+    content = pair_study(solved={"r2_pooled": 0.99}, tables=["Validation"])
+    hard = reproduce(read_study(written(tmp_path / "pairs", content, PAIRS)))
+    assert hard.made == 6 and hard.outcomes[0].ours.n == 0  # scores, with noise and without
+    other = pair_study(compared={**content["compared"], "max_trials": 3})
+    with pytest.raises(ParameterError, match=f"not those of the comparison {name}"):
+        reproduce(read_study(written(tmp_path / "pairs", other, PAIRS)))
+
+
 @pytest.mark.parametrize(
     ("content", "field"),
     [
@@ -197,6 +271,11 @@ def test_a_row_that_is_missing_is_said(database, tmp_path):
         ({"solved": {"loss": 1}}, "solved"),
         ({"tables": [{"Validation": "noisy"}]}, "tables[0].Validation"),
         ({"tables": [["Validation"]]}, "tables[0]"),
+        ({"compared": {"max_trial": 3}}, "compared.max_trial"),
+        ({"compared": {"max_trials": 1}}, "compared.max_trials"),
+        ({"compared": "all"}, "compared"),
+        ({"expected": [{**STUDY["expected"][0], "pairs": "yes"}]}, "expected[0].pairs"),
+        ({"expected": [{**STUDY["expected"][1], "pairs": True}]}, "expected[0].statistic"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(tmp_path, content, field):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from pipeline.reproduction.forms import differences, reduced_sections
-from pipeline.reproduction.verdicts import judge, range_in_words, summarise
+from pipeline.reproduction.verdicts import (
+    STANDARD_DEVIATION,
+    judge,
+    range_in_words,
+    summarise,
+    summarise_pairs,
+)
 
 EIGHT = (8.0, 8.0)
 
@@ -95,3 +102,73 @@ def test_sets_that_differ_in_the_reduced_form_have_another_name():
     new = {"networks": {"n": {"tau": 5.0, "n_units": 100}}}
     assert differences(WHOLE, new) == ["networks.n.tau: 5.0 instead of the default"]
     assert reduced_sections(WHOLE, {}) == WHOLE
+
+
+def test_the_spread_of_networks():
+    found = summarise([1.0, 2.0, 3.0, 4.0], STANDARD_DEVIATION)
+    assert found.value == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
+    # Of 256 resamples four are all alike (1.6 %); then come 1 1 1 2 and the like. Largest: 1 1 4 4.
+    assert (found.low, found.high) == pytest.approx((0.5, math.sqrt(3)))
+    twice = summarise([2.0, 4.0, 6.0, 8.0], STANDARD_DEVIATION, [1.0, 2.0, 3.0, 4.0])
+    assert twice.value == pytest.approx(found.value)
+    for one in (summarise([1.0], STANDARD_DEVIATION), summarise([], STANDARD_DEVIATION)):
+        assert one.value is None and judge(one, EIGHT, 3)[0] == "too few networks"
+    assert summarise([1.0, 2.0], STANDARD_DEVIATION, [1.0], "ratio").value is None
+
+
+def symmetric(*above):
+    """The matrix whose pairs 0-1, 0-2, ..., 1-2, ... are given."""
+    n = round((1 + math.sqrt(1 + 8 * len(above))) / 2)
+    matrix = np.zeros((n, n))
+    matrix[np.triu_indices(n, 1)] = above
+    return matrix + matrix.T
+
+
+def test_the_mean_over_pairs():
+    found = summarise_pairs(symmetric(1.0, 2.0, 6.0))
+    assert (found.value, found.n, found.interval) == (3, 3, "bootstrap")
+    # Of three networks, two at least are in every resample: the least and the largest are a pair.
+    assert (found.low, found.high) == (1, 6)
+    same = summarise_pairs(symmetric(*[2.0] * 6))
+    assert (same.value, same.low, same.high, same.n) == (2, 2, 2, 4)
+    matrix = symmetric(1.0, 2.0, np.nan, 6.0, np.nan, np.nan)  # the last has no number
+    np.fill_diagonal(matrix, 100.0)  # is not read
+    assert summarise_pairs(matrix) == summarise_pairs(matrix)
+    assert (summarise_pairs(matrix).value, summarise_pairs(matrix).n) == (3, 3)
+
+
+def test_too_few_pairs():
+    for matrix in (np.empty((0, 0)), [[0.0]], symmetric(np.nan)):
+        found = summarise_pairs(matrix)
+        assert found.value is None and found.n == 0
+    two = summarise_pairs(symmetric(5.0))
+    assert (two.value, two.low, two.n) == (5, None, 2)
+    assert judge(two, (5, 5), 3) == ("too few networks", False)
+    assert summarise_pairs(symmetric(1.0, 2.0, 6.0), symmetric(np.nan), "ratio").value is None
+
+
+def test_two_groups_of_pairs():
+    first, second = symmetric(*[4.0] * 3), symmetric(*[2.0] * 6)
+    ratio = summarise_pairs(first, second, "ratio")
+    assert (ratio.value, ratio.low, ratio.high, ratio.n) == (2, 2, 2, 3)
+    assert summarise_pairs(first, second).value == 2
+    assert summarise_pairs(first, symmetric(*[0.0] * 3), "ratio").value is None
+
+
+def width(found):
+    return found.high - found.low
+
+
+def test_pairs_that_share_a_network_are_not_independent():
+    """Each network adds its own number to all its distances: the error of the mean is known."""
+    own = np.random.default_rng(0).normal(10, 1, 60)
+    found = summarise_pairs(own[:, None] + own[None])
+    assert found.value == pytest.approx(2 * own.mean())
+    error = 2 * own.std() / math.sqrt(60)
+    assert width(found) == pytest.approx(2 * 1.96 * error, rel=0.1)
+    # Too narrow: intervals of drawn pairs, and of each network's mean distance to the rest.
+    matrix = own[:, None] + own[None]
+    pairs = summarise(matrix[np.triu_indices(60, 1)].tolist(), "mean")
+    each = summarise(((matrix.sum(axis=0) - np.diag(matrix)) / 59).tolist(), "mean")
+    assert width(found) / width(pairs) == pytest.approx(math.sqrt(59), rel=0.15)
+    assert width(found) / width(each) == pytest.approx(2, rel=0.15)

@@ -13,6 +13,9 @@ from studies.angle_memory.drift import (
     nearest_samples,
     steps_apart,
 )
+from studies.huang_2025.figure import LEVELS, draw
+from studies.huang_2025.measures import twice_as_long
+from studies.huang_2025.weights import permuted_distance
 from studies.machens_2005.tuning import mean_by, mean_weights, rank_correlation
 from studies.mante_2013.decoding import cross_validated_r2
 from studies.silent_units.measures import percentage_below, spread
@@ -140,3 +143,34 @@ def test_selectivity_and_the_weights_by_it():
     np.fill_diagonal(W, 100.0)
     assert by_choice(-W, selectivity, senders) == pytest.approx((0.5, 0.1))
     assert by_choice(W, np.abs(selectivity), senders) is None
+
+
+def test_weights_of_which_only_the_order_of_units_differs():
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(12, 12))
+    order = rng.permutation(12)
+    assert permuted_distance(W, W[np.ix_(order, order)]) == pytest.approx(0, abs=1e-12)
+    assert permuted_distance(W, W) == 0
+    # Never further apart than as they are; the swap of the two units is found.
+    other = rng.normal(size=(12, 12))
+    assert 0 < permuted_distance(W, other) <= np.linalg.norm(W - other)
+    assert permuted_distance(np.diag([3.0, 0]), np.diag([0, 1.0])) == pytest.approx(2)
+
+
+def test_longer_trials_have_pulses_as_far_apart():
+    longer = twice_as_long(NBitFlipFlop(n_steps=60, n_bits=2, mu=4.0, pulse=1, batch_size=3))
+    assert (longer.n_steps, longer.n_bits, longer.pulse, longer.batch_size) == (120, 2, 1, 256)
+    assert longer.n_steps / longer.mu == 15
+
+
+def test_the_figure_of_degeneracy_leaves_out_what_was_not_computed():
+    cohorts = ("bits_1", "bits_2", "bits_3", "bits_4", "small", "large", "sparse")
+    matrix = np.ones((4, 4))
+    found = {level: dict.fromkeys(cohorts, matrix) for level in (*LEVELS, "untrained")}
+    found["behaviour"] = dict.fromkeys(cohorts, np.arange(4.0))
+    found["dynamics"] = dict.fromkeys(cohorts, np.full((4, 4), np.nan))
+    figure = draw(found, dict.fromkeys(cohorts, 64))
+    labels = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
+    assert labels == [LEVELS[level][0] for level in ("behaviour", "activity", "weights")]
+    del found["activity"]["bits_2"]  # too few networks solve it
+    assert len(draw(found, {}).axes) == 9
