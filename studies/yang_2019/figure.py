@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from models import UnitClusters
 from models.plots.palette import DIVERGING, INK, SEQUENTIAL
 from models.plots.style import plain_matplotlib
 
@@ -20,12 +20,17 @@ NUMBER_SIZE = 5.5  # points, of clusters
 
 
 @plain_matplotlib()
-def draw(clusters: UnitClusters, found: Lesions, tasks: Sequence[str]) -> Figure:
+def draw(
+    variances: Float, labels: NDArray[np.int64], found: Lesions, tasks: Sequence[str]
+) -> Figure:
     """Draw one network.
 
     Parameters
     ----------
-    clusters : UnitClusters
+    variances : array (M, F)
+        Normalised task variance of M units, in the tasks of ``found``.
+    labels : array (M,) of int
+        Cluster of each.
     found : Lesions
     tasks : sequence of str
         In the order in which they are drawn.
@@ -33,12 +38,12 @@ def draw(clusters: UnitClusters, found: Lesions, tasks: Sequence[str]) -> Figure
     rows = [found.tasks.index(name) for name in tasks if name in found.tasks]
     order = np.argsort(found.variances[:, rows].argmax(axis=1), kind="stable")  # as in the paper
     units = np.concatenate(
-        [np.flatnonzero(clusters.labels == cluster) for cluster in order]
+        [np.flatnonzero(labels == cluster) for cluster in order]
     )  # sorted by cluster
     edges = np.concatenate([[0], np.cumsum(np.array(found.sizes)[order])]) - 0.5
     figure = Figure(figsize=(6.9, 2.5), layout="constrained")
     first, second, third = figure.subplots(1, 3, width_ratios=(2.1, 1, 1), sharey=True)
-    image = _matrix(first, clusters.features[units][:, rows].T, SEQUENTIAL, 0.0, 1.0)
+    image = _matrix(first, variances[units][:, rows].T, SEQUENTIAL, 0.0, 1.0)
     for edge in edges[1:-1]:
         first.axvline(edge, color="white", lw=0.8)
     first.set_xticks(

@@ -108,21 +108,31 @@ def relatedness(key: Key, pairs: Sequence[Sequence[str]]) -> float | None:
     return lesioned.related_minus_others(found.features, list(found.feature_names), pairs)
 
 
-def plot(networks: Mapping[str, Sequence[Key]]) -> Figure | None:
-    """Draw clusters and lesions of the network whose specificity is the median."""
-    from .figure import draw
+def shown(keys: Sequence[Key]) -> dict[str, Any] | None:
+    """Return what the figure shows, as arguments of `figure.draw`: the network in the middle.
 
+    That is the one whose specificity is the median of all that have one.
+    """
     known = sorted(
-        (value, i)
-        for i, key in enumerate(networks["softplus"])
-        if (value := specificity(key)) is not None
+        (value, i) for i, key in enumerate(keys) if (value := specificity(key)) is not None
     )
     if not known:
         return None
-    key = networks["softplus"][known[len(known) // 2][1]]
+    key = keys[known[len(known) // 2][1]]
     rnn, task = fetch_network(dict(key))
     settings = ClusterParams.build((ClusterParams & key).fetch1())
     clusters = models.get_clusters(rnn, task, settings, seed=VALIDATION_SEED)
-    found = _lesions(key)
-    assert found is not None
-    return draw(clusters, found, list(task.component_tasks))
+    return {
+        "variances": clusters.features,
+        "labels": clusters.labels,
+        "found": _lesions(key),
+        "tasks": list(task.component_tasks),
+    }
+
+
+def plot(networks: Mapping[str, Sequence[Key]]) -> Figure | None:
+    """Draw clusters and lesions of the network in the middle."""
+    from .figure import draw
+
+    chosen = shown(networks["softplus"])
+    return None if chosen is None else draw(**chosen)
