@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli import commands as cli
+from pipeline.reproduction.analyses import checked_analyses
 from pipeline.reproduction.filling import enter
 from pipeline.reproduction.results import reproduce, write_results
 from pipeline.reproduction.study import find_study, read_study, shipped_studies
@@ -297,6 +298,7 @@ class TestShipped:
         done, cost = dry_run(study.submission, probe=lambda *_: 0.01)
         assert done["cohorts"] == len(study.cohorts) and not len(database.Cohort())
         assert set(study.tables) <= set(cost.jobs) and study.conditions
+        assert {type(t).__name__ for t, _ in checked_analyses(study.analyses)} == {*study.analyses}
 
 
 def test_a_study_of_ones_own_is_a_copy_of_one(tmp_path):
