@@ -50,10 +50,12 @@ def draw(
         (edges[1:] + edges[:-1]) / 2, [str(i + 1) for i in range(len(order))], fontsize=NUMBER_SIZE
     )
     first.set_yticks(range(len(rows)), [found.tasks[row] for row in rows])
-    first.set(title=f"task variance of {len(units)} units", xlabel="cluster")
-    figure.colorbar(image, ax=first, ticks=[0, 0.5, 1], label="share of a unit's largest", pad=0.02)
+    first.set(
+        title=f"task variance of {len(units)} units,\nover a unit's largest", xlabel="cluster"
+    )
+    figure.colorbar(image, ax=first, ticks=[0, 0.5, 1], pad=0.02)
     for axes, values, title in (
-        (second, found.falls, "without the cluster"),
+        (second, found.falls, "change of R² without\nthe cluster"),
         (third, found.random_falls, "without as many\nrandom units"),
     ):
         image = _matrix(axes, -values[order][:, rows].T, DIVERGING, -LARGEST, LARGEST)
@@ -62,8 +64,7 @@ def draw(
         )
         axes.set(title=title, xlabel="cluster")
     figure.colorbar(
-        image, ax=[second, third], ticks=[-LARGEST, 0, LARGEST], label="change of R²", pad=0.02,
-        extend="min",
+        image, ax=[second, third], ticks=[-LARGEST, 0, LARGEST], pad=0.02, extend="min"
     )  # fmt: skip
     return figure
 
