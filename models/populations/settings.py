@@ -80,6 +80,12 @@ OF_KIND = {
 }
 
 
+def named_cluster(target_of: str) -> tuple[str, str]:
+    """Return the way of clustering that a target names, "" for any, and the cluster's number."""
+    way, _, number = target_of.rpartition(": ")
+    return way, number or ("" if way else "0")
+
+
 @documented
 @dataclass(frozen=True)
 class InterventionSettings:
@@ -134,19 +140,13 @@ class InterventionSettings:
             raise ParameterError(
                 "target", self.target, f"is no target of {self.kind}", f"use {', '.join(allowed)}"
             )
-        if self.target == "cluster" and not self.cluster[1].isdecimal():
+        if self.target == "cluster" and not named_cluster(self.target_of)[1].isdecimal():
             remedy = (
                 'give its number, 0 is the largest, or "WAY: 0", the name of a clustering first'
             )
             raise ParameterError("target_of", self.target_of, "is no cluster", remedy)
         if self.kind == "silence" and self.largest > 1:
             raise ParameterError("largest", self.largest, "is a share of the units", "use up to 1")
-
-    @property
-    def cluster(self) -> tuple[str, str]:
-        """The way of clustering that `target_of` names, "" for any, and the cluster's number."""
-        way, _, number = self.target_of.rpartition(": ")
-        return way, number or ("" if way else "0")
 
 
 @documented

@@ -8,7 +8,7 @@ import datajoint as dj
 import numpy as np
 
 import models
-from models.populations.settings import InterventionSettings
+from models.populations.settings import InterventionSettings, named_cluster
 
 from ..database import schemas
 from ..database.types import Query
@@ -183,16 +183,16 @@ class Intervention(Analysis):
 
 def _ways_of_clustering() -> dict[str, list[str]]:
     """Return the ways of clustering that interventions name, "" for any -> those that do."""
+    target, of = (InterventionParams.renamed[name] for name in ("target", "target_of"))
     found: dict[str, list[str]] = {}
-    for row in (InterventionParams & {InterventionParams.renamed["target"]: CLUSTER}).to_dicts():
-        way, _ = InterventionParams.build(row).cluster
-        found.setdefault(way, []).append(row["intervention_name"])
+    for row in (InterventionParams & {target: CLUSTER}).proj(of).to_dicts():
+        found.setdefault(named_cluster(row[of])[0], []).append(row["intervention_name"])
     return found
 
 
 def _members(key: dict[str, Any], settings: InterventionSettings) -> list[int]:
     """Return the units of a cluster: of the way that is named, else of the first that has it."""
-    way, number = settings.cluster
+    way, number = named_cluster(settings.target_of)
     wanted = Clusters.Cluster & key & f"cluster = {int(number)}"
     if way:
         wanted &= {"cluster_name": way}
