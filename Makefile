@@ -62,6 +62,7 @@ docs: $(STAMP)
 	$(BIN)/python scripts/make_manifold_figures.py
 	$(BIN)/python scripts/make_learning_figures.py
 	$(BIN)/python scripts/make_circuit_figure.py
+	$(BIN)/python scripts/make_study_figure.py
 	$(MAKE) site
 
 # The site alone; a link or an anchor that leads nowhere is an error.

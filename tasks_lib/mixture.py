@@ -14,6 +14,7 @@ from .columns import first_trial, read_choices
 from .errors import ParameterError, check_bool, check_float, check_int
 from .masks import held_to_the_end
 from .mixture_components import TASK, MixedTask, channels, read_components
+from .mixture_selection import MOST_EMPTY, selected
 from .windows import check_channels
 
 # Remember an angle, and report it or the opposite one: the same trials but for the rule.
@@ -43,7 +44,8 @@ class Mixture(Task):
     components : sequence of dict
         Of each ``name`` and ``class``; where they differ from the class's defaults ``n_steps``,
         ``n_inputs``, ``n_outputs`` and ``params``, as in a submission; if wanted ``inputs`` and
-        ``outputs``, a name for each of its channels, and its own ``rule_periods``.
+        ``outputs``, a name for each of its channels, its own ``rule_periods``, and ``only``,
+        values that fields of the conditions have in the trials that are taken.
     fractions : sequence of float, optional
         Share of each component in the trials of a batch, together 1; in proportion to their own
         batches by default. Trials are drawn from a component's batches without replacement, a
@@ -162,9 +164,15 @@ class Mixture(Task):
         found: list[Condition] = []
         for part, wanted in zip(self._parts, self._numbers, strict=True):
             task = self._drawing(part)
-            left = wanted
+            left, n_empty = wanted, 0
             while left:
-                batch = [{TASK: part.name, **condition} for condition in task.conditions()]
+                drawn = selected(task.conditions(), part.only)
+                n_empty = 0 if drawn else n_empty + 1
+                if n_empty > MOST_EMPTY:
+                    problem = f"is of no trial of {MOST_EMPTY} batches"
+                    remedy = "select trials by what every batch has"
+                    raise ParameterError(f"{part.field}.only", part.only, problem, remedy)
+                batch = [{TASK: part.name, **condition} for condition in drawn]
                 if left < len(batch):
                     chosen = np.sort(self.rng.permutation(len(batch))[:left])
                     batch = [batch[i] for i in chosen]

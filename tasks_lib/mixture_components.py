@@ -14,13 +14,14 @@ from .by_name import TASKS, create_task, defined_name
 from .errors import ParameterError, check_int, collecting, raise_all, renamed, use_one_of
 from .imports import one_name
 from .masks import held_to_the_end, read_mask
+from .mixture_selection import Selection, read_selection, selected
 from .stimulus_checks import LONGEST_CONTEXT
 from .windows import Window
 
 TASK = "task"  # the field of conditions that names the component
 LONGEST_NAME, LONGEST_CHANNEL = 32, 64  # characters
 _SIZES = ("n_steps", "n_inputs", "n_outputs")
-_FIELDS = ("name", "class", *_SIZES, "params", "inputs", "outputs", "rule_periods")
+_FIELDS = ("name", "class", *_SIZES, "params", "inputs", "outputs", "rule_periods", "only")
 _EXAMPLE = 'give {"name": "go", "class": "GoNoGo"}'
 
 
@@ -41,8 +42,10 @@ class MixedTask:
         Steps at which its rule input is 1.
     counts : array (T,) of bool
         Its mask.
+    only : dict
+        Field of its conditions -> values of the trials that are taken; empty: all are.
     n_trials : int
-        Of its own batch.
+        Of its own batch, that are taken.
     fields : tuple of str
         By which its scores are grouped.
     has_choices, has_curves : bool
@@ -58,6 +61,7 @@ class MixedTask:
     outputs: tuple[str, ...] | None
     rule_periods: tuple[Window, ...]
     counts: NDArray[np.bool_]
+    only: Selection
     n_trials: int
     fields: tuple[str, ...]
     has_choices: bool
@@ -148,6 +152,8 @@ def _component(
     own = _periods(f"{field}.rule_periods", given.get("rule_periods"))
     windows = _windows(field, own, periods, task.n_steps)
     sample = _sample(field, task)
+    only = read_selection(f"{field}.only", given.get("only"), sample)
+    sample = selected(sample, only)
     mask = task.mask
     if np.ndim(mask) == 2:
         problem = "has a mask for each trial of its batch, of which a mixture takes some"
@@ -161,7 +167,7 @@ def _component(
     contexts = _contexts(task, sample) if has_curves else frozenset()
     component = MixedTask(
         name, field, task, channel_names["inputs"], channel_names["outputs"], windows, counts,
-        len(sample), _fields(task, conditions[0]), has_choices, has_curves, contexts,
+        only, len(sample), _fields(task, conditions[0]), has_choices, has_curves, contexts,
     )  # fmt: skip
     _check_contexts(component)
     extra: dict[str, Any] = {
@@ -169,6 +175,8 @@ def _component(
     }
     if own is not None:
         extra["rule_periods"] = own
+    if only:
+        extra["only"] = only
     return component, {"name": name, **row, **extra}
 
 

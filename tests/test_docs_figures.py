@@ -25,11 +25,12 @@ import make_learning_figures  # noqa: E402
 import make_manifold_figures  # noqa: E402
 import make_population_figures  # noqa: E402
 import make_recording_figure  # noqa: E402
+import make_study_figure  # noqa: E402
 import make_task_page  # noqa: E402
 
 SCRIPTS = (
     make_circuit_figure, make_comparison_figure, make_learning_figures, make_manifold_figures,
-    make_population_figures, make_recording_figure,
+    make_population_figures, make_recording_figure, make_study_figure,
 )  # fmt: skip
 STALE = "run `make docs`, look at it and commit it"
 
@@ -43,7 +44,7 @@ def test_every_picture_is_shown_and_made_by_a_script():
     made = {*make_figures.FIGURES, *make_manifold_figures.FIGURES, *names_of_tasks()}
     made |= {*make_population_figures.FIGURES, *make_comparison_figure.FIGURES}
     made |= {*make_learning_figures.FIGURES, *make_circuit_figure.FIGURES}
-    made |= {*make_recording_figure.FIGURES}
+    made |= {*make_recording_figure.FIGURES, *make_study_figure.FIGURES}
     there = {
         str(path.relative_to(DOCS / "figures").with_suffix(""))
         for path in (DOCS / "figures").rglob("*.png")

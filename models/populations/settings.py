@@ -80,6 +80,12 @@ OF_KIND = {
 }
 
 
+def named_cluster(target_of: str) -> tuple[str, str]:
+    """Return the way of clustering that a target names, "" for any, and the cluster's number."""
+    way, _, number = target_of.rpartition(": ")
+    return way, number or ("" if way else "0")
+
+
 @documented
 @dataclass(frozen=True)
 class InterventionSettings:
@@ -105,7 +111,8 @@ class InterventionSettings:
     target_of: str = name(
         "",
         "which one: an output, a context, an input of the analysis, a variable or a cluster",
-        details='"": the first.',
+        details='"": the first. A cluster by its number, as "2", or where units are clustered in '
+        'several ways, "WAY: 2" with the name of the way.',
     )
     largest: float = number(
         0.5,
@@ -133,8 +140,10 @@ class InterventionSettings:
             raise ParameterError(
                 "target", self.target, f"is no target of {self.kind}", f"use {', '.join(allowed)}"
             )
-        if self.target == "cluster" and not self.target_of.isdecimal() and self.target_of:
-            remedy = "give its number, 0 is the largest"
+        if self.target == "cluster" and not named_cluster(self.target_of)[1].isdecimal():
+            remedy = (
+                'give its number, 0 is the largest, or "WAY: 0", the name of a clustering first'
+            )
             raise ParameterError("target_of", self.target_of, "is no cluster", remedy)
         if self.kind == "silence" and self.largest > 1:
             raise ParameterError("largest", self.largest, "is a share of the units", "use up to 1")

@@ -63,7 +63,9 @@ def reproduce(
     with session(kept=kept) as pipeline:
         if dry_run:
             from pipeline.cli.cost_lines import cost_lines
+            from pipeline.reproduction.analyses import checked_analyses
 
+            checked_analyses(study.analyses)
             for line in cost_lines(*pipeline.dry_run(study.submission, "use")):
                 console.print(line, soft_wrap=True)
             return

@@ -44,7 +44,7 @@ class Catalogue:
         parts = self._tables.pop(table, None)
         return None if parts is None or "table" not in parts else parts
 
-    def table(self, connection: dj.Connection, schema: str, name: str) -> dj.FreeTable:
+    def table(self, connection: dj.Connection, schema: str, name: str) -> dj.Table:
         """Return a table of one of the schemas, whose heading is read with all others."""
         found = dj.FreeTable(connection, connection.adapter.make_full_table_name(schema, name))
         info = {"conn": connection, "database": schema, "table_name": name, "context": None}

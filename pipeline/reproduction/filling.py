@@ -15,6 +15,7 @@ from ..tables.computed import tables_named
 from ..tables.rows import Row
 from ..tables.training import Training
 from ..workers.worker import Filled, WorkLoop
+from .analyses import checked_analyses, enter_analyses
 from .study import Study
 
 Errors = list[tuple[str, Row, str]]
@@ -23,9 +24,12 @@ Errors = list[tuple[str, Row, str]]
 def enter(study: Study) -> tuple[Submitted, dict[str, list[Row]]]:
     """Enter a study; return what is new, and the keys of the networks of each of its cohorts.
 
-    Sets and networks that are there under other names are used.
+    Sets and networks that are there under other names are used. Where something is refused,
+    nothing is entered.
     """
+    analyses = checked_analyses(study.analyses)
     done = submit(study.submission, equal="use")
+    enter_analyses(analyses)
     networks = {}
     for label, cohort in study.cohorts.items():
         first, number = int(cohort["first_seed"]), int(cohort["n_networks"])

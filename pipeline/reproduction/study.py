@@ -30,8 +30,8 @@ from .verdicts import COMPARISONS, STATISTICS
 FILE, MEASURES = "study.yaml", "measures.py"
 SHIPPED = "studies"  # the package of the studies that come with the project
 FIELDS = (
-    "title", "citation", *SETS, "cohorts", "reduced", "tables", "compared", "settings", "solved",
-    "conditions", "expected", "figure",
+    "title", "citation", *SETS, "cohorts", "reduced", "analyses", "tables", "compared", "settings",
+    "solved", "conditions", "expected", "figure",
 )  # fmt: skip
 COHORT_FIELDS = ("task", "network", "training", "first_seed", "n_networks")
 LEAST_NETWORKS = 3  # that a verdict takes
@@ -98,6 +98,8 @@ class Study:
         What differs from the whole form, a line each.
     conditions : list of str
         What differs from the publication, a line each.
+    analyses : dict of str to dict of str to dict
+        Sets of settings that the study brings along: table of settings -> name -> columns.
     tables : dict of str to list of dict
         Computed tables that the measures read, and the keys of which each is filled: columns and
         values, one of the list.
@@ -122,6 +124,7 @@ class Study:
     cohorts: dict[str, dict[str, Any]]
     changes: list[str]
     conditions: list[str]
+    analyses: dict[str, dict[str, dict[str, Any]]]
     tables: dict[str, list[dict[str, Any]]]
     compared: dict[str, Any] | None
     settings: dict[str, Any]
@@ -241,6 +244,7 @@ def read_study(name: str, whole: bool = False) -> Study:
         cohorts=cohorts,
         changes=[] if whole else differences(sections, changes),
         conditions=[str(line) for line in content.get("conditions", [])],
+        analyses=_analyses(_mapping(content, "analyses", optional=True)),
         tables=dict(_table(f"tables[{i}]", t) for i, t in enumerate(content.get("tables", []))),
         compared=compared,
         settings=dict(_mapping(content, "settings", optional=True)),
@@ -266,6 +270,19 @@ def _check_cohort(place: str, cohort: Any) -> None:
             raise ParameterError(f"{place}.{key}", None, "is missing", f"write {key}")
     check_int(f"{place}.first_seed", cohort["first_seed"], minimum=0)
     check_int(f"{place}.n_networks", cohort["n_networks"], minimum=1)
+
+
+def _analyses(given: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return sets of settings, which their tables check when they are entered."""
+    for title, sets in given.items():
+        place = f"analyses.{title}"
+        if not isinstance(sets, Mapping) or not sets:
+            raise ParameterError(place, sets, "holds no settings", "write name: {column: value}")
+        for name, columns in sets.items():
+            if not isinstance(columns, Mapping):
+                problem = "are no columns"
+                raise ParameterError(f"{place}.{name}", columns, problem, "write column: value")
+    return {title: {str(n): dict(c) for n, c in sets.items()} for title, sets in given.items()}
 
 
 def _table(place: str, given: Any) -> tuple[str, list[dict[str, Any]]]:

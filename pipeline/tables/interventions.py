@@ -8,7 +8,7 @@ import datajoint as dj
 import numpy as np
 
 import models
-from models.populations.settings import InterventionSettings
+from models.populations.settings import InterventionSettings, named_cluster
 
 from ..database import schemas
 from ..database.types import Query
@@ -26,12 +26,13 @@ from .training import Training  # noqa: F401  (the definition names it)
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CLUSTER = "cluster"
 # Where a target is looked up. All others follow from the network.
 SOURCES: dict[str, type[Any]] = {
     "selection_vector": LineAttractor,
     "fixed_point": FixedPoints,
     "regressor": Subspaces,
-    "cluster": Clusters,
+    CLUSTER: Clusters,
 }
 
 
@@ -126,7 +127,12 @@ class Intervention(Analysis):
             (InterventionParams & {column: name}).proj() * finished_networks().proj()
             & table.proj()
             for name, table in SOURCES.items()
+            if name != CLUSTER
         ]  # fmt: skip
+        for way, names in _ways_of_clustering().items():
+            clusters = Clusters & ({"cluster_name": way} if way else {})
+            sets = InterventionParams & [{"intervention_name": name} for name in names]
+            looked_up.append(sets.proj() * finished_networks().proj() & clusters.proj())
         return wanted & [own, *looked_up]
 
     def make(self, key: dict[str, Any]) -> None:
@@ -165,7 +171,7 @@ class Intervention(Analysis):
         rnn, task = fetch_network(key)
         settings = InterventionParams.build((InterventionParams & key).fetch1())
         vector, units = None, None
-        if settings.target == "cluster":
+        if settings.target == CLUSTER:
             units = _members(key, settings)
         elif settings.target in SOURCES:
             vector = _vector(key, settings)
@@ -175,9 +181,21 @@ class Intervention(Analysis):
         return found, vector
 
 
+def _ways_of_clustering() -> dict[str, list[str]]:
+    """Return the ways of clustering that interventions name, "" for any -> those that do."""
+    target, of = (InterventionParams.renamed[name] for name in ("target", "target_of"))
+    found: dict[str, list[str]] = {}
+    for row in (InterventionParams & {target: CLUSTER}).proj(of).to_dicts():
+        found.setdefault(named_cluster(row[of])[0], []).append(row["intervention_name"])
+    return found
+
+
 def _members(key: dict[str, Any], settings: InterventionSettings) -> list[int]:
-    """Return the units of a cluster, of the first of several ways of clustering that has it."""
-    wanted = Clusters.Cluster & key & f"cluster = {int(settings.target_of or 0)}"
+    """Return the units of a cluster: of the way that is named, else of the first that has it."""
+    way, number = named_cluster(settings.target_of)
+    wanted = Clusters.Cluster & key & f"cluster = {int(number)}"
+    if way:
+        wanted &= {"cluster_name": way}
     rows = wanted.proj().to_dicts(order_by="KEY", limit=1)
     if not rows:
         return []

@@ -7,7 +7,7 @@ import pytest
 
 from models.plots.interventions import plot_intervention
 from models.populations.interventions import intervene, silenced
-from models.populations.settings import InterventionSettings
+from models.populations.settings import InterventionSettings, named_cluster
 from tasks_lib import CDDM, DMTS
 from tasks_lib.errors import ParameterError
 from tests.models.population_networks import Flags, copies
@@ -100,6 +100,13 @@ def test_a_push_along_what_is_read_changes_choices_and_another_does_not():
             run(one, integrator(), vector=vector)
     with pytest.raises(ParameterError, match="output 0"):
         run(InterventionSettings(kind="perturb", target="readout", target_of="none"))
+    for wrong in ("first", "way: ", "way:1", "-1"):
+        with pytest.raises(ParameterError, match=r"target_of .*is no cluster"):
+            InterventionSettings(target="cluster", target_of=wrong)
+    named = {"": ("", "0"), "2": ("", "2"), "a: b: 3": ("a: b", "3")}
+    for given, wanted in named.items():
+        one = InterventionSettings(target="cluster", target_of=given)
+        assert named_cluster(one.target_of) == wanted
 
 
 def test_the_length_of_a_push_is_that_of_deviations():

@@ -23,10 +23,21 @@ def test_clusters_of_a_known_network_are_rows_and_targets(database, tmp_path):
     lesion = {**p.InterventionParams.fetch1(), "intervention_name": "lesion",
               column["target"]: "cluster", column["target_of"]: "1", column["largest"]: 1.0,
               column["n_strengths"]: 1}  # fmt: skip
-    p.InterventionParams.insert1(lesion)
+    # Of a way of clustering that comes later in the alphabet, and of one that there is not.
+    named = {**lesion, "intervention_name": "named", column["target_of"]: "response: 0"}
+    missing = {**lesion, "intervention_name": "missing", column["target_of"]: "others: 0"}
+    p.ClusterParams.insert1({**row, "cluster_name": "half", "cluster_max_clusters": 2})
+    p.InterventionParams.insert([lesion, named, missing])
     assert p.fill((p.Population,)).errors == []
-    assert not len(p.Intervention().key_source & {"intervention_name": "lesion"})
+    wanted = p.Intervention().key_source
+    assert not len(wanted & "intervention_name in ('lesion', 'named')")
+    assert p.fill((p.Clusters,), {"cluster_name": "half"}).errors == []
+    assert len(wanted & {"intervention_name": "lesion"}) == 2
+    assert not len(wanted & {"intervention_name": "named"})  # its clusters are not there
     assert p.fill((p.Clusters, p.Intervention)).errors == []
+    assert not p.Intervention & {"intervention_name": "missing"}
+    six = p.Intervention.Score & {"network_name": "known", "intervention_name": "named"}
+    assert six.fetch1("units_touched") == 6
     response = {"network_name": "known", "cluster_name": "response"}
     found = (p.Clusters & response).fetch1()
     assert (found["cluster_status"], found["n_clusters"]) == ("analysed", 2)

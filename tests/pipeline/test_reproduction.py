@@ -12,6 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli import commands as cli
+from pipeline.reproduction.analyses import checked_analyses
+from pipeline.reproduction.filling import enter
 from pipeline.reproduction.results import reproduce, write_results
 from pipeline.reproduction.study import find_study, read_study, shipped_studies
 from pipeline.submission import dry_run
@@ -173,6 +175,49 @@ def test_nothing_is_entered_where_a_measure_is_missing(database, tmp_path):
     assert not len(database.Task()) and not len(database.Cohort())
 
 
+LESION = {"intervention_target": "cluster", "intervention_largest": 1.0}
+
+
+def test_settings_come_with_a_study_and_are_entered_once(database, tmp_path):
+    content = changed(
+        analyses={
+            "InterventionParams": {"lesion": LESION},
+            "ClusterParams": {"few": {"cluster_max_clusters": 4}},
+        }
+    )
+    study = read_study(written(tmp_path / "nothing", content))
+    for _ in range(2):
+        enter(study)
+        rows = database.InterventionParams & {"intervention_name": "lesion"}
+        assert rows.fetch1("intervention_kind", "intervention_largest") == ("silence", 1.0)
+    few = database.ClusterParams & {"cluster_name": "few"}
+    assert few.fetch1("cluster_max_clusters", "cluster_max_trials") == (4, 256)
+    # Other settings under a name that is taken: nothing more is entered.
+    content["analyses"]["ClusterParams"]["few"]["cluster_max_clusters"] = 5
+    content["analyses"]["ClusterParams"]["more"] = {}
+    content["cohorts"]["slow"]["n_networks"] = 4
+    with pytest.raises(ParameterError, match=r"analyses\.ClusterParams\.few .*other values"):
+        enter(read_study(written(tmp_path / "nothing", content)))
+    assert not database.ClusterParams & {"cluster_name": "more"}
+    assert (database.Cohort & {"training_name": "nothing_slow"}).fetch1("n_networks") == 3
+
+
+def test_settings_of_a_study_that_are_wrong_are_all_named(database, tmp_path):
+    wrong = {
+        "InterventionParam": {"lesion": LESION},
+        "ClusterParams": {"few": {"cluster_most": 4}, "many": {"cluster_max_clusters": 0}},
+    }
+    study = read_study(written(tmp_path / "nothing", changed(analyses=wrong)))
+    with pytest.raises(ParameterError) as caught:
+        enter(study)
+    assert [line.split(" = ")[0] for line in str(caught.value).splitlines()] == [
+        "analyses.InterventionParam",
+        "analyses.ClusterParams.few.cluster_most",
+        "analyses.ClusterParams.many.cluster_max_clusters",
+    ]
+    assert "did you mean InterventionParams" in str(caught.value) and not len(database.Cohort())
+
+
 def test_a_row_that_is_missing_is_said(database, tmp_path):
     content = changed(tables=[], figure="plot")
     found = reproduce(read_study(written(tmp_path / "nothing", content)), draws=False)
@@ -269,6 +314,8 @@ def test_the_networks_of_a_cohort_are_compared(database, tmp_path, monkeypatch):
         ({"expected": [{**STUDY["expected"][0], "tolerance": 8}]}, "expected[0].tolerance"),
         ({"cohorts": {"trained": {"task": "t"}}}, "cohorts.trained.network"),
         ({"solved": {"loss": 1}}, "solved"),
+        ({"analyses": {"ClusterParams": {}}}, "analyses.ClusterParams"),
+        ({"analyses": {"ClusterParams": {"few": 4}}}, "analyses.ClusterParams.few"),
         ({"tables": [{"Validation": "noisy"}]}, "tables[0].Validation"),
         ({"tables": [["Validation"]]}, "tables[0]"),
         ({"compared": {"max_trial": 3}}, "compared.max_trial"),
@@ -330,6 +377,7 @@ class TestShipped:
         done, cost = dry_run(study.submission, probe=lambda *_: 0.01)
         assert done["cohorts"] == len(study.cohorts) and not len(database.Cohort())
         assert set(study.tables) <= set(cost.jobs) and study.conditions
+        assert {type(t).__name__ for t, _ in checked_analyses(study.analyses)} == {*study.analyses}
 
 
 def test_a_study_of_ones_own_is_a_copy_of_one(tmp_path):

@@ -13,7 +13,8 @@ from studies.angle_memory.drift import (
     nearest_samples,
     steps_apart,
 )
-from studies.huang_2025.figure import LEVELS, draw
+from studies.huang_2025.figure import LEVELS
+from studies.huang_2025.figure import draw as draw_degeneracy
 from studies.huang_2025.measures import twice_as_long
 from studies.huang_2025.weights import permuted_distance
 from studies.machens_2005.tuning import mean_by, mean_weights, rank_correlation
@@ -26,6 +27,15 @@ from studies.sussillo_barak_2013.dynamics import (
     one_bit_edges,
     share_through_saddles,
     threshold_runs,
+)
+from studies.yang_2019.figure import draw as draw_lesions
+from studies.yang_2019.lesions import (
+    Lesions,
+    correlation,
+    fall,
+    mean_excess,
+    related_minus_others,
+    share_selective,
 )
 from tasks_lib import NBitFlipFlop
 from tasks_lib.angles import angle_code
@@ -169,8 +179,52 @@ def test_the_figure_of_degeneracy_leaves_out_what_was_not_computed():
     found = {level: dict.fromkeys(cohorts, matrix) for level in (*LEVELS, "untrained")}
     found["behaviour"] = dict.fromkeys(cohorts, np.arange(4.0))
     found["dynamics"] = dict.fromkeys(cohorts, np.full((4, 4), np.nan))
-    figure = draw(found, dict.fromkeys(cohorts, 64))
+    figure = draw_degeneracy(found, dict.fromkeys(cohorts, 64))
     labels = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
     assert labels == [LEVELS[level][0] for level in ("behaviour", "activity", "weights")]
     del found["activity"]["bits_2"]  # too few networks solve it
-    assert len(draw(found, {}).axes) == 9
+    assert len(draw_degeneracy(found, {}).axes) == 9
+
+
+def test_lesions_that_harm_what_their_cluster_serves():
+    variances = np.array([[1.0, 0.6, 0.0], [0.05, 0.2, 1.0]])
+    falls = np.array([[0.8, 0.4, 0.0], [0.0, 0.01, 0.5]])
+    found = Lesions(["a", "b", "c"], [4, 3], variances, falls, np.full((2, 3), 0.1))
+    assert correlation(variances, falls) == pytest.approx(
+        np.corrcoef(variances.ravel(), falls.ravel())[0, 1]
+    )
+    assert correlation(variances, -variances) == pytest.approx(-1)
+    assert correlation(variances, np.ones((2, 3))) is None
+    assert mean_excess(found, 0.5, np.inf) == pytest.approx((0.8 + 0.4 + 0.5) / 3 - 0.1)
+    assert mean_excess(found, 0.0, 0.1) == pytest.approx(-0.1)
+    assert mean_excess(found, 2.0, 3.0) is None
+    assert share_selective(falls) == 1
+    assert share_selective(np.array([[0.5, 0.3], [0.05, 0.0], [0.2, 0.01]])) == pytest.approx(1 / 3)
+    # A score below 0 is no worse than none, and so is one that overflows.
+    assert fall(0.9, 0.5) == pytest.approx(0.4) and fall(0.9, -3.0) == fall(0.9, None) == 0.9
+    assert fall(-0.2, 0.1) == pytest.approx(-0.1)
+
+
+def test_tasks_that_use_the_same_units_are_related():
+    rng = np.random.default_rng(2)
+    one, other = rng.uniform(size=(2, 200))
+    names = ["a", "b", "c", "d"]
+    variances = np.stack([one, one, other, other], axis=1)
+    pairs = [["b", "a"], ["c", "d"]]
+    assert related_minus_others(variances, names, pairs) > 0.7  # two draws correlate a little
+    assert related_minus_others(variances, names, [["a", "c"], ["b", "d"]]) < -0.2
+    assert related_minus_others(np.ones((200, 4)), names, pairs) is None
+
+
+def test_the_figure_of_lesions_has_every_task_and_cluster():
+    variances = np.array([[0.0, 1.0], [1.0, 0.0]])
+    labels = np.array([0, 0, 0, 1, 1])
+    found = Lesions(["a", "b"], [3, 2], variances, variances / 2, variances / 10)
+    figure = draw_lesions(variances[labels], labels, found, ["b", "a"])
+    units, lesions, random = figure.axes[:3]
+    assert [t.get_text() for t in units.get_yticklabels()] == ["b", "a"]
+    # Sorted by the task that a cluster serves most, tasks as they were given.
+    assert units.images[0].get_array().tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]]
+    assert lesions.images[0].get_array().tolist() == [[-0.5, 0], [0, -0.5]]
+    assert random.images[0].get_array().tolist() == [[-0.1, 0], [0, -0.1]]
+    assert [t.get_text() for t in lesions.get_xticklabels()] == ["1", "2"]

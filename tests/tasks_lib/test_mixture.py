@@ -170,6 +170,47 @@ def test_trials_of_a_component_are_drawn_without_replacement():
     assert len(chosen) > 4  # not always the same ones
 
 
+def test_a_component_can_be_some_of_the_trials_of_a_task():
+    cddm = {"class": "CDDM", "n_steps": 30,
+            "params": {"stim_on": 5, "dec_on": 20, "coherences": [-0.5, 0.0, 0.5]}}  # fmt: skip
+    components = [
+        {**cddm, "name": "motion", "only": {"context": "motion"}},
+        {**cddm, "name": "alone",
+         "only": {"context": "color", "motion_coh": 0, "color_coh": [-0.5, 0.5]}},
+    ]  # fmt: skip
+    task = Mixture(components=components, share_inputs=True, seed=0)
+    conditions = task.get_batch()[2]
+    kinds = [tuple(task.condition_kind(c).values()) for c in conditions]
+    values = (-0.5, 0.0, 0.5)
+    assert kinds == [
+        *(("motion", "motion", m, c) for m in values for c in values),
+        ("alone", "color", 0.0, -0.5), ("alone", "color", 0.0, 0.5),
+    ]  # fmt: skip
+    assert task.params["components"][1]["only"] == {
+        "context": ["color"], "motion_coh": [0], "color_coh": [-0.5, 0.5],
+    }  # fmt: skip
+    assert Mixture(**task.params).params == task.params
+    assert "only" not in Mixture(components=LENGTHS).params["components"][0]
+    # Without replacement among these alone, whatever the mix.
+    more = Mixture(components=components, batch_size=20, fractions=[0.5, 0.5], seed=0)
+    alone = [c["color_coh"] for c in more.get_batch()[2] if c["task"] == "alone"]
+    assert sorted(alone) == [-0.5] * 5 + [0.5] * 5
+    check_task(task)
+
+
+def test_trials_that_no_batch_has_any_more_are_no_endless_search(monkeypatch):
+    task = Mixture(
+        components=[{"name": "a", "class": "GoNoGo", "only": {"input_value": 1.0}}], seed=0
+    )
+    monkeypatch.setattr(
+        type(task.component_tasks["a"]), "conditions", lambda _: [{"input_value": 0.0}]
+    )
+    with pytest.raises(
+        ParameterError, match=r"components\[0\]\.only .*is of no trial of 1000 batches"
+    ):
+        task.conditions()
+
+
 def test_scores_and_choices_are_those_of_the_components():
     components = [
         {"name": "decide", "class": "CDDM", "n_steps": 30,
@@ -230,6 +271,16 @@ def test_scores_and_choices_are_those_of_the_components():
          r"components\[0\]\.rule_periods\[0\] = \[0\]: is not a period"),
         ([{"name": "a", "class": "XOR", "rule_periods": [[140, 151]]}],
          r"components\[0\]\.rule_periods\[0\] = \[140, 151\]: ends after the 150 steps"),
+        ([{"name": "a", "class": "CDDM", "only": {"contxt": "motion"}}],
+         r"components\[0\]\.only\.contxt = 'motion': is not a field .*did you mean context\?"),
+        ([{"name": "a", "class": "CDDM", "only": {"context": "size"}}],
+         r"components\[0\]\.only\.context = 'size': is of no trial .*; use motion, color"),
+        ([{"name": "a", "class": "CDDM", "only": {"context": []}}],
+         r"components\[0\]\.only\.context = None: is of no trial"),
+        ([{"name": "a", "class": "CDDM", "only": ["motion"]}],
+         r"components\[0\]\.only = \['motion'\]: is no selection of trials; write"),
+        ([{"name": "a", "class": "XOR", "only": {"v1": True}}],
+         r"components\[0\]\.only\.v1 = True: is of no trial .*; use 0, 1"),
         ([{"name": "a", "class": "Mixture"}], r"components\[0\]\.class .*is a mixture itself"),
         ([{"name": "a", "class": "XOR", "inputs": ["rule a", "b", "c", "d"]}],
          r"components = 'rule a': is the name of a rule input"),
