@@ -27,7 +27,7 @@ def fetch() -> None:
     import pipeline
     from pipeline.reproduction.filling import enter
     from pipeline.reproduction.results import reproduce
-    from pipeline.reproduction.study import read_study
+    from pipeline.reproduction.study_file import read_study
 
     pipeline.connect()
     study = read_study("yang_2019")

@@ -51,7 +51,8 @@ def reproduce(
 
     set_threads(1)  # before torch is loaded: workers are processes
     with starting():
-        from pipeline.reproduction.study import read_study, shipped_studies
+        from pipeline.reproduction.study import shipped_studies
+        from pipeline.reproduction.study_file import read_study
     try:
         if name is None:
             known = ", ".join(shipped_studies())
@@ -87,7 +88,8 @@ def reproduce(
 
 def _print_studies() -> None:
     with starting():
-        from pipeline.reproduction.study import read_study, shipped_studies
+        from pipeline.reproduction.study import shipped_studies
+        from pipeline.reproduction.study_file import read_study
     for name in shipped_studies():
         study = read_study(name)
         console.print(f"{name}: {study.title}. {study.citation}", soft_wrap=True)

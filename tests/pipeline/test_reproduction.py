@@ -15,7 +15,8 @@ from pipeline.cli import commands as cli
 from pipeline.reproduction.analyses import checked_analyses
 from pipeline.reproduction.filling import enter
 from pipeline.reproduction.results import reproduce, write_results
-from pipeline.reproduction.study import find_study, read_study, shipped_studies
+from pipeline.reproduction.study import find_study, shipped_studies
+from pipeline.reproduction.study_file import read_study
 from pipeline.submission import dry_run
 from tasks_lib import ParameterError
 
