@@ -37,6 +37,7 @@ _READ_ONCE = re.compile(
 )
 # By scikit-learn, where it is imported, and by torch, where it compiles.
 _SET_BY_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
+_PRELOADED = ("models", "tasks_lib", "numpy", "torch", "yaml", "sitecustomize.py")
 _ONE_THREAD = {
     "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 }  # fmt: skip
@@ -89,7 +90,9 @@ class Template:
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Return whether a process with these variables would have loaded the same."""
-        return _read_once(environment) == self._read_once
+        here = [folder for folder in search_path(environment) if folder != _ROOT]
+        has_ours = any((Path(folder) / name).exists() for folder in here for name in _PRELOADED)
+        return not has_ours and _read_once(environment) == self._read_once
 
     def fork(self, request: Request, streams: Sequence[int]) -> int:
         """Return the number of a new child of this process."""
@@ -114,9 +117,15 @@ class Template:
             self._process.wait()
 
 
+def search_path(environment: Mapping[str, str]) -> list[str]:
+    """Return the folders of PYTHONPATH, in their order."""
+    given = environment.get("PYTHONPATH")
+    return [os.path.abspath(folder) for folder in given.split(os.pathsep)] if given else []
+
+
 def _read_once(environment: Mapping[str, str]) -> dict[str, str]:
     found = {name: value for name, value in environment.items() if _READ_ONCE.match(name)}
-    for name in _SET_BY_LIBRARIES:
+    for name in ("PYTHONPATH", *_SET_BY_LIBRARIES):  # a fork is given that of its own
         found.pop(name, None)
     for name in _ONE_THREAD:  # each is that of OpenMP where it is not set
         if found.get(name) == found.get("OMP_NUM_THREADS"):

@@ -39,6 +39,7 @@ LIBRARIES = (
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _ignored = {number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN}
 FORKABLE = ("jemalloc_bg_thd",)  # of pyarrow, which stops it around each fork
+_variables = dict(os.environ)
 _path = [*sys.path]  # without the folder of these tests, once they are imported
 
 
@@ -145,7 +146,9 @@ def _become(request: Request, descriptors: list[int]) -> None:
     sys.stderr = sys.__stderr__ = _stream(2, "w", sys.stderr)
     sys.orig_argv = request.command
     sys.argv = [*request.arguments]
-    sys.path[:] = _path
+    ours = preloaded.search_path(_variables)
+    theirs = dict.fromkeys(preloaded.search_path(request.environment))
+    sys.path[:] = [*theirs, *(folder for folder in _path if folder not in {*ours, *theirs})]
     if not request.is_safe:
         sys.path.insert(0, request.folder if request.module else "")
     sys.warnoptions.extend(request.warnings)

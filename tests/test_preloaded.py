@@ -101,6 +101,23 @@ def test_what_a_library_reads_once_has_a_new_interpreter():
     assert printed(["-I", "-c", IS_FORK]) == "False"
 
 
+def test_where_it_searches_is_its_own(tmp_path):
+    (tmp_path / "of_this_test.py").write_text("x = 7")
+    code = "import os, sys, of_this_test; print(sys.path, of_this_test.x, os.environ['PYTHONPATH'])"
+    for path in (str(tmp_path), f"{ROOT}{os.pathsep}{tmp_path}{os.pathsep}{ROOT}", "."):
+        environment = {**os.environ, "PYTHONPATH": path}
+        done = [
+            run([sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment,
+                capture_output=True, text=True)
+            for run in (subprocess.run, preloaded.run)
+        ]  # fmt: skip
+        assert lines(done[1]) == lines(done[0]) and done[0].returncode == 0
+        assert printed(["-c", IS_FORK], PYTHONPATH=path) == "True"
+    # Not where it would find another of what is loaded.
+    (tmp_path / "models").mkdir()
+    assert printed(["-c", IS_FORK], PYTHONPATH=str(tmp_path)) == "False"
+
+
 def test_can_be_switched_off(monkeypatch):
     monkeypatch.setenv(preloaded.FRESH, "1")
     assert printed(["-c", IS_FORK]) == "False"
