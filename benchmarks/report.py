@@ -3,7 +3,8 @@
     python benchmarks/report.py [--networks 1000] [--write FILE]
 
 Ten networks are trained and analysed in full: scores, pictures, psychometric curves, fixed points,
-linearisations, line attractors. Their rows are then copied under other seeds until there are as
+linearisations, line attractors, populations, clusters, subspaces, an intervention, Lyapunov
+exponents and basins. Their rows are then copied under other seeds until there are as
 many as wanted; copies share the files of the store. It uses the server that DJ_HOST and its kin
 name, the embedded database otherwise, and schemas of its own, which it drops.
 """
@@ -27,11 +28,16 @@ import pipeline
 from pipeline.database import schemas
 from pipeline.database.connection import connection
 from pipeline.report.write import Report, write_report
+from pipeline.tables.clusters import Clusters
 from pipeline.tables.computed import COMPUTED
 from pipeline.tables.fixed_point_plots import FixedPointPlot
 from pipeline.tables.fixed_points import FixedPoints
+from pipeline.tables.interventions import Intervention
 from pipeline.tables.line_attractors import LineAttractor
 from pipeline.tables.linearization import Linearization
+from pipeline.tables.lyapunov import Basins, Lyapunov
+from pipeline.tables.populations import Population
+from pipeline.tables.subspaces import SelectionAngle, Subspaces
 
 EACH = 10  # networks of a cohort
 LIMIT_S, LIMIT_MB = 120.0, 5.0  # of 1,000 networks
@@ -41,7 +47,10 @@ SUBMISSION = {
     },
     "networks": {"relu_dale": {"n_units": 20, "dale": True, "activation": "relu", "tau": 5.0}},
     "trainings": {
-        "short": {"max_iter": 100, "lr": 0.02, "penalties": {"metabolic": {"weight": 0.001}}}
+        "short": {
+            "max_iter": 100, "lr": 0.02, "trace_interval": 20,
+            "penalties": {"metabolic": {"weight": 0.001}},
+        }
     },
     "cohorts": [{"task": "cddm", "network": "relu_dale", "training": "short", "n_networks": EACH}],
 }
@@ -50,7 +59,8 @@ SUBMISSION = {
 Case = tuple[str, tuple[float, float], Report, tuple[float, float]]
 FILLED = (
     pipeline.Training, pipeline.Validation, pipeline.TrialPlot, pipeline.Psychometric, FixedPoints,
-    Linearization, FixedPointPlot, LineAttractor,
+    Linearization, FixedPointPlot, LineAttractor, Population, Clusters, Subspaces, SelectionAngle,
+    Intervention, Lyapunov, Basins,
 )  # fmt: skip
 
 
