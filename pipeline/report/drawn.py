@@ -58,12 +58,13 @@ def drawn_figures(network: NetworkRows) -> list[DrawnFigure]:
                 [r for r in network.tables.get(grid.title, ()) if key.items() <= r.items()]
                 for grid in section.grids
             ]
+            shown_settings = [v for n, v in key.items() if v != section.settings.get(n)]
             name = figure_name(network.row, section.name, *settings)
             found.append(
                 DrawnFigure(
                     section=section,
                     path=f"figures/{name}",
-                    caption=", ".join([drawing.caption, *map(str, settings)]),
+                    caption=", ".join([drawing.caption, *map(str, shown_settings)]),
                     key={name: network.row[name] for name in NETWORK} | key,
                     made_from=fingerprint(section.name, of_figure),
                 )

@@ -171,7 +171,8 @@ def fetch_cohorts(restriction: Selection | Mapping[str, Any] | None = None) -> l
     without = not_wanted(selection.restriction(LeftOut))
     failed: dict[Key, str] = {}
     titles = {title_of(table): section.title for table, section in computed.items()}
-    for failure in failures(selection, [Training, *computed]):
+    late = [table for table, section in computed.items() if due[section.title]]
+    for failure in failures(selection, [Training, *late]):
         said = f"{failure.error}: {failure.message}"
         if failure.table in titles:
             of_network = networks.get(network_key(failure.key))

@@ -155,6 +155,7 @@ def population_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.Populati
     """
     from models.populations.periods import TrialPeriod
     from models.populations.recurrent_weights import RecurrentWeights
+    from models.populations.selectivity import UnitSelectivity
 
     (row,), units = tables["Population"], tables["Population.Unit"]
     signs = {name: sign for sign, name in CELL_TYPES.items()}
@@ -194,7 +195,7 @@ def population_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.Populati
         periods.append((period, models.Dimensionality(one["dimension_status"], ratio, values)))
         names[one["period_number"]] = one["period_name"]
     selectivity = [
-        models.UnitSelectivity(
+        UnitSelectivity(
             one["variable_name"],
             names[one["period_number"]],
             *(
