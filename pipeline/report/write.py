@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks_lib.errors import ParameterError
 
 from ..tables.selections import Selection
-from .comparisons import fetch_comparisons
+from .comparison_rows import fetch_comparisons
 from .drawn import MOST_NETWORKS, Drawings
-from .rows import fetch_cohorts
+from .made import Report
+from .rows import CohortRows, fetch_cohorts
 from .site import Site
 from .sweeps import fetch_sweeps
-from .writer import Progress, Report, Writer
+from .writer import Progress, Writer
 
-__all__ = ["Report", "Writer", "write_report"]
+__all__ = ["Report", "Writer", "write_report", "writer_of"]
 
 
 def write_report(
@@ -59,14 +60,27 @@ def write_report(
     """
     site = Site(Path(folder))  # which refuses before anything is fetched
     selection = Selection.of(restriction)
-    sweeps = fetch_sweeps(selection)  # before their cohorts, which go first
-    comparisons = fetch_comparisons(selection)
     cohorts = fetch_cohorts(selection)
     if not cohorts and not may_be_empty:
         given = selection.in_words()
         raise ParameterError(
             "selection", given, "has no cohort", "enter one with `rnn submit`, or mend it"
         )
+    return writer_of(site, selection, cohorts, figures, interactive, draw).write(progress)
+
+
+def writer_of(
+    site: Site,
+    selection: Selection,
+    cohorts: Sequence[CohortRows],
+    figures: bool = True,
+    interactive: bool = False,
+    draw: bool | None = None,
+) -> Writer:
+    """Return what writes cohorts of a selection to a site; its sweeps and comparisons are fetched.
+
+    Other parameters are those of `write_report`.
+    """
     views = None
     if interactive:
         from .interactive import Views
@@ -75,5 +89,5 @@ def write_report(
     if draw is None:
         draw = sum(len(c.networks) for c in cohorts) <= MOST_NETWORKS
     drawings = Drawings(selection) if draw and figures else None
-    writer = Writer(site, cohorts, selection, figures, views, sweeps, comparisons, drawings)
-    return writer.write(progress)
+    sweeps, comparisons = fetch_sweeps(selection), fetch_comparisons(selection)
+    return Writer(site, cohorts, selection, figures, views, sweeps, comparisons, drawings)

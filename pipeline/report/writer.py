@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datajoint.errors import MissingExternalFile
 from markupsafe import Markup
 
-from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
 
 from ..store.checked_files import DamagedFile
@@ -23,15 +20,16 @@ from ..tables.network_rows import curves_of
 from ..tables.selections import Selection
 from ..transient.errors import is_transient
 from . import pages
+from .comparison_rows import ComparisonRows
 from .comparisons import (
     ComparisonPages,
-    ComparisonRows,
     comparison_context,
     draw_embedding,
     drawn_from,
 )
 from .drawings import curve
 from .drawn import Drawings, DrawnFigure, drawn_figures
+from .made import Report
 from .names import figure_name, page_of
 from .parameters import meanings_context
 from .pictures import (
@@ -52,33 +50,6 @@ if TYPE_CHECKING:
 
 INDEX, MEANINGS = "index.html", "parameters.html"
 MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
-
-
-@brief
-@dataclass
-class Report:
-    """What was written.
-
-    Attributes
-    ----------
-    index : Path
-        The page to open.
-    n_cohorts, n_networks : int
-    n_written, n_removed : int
-        Files, without those that were as they are to be.
-    faults : list of str
-        Figures and curves that the store does not have as they were stored, a line each.
-    paths : set of str
-        All files of the report, from its folder.
-    """
-
-    index: Path
-    n_cohorts: int = 0
-    n_networks: int = 0
-    n_written: int = 0
-    n_removed: int = 0
-    faults: list[str] = field(default_factory=list)
-    paths: set[str] = field(default_factory=set)
 
 
 Progress = Callable[[int, int], object]

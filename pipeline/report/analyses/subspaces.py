@@ -112,6 +112,7 @@ SELECTION_ANGLES = Section(
                 "selection_angle": "median angle (°)",
                 "selection_chance_angle": "5 % of random ones below (°)",
             },
+            query=only(SelectionAngle.Pair, "selection_angle is not null"),
         ),
     ),
 )  # fmt: skip
