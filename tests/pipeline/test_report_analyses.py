@@ -1,0 +1,344 @@
+"""What reports show of analyses: tables, numbers of cohorts, figures from rows, comparisons."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.database.connection import connection
+from pipeline.database.schemas import is_ours
+from pipeline.report.analyses import ANALYSES
+from pipeline.report.analyses.base import MOST_ROWS, Grid, Number
+from pipeline.report.comparisons import DISTANCES as SHOWN_DISTANCES
+from pipeline.report.drawn import Drawings, drawn_figures
+from pipeline.report.names import url
+from pipeline.report.rows import FIGURES, VALUES, fetch_cohorts
+from pipeline.report.site import Site
+from pipeline.report.summaries import NUMBERS, columns_of, summary_of
+from pipeline.report.write import Writer, write_report
+from pipeline.tables.clusters import clusters_from_rows
+from pipeline.tables.embedding_rows import embedding_from_rows
+from pipeline.tables.interventions import intervention_from_rows
+from pipeline.tables.left_out import Analysis
+from pipeline.tables.population_rows import population_from_rows
+from pipeline.tables.selections import Selection
+from pipeline.tables.subspaces import subspaces_from_rows
+from tests.pipeline.test_comparison import enter, networks
+from tests.pipeline.test_report_site import HOSTILE, cohort, write
+from tests.pipeline.test_report_site import Links as LinksOf
+
+TRACES = {
+    "trace_status": "traced", "trace_reason": "", "trace_participation": 2.0, "trace_n_silent": 1,
+    **{f"{kind}_{n}": None for kind in ("change", "cosine") for n in (100, 1000, 10000)},
+    "gradient_noise_scale": None,
+}  # fmt: skip
+
+
+def analysed(task="cddm", n_networks=3, **changes):
+    """A cohort with a population, followed points and traces, as their tables would have them."""
+    made = cohort(task, n_networks)
+    for number, network in enumerate(made.networks):
+        key = {n: network.row[n] for n in ("task_name", "network_name", "training_name")}
+        key |= {"first_seed": 5, "seed": network.row["seed"]}
+        population = {**key, "population_name": "default"}
+        network.tables["Population"].append(
+            dict.fromkeys(ANALYSES[4].grids[0].columns)
+            | population
+            | {"population_status": "analysed", "population_reason": "", "n_active": 9 - number}
+            | {"n_silent": 3 + number, "w_rec_radius": 1.25 + number}
+            | changes
+        )
+        for period, ratio in enumerate((2.5 + number, 1.5)):
+            network.tables["Population.Period"].append(
+                dict.fromkeys(ANALYSES[4].grids[2].columns)
+                | {**population, "period_number": period, "period_name": f"period {period}"}
+                | {"participation_ratio": ratio, "dimension_status": "measured"}
+            )
+        for name in ("a", "b"):
+            network.tables["FollowedPoints"].append(
+                dict.fromkeys(ANALYSES[-2].grids[0].columns)
+                | {**key, "input_name": name, "search_name": "exact", "follow_name": "default"}
+                | {"follow_status": "not_smooth", "follow_reason": HOSTILE, "n_branches": 0}
+                | {"n_bifurcations": number}
+            )
+        for iteration in (20, 300):
+            network.tables["Training.Trace"].append({**key, "trace_iteration": iteration, **TRACES})
+    return made
+
+
+def test_every_analysis_has_an_entry_and_numbers_have_names_of_their_own():
+    shown = {table for table, _ in VALUES.values()} | set(FIGURES)
+    shown |= {section.table for section in ANALYSES}
+    missing = {table.__name__ for table in Analysis.known if is_ours(table)} - {
+        table.__qualname__.partition(".")[0] for table in shown
+    }
+    assert not missing, "a new analysis takes an entry in pipeline/report/analyses"
+    names = [number.name for number in NUMBERS]
+    assert len({*names}) == len(names)
+    made = cohort(n_networks=1)
+    known = {*summary_of(made, made.networks[0])}
+    assert {*names} < known
+    for name in names:  # as the filter of the index takes them
+        assert re.fullmatch("[a-z0-9]+", name)
+    assert {section.name for section in ANALYSES}.isdisjoint(kind for kind, _ in FIGURES.values())
+    for section in ANALYSES:
+        titles = [grid.title for grid in section.grids]
+        assert len({*titles}) == len(titles)
+        assert {number.table for number in section.numbers} <= {*titles}
+
+
+def test_a_grid_shows_statuses_that_are_not_usual_and_settings_that_differ():
+    grid = Grid(dict, {"n": "number", "a_status": "status"}, usual={"a_status": "analysed"})
+    key = {"task_name": "t", "x_name": "p"}
+    one, other = ({**key, "n": 1, "a_status": status} for status in ("analysed", "few_units"))
+    shown = grid.shown([one, other])
+    assert shown["headings"] == ["number", "status"]
+    assert shown["rows"] == [[1, None], [1, "few units"]]
+    shown = grid.shown([one, {**other, "x_name": "q"}] * MOST_ROWS)
+    assert shown["headings"] == ["x", "number", "status"] and shown["rows"][1][0] == "q"
+    assert (len(shown["rows"]), shown["n_more"]) == (MOST_ROWS, MOST_ROWS)
+    largest = Number("n", "", "T", "n", combine=max)
+    assert largest.of([{"n": 1}, {"n": None}, {"n": 3}]) == 3 and largest.of([{"n": None}]) is None
+
+
+def test_numbers_are_of_the_settings_that_come_first():
+    made = analysed(n_networks=1)
+    tables = made.networks[0].tables
+    tables["Population"].insert(0, tables["Population"][0] | {"population_name": "a"})
+    tables["Population"][0] |= {"n_silent": 11, "n_active": 1}
+    tables["Population.Period"].insert(
+        0, tables["Population.Period"][0] | {"population_name": "a", "participation_ratio": 9.0}
+    )
+    assert summary_of(made, made.networks[0])["pr"] == 2.5
+    assert summary_of(made, made.networks[0])["silent"] == 0.25
+    for name in ("Population", "Population.Period"):
+        tables[name] = [r for r in tables[name] if r["population_name"] == "a"]
+    assert summary_of(made, made.networks[0])["pr"] == 9.0
+    assert summary_of(made, made.networks[0])["silent"] == pytest.approx(11 / 12)
+
+
+def test_pages_have_analyses_their_numbers_and_what_is_missing(tmp_path):
+    made = analysed()
+    made.networks[0].due, made.networks[1].failed = ["Clusters of units"], [f"Basins ({HOSTILE})"]
+    write(tmp_path, [made, cohort("plain")])
+    first, second, _ = sorted((tmp_path / "networks").glob("cddm*"))
+    text = first.read_text()
+    assert "<h2>Population</h2>" in text and "<td>1.25" in text
+    assert "<td>period 0<td>2.5" in text and "measured" not in text and "analysed" not in text
+    assert "<td>20<td>2<td>1\n" in text and "<td>300<td>2<td>1\n" in text  # traces
+    assert "<td>not smooth<td>&lt;/script&gt;" in text and HOSTILE not in text
+    assert "Not computed yet: Clusters of units." in text
+    assert "Not computed yet: " not in second.read_text()
+    assert "Failed: Basins (&lt;/script&gt;" in second.read_text()
+    assert "Figures of analyses are drawn in reports of up to 100" in text  # none were drawn here
+    plain = next((tmp_path / "networks").glob("plain*")).read_text()
+    assert "<h2>Population</h2>" not in plain and "Figures of analyses" not in plain
+    # Columns and distributions of what some network has, and of nothing else.
+    index = (tmp_path / "index.html").read_text()
+    keys = re.findall(r'<th data-key="([^"]*)">', index[index.index('id="networks"') :])
+    assert keys[-3:] == ["pr", "silent", "bifurcations"]
+    assert "seconds, pr, silent, bifurcations)" in index
+    assert "<td>2.5<td>0.25<td>0\n" in index and "<td>–<td>–<td>–\n" in index
+    page = next((tmp_path / "cohorts").glob("cddm*")).read_text()
+    assert "<figcaption>participation ratio of rates</figcaption><svg" in page
+    assert "<td>bifurcations in learning, all inputs<td>3<td>0<td>1<td>2<td>3<td>4" in page
+    assert "PR" not in next((tmp_path / "cohorts").glob("plain*")).read_text()
+    assert write(tmp_path, [made, cohort("plain")]).n_written == 0
+    made.networks[2].tables["Population.Period"][0]["participation_ratio"] = 1.0625
+    assert write(tmp_path, [made, cohort("plain")]).n_written == 3  # it, its cohort, the index
+    assert columns_of([summary_of(c, n) for c in [cohort()] for n in c.networks]) == []
+
+
+class Counted(Drawings):
+    """Draws what it is told of without a database."""
+
+    def __init__(self):
+        super().__init__(Selection())
+        self.n_drawn = 0
+
+    def _fetch(self, drawing):
+        traces = {"gradient_square": 1.0, "gradient_variance": 2.0, **TRACES}
+        rows = [{"trace_iteration": i, **traces} for i in (20, 40, 300)]
+        return {"Training.Trace": (("seed",), {(5,): rows, (6,): rows, (7,): rows})}
+
+    def png(self, figure):
+        self.n_drawn += 1
+        if figure.section.name == "population":
+            raise FileNotFoundError(HOSTILE)
+        return super().png(figure)
+
+
+def test_figures_are_drawn_once_and_again_where_rows_have_changed(tmp_path):
+    made = analysed()
+    drawings = Counted()
+
+    def draw():
+        return Writer(Site(tmp_path), [made], Selection(), drawings=drawings).write()
+
+    report = draw()
+    # Three networks with traces; populations whose arrays are lost; nothing of points not followed.
+    assert drawings.n_drawn == 6 and len(report.faults) == 3
+    assert [f.section.name for f in drawn_figures(made.networks[0])] == ["population", "learning"]
+    paths = sorted(path for path in report.paths if "--learning.png" in path)
+    assert len(paths) == 3
+    text = next((tmp_path / "networks").glob("*seed5*")).read_text()
+    assert f'src="../{url(paths[0])}"' in text and "missing or damaged" in text
+    with Image.open(tmp_path / paths[0]) as image:
+        assert image.width > 300
+    made.networks[1].tables["Training.Trace"][1]["trace_participation"] = 3.0
+    draw()
+    assert drawings.n_drawn == 6 + 3 + 1
+    for network in made.networks:
+        del network.tables["Training.Trace"]
+    draw()
+    assert not (tmp_path / paths[0]).exists()
+
+
+def test_links_and_names_of_analyses_are_safe(tmp_path):
+    write(tmp_path, [analysed(HOSTILE)])
+    for file in tmp_path.rglob("*.html"):
+        found = LinksOf(file.read_text())
+        assert found.tags.count("script") == 1 and not found.handlers
+
+
+def make():
+    """Import networks, and have them analysed and compared."""
+    import tempfile
+    from pathlib import Path
+
+    import pipeline as p
+
+    with tempfile.TemporaryDirectory() as folder:
+        enter(p, Path(folder), networks())
+    tables = (p.Population, p.Clusters, p.Subspaces, p.Intervention, p.Lyapunov)
+    assert p.fill(tables, "network_name <> 'larger'").errors == []
+    p.compare("all", search="", max_trials=16)
+    assert p.fill((p.NetworkSummary, p.PairBlock, p.Embedding)).errors == []
+
+
+def rows_of(name, key):
+    """Return what figures of a section are drawn from, of one network."""
+    section = next(s for s in ANALYSES if s.name == name)
+    drawing, drawings = section.drawing, Drawings(Selection())
+    row = (section.table & key).fetch1()
+    found = drawings._fetch(drawing)
+    return {
+        title: by_key.get(tuple(row[c] for c in columns), ())
+        for title, (columns, by_key) in found.items()
+    }, row
+
+
+@pytest.mark.usefixtures("own_classes_allowed")
+def test_a_report_of_analyses_and_comparisons(prepared, database, tmp_path):
+    prepared(make)
+    p = database
+    folder = tmp_path / "report"
+    report = write_report(folder)
+    assert report.faults == []
+    one = {"network_name": "one"}
+    text = next((folder / "networks").glob("louder--one--*")).read_text()
+    period = (p.Population.Period & one & "period_number = 0").fetch1()
+    assert f"<td>{period['participation_ratio']:.4g}" in text
+    score = (p.Intervention.Score & one & "level = 1").fetch1()
+    assert f"<td>{score['touched_r2']:.4g}<td>{score['control_r2']:.4g}" in text
+    assert (folder / "figures").exists() and text.count("<img") >= 3
+    silent = next((folder / "networks").glob("louder--silent--*")).read_text()
+    assert "|rate|" in silent  # why there are no numbers
+    larger = next((folder / "networks").glob("louder--larger--*")).read_text()
+    due = re.search(r"Not computed yet: (.*)\.</p>", larger)[1].split(", ")
+    assert {"Population", "Lyapunov exponents", "Interventions"} <= {*due}
+    assert "Clusters of units" not in due  # before there is a population
+    assert "Line attractors" not in due  # of another task
+    # The comparison.
+    page = (folder / "comparisons" / "all.html").read_text()
+    assert "5 networks of the task louder, 5 of them in this report" in page
+    output = (p.Embedding & {"embedding_name": "output"}).fetch1()
+    assert f"<td>{output['embedding_stress']:.4g}<td>{output['n_classes']}<td>" in page
+    point = (p.EmbeddingPoint & one & {"embedding_name": "output"}).fetch1()
+    assert f"<td>{point['embedding_class']}<td>{point['embedding_x']:.3g}<td>" in page
+    lowest = min(v for v in p.NetworkPair.to_arrays("output_distance") if v is not None)
+    assert f"<td>outputs (root mean square)<td>10<td>{lowest:.4g}" in page
+    assert "comparisons/all--output.png" in report.paths
+    assert 'href="comparisons/all.html"' in (folder / "index.html").read_text()
+    assert f"class {point['embedding_class']} of {output['n_classes']} in output" in text
+
+    # As many queries for one network as for all, and a second report writes nothing.
+    def n_queries(out, selection=None):
+        with pytest.MonkeyPatch.context() as patch:
+            sent, query = [], connection().query
+
+            def count(words, *args, **options):
+                sent.append(words)
+                return query(words, *args, **options)
+
+            patch.setattr(connection(), "query", count)
+            made = write_report(out, selection)
+        return made, len(sent)
+
+    few, of_one = n_queries(tmp_path / "one", one)
+    again, of_all = n_queries(folder)
+    assert again.n_written == 0 and (few.n_networks, again.n_networks) == (1, 5)
+    _, of_one = n_queries(tmp_path / "one", one)
+    assert of_one == of_all
+    assert "1 of them in this report" in (tmp_path / "one/comparisons/all.html").read_text()
+    assert "not in this report" in (tmp_path / "one/comparisons/all.html").read_text()
+    assert not [f for f in write_report(folder, draw=False).paths if "--population--" in f]
+
+    # Figures show what the tables' own would.
+    tables, row = rows_of("population", one)
+    found = population_from_rows(tables)
+    direct = p.Population()._analyse({n: row[n] for n in p.Population.primary_key})
+    assert np.allclose(found.units.energy, direct.units.energy)
+    for mine, own in zip(found.periods, direct.periods, strict=True):
+        assert mine[0].name == own[0].name and np.allclose(mine[1].cumulative, own[1].cumulative)
+    everyone = np.ones(4, np.bool_)
+    for own in direct.selectivity:
+        mine = next(
+            s for s in found.selectivity if (s.variable, s.period) == (own.variable, own.period)
+        )
+        assert mine.summary(everyone)["eta"] == pytest.approx(own.summary(everyone)["eta"])
+    tables, row = rows_of("clusters", one)
+    found = clusters_from_rows(tables)
+    direct, _ = p.Clusters()._analyse({n: row[n] for n in p.Clusters.primary_key})
+    assert found.silhouettes == direct.silhouettes and np.array_equal(found.labels, direct.labels)
+    assert np.allclose(found.weights, direct.weights)
+    tables, row = rows_of("subspaces", one)
+    found = subspaces_from_rows(tables)
+    direct = p.Subspaces()._analyse({n: row[n] for n in p.Subspaces.primary_key})
+    for mine, own in ((f, next(d for d in direct.decoders if d.name == f.name))
+                      for f in found.decoders):  # fmt: skip
+        assert mine.scores.shape == own.scores.shape
+        assert not own.scores.size or np.array_equal(mine.bins, own.bins)
+        assert np.allclose(mine.scores, own.scores, equal_nan=True)
+    tables, row = rows_of("intervention", one)
+    found = intervention_from_rows(tables)
+    direct, _ = p.Intervention()._analyse({n: row[n] for n in p.Intervention.primary_key})
+    for mine, own in zip(found.scores, direct.scores, strict=True):
+        assert mine.measures == own.measures
+        for name in ("r2", "trajectory_change"):
+            assert mine.control_mean(name) == pytest.approx(own.control_mean(name))
+        assert mine.control_std("r2") == pytest.approx(own.control_std("r2"))
+    key = (p.Embedding & {"embedding_name": "output"}).fetch1("KEY")
+    found, parameters, distance = embedding_from_rows(key)
+    _, direct, asked = p.Embedding()._analyse(key)
+    assert np.allclose(found.distances, direct.distances) and distance == "output_distance"
+    assert np.allclose(found.coordinates, direct.coordinates) and parameters == asked
+    assert found.n_classes == direct.n_classes
+    assert {o.name: o for o in found.parameters} == {o.name: o for o in direct.parameters}
+
+
+def test_columns_of_all_entries_are_there(database):
+    drawings = Drawings(Selection())
+    assert {*SHOWN_DISTANCES} <= {*database.NetworkPair().heading.names}
+    for section in ANALYSES:
+        for grid in section.grids:
+            assert grid.fetch(Selection()) == []
+            for number in section.numbers:
+                if isinstance(number.value, str) and number.table == grid.title:
+                    assert number.value in grid.columns
+        if section.drawing is not None:
+            assert all(not by_key for _, by_key in drawings._fetch(section.drawing).values())
+    assert fetch_cohorts() == []
