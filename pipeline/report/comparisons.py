@@ -202,7 +202,15 @@ def drawn_from(embedding: EmbeddingRows) -> str:
 
 
 def draw_embedding(embedding: EmbeddingRows) -> bytes:
-    """Return the figure of an embedding as a PNG file, of all networks that are in it."""
+    """Return the figure of an embedding as a PNG file, of all networks that are in it.
+
+    Raises
+    ------
+    OSError
+        Where its rows are gone.
+    """
     key = {name: embedding.row[name] for name in Embedding.primary_key}
+    if not Embedding & key:
+        raise FileNotFoundError(f"{embedding.path}: its rows were deleted while it was drawn")
     found, parameters, distance = embedding_from_rows(key)
     return to_png(models.plot_embedding(found, parameters, distance=distance), CURVES_DPI)

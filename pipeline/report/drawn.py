@@ -90,7 +90,9 @@ class Drawings:
         Raises
         ------
         OSError, MissingExternalFile, DamagedFile
-            Where the store does not have an array as it was stored.
+            Where the store does not have an array as it was stored, and where the rows are gone.
+        ParameterError
+            Where the class of the task may not be imported here.
         """
         drawing = figure.section.drawing
         assert drawing is not None
@@ -100,6 +102,8 @@ class Drawings:
         tables: dict[str, Sequence[Row]] = {}
         for title, (columns, by_key) in self._rows[name].items():
             tables[title] = by_key.get(tuple(figure.key[c] for c in columns), ())
+        if not tables[drawing.first.__qualname__]:
+            raise FileNotFoundError(f"{figure.path}: its rows were deleted while it was drawn")
         return to_png(drawing.draw(tables), CURVES_DPI)
 
     def _fetch(self, drawing: Drawing) -> dict[str, tuple[tuple[str, ...], dict[Key, list[Row]]]]:

@@ -28,7 +28,7 @@ from .comparisons import (
     drawn_from,
 )
 from .drawings import curve
-from .drawn import Drawings, DrawnFigure, drawn_figures
+from .drawn import MOST_NETWORKS, Drawings, DrawnFigure, drawn_figures
 from .made import Report
 from .names import figure_name, page_of
 from .parameters import meanings_context
@@ -194,7 +194,8 @@ class Writer:
             cohort, network, summary, shown, views, self._draw(page),
             self.comparisons.of(network_key(network.row)),
         )  # fmt: skip
-        context["undrawn"] = bool(self.drawn[page]) and self.has_figures and not self.drawings
+        is_left = self.drawn[page] and self.has_figures and self.drawings is None
+        context["undrawn"] = MOST_NETWORKS if is_left else 0
         curves = curves_made_from(network.row) if self.has_figures else []
         known = pages.made_from("network.html", context, curves)
         drawn: dict[str, Any] = {}
@@ -213,7 +214,11 @@ class Writer:
             assert drawings is not None
             draw = partial(drawings.png, figure)
             write = partial(self.site.write, figure.path, figure.made_from, draw)
-            made = self._picture(figure.path, figure.caption, write)
+            try:
+                made = self._picture(figure.path, figure.caption, write)
+            except ParameterError as error:  # the class of its task may not be imported here
+                said = f"not drawn here: {text_of(error)}"
+                made = {"path": "", "caption": figure.caption, "problem": said, "width": 0}
             shown.append(made | {"section": figure.section.name})
         return shown
 
@@ -221,6 +226,8 @@ class Writer:
         """Write a picture; return what a page shows of it."""
         problem = self._try(write)
         width = 0 if problem else shown_width(self.site.folder / path)
+        if problem:
+            problem += "; rnn verify --files says more"
         return {"path": path, "caption": caption, "problem": problem, "width": width}
 
     def _write_view(self, cohort: CohortRows, network: NetworkRows, view: View) -> None:

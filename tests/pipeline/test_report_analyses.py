@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import asdict
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -13,15 +15,20 @@ from pipeline.database.connection import connection
 from pipeline.database.schemas import is_ours
 from pipeline.report.analyses import ANALYSES
 from pipeline.report.analyses.base import MOST_ROWS, Grid, Number
+from pipeline.report.comparison_rows import ComparisonRows, EmbeddingRows
+from pipeline.report.comparisons import BY_PARAMETER, NOT_COMPARED
 from pipeline.report.comparisons import DISTANCES as SHOWN_DISTANCES
+from pipeline.report.comparisons import NUMBERS as NUMBERS_OF_EMBEDDING
 from pipeline.report.drawn import Drawings, drawn_figures
 from pipeline.report.names import url
 from pipeline.report.rows import FIGURES, VALUES, fetch_cohorts
 from pipeline.report.site import Site
 from pipeline.report.summaries import NUMBERS, columns_of, summary_of
 from pipeline.report.write import Writer, write_report
+from pipeline.tables.comparisons import SETTINGS as COMPARISON_SETTINGS
 from pipeline.tables.embedding_rows import embedding_from_rows
 from pipeline.tables.interventions import intervention_from_rows
+from pipeline.tables.keys import network_key
 from pipeline.tables.left_out import Analysis
 from pipeline.tables.population_rows import population_from_rows
 from pipeline.tables.selections import Selection
@@ -199,11 +206,72 @@ def test_figures_are_drawn_once_and_again_where_rows_have_changed(tmp_path):
     assert not (tmp_path / path).exists()
 
 
-def test_links_and_names_of_analyses_are_safe(tmp_path):
-    write(tmp_path, [analysed(HOSTILE)])
+def compared(cohorts, name=HOSTILE):
+    """A comparison of the networks of cohorts, and of two others, of which some are embedded."""
+    rows = [network.row for each in cohorts for network in each.networks]
+    members = {network_key(row): {**row, "member": i} for i, row in enumerate(rows)}
+    points = {
+        key: {"embedding_class": 0, "embedding_x": 0.125 * i, "embedding_y": -0.5}
+        | {"neighbour_member": i + 1, "neighbour_distance": 0.75}
+        for i, key in enumerate(members)
+        if i
+    }
+    one = dict.fromkeys(NUMBERS_OF_EMBEDDING.columns) | {"embedding_status": "embedded"}
+    one |= {"comparison_name": name, "entry": 0, "embedding_name": name, "n_classes": 1}
+    none = one | {"embedding_name": "b", "n_classes": None, "embedding_status": "few_networks"}
+    parameter = dict.fromkeys(BY_PARAMETER.columns) | {"parameter": HOSTILE, "parameter_groups": 2}
+    first = dict.fromkeys(NOT_COMPARED.columns, "") | {"summary_status": "silent"}
+    return ComparisonRows(
+        {"comparison_name": name, "task_name": rows[0]["task_name"]}
+        | dict.fromkeys(COMPARISON_SETTINGS.values(), 3),
+        n_members=len(members) + 2, n_blocks=3, n_done=2, members=members,
+        distances=[("output_distance", 3, 0.0625, 0.2, 0.3)],
+        reasons={next(iter(members)): {**rows[0], **first, "summary_reason": HOSTILE}},
+        embeddings=[EmbeddingRows(one, [parameter], points), EmbeddingRows(none, [], {})],
+    )  # fmt: skip
+
+
+def write_compared(folder, cohorts, comparisons, **options):
+    """Write a report with comparisons; the figures of their embeddings are a dot."""
+    dot = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(dot, format="PNG")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.report.writer.draw_embedding", lambda embedding: dot.getvalue())
+        return Writer(
+            Site(folder), cohorts, Selection(), comparisons=comparisons, **options
+        ).write()
+
+
+def test_pages_of_comparisons_link_their_networks_and_names_are_safe(tmp_path):
+    cohorts = [analysed(HOSTILE), analysed("other", 1)]
+    gone = compared([cohort("gone")], "gone")  # of another selection, or deleted
+    report = write_compared(tmp_path, cohorts, [compared(cohorts), gone])
     for file in tmp_path.rglob("*.html"):
         found = LinksOf(file.read_text())
         assert found.tags.count("script") == 1 and not found.handlers
+        for link in found.refers:
+            assert (file.parent / unquote(link.partition("#")[0])).is_file(), (file, link)
+    page = compared(cohorts).page
+    assert page in report.paths and not [
+        p for p in report.paths if p.startswith("comparisons/gone")
+    ]
+    text = (tmp_path / page).read_text()
+    assert "6 networks of the task" in text and "4 of them in this report" in text
+    assert "Not computed yet: 1 of 3 blocks of pairs." in text
+    assert "<td>0<td>0.125<td>-0.5<td><a href" in text and "few networks" in text
+    assert "<td>0<td>0.375<td>-0.5<td>not in this report<td>0.75" in text
+    assert "<td>outputs (root mean square)<td>3<td>0.0625" in text
+    assert "Networks of this report by class: 0: 3." in text and "<td>silent<td>&lt;" in text
+    for place in (tmp_path / "index.html", next((tmp_path / "networks").glob("other*"))):
+        assert url(page) in place.read_text()
+    assert "class 0 of 1 in &lt;" in next((tmp_path / "networks").glob("other*")).read_text()
+    again = write_compared(tmp_path, cohorts, [compared(cohorts)])
+    assert (again.n_written, again.n_removed) == (0, 0)
+    changed = compared(cohorts)
+    changed.embeddings[0].row["embedding_stress"] = 0.5
+    # Its page alone, and no other: its figure is the same dot.
+    assert write_compared(tmp_path, cohorts, [changed]).n_written == 1
+    assert write_compared(tmp_path, cohorts, []).n_removed == 3
 
 
 def make():

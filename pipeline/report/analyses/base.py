@@ -150,6 +150,11 @@ class Drawing:
     draw: Callable[[Tables], Figure]
     when: Callable[[Row], bool] = lambda row: True
 
+    @property
+    def first(self) -> type[Any]:
+        """The table without rows of which there is nothing to draw: the first that it needs."""
+        return next(iter(self.needs))
+
 
 @dataclass(frozen=True)
 class Section:

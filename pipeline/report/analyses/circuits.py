@@ -100,11 +100,11 @@ LATENT_CIRCUIT = Section(
         "Weights of the circuit, rates of two units in three trials, changes of outputs",
         ("circuit_name",),
         {
+            LatentCircuit: (...,),
             Training.Network: ("w_rec", "w_inp", "w_out", "b_rec", "x_init"),
             NetworkParams: (...,),
             Task: (...,),
             LatentCircuitParams: (...,),
-            LatentCircuit: (...,),
             LatentCircuit.Connection: (...,),
             LatentCircuit.Perturbation: (...,),
         },

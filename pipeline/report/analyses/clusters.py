@@ -55,12 +55,12 @@ CLUSTERS = Section(
         "Mean features of each cluster, W_rec sorted by cluster, mean weights, silhouettes",
         ("population_name", "cluster_name"),
         {
-            Training.Network: ("w_rec",),
             Clusters: ("cluster_status", "cluster_reason", "n_clusters", "silhouette_chance",
                        "cluster_stability", "feature_names", "silhouettes"),
             Clusters.Cluster: ("cluster_centre",),
             Clusters.Member: ("unit_silhouette",),
             Clusters.Weight: ("mean_weight", "weight_z"),
+            Training.Network: ("w_rec",),
         },
         _draw,
         when=lambda row: row["n_clusters"] is not None,
