@@ -32,15 +32,20 @@ class DrawnFigure:
     caption : str
     key : dict
         Of the network, and what tells the figure from others of the section.
-    made_from : str
-        The fingerprint of the rows that the page shows: rows are never changed.
+    rows : list of list of dict
+        Those that the page shows of it, by grid.
     """
 
     section: Section
     path: str
     caption: str
     key: Row
-    made_from: str
+    rows: list[list[Row]]
+
+    @property
+    def made_from(self) -> str:
+        """The fingerprint of the rows that the page shows: rows are never changed."""
+        return fingerprint(self.section.name, self.rows)
 
 
 def drawn_figures(network: NetworkRows) -> list[DrawnFigure]:
@@ -66,7 +71,7 @@ def drawn_figures(network: NetworkRows) -> list[DrawnFigure]:
                     path=f"figures/{name}",
                     caption=", ".join([drawing.caption, *map(str, shown_settings)]),
                     key={name: network.row[name] for name in NETWORK} | key,
-                    made_from=fingerprint(section.name, of_figure),
+                    rows=of_figure,
                 )
             )
     return found
