@@ -152,7 +152,8 @@ def page(rows: list[Case], backend: str) -> str:
         f"{rows[0][2].n_cohorts} cohorts, each with scores, pictures, psychometric curves, fixed "
         "points, linearisations, line attractors, populations, clusters, subspaces, an "
         "intervention, Lyapunov exponents and basins. Pages: everything but figures and small "
-        f"pictures; figures of analyses are not drawn, but for the last line. Goal for 1,000 networks, without figures: {LIMIT_S:.0f} s, {LIMIT_MB:.0f} MB. "
+        "pictures; figures of analyses are not drawn, but for the last line. Goal for 1,000 "
+        f"networks, without figures: {LIMIT_S:.0f} s, {LIMIT_MB:.0f} MB. "
         "Seconds of the processor are those of the program; the server's are not among them.",
         "",
         "|  | seconds | of the processor | files written | pages, MB | figures, MB |",
