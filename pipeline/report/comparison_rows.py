@@ -142,7 +142,13 @@ def fetch_comparisons(selection: Selection) -> list[ComparisonRows]:
             comparison.embeddings.append(EmbeddingRows(row, of_embedding[key], places[key]))
         row = pairs.get(comparison.name, {})
         comparison.distances = [
-            (name, row[f"n_{name}"], row[f"low_{name}"], row[f"mean_{name}"], row[f"high_{name}"])
+            (
+                name,
+                row[f"n_{name}"],
+                row[f"low_{name}"],
+                _rounded(row[f"mean_{name}"]),
+                row[f"high_{name}"],
+            )
             for name in DISTANCES
             if row and row[f"n_{name}"]
         ]
@@ -151,6 +157,11 @@ def fetch_comparisons(selection: Selection) -> list[ComparisonRows]:
 
 def _embedding_key(row: Row) -> Key:
     return row["comparison_name"], row["entry"], row["embedding_name"]
+
+
+def _rounded(mean: float) -> float:
+    """Return a mean without its last digits: a server may add in another order each time."""
+    return float(f"{mean:.6g}")
 
 
 def _count(table: type[Any], chosen: Sequence[Row]) -> list[Row]:

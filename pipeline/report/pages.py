@@ -171,6 +171,7 @@ def network_context(
     cohort: CohortRows,
     network: NetworkRows,
     summary: Row,
+    parameters: Row,
     pictures: Sequence[Row],
     views: Sequence[Row] = (),
     figures: Sequence[Row] = (),
@@ -178,7 +179,8 @@ def network_context(
 ) -> dict[str, Any]:
     """Return what the page of a network shows, but for its curves.
 
-    ``figures`` are those of its analyses: name of the section, path, caption, width and problem.
+    ``parameters`` are those of its cohort that differ from the defaults (`parameters_shown`),
+    ``figures`` those of its analyses: name of the section, path, caption, width and problem.
     """
     tables = network.tables
     seeds = [n.row["seed"] for n in cohort.networks]
@@ -221,7 +223,7 @@ def network_context(
         "views": list(views),
         "provenance": _provenance(cohort),
         "verify": "" if cohort.source or cohort.training is None else verify_command(network.row),
-        **parameters_shown(cohort, whole=False),
+        **parameters,
     }
 
 

@@ -31,7 +31,7 @@ from .drawings import curve
 from .drawn import MOST_NETWORKS, Drawings, DrawnFigure, drawn_figures
 from .made import Report
 from .names import figure_name, page_of
-from .parameters import meanings_context
+from .parameters import meanings_context, parameters_shown
 from .pictures import (
     Picture,
     copy_picture,
@@ -124,9 +124,9 @@ class Writer:
             known = fingerprint(hashlib.sha256(script).hexdigest())
             self.site.write(pages.PLOTLY, known, lambda: script)
         for key, cohort in self.by_key.items():
-            lines = self.summaries[key]
+            lines, parameters = self.summaries[key], parameters_shown(cohort, whole=False)
             for network, line in zip(cohort.networks, lines, strict=True):
-                self._write_network(cohort, network, line)
+                self._write_network(cohort, network, line, parameters)
                 report.n_networks += 1
                 progress(report.n_networks, total)
             self._write_cohort(cohort, lines)
@@ -176,7 +176,9 @@ class Writer:
             )
         return set(paths)
 
-    def _write_network(self, cohort: CohortRows, network: NetworkRows, summary: Row) -> None:
+    def _write_network(
+        self, cohort: CohortRows, network: NetworkRows, summary: Row, parameters: Row
+    ) -> None:
         page = summary["page"]
         shown, small = [], []
         for picture in self.pictures[page]:
@@ -191,7 +193,7 @@ class Writer:
             if not self._try(partial(self._write_view, cohort, network, view)):
                 views.append({"path": view.path, "search": view.search})
         context = pages.network_context(
-            cohort, network, summary, shown, views, self._draw(page),
+            cohort, network, summary, parameters, shown, views, self._draw(page),
             self.comparisons.of(network_key(network.row)),
         )  # fmt: skip
         is_left = self.drawn[page] and self.has_figures and self.drawings is None

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 
 def _decoders(selection: Selection) -> Query:
-    """Return the scores of decoders over the bins of a trial, trained and tested in the same."""
+    """Return the decoders of the last bin of a trial, with the best score of all bins.
+
+    No means over bins: a server may add in another order each time, and pages would differ.
+    """
     bins = selection.of_table(Subspaces.Decoder) & "train_bin = test_bin"
     variable = [name for name in bins.primary_key if name not in ("train_bin", "test_bin")]
-    return dj.U(*variable).aggr(
-        bins, best_score="max(decoder_score)", mean_score="avg(decoder_score)",
-        mean_chance="avg(decoder_chance)",
-    )  # fmt: skip
+    best = dj.U(*variable).aggr(bins, best_score="max(decoder_score)", last_one="max(test_bin)")
+    return (bins * best) & "test_bin = last_one"
 
 
 def _draw(rows: Tables) -> Figure:
@@ -61,8 +62,9 @@ SUBSPACES = Section(
         Grid(
             Subspaces.Decoder,
             {
-                "regressor": "variable", "best_score": "best score in a bin",
-                "mean_score": "mean over the trial", "mean_chance": "by chance",
+                "regressor": "variable", "best_score": "best score of all bins",
+                "decoder_score": "score in the last bin", "decoder_chance": "by chance",
+                "decoder_p": "p",
             },
             "Decoders: balanced accuracy of classes, R² of numbers, cross-validated",
             query=_decoders,
