@@ -69,7 +69,7 @@ def analysed(task="cddm", n_networks=3, **changes):
                 dict.fromkeys(ANALYSES[-2].grids[0].columns)
                 | {**key, "input_name": name, "search_name": "exact", "follow_name": "default"}
                 | {"follow_status": "not_smooth", "follow_reason": HOSTILE, "n_branches": 0}
-                | {"n_bifurcations": number}
+                | {"n_bifurcations": number, "n_births": 0}
             )
         for iteration in (20, 300):
             network.tables["Training.Trace"].append({**key, "trace_iteration": iteration, **TRACES})
@@ -122,6 +122,10 @@ def test_numbers_are_of_the_settings_that_come_first():
     )
     assert summary_of(made, made.networks[0])["pr"] == 2.5
     assert summary_of(made, made.networks[0])["silent"] == 0.25
+    assert summary_of(made, made.networks[0])["bifurcations"] == 0
+    for row in tables["FollowedPoints"]:
+        row["n_births"] = None  # nothing was followed: no number, and not 0
+    assert summary_of(made, made.networks[0])["bifurcations"] is None
     for name in ("Population", "Population.Period"):
         tables[name] = [r for r in tables[name] if r["population_name"] == "a"]
     assert summary_of(made, made.networks[0])["pr"] == 9.0

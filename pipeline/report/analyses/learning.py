@@ -14,7 +14,7 @@ from ...tables.keys import NETWORK
 from ...tables.recorded import trace_of
 from ...tables.selections import Selection
 from ...tables.training import Training
-from .base import Drawing, Grid, Number, Section, Tables
+from .base import Drawing, Grid, Number, Row, Section, Tables
 from .queries import DEFAULT, FIRST_AND_LAST, SETTINGS, STATUS, WHY, ends
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ def _snapshots(selection: Selection) -> Query:
         selection.of_table(Training.Snapshot), n_kept="count(*)",
         first_kept="min(snapshot_iteration)", last_kept="max(snapshot_iteration)",
     )  # fmt: skip
+
+
+def _bifurcations(row: Row) -> float | None:
+    """Return the number of bifurcations; None where nothing was followed, and none could be."""
+    return None if row["n_births"] is None else row["n_bifurcations"]
 
 
 def _draw_traces(rows: Tables) -> Figure:
@@ -96,7 +101,7 @@ FOLLOWED_POINTS = Section(
     ),
     (
         Number("bifurcations", "bifurcations in learning, all inputs", "FollowedPoints",
-               "n_bifurcations", "bifurcations", combine=sum),
+               _bifurcations, "bifurcations", combine=sum),
     ),
     {"search_name": "exact", "follow_name": DEFAULT},
     Drawing(
