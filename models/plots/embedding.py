@@ -162,15 +162,15 @@ def _draw_bars(axes: Axes, result: NetworkEmbedding) -> None:
         return
     for i, one in enumerate(known):
         explained = one.explained or 0.0
-        axes.barh(i, explained, color=INK, height=0.7)
+        axes.barh(i + 0.2, explained, color=INK, height=0.4)
         if one.explained_chance is not None:
-            axes.plot([one.explained_chance] * 2, [i - 0.35, i + 0.35], color=TRIALS, lw=2)
+            axes.plot([one.explained_chance] * 2, [i, i + 0.4], color=TRIALS, lw=2)
         name = fitted(one.name.replace("_", " "), PANEL[0] * unit() * 0.95, "ytick.labelsize", 1)
         is_strong = one.explained_p is not None and one.explained_p <= 0.05
         # Above its bar: names are long, and panels narrow.
-        axes.text(0.01, i - 0.4, name + " *" * is_strong, va="bottom", ha="left",
+        axes.text(0.01, i - 0.02, name + " *" * is_strong, va="bottom", ha="left",
                   fontsize=rcParams["ytick.labelsize"])  # fmt: skip
-    axes.set_ylim(max(len(known), 3) - 0.4, -1.0)
+    axes.set_ylim(max(len(known), 3) - 0.5, -0.6)
     axes.set_xlim(0.0, 1.0)
     axes.set_yticks([])
     axes.set_title("what distances go with")

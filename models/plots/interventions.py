@@ -38,7 +38,7 @@ def plot_intervention(result: InterventionCurve) -> Figure:
     has_choices = result.untouched.get("accuracy") is not None
     names = ("accuracy", "choice_changed") if has_choices else ("r2", "output_change")
     handles: list[Any] = [Line2D([], [], color=VERMILLION, label=_title(result))]
-    if any(score.controls["mse"].size for score in result.scores):
+    if any(values.size for score in result.scores for values in score.controls.values()):
         handles.append(Line2D([], [], color=TRIALS, lw=4, label="random controls"))
     handles.append(Line2D([], [], color=INK, ls="--", label="untouched"))
     width = unit() * (MARGINS[0] + MARGINS[1] + 3 * PANEL[0] + 2 * GAPS[0])

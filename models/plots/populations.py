@@ -99,22 +99,25 @@ def _draw_rates(axes: Any, result: PopulationAnalysis) -> None:
         return say_why(axes, result.status.replace("_", " "))
     silent = int(units.silent.sum())
     axes.set_title(f"units ({silent} of {len(units.silent)} silent)")
-    active = ~units.silent & (units.mean_magnitude > 0)
+    # Rows of a database keep the mean square alone.
+    known = bool(np.isfinite(units.mean_magnitude).all())
+    size = units.mean_magnitude if known else np.sqrt(units.energy)
+    active = ~units.silent & (size > 0)
     if not active.any():
         return say_why(axes, "all silent")
-    logs = np.log10(units.mean_magnitude[active])
+    logs = np.log10(size[active])
     edges = np.linspace(logs.min() - 1e-3, logs.max() + 1e-3, 16)
     types = None if result.weights is None else result.weights.cell_types
     if types is not None and types.any():
         for name, sign in (("excitatory", 1), ("inhibitory", -1)):
-            own = np.log10(units.mean_magnitude[active & (types == sign)])
+            own = np.log10(size[active & (types == sign)])
             axes.hist(own, edges, histtype="step", color=CELL_COLOURS[name], label=name)
         axes.set_ylim(top=1.4 * axes.get_ylim()[1])  # the legend above the bars
         axes.legend(loc="upper left", handlelength=1.0, borderaxespad=0.1)
     else:
         axes.hist(logs, edges, color=CELL_COLOURS["unit"], lw=0)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("log10 of mean |rate|")
+    axes.set_xlabel("log10 of mean |rate|" if known else "log10 of root mean square rate")
     axes.set_ylabel("units")
     return None
 

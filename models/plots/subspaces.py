@@ -132,7 +132,7 @@ def _draw_angles(axes: Any, result: SubspaceAnalysis) -> None:
     matrix = np.full((len(names), len(names)), np.nan)
     for angle in result.angles:
         if angle.kind == "variables":
-            i, j = names.index(angle.first), names.index(angle.second)
+            i, j = sorted((names.index(angle.first), names.index(angle.second)))
             matrix[j, i] = angle.smallest
     axes.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=90)
     for (j, i), value in np.ndenumerate(matrix):

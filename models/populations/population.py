@@ -35,7 +35,7 @@ class UnitActivity:
     Attributes
     ----------
     mean_rate, mean_magnitude, largest : array (N,)
-        Mean of r, mean of |r| and largest |r|.
+        Mean of r, mean of |r| (NaN: not known) and largest |r|.
     participation : array (N,)
         Quantile of |r| plus its standard deviation, as in trainRNNbrain's dropout.
     silent : array (N,) of bool

@@ -44,6 +44,14 @@ def report(
     interactive: Annotated[
         bool, typer.Option("--interactive", help="With fixed points that turn, by plotly.")
     ] = False,
+    draw: Annotated[
+        bool | None,
+        typer.Option(
+            "--draw/--no-draw",
+            help="Whether figures of analyses are drawn, about a second a network. By default "
+            "where there are no more than 100 networks.",
+        ),
+    ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Show it to browsers, and keep it fresh, until Ctrl-C.")
     ] = False,
@@ -73,7 +81,7 @@ def report(
         from pipeline.progress import file_bar
         from pipeline.report.write import write_report
 
-        write = partial(write_report, out, of.selection(), figures, serve, interactive)
+        write = partial(write_report, out, of.selection(), figures, serve, interactive, draw)
         with file_bar("report", "network") as show:
             made = write(progress=show)
         _say(made)

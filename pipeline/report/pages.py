@@ -16,15 +16,15 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from tasks_lib.sizes import counted
 
-from ..tables.keys import COHORT, NETWORK
-from .drawings import distribution
+from ..tables.keys import COHORT
+from .analyses import ANALYSES
 from .names import page_of, url, verify_command
 from .parameters import parameters_shown
 from .rows import TERM_CURVES, CohortRows, NetworkRows, Row
 from .site import fingerprint
+from .summaries import METRICS, columns_of
 from .values import filled_columns, median_and_lowest, spread, text_of_value
 
-NOISE_FREE = "noise_free"
 MOST_POINTS = 24  # listed of one network; the others are counted
 ASSETS, ASSETS_OF_VIEWS = ("report.css", "report.js"), ("view.js",)
 PLOTLY = "assets/plotly.min.js"
@@ -102,54 +102,15 @@ def seeds_of(cohort: CohortRows) -> str:
     return f"seed {first}" if n == 1 else f"seeds {first} to {first + n - 1}"
 
 
-def summary_of(cohort: CohortRows, network: NetworkRows) -> Row:
-    """Return the numbers of a network that tables and distributions show."""
-    row, sets = network.row, network.tables["sets"]
-    scores = {r["validation_name"]: r for r in network.tables["scores"]}
-    validated = scores.get(NOISE_FREE, {})
-    searches = sorted({r["search_name"] for r in sets}, key=lambda name: (name != "exact", name))
-    shown = [r for r in sets if searches and r["search_name"] == searches[0]]
-    eigenvalues = [
-        r["max_eigenvalue"]
-        for r in network.tables["points"]
-        if searches and r["search_name"] == searches[0]
-    ]
-    seconds = None if cohort.training is None else cohort.training["seconds"]
-    return {
-        "key": {name: row[name] for name in NETWORK},
-        "page": page_of(row),
-        "status": row["status"],
-        "r2": validated.get("r2_pooled", row["r2"]),
-        "accuracy": validated.get("accuracy"),
-        "loss": row["loss"],
-        "iterations": row["iterations_done"] if row["status"] != "imported" else None,
-        "n_points": sum(r["n_points"] for r in shown) if shown else None,
-        "n_stable": sum(r["n_stable"] for r in shown) if shown else None,
-        "n_inputs": len(shown),
-        "max_eigenvalue": max(eigenvalues, default=None),
-        # A cohort is trained as a whole: its time is shared evenly.
-        "seconds": seconds / len(cohort.networks) if seconds else None,
-    }
-
-
-METRICS = {
-    "r2": "noise-free R²",
-    "accuracy": "accuracy",
-    "loss": "last loss",
-    "iterations": "iterations",
-    "n_points": "fixed points, all inputs",
-    "n_stable": "stable ones",
-    "max_eigenvalue": "largest Re λ (1/τ)",
-}
-
-
 def index_context(
     cohorts: Sequence[CohortRows],
     summaries: Sequence[Sequence[Row]],
     selection: Mapping[str, Any],
     sweeps: Sequence[Row] = (),
+    comparisons: Sequence[Row] = (),
 ) -> dict[str, Any]:
     """Return what the index shows."""
+    every = [n for of_cohort in summaries for n in of_cohort]
     lines = []
     for cohort, networks in zip(cohorts, summaries, strict=True):
         middle, low = median_and_lowest([n["r2"] for n in networks if n["r2"] is not None])
@@ -174,7 +135,9 @@ def index_context(
         },
         "cohorts": lines,
         "sweeps": list(sweeps),
-        "networks": [n for of_cohort in summaries for n in of_cohort],
+        "comparisons": list(comparisons),
+        "networks": every,
+        "columns": columns_of(every),
     }
 
 
@@ -193,6 +156,7 @@ def cohort_context(
         "n_networks": cohort.row["n_networks"],
         "n_by_status": dict(Counter(n["status"] for n in networks)),
         "networks": list(networks),
+        "columns": columns_of(networks),
         "spreads": [{"name": METRICS[name], "cells": spread(v)} for name, v in values.items() if v],
         "curves": has_curves,
         "without": cohort.without,
@@ -203,27 +167,21 @@ def cohort_context(
     }
 
 
-def distributions(networks: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the drawings of the page of a cohort: one of each number that differs."""
-    made = []
-    for name, title in METRICS.items():
-        shown = [n for n in networks if isinstance(n[name], int | float)]
-        if len({n[name] for n in shown}) > 1:
-            drawn = distribution(
-                [float(n[name]) for n in shown], [n["key"]["seed"] for n in shown], title
-            )
-            made.append({"title": title, "drawing": drawn})
-    return made
-
-
 def network_context(
     cohort: CohortRows,
     network: NetworkRows,
     summary: Row,
+    parameters: Row,
     pictures: Sequence[Row],
     views: Sequence[Row] = (),
+    figures: Sequence[Row] = (),
+    comparisons: Sequence[Row] = (),
 ) -> dict[str, Any]:
-    """Return what the page of a network shows, but for its curves."""
+    """Return what the page of a network shows, but for its curves.
+
+    ``parameters`` are those of its cohort that differ from the defaults (`parameters_shown`),
+    ``figures`` those of its analyses: name of the section, path, caption, width and problem.
+    """
     tables = network.tables
     seeds = [n.row["seed"] for n in cohort.networks]
     at = seeds.index(network.row["seed"])
@@ -253,14 +211,19 @@ def network_context(
         "sets": tables["sets"],
         "points": points[:MOST_POINTS],
         "n_more_points": max(len(points) - MOST_POINTS, 0),
-        "lines": tables["lines"],
-        "attractors": tables["attractors"],
-        "manifolds": tables["manifolds"],
+        "analyses": [
+            page | {"pictures": [f for f in figures if f["section"] == page["name"]]}
+            for section in ANALYSES
+            if (page := section.page(tables)) is not None
+        ],
+        "due": network.due,
+        "failed": network.failed,
+        "comparisons": list(comparisons),
         "pictures": list(pictures),
         "views": list(views),
         "provenance": _provenance(cohort),
         "verify": "" if cohort.source or cohort.training is None else verify_command(network.row),
-        **parameters_shown(cohort, whole=False),
+        **parameters,
     }
 
 

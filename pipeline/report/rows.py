@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..database.schemas import title_of
 from ..database.types import Query
-from ..tables.continuous_attractors import ContinuousAttractor, ContinuousAttractorPlot
+from ..tables.continuous_attractors import ContinuousAttractorPlot
 from ..tables.fixed_point_plots import FixedPointPlot
 from ..tables.fixed_points import FixedPoints
 from ..tables.keys import Key, cohort_key, network_key
@@ -22,12 +23,14 @@ from ..tables.task import Task
 from ..tables.training import Cohort, Training
 from ..tables.training_params import TrainingParams
 from ..workers.failures import failures
+from .analyses import ANALYSES
 
 Row = dict[str, Any]
 
 MOST_KINDS = 12  # of trials, for which scores are shown one by one
 TERM_CURVES = ("term_curve", "gradient_curve")
-# What tables say of a network, in single values; arrays stay in the store.
+# What tables say of a network, in single values; arrays stay in the store. What is shown of
+# analyses is in `ANALYSES`.
 VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "source": (Training.Source, ("file", "format", "sha256", "notes")),
     "terms": (Training.Term, ("term_weight", "final_loss", "final_gradient", *TERM_CURVES)),
@@ -51,19 +54,6 @@ VALUES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
         ),
     ),
     "linearizations": (Linearization.Point, ("leading_frequency", "henrici")),
-    "lines": (
-        LineAttractor.Context,
-        (
-            "length", "max_drift", "n_fixed_points", "n_stable_fixed_points",
-            "line_time_constant",
-            "relevant_angle", "irrelevant_angle",
-        ),
-    ),
-    "attractors": (ContinuousAttractor, ("n_manifolds", "explanation")),
-    "manifolds": (
-        ContinuousAttractor.Manifold,
-        ("dimension", "topology", "manifold_length", "max_speed"),
-    ),
 }  # fmt: skip
 
 # Of each table the kind of its figures in names of files, and its columns that hold them, with what
@@ -94,14 +84,21 @@ class NetworkRows:
     row : dict
         Its key and the single values of `Training.Network`; curves are references.
     tables : dict of str to list of dict
-        Rows of the tables of `VALUES`, by their name there, in the order of their keys.
+        Rows of the tables of `VALUES`, by their name there, and of those of `ANALYSES`, by the
+        title of their grid, in the order of their keys.
     figures : list of (table, row)
         Rows of the tables of `FIGURES`.
+    due : list of str
+        Titles of the analyses of which it has rows that are still to be made.
+    failed : list of str
+        Titles of those whose job has failed, with the error.
     """
 
     row: Row
     tables: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     figures: list[tuple[type[Any], Row]] = field(default_factory=list)
+    due: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -157,15 +154,32 @@ def fetch_cohorts(restriction: Selection | Mapping[str, Any] | None = None) -> l
             query = query.proj(*columns)
         return query.to_dicts(order_by="KEY")
 
+    computed = {s.table: s for s in ANALYSES if s.is_computed}
+    due = {
+        s.title: [network_key(r) for r in s.due(selection).to_dicts()] for s in computed.values()
+    }
     # Parents after children: of what is inserted meanwhile no child comes without its parent.
     values: dict[str, list[Row]]
     values = {name: rows(table, *columns) for name, (table, columns) in VALUES.items()}
     values["kinds"] = _few_kinds(selection)
+    for section in ANALYSES:
+        for grid in reversed(section.grids):
+            values[grid.title] = grid.fetch(selection)
     figures = {table: rows(table, *columns) for table, (_, columns) in FIGURES.items()}
     networks = {network_key(r): NetworkRows(r) for r in rows(Training.Network, *NETWORK_COLUMNS)}
     trainings = {cohort_key(r): r for r in rows(Training, *COHORT_COLUMNS)}
     without = not_wanted(selection.restriction(LeftOut))
-    failed = {cohort_key(f.key): f"{f.error}: {f.message}" for f in failures(selection, [Training])}
+    failed: dict[Key, str] = {}
+    titles = {title_of(table): section.title for table, section in computed.items()}
+    late = [table for table, section in computed.items() if due[section.title]]
+    for failure in failures(selection, [Training, *late]):
+        said = f"{failure.error}: {failure.message}"
+        if failure.table in titles:
+            of_network = networks.get(network_key(failure.key))
+            if of_network is not None:
+                of_network.failed.append(f"{titles[failure.table]} ({said})")
+        else:
+            failed[cohort_key(failure.key)] = said
     cohorts = rows(Cohort)
     tasks = {r["task_name"]: r for r in rows(Task)}
     structures = {r["network_name"]: r for r in rows(NetworkParams)}
@@ -179,6 +193,10 @@ def fetch_cohorts(restriction: Selection | Mapping[str, Any] | None = None) -> l
         for row in of_table:
             if (key := network_key(row)) in networks:  # else it was deleted meanwhile
                 networks[key].tables[name].append(row)
+    for title, keys in due.items():
+        for key in keys:
+            if key in networks:
+                networks[key].due.append(title)
     for table, of_table in figures.items():
         for row in of_table:
             if (key := network_key(row)) in networks:
@@ -194,9 +212,9 @@ def fetch_cohorts(restriction: Selection | Mapping[str, Any] | None = None) -> l
                 penalties[row["training_name"]], sources.get(key),
                 without=sorted(without.get(key, ())), failure=failed.get(key, ""),
             )  # fmt: skip
-    for key, of_network in networks.items():
+    for key, one in networks.items():
         if key[:-1] in found:
-            found[key[:-1]].networks.append(of_network)
+            found[key[:-1]].networks.append(one)
     return list(found.values())
 
 

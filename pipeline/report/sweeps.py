@@ -17,8 +17,8 @@ from ..tables.selections import Selection
 from ..tables.sweeps import Sweep, SweepPoint
 from .drawings import strip
 from .names import page_of
-from .pages import METRICS
 from .rows import CohortRows, Row
+from .summaries import METRICS, NUMBERS
 from .values import median_and_lowest, text_of_value
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 SHOWN = ("r2", "accuracy", "loss", "n_points")  # of METRICS, a figure each where it is known
 # Numbers of the table of points besides R², where they are known of any.
-MEDIANS = {"accuracy": "accuracy", "iterations": "iterations", "n_points": "fixed points"}
+MEDIANS = {"accuracy": "accuracy", "iterations": "iterations", "n_points": "fixed points"} | {
+    number.name: number.heading for number in NUMBERS if number.heading
+}
 MOST_COLOURS, MOST_PANELS, MOST_LISTED = 12, 5, 12
 DPI = 150
 

@@ -1,78 +1,23 @@
-"""Writing a report: rows are fetched, pictures copied, and pages written that have changed."""
+"""Writing a report: rows are fetched, and what has changed is written."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from datajoint.errors import MissingExternalFile
-from markupsafe import Markup
+from tasks_lib.errors import ParameterError
 
-from tasks_lib.brief import brief
-from tasks_lib.errors import ParameterError, text_of
-
-from ..store.checked_files import DamagedFile
-from ..tables.keys import cohort_key
-from ..tables.network_rows import curves_of
 from ..tables.selections import Selection
-from ..transient.errors import is_transient
-from . import pages
-from .drawings import curve
-from .names import figure_name, page_of
-from .parameters import meanings_context
-from .pictures import (
-    Picture,
-    copy_picture,
-    curves_made_from,
-    learning_curves,
-    pictures_of,
-    shown_width,
-)
-from .rows import CohortRows, NetworkRows, Row, fetch_cohorts
-from .site import MANIFEST, Site, fingerprint
-from .sweeps import SweepPages, SweepRows, draw_figure, fetch_sweeps, figures_of, sweep_context
+from .comparison_rows import fetch_comparisons
+from .drawn import MOST_NETWORKS, Drawings
+from .made import Report
+from .rows import CohortRows, fetch_cohorts
+from .site import Site
+from .sweeps import fetch_sweeps
+from .writer import Progress, Writer
 
-if TYPE_CHECKING:
-    from .interactive import View, Views
-
-INDEX, MEANINGS = "index.html", "parameters.html"
-MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
-
-
-@brief
-@dataclass
-class Report:
-    """What was written.
-
-    Attributes
-    ----------
-    index : Path
-        The page to open.
-    n_cohorts, n_networks : int
-    n_written, n_removed : int
-        Files, without those that were as they are to be.
-    faults : list of str
-        Figures and curves that the store does not have as they were stored, a line each.
-    paths : set of str
-        All files of the report, from its folder.
-    """
-
-    index: Path
-    n_cohorts: int = 0
-    n_networks: int = 0
-    n_written: int = 0
-    n_removed: int = 0
-    faults: list[str] = field(default_factory=list)
-    paths: set[str] = field(default_factory=set)
-
-
-Progress = Callable[[int, int], object]
+__all__ = ["Report", "Writer", "write_report", "writer_of"]
 
 
 def write_report(
@@ -81,6 +26,7 @@ def write_report(
     figures: bool = True,
     may_be_empty: bool = False,
     interactive: bool = False,
+    draw: bool | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Report:
     """Write a static site of the networks of a selection, or what of it has changed.
@@ -100,6 +46,9 @@ def write_report(
         Whether a report without a cohort is written too.
     interactive : bool
         Whether fixed points get pages that turn, by plotly.
+    draw : bool, optional
+        Whether figures of analyses are drawn, about a second a network; by default where there are
+        no more than 100 networks.
     progress : callable, optional
         Called with the number of networks that are done, and of all.
 
@@ -111,206 +60,34 @@ def write_report(
     """
     site = Site(Path(folder))  # which refuses before anything is fetched
     selection = Selection.of(restriction)
-    sweeps = fetch_sweeps(selection)  # before their cohorts, which go first
     cohorts = fetch_cohorts(selection)
     if not cohorts and not may_be_empty:
         given = selection.in_words()
         raise ParameterError(
             "selection", given, "has no cohort", "enter one with `rnn submit`, or mend it"
         )
+    return writer_of(site, selection, cohorts, figures, interactive, draw).write(progress)
+
+
+def writer_of(
+    site: Site,
+    selection: Selection,
+    cohorts: Sequence[CohortRows],
+    figures: bool = True,
+    interactive: bool = False,
+    draw: bool | None = None,
+) -> Writer:
+    """Return what writes cohorts of a selection to a site; its sweeps and comparisons are fetched.
+
+    Other parameters are those of `write_report`.
+    """
     views = None
     if interactive:
         from .interactive import Views
 
         views = Views(selection)
-    return Writer(site, cohorts, selection, figures, views, sweeps).write(progress)
-
-
-class Writer:
-    """Writes the report of cohorts to a site."""
-
-    def __init__(
-        self,
-        site: Site,
-        cohorts: Sequence[CohortRows],
-        selection: Selection,
-        figures: bool = True,
-        views: Views | None = None,
-        sweeps: Sequence[SweepRows] = (),
-    ) -> None:
-        self.site, self.cohorts, self.selection = site, cohorts, selection
-        self.has_figures, self.views = figures, views
-        self.assets = pages.ASSETS + (pages.ASSETS_OF_VIEWS if views else ())
-        self.pictures: dict[str, list[Picture]] = {
-            page_of(n.row): pictures_of(n) if figures else [] for c in cohorts for n in c.networks
-        }
-        self.curves = {page_of(c.row): _curves_path(c) if figures else "" for c in cohorts}
-        self.turning: dict[str, list[View]] = {
-            page_of(n.row): views.of(n) if views else [] for c in cohorts for n in c.networks
-        }
-        self.by_key = {cohort_key(c.row): c for c in cohorts}
-        self.summaries = {
-            key: [pages.summary_of(c, n) for n in c.networks] for key, c in self.by_key.items()
-        }
-        self.sweeps = SweepPages(sweeps, self.by_key)
-        self.of_sweeps = {
-            s.page: figures_of(s, self.summaries) if figures else [] for s in self.sweeps
-        }
-        self.report = Report(site.folder / INDEX)
-
-    def write(self, progress: Progress = lambda done, total: None) -> Report:
-        """Write what has changed, and remove what is not of the report any more."""
-        report, total = self.report, sum(len(c.networks) for c in self.cohorts)
-        paths = self._paths()
-        self.site.begin(paths)
-        for name in self.assets:
-            content = pages.asset(name)
-            self.site.write(
-                f"assets/{name}", fingerprint(content.decode()), partial(bytes, content)
-            )
-        if self.views is not None:
-            script = self.views.script
-            known = fingerprint(hashlib.sha256(script).hexdigest())
-            self.site.write(pages.PLOTLY, known, lambda: script)
-        for key, cohort in self.by_key.items():
-            lines = self.summaries[key]
-            for network, line in zip(cohort.networks, lines, strict=True):
-                self._write_network(cohort, network, line)
-                report.n_networks += 1
-                progress(report.n_networks, total)
-            self._write_cohort(cohort, lines)
-        for sweep in self.sweeps:
-            self._write_sweep(sweep)
-        context = pages.index_context(
-            self.cohorts,
-            list(self.summaries.values()),
-            self.selection.given,
-            self.sweeps.listed(self.summaries),
-        )
-        self._write_page(INDEX, "index.html", context)
-        self._write_page(MEANINGS, "parameters.html", meanings_context())
-        self.site.finish()
-        report.n_cohorts = len(self.cohorts)
-        report.n_written, report.n_removed = self.site.n_written, self.site.n_removed
-        report.paths = {*self.site.paths, MANIFEST}
-        return report
-
-    def _paths(self) -> set[str]:
-        """Return every file that the report may have."""
-        paths = [INDEX, MEANINGS, *(f"assets/{name}" for name in self.assets)]
-        paths += [pages.PLOTLY] if self.views is not None else []
-        for cohort in self.cohorts:
-            of_cohort = page_of(cohort.row)
-            paths += [of_cohort, *filter(None, [self.curves[of_cohort]])]
-            for network in cohort.networks:
-                page = page_of(network.row)
-                paths += [page, *(view.path for view in self.turning[page])]
-                for picture in self.pictures[page]:
-                    paths += filter(None, [picture.path, picture.small])
-        for sweep in self.sweeps:
-            paths += [sweep.page, *(figure["path"] for figure in self.of_sweeps[sweep.page])]
-        twice = [path for path, number in Counter(paths).items() if number > 1]
-        if twice:
-            raise ParameterError(
-                "file", twice[0], "is that of two networks", "see which cohorts have equal seeds"
-            )
-        return set(paths)
-
-    def _write_network(self, cohort: CohortRows, network: NetworkRows, summary: Row) -> None:
-        page = summary["page"]
-        shown, small = [], []
-        for picture in self.pictures[page]:
-            problem = self._try(partial(copy_picture, self.site, picture))
-            width = 0 if problem else shown_width(self.site.folder / picture.path)
-            shown.append(
-                {"path": picture.path, "caption": picture.caption, "problem": problem}
-                | {"width": width}
-            )
-            if picture.small and not problem:
-                small.append(picture.small)
-        summary["small"] = small
-        views = []
-        for view in self.turning[page]:
-            if not self._try(partial(self._write_view, cohort, network, view)):
-                views.append({"path": view.path, "search": view.search})
-        context = pages.network_context(cohort, network, summary, shown, views)
-        curves = curves_made_from(network.row) if self.has_figures else []
-        known = pages.made_from("network.html", context, curves)
-        drawn: dict[str, Any] = {}
-        if self.has_figures and not self.site.is_current(page, known):
-            problem = self._try(lambda: drawn.update(_drawings(network.row)))
-            drawn["problem"] = problem
-            known = "" if problem else known  # its curves may be there again next time
-        self.site.write(
-            page, known, lambda: pages.render("network.html", context | {"drawn": drawn})
-        )
-
-    def _write_view(self, cohort: CohortRows, network: NetworkRows, view: View) -> None:
-        """Write the page of a view that turns."""
-        views, key = self.views, network.row
-        if views is not None:
-
-            def make() -> bytes:
-                return pages.view_page(key, view.search, views.figure(cohort, network, view))
-
-            self.site.write(view.path, view.made_from, make)
-
-    def _write_cohort(self, cohort: CohortRows, networks: Sequence[Row]) -> None:
-        page = page_of(cohort.row)
-        path = self.curves[page]
-        if path:
-            known = fingerprint(
-                [curves_made_from(n.row, n.tables["terms"]) for n in cohort.networks]
-            )
-            if self._try(
-                lambda: self.site.write(path, known, lambda: learning_curves(cohort.networks))
-            ):
-                path = ""
-        context = pages.cohort_context(cohort, networks, path, self.sweeps.of(cohort))
-        context["drawings"] = pages.distributions(networks) if self.has_figures else []
-        self._write_page(page, "cohort.html", context)
-
-    def _write_sweep(self, sweep: SweepRows) -> None:
-        figures = self.of_sweeps[sweep.page]
-        for figure in figures:
-            made_from = fingerprint(figure, sweep.points, [
-                (n["key"], n["r2"], n["accuracy"], n["loss"], n["n_points"])
-                for key in sweep.values for n in self.summaries[key]
-            ])  # fmt: skip
-            draw = partial(draw_figure, sweep, self.summaries, figure["options"])
-            self.site.write(figure["path"], made_from, draw)
-        context = sweep_context(sweep, self.by_key, self.summaries, figures, self.has_figures)
-        self._write_page(sweep.page, "sweep.html", context)
-
-    def _write_page(self, path: str, template: str, context: dict[str, Any]) -> None:
-        known = pages.made_from(template, context)
-        self.site.write(path, known, lambda: pages.render(template, context))
-
-    def _try(self, read: Callable[[], object]) -> str:
-        """Do what reads files of the store; return what is wrong with one, "" where nothing is."""
-        try:
-            read()
-        except MISSING_OR_DAMAGED as error:
-            if is_transient(error):  # the whole store is away
-                raise
-            self.report.faults.append(text_of(error))
-            return "missing or damaged in the store"
-        return ""
-
-
-def _curves_path(cohort: CohortRows) -> str:
-    """Return the path of the figure of a cohort's curves; "" where one network has its own."""
-    trained = [n for n in cohort.networks if n.row["iterations_done"]]
-    if len(trained) < 2 or cohort.source:
-        return ""
-    return f"figures/{figure_name(cohort.row, 'learning_curves')}"
-
-
-def _drawings(row: Row) -> dict[str, Markup]:
-    """Return the curves of a network as drawings."""
-    losses, scores = curves_of(row)
-    steps = np.arange(1, len(losses) + 1)
-    return {
-        "loss": curve(steps, losses, "loss", log=True),
-        "score": curve(scores[:, 0], scores[:, 1], "validation R²"),
-    }
+    if draw is None:
+        draw = sum(len(c.networks) for c in cohorts) <= MOST_NETWORKS
+    drawings = Drawings(selection) if draw and figures else None
+    sweeps, comparisons = fetch_sweeps(selection), fetch_comparisons(selection)
+    return Writer(site, cohorts, selection, figures, views, sweeps, comparisons, drawings)

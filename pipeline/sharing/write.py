@@ -19,7 +19,7 @@ from ..database.connection import connection
 from ..database.server import reconnect, snapshot
 from ..report.names import figure_name
 from ..report.site import Site
-from ..report.write import Writer
+from ..report.write import writer_of
 from ..store.file_names import file_name
 from ..tables.network import NetworkParams
 from ..tables.network_rows import load_network
@@ -162,7 +162,8 @@ def add_report(folder: Path, selected: SelectedRows, figures: bool = True) -> No
     ParameterError
         Where the store does not have a figure or a curve as it was stored.
     """
-    made = Writer(Site(folder), selected.fetch_cohorts(), selected.selection, figures).write()
+    writer = writer_of(Site(folder), selected.selection, selected.fetch_cohorts(), figures)
+    made = writer.write()
     if made.faults:
         raise ParameterError(
             "report", made.faults[0], "is missing or damaged in the store",

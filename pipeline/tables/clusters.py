@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -18,6 +19,7 @@ from .one_row import one_key
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network
 from .populations import Population
+from .rows import Row
 from .settings import CheckedSettings, prefixed
 
 if TYPE_CHECKING:
@@ -153,3 +155,40 @@ class Clusters(Analysis):
         rnn, task = fetch_network(key)
         settings = ClusterParams.build((ClusterParams & key).fetch1())
         return models.get_clusters(rnn, task, settings, seed=VALIDATION_SEED), rnn
+
+
+def clusters_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.UnitClusters:
+    """Return clusters as their rows have them, for their figure.
+
+    Rows keep the mean features of clusters: each unit has those of its own here.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "Clusters", "Clusters.Cluster", ... -> rows of one key, in the order of their keys.
+    """
+    (row,) = tables["Clusters"]
+    if not row["n_clusters"]:
+        return models.UnitClusters(row["cluster_status"], row["cluster_reason"])
+    k = row["n_clusters"]
+    members = sorted(tables["Clusters.Member"], key=lambda member: member["unit"])
+    labels = np.array([member["cluster"] for member in members], np.int64)
+    centres = np.array([one["cluster_centre"] for one in tables["Clusters.Cluster"]])
+    weights = np.full((2, k, k), np.nan)
+    for one in tables["Clusters.Weight"]:
+        values = one["mean_weight"], np.nan if one["weight_z"] is None else one["weight_z"]
+        weights[:, one["to_cluster"], one["from_cluster"]] = values
+    return models.UnitClusters(
+        status=row["cluster_status"],
+        reason=row["cluster_reason"],
+        units=np.array([member["unit"] for member in members], np.int64),
+        labels=labels,
+        features=centres[labels],
+        feature_names=tuple(row["feature_names"]),
+        silhouettes=dict(enumerate(np.asarray(row["silhouettes"]).tolist(), start=2)),
+        unit_silhouettes=np.array([member["unit_silhouette"] for member in members]),
+        chance=row["silhouette_chance"],
+        stability=row["cluster_stability"],
+        weights=weights[0],
+        weights_z=weights[1],
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from .one_row import one_key
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, finished_networks
 from .recorded import snapshot_weights
+from .rows import Row
 from .settings import CheckedSettings, prefixed
 from .task import Task
 from .training import Training
@@ -245,30 +248,42 @@ class FollowedPoints(Analysis):
     def plot(self) -> Figure:
         """Draw the branches and bifurcations of the one row that this query selects."""
         key = one_key(self)
-        iterations = sorted(
-            (FollowedPoints.Searched & key).to_arrays("searched_iteration").tolist()
+        parts = (self.Searched, self.Bifurcation, self.BranchState, self.Branch)
+        rows = {f"FollowedPoints.{t.__name__}": (t & key).to_dicts(order_by="KEY") for t in parts}
+        return models.plot_branches(*branches_from_rows(rows))
+
+
+def branches_from_rows(
+    tables: Mapping[str, Sequence[Row]],
+) -> tuple[list[int], list[models.BranchLine], list[tuple[float, Any, str]]]:
+    """Return what `models.plot_branches` draws, from rows of one key in the order of their keys.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "FollowedPoints.Searched", "FollowedPoints.Branch", ...
+    """
+    iterations = [int(row["searched_iteration"]) for row in tables["FollowedPoints.Searched"]]
+    met = {
+        row["bifurcation"]: (
+            iterations.index(row["iteration_before"]) + row["line_share"],
+            np.asarray(row["bifurcation_state"]),
+            row["bifurcation_kind"],
         )
-        met = {
-            row["bifurcation"]: (
-                iterations.index(row["iteration_before"]) + row["line_share"],
-                np.asarray(row["bifurcation_state"]),
-                row["bifurcation_kind"],
-            )
-            for row in (FollowedPoints.Bifurcation & key).to_dicts(order_by="KEY")
-        }
-        states = (FollowedPoints.BranchState & key).to_dicts(order_by="KEY")
-        lines = []
-        for branch in (FollowedPoints.Branch & key).to_dicts(order_by="KEY"):
-            own = [row for row in states if row["branch"] == branch["branch"]]
-            points = [
-                (float(iterations.index(row["branch_iteration"])), np.asarray(row["branch_state"]),
-                 row["branch_unstable_modes"] == 0)
-                for row in own
-            ]  # fmt: skip
-            if branch["born_at"] is not None:
-                points.insert(0, (*met[branch["born_at"]][:2], points[0][2]))
-            if branch["ended_at"] is not None:
-                points.append((*met[branch["ended_at"]][:2], points[-1][2]))
-            places, at, stable = zip(*points, strict=True)
-            lines.append(models.BranchLine(np.array(places), np.array(at), np.array(stable)))
-        return models.plot_branches(iterations, lines, list(met.values()))
+        for row in tables["FollowedPoints.Bifurcation"]
+    }
+    states = defaultdict(list)
+    for row in tables["FollowedPoints.BranchState"]:
+        place = float(iterations.index(row["branch_iteration"]))
+        stable = row["branch_unstable_modes"] == 0
+        states[row["branch"]].append((place, np.asarray(row["branch_state"]), stable))
+    lines = []
+    for branch in tables["FollowedPoints.Branch"]:
+        points = states[branch["branch"]]
+        if branch["born_at"] is not None:
+            points.insert(0, (*met[branch["born_at"]][:2], points[0][2]))
+        if branch["ended_at"] is not None:
+            points.append((*met[branch["ended_at"]][:2], points[-1][2]))
+        places, at, whether = zip(*points, strict=True)
+        lines.append(models.BranchLine(np.array(places), np.array(at), np.array(whether)))
+    return iterations, lines, list(met.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -19,6 +20,7 @@ from .line_attractors import LineAttractor
 from .one_row import one_key
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .rows import Row
 from .settings import CheckedSettings, prefixed
 from .subspaces import Subspaces
 from .training import Training  # noqa: F401  (the definition names it)
@@ -264,3 +266,46 @@ def _task_row(
         **{f"task_control_{name}": score.control_mean(name) for name in scores},
         **{f"task_{name}_p": score.p(name) for name in scores},
     }
+
+
+def intervention_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.InterventionCurve:
+    """Return an intervention as its rows have it, for its figure.
+
+    Rows keep means of controls, and of scores their standard deviation s: there are two controls
+    here, at the mean - s and at the mean + s.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "Intervention", "Intervention.Score" and "InterventionParams" -> rows of one key, in the
+        order of their keys.
+    """
+    (row,), (settings,) = tables["Intervention"], tables["InterventionParams"]
+    scores = ("r2", "accuracy", "mse")
+    changes = ("choice_changed", "trajectory_change", "output_change")
+
+    def controls(one: Row, name: str) -> Any:
+        mean = one.get(f"control_{name}")  # none of mse
+        if mean is None:
+            return np.empty(0)
+        spread = one.get(f"control_{name}_std") or 0.0
+        return np.array([mean - spread, mean + spread])
+
+    curve = [
+        models.InterventionScore(
+            strength=one["intervention_strength"],
+            n_units=one["units_touched"],
+            measures={**{name: one[f"touched_{name}"] for name in scores},
+                      **{name: one[name] for name in changes}},
+            controls={name: controls(one, name) for name in (*scores, *changes)},
+        )
+        for one in tables["Intervention.Score"]
+    ]  # fmt: skip
+    return models.InterventionCurve(
+        status=row["intervention_status"],
+        reason=row["intervention_reason"],
+        n_trials=row["intervention_trials"],
+        settings=InterventionParams.build(settings),
+        untouched={name: row[f"untouched_{name}"] for name in scores},
+        scores=curve,
+    )

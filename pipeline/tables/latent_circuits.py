@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -23,6 +24,7 @@ from .performance import (
     finished_networks,
     network_and_task,
 )
+from .rows import Row
 from .settings import CheckedSettings, prefixed
 from .training import Training  # noqa: F401  (the definition names it)
 
@@ -174,42 +176,54 @@ class LatentCircuit(Analysis):
         key = {name: row[name] for name in self.primary_key}
         settings = LatentCircuitParams.build((LatentCircuitParams & key).fetch1())
         rnn, _ = fetch_network(key)
-        circuit, spread = _circuit(key, row, rnn, settings)
-        tests = {
-            kind: models.PerturbationTest(**{name: row[f"{kind}_{name}"] for name in TEST})
-            for kind in ("connection", "node")
-        }
-        good = row["good_starts"]
-        perturbed = (LatentCircuit.Perturbation & key).to_dicts(order_by="KEY")
-        return models.CircuitFit(
-            status=row["circuit_status"],
-            reason=row["circuit_reason"],
-            n_trials=row["circuit_trials"],
-            settings=settings,
-            circuit=circuit,
-            n_held_out=row["held_out_trials"],
-            n_components=row["fitted_components"],
-            component_share=row["fitted_share"],
-            r2={name: row[column] for name, column in R2.items()},
-            relation_error=row["relation_error"],
-            relation_correlation=row["relation_correlation"],
-            n_finite=row["finite_starts"],
-            starts=None
-            if good is None
-            else models.StartAgreement(
-                good, row["start_agreement"], row["embedding_agreement"], spread
-            ),
-            perturbations=[
-                models.CircuitPerturbation(**{n: one[c] for n, c in PERTURBATION.items()})
-                for one in perturbed
-            ],
-            tests=tests if perturbed else {},
-        )
+        connections = (LatentCircuit.Connection & key).to_dicts(order_by="KEY")
+        perturbations = (LatentCircuit.Perturbation & key).to_dicts(order_by="KEY")
+        return circuit_from_rows(row, connections, perturbations, settings, rnn)
 
     def plot(self) -> Figure:
         """Draw the circuit of the one row that this query selects."""
         rnn, task = fetch_network(one_row(self))
         return models.plot_latent_circuit(self.load(), rnn, task, seed=VALIDATION_SEED)
+
+
+def circuit_from_rows(
+    row: Row,
+    connections: Sequence[Row],
+    perturbations: Sequence[Row],
+    settings: CircuitSettings,
+    rnn: models.RNNNumpy,
+) -> models.CircuitFit:
+    """Return a circuit as it was fitted, from its row and those of its parts."""
+    circuit, spread = _circuit(row, connections, rnn, settings)
+    tests = {
+        kind: models.PerturbationTest(**{name: row[f"{kind}_{name}"] for name in TEST})
+        for kind in ("connection", "node")
+    }
+    good = row["good_starts"]
+    return models.CircuitFit(
+        status=row["circuit_status"],
+        reason=row["circuit_reason"],
+        n_trials=row["circuit_trials"],
+        settings=settings,
+        circuit=circuit,
+        n_held_out=row["held_out_trials"],
+        n_components=row["fitted_components"],
+        component_share=row["fitted_share"],
+        r2={name: row[column] for name, column in R2.items()},
+        relation_error=row["relation_error"],
+        relation_correlation=row["relation_correlation"],
+        n_finite=row["finite_starts"],
+        starts=None
+        if good is None
+        else models.StartAgreement(
+            good, row["start_agreement"], row["embedding_agreement"], spread
+        ),
+        perturbations=[
+            models.CircuitPerturbation(**{n: one[c] for n, c in PERTURBATION.items()})
+            for one in perturbations
+        ],
+        tests=tests if perturbations else {},
+    )
 
 
 R2 = {
@@ -262,7 +276,7 @@ def _row(found: models.CircuitFit) -> dict[str, Any]:
 
 
 def _circuit(
-    key: dict[str, Any], row: dict[str, Any], rnn: Any, settings: CircuitSettings
+    row: Row, connections: Sequence[Row], rnn: models.RNNNumpy, settings: CircuitSettings
 ) -> tuple[models.EmbeddedCircuit | None, dict[str, Any]]:
     """Return the circuit of a row, and the deviation of its weights over good starts."""
     if row["circuit_embedding"] is None:
@@ -270,8 +284,7 @@ def _circuit(
     n = settings.n_nodes
     shapes = {"W_inp": (n, rnn.n_inputs), "W_rec": (n, n), "W_out": (rnn.n_outputs, n)}
     weights, spread = ({name: np.zeros(s) for name, s in shapes.items()} for _ in range(2))
-    rows = (LatentCircuit.Connection & key).to_dicts()
-    for one in rows:
+    for one in connections:
         place = one["connection_to"], one["connection_from"]
         name = BLOCKS[one["connection_kind"]]
         weights[name][place] = one["connection_weight"]
@@ -280,5 +293,5 @@ def _circuit(
     circuit = models.EmbeddedCircuit.of(
         rnn, np.asarray(row["circuit_embedding"]), row["circuit_scale"], weights
     )
-    known = rows[0]["connection_spread"] is not None
+    known = connections[0]["connection_spread"] is not None
     return circuit, spread if known else {}

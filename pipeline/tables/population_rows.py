@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import models
 
@@ -139,3 +140,71 @@ def _selectivity_rows(found: models.PopulationAnalysis) -> Iterator[Row]:
                 "eta_best": float(each[best[i], i]) if there else None,
                 "best_period": int(best[i]) + bool(parts) if there else None,
             }
+
+
+def population_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.PopulationAnalysis:
+    """Return a population as its rows have it, for its figure.
+
+    Rows keep neither mean |r| of units (NaN here) nor eta squared of each unit in each period: all
+    units have the mean.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "Population", "Population.Unit", ... -> rows of one key, in the order of their keys.
+    """
+    from models.populations.periods import TrialPeriod
+    from models.populations.recurrent_weights import RecurrentWeights
+    from models.populations.selectivity import UnitSelectivity
+
+    (row,), units = tables["Population"], tables["Population.Unit"]
+    signs = {name: sign for sign, name in CELL_TYPES.items()}
+    weights = RecurrentWeights(
+        spectral_radius=row["w_rec_radius"],
+        spectral_abscissa=row["w_rec_abscissa"],
+        singular_values=np.asarray(row["w_rec_singular_values"]),
+        effective_rank=row["w_rec_rank"],
+        change_singular_values=row["w_rec_change_singular_values"],
+        change_effective_rank=row["w_rec_change_rank"],
+        change_norm=row["w_rec_change"],
+        cell_types=np.array([signs[unit["cell_type"]] for unit in units], np.int64),
+    )
+    status, reason = row["population_status"], row["population_reason"]
+    n_trials = row["population_trials"]
+    if not units:
+        return models.PopulationAnalysis(status, reason, n_trials, weights)
+
+    def of_units(name: str) -> NDArray[np.float64]:
+        return np.array([unit[name] for unit in units], np.float64)
+
+    activity = models.UnitActivity(
+        mean_rate=of_units("unit_mean_rate"),
+        mean_magnitude=np.full(len(units), np.nan),
+        largest=of_units("unit_largest_rate"),
+        participation=of_units("unit_participation"),
+        silent=np.array([unit["is_silent"] for unit in units], np.bool_),
+        energy=of_units("unit_energy"),
+        within_trial=of_units("within_trial_std"),
+        between_trials=of_units("between_trials_std"),
+    )
+    periods, names, nowhere = [], {}, np.zeros((0, 0), np.bool_)
+    for one in tables["Population.Period"]:
+        cumulative, ratio = one["cumulative_variance"], one["participation_ratio"]
+        values = np.empty(0) if cumulative is None else np.asarray(cumulative)
+        period = TrialPeriod(one["period_name"], nowhere, (), one["period_asked"])
+        periods.append((period, models.Dimensionality(one["dimension_status"], ratio, values)))
+        names[one["period_number"]] = one["period_name"]
+    selectivity = [
+        UnitSelectivity(
+            one["variable_name"],
+            names[one["period_number"]],
+            *(
+                np.full(len(units), np.nan if value is None else value)
+                for value in (one["mean_eta_all"], one["mean_chance_all"], one["mean_chance_all"])
+            ),
+        )
+        for one in tables["Population.Coding"]
+    ]
+    return models.PopulationAnalysis(
+        status, reason, n_trials, weights, activity, periods=periods, selectivity=selectivity
+    )

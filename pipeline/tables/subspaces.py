@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -20,6 +20,7 @@ from .network import NetworkParams
 from .one_row import one_key
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .rows import Row
 from .settings import CheckedSettings, prefixed
 from .training import Training  # noqa: F401  (the definition names it)
 
@@ -182,6 +183,66 @@ def _decoder_rows(decoder: models.Decoding) -> Iterator[dict[str, Any]]:
                 "decoder_chance_95": finite_or_null(decoder.chance_95[i]) if same else None,
                 "decoder_p": finite_or_null(decoder.p[i]) if same else None,
             }
+
+
+def subspaces_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.SubspaceAnalysis:
+    """Return subspaces as their rows have them, without axes, for their figure.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "Subspaces", "Subspaces.Regressor", ... and "Task" -> rows of one key, in the order of
+        their keys.
+    """
+    from models.populations.subspaces import SubspaceAngle
+
+    (row,), (task,) = tables["Subspaces"], tables["Task"]
+    nothing = np.empty((0, 0))
+    subspaces, decoders = [], []
+    for one in tables["Subspaces.Regressor"]:
+        name, norms = one["regressor"], one["coefficient_norms"]
+        subspaces.append(
+            models.RegressionSubspace(
+                name=name,
+                status=one["regressor_status"],
+                norms=np.empty(0) if norms is None else np.asarray(norms),
+                peak=one["peak_step"],
+                axes=nothing,
+                orthogonal=nothing,
+                share=one["unique_share"],
+                by_period={},
+            )
+        )
+        own = [r for r in tables["Subspaces.Decoder"] if r["regressor"] == name]
+        same = [r for r in own if r["train_bin"] == r["test_bin"]]
+        edges = [*(r["train_on"] for r in same), task["n_steps"]]
+        chance, chance_95, p = (
+            np.array([np.nan if r[column] is None else r[column] for r in same])
+            for column in ("decoder_chance", "decoder_chance_95", "decoder_p")
+        )
+        decoders.append(
+            models.Decoding(
+                name=name,
+                kind=one["decoder_kind"],
+                status=one["decoder_status"],
+                bins=np.column_stack([edges[:-1], edges[1:]]).astype(np.int64),
+                scores=np.array([r["decoder_score"] for r in own]).reshape(len(same), len(same)),
+                chance=chance,
+                chance_95=chance_95,
+                p=p,
+            )
+        )
+    angles = [
+        SubspaceAngle(
+            *(one[name] for name in ("angle_kind", "first_axes", "second_axes")),
+            *(one[f"{name}_angle"] for name in ("smallest", "largest", "chance")),
+        )
+        for one in tables["Subspaces.Angle"]
+    ]
+    return models.SubspaceAnalysis(
+        row["subspace_status"], row["subspace_reason"], row["subspace_trials"],
+        subspaces=subspaces, angles=angles, decoders=decoders,
+    )  # fmt: skip
 
 
 @schemas.dynamics

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.report.analyses import ANALYSES
+from pipeline.tables.clusters import clusters_from_rows
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
+from tests.pipeline.test_report_analyses import rows_of
 
 
 @pytest.mark.usefixtures("own_classes_allowed")
@@ -63,3 +66,13 @@ def test_clusters_of_a_known_network_are_rows_and_targets(database, tmp_path):
     tables = (p.Clusters, p.Clusters.Cluster, p.Clusters.Member, p.Clusters.Weight)
     assert all(no_nan(table.to_dicts()) for table in tables)
     (p.Clusters & response).plot()
+    # What reports draw, from rows alone.
+    tables, row = rows_of("clusters", response)
+    drawn = clusters_from_rows(tables)
+    direct, _ = p.Clusters()._analyse({name: row[name] for name in p.Clusters.primary_key})
+    assert drawn.silhouettes == direct.silhouettes and drawn.stability == direct.stability
+    assert np.array_equal(drawn.labels, direct.labels)
+    assert np.allclose(drawn.weights, direct.weights)
+    assert np.allclose(drawn.features[0], direct.features[direct.labels == 0].mean(axis=0))
+    drawing = next(section.drawing for section in ANALYSES if section.name == "clusters")
+    assert len(drawing.draw(tables).axes) > 4

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import models
+from pipeline.report.analyses import LATENT_CIRCUIT
 from pipeline.tables.performance import fetch_network
 from tasks_lib import ParameterError
 from tests.models.circuit_networks import W_REC, in_groups
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import no_nan
+from tests.pipeline.test_report_analyses import rows_of
 
 PULSES = "tests.models.circuit_networks:Pulses"
 
@@ -72,6 +74,8 @@ def test_the_circuit_of_a_known_network_is_rows(database, tmp_path):
     assert loaded.tests["node"].cosine == row["node_cosine"]
     assert len(loaded.perturbations) == 24 and loaded.starts.spread["W_rec"].any()
     assert [c.weight for c in loaded.connections()][:1] == [network.W_inp[0, 0]]
+    tables, _ = rows_of("latent_circuit", {"network_name": "known"})
+    assert len(LATENT_CIRCUIT.drawing.draw(tables).axes) > 5  # as reports draw it
     figure = known.plot()
     assert figure.axes[1].get_title() == "recurrent weights"
     assert (p.LatentCircuit & {"network_name": "silent"}).load().circuit is None

@@ -16,7 +16,8 @@ from plotly.offline import get_plotlyjs
 from pipeline.report import pages
 from pipeline.report.server import serving
 from tests.needs import skip_unless_required
-from tests.pipeline.test_report_site import HOSTILE, cohort, sweep, write_with_sweep
+from tests.pipeline.test_report_analyses import analysed, compared, write_compared
+from tests.pipeline.test_report_site import HOSTILE, cohort, sweep
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Of the browser itself, about none of the pages.
@@ -63,13 +64,14 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    first = cohort(HOSTILE)
+    first = analysed(HOSTILE)
     for network, r2 in zip(first.networks, (0.25, 0.9, 0.51), strict=True):
         network.row["r2"] = r2
     other = cohort("plain", 2)
     other.networks[0].row["r2"] = None
     other.networks[1].row["r2"] = 0.7
-    write_with_sweep(folder, [first, other], [sweep([first, other])])
+    cohorts = [first, other]
+    write_compared(folder, cohorts, [compared(cohorts, "all")], sweeps=[sweep(cohorts)])
     return folder
 
 
@@ -101,7 +103,8 @@ def test_a_page_is_readable_on_a_telephone_and_on_a_screen(browser, report, tmp_
     """Nothing is wider than the window: a probe in the page measures, in a frame of each width."""
     pages = [report / "index.html", next((report / "networks").glob("plain*"))]
     pages.append(next((report / "cohorts").glob("plain*")))
-    pages.append(report / "sweeps" / "rates.html")
+    pages += [report / "sweeps" / "rates.html", report / "comparisons" / "all.html"]
+    pages.append(next((report / "networks").glob("%3C*")))  # with analyses
     frames = "".join(
         f'<iframe src="{page.as_uri()}" width="{width}" height="800"></iframe>'
         for page in pages
@@ -137,14 +140,15 @@ def test_fixed_points_turn(browser, report):
 
 
 def test_pages_load_without_a_word_in_the_console_from_disk_and_served(browser, report):
-    def look(address):
+    def look(address, drawn="<svg"):
         document = browser.elements(address)
-        assert HOSTILE in unescape(document) and "<svg" in document
+        assert HOSTILE in unescape(document) and drawn in document
         assert not re.search(r"<[^>]*\sonerror=", document)
 
     network, cohort = (next((report / folder).glob("%3C*")) for folder in ("networks", "cohorts"))
     look(network.as_uri())
     look((report / "sweeps" / "rates.html").as_uri())
+    look((report / "comparisons" / "all.html").as_uri(), "<img")
     with serving(report) as server:
         server.paths = frozenset(str(p.relative_to(report)) for p in report.rglob("*.*"))
         look(f"{server.url}cohorts/{quote(cohort.name)}")

@@ -23,6 +23,7 @@ from pipeline.report.names import page_of, url, verify_command
 from pipeline.report.parameters import parameters_shown
 from pipeline.report.rows import CohortRows, NetworkRows
 from pipeline.report.site import MANIFEST, Site, fingerprint
+from pipeline.report.summaries import summary_of
 from pipeline.report.sweeps import SweepRows, figures_of
 from pipeline.report.values import filled_columns, spread, text_of_value
 from pipeline.report.write import Writer
@@ -378,7 +379,7 @@ def test_a_page_of_a_sweep_has_every_point_and_its_figures(tmp_path):
 
 def test_figures_of_a_sweep_show_the_axes_that_vary():
     cohorts = [cohort(f"t{i}", 2) for i in range(6)]
-    summaries = {cohort_key(c.row): [pages.summary_of(c, n) for n in c.networks] for c in cohorts}
+    summaries = {cohort_key(c.row): [summary_of(c, n) for n in c.networks] for c in cohorts}
     made = sweep(cohorts)
     by_metric = {Path(f["path"]).stem: f for f in figures_of(made, summaries)}
     dots = by_metric["rates--r2--points"]
