@@ -51,15 +51,28 @@ def test_headings_are_those_that_datajoint_reads(queries):
 
 
 def test_all_of_them_take_five_queries(queries):
-    tables = tables_and_jobs()
+    keys = {table: table.primary_key for table in tables_and_jobs()}
     catalogue = Catalogue([schema.database for schema in SCHEMAS.values()])
     queries.clear()
-    for table in tables:
+    for table, key in keys.items():
         info = {**table.heading.table_info, "conn": connection()}
-        assert CatalogueHeading(info, catalogue).primary_key == table.primary_key
+        assert CatalogueHeading(info, catalogue).primary_key == key
     assert len(queries) == 5
+
+
+def test_jobs_tables_take_one_query_each(queries):
+    """Foreign keys of all tables are read where a jobs table is declared, and not before."""
     load_headings()
-    assert len(queries) <= 10
+    tables = [t for s in SCHEMAS.values() for t in s.tables if issubclass(t, dj.Computed)]
+    queries.clear()
+    assert all(Queue(table).sql_name for table in tables)
+    assert len(queries) == len(tables) > 20
+
+
+def test_the_tables_of_the_pipeline_are_read_together(queries):
+    queries.clear()
+    load_headings()
+    assert len(queries) <= 5
 
 
 def test_a_table_that_was_altered_is_looked_at_again(queries, backend):
