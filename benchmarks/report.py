@@ -40,7 +40,7 @@ from pipeline.tables.populations import Population
 from pipeline.tables.subspaces import SelectionAngle, Subspaces
 
 EACH = 10  # networks of a cohort
-LIMIT_S, LIMIT_MB = 120.0, 15.0  # of 1,000 networks
+LIMIT_S, LIMIT_MB = 120.0, 5.0  # of 1,000 networks
 SUBMISSION = {
     "tasks": {
         "cddm": {"class": "CDDM", "n_steps": 40, "params": {"stim_on": 10, "dec_on": 30}},
@@ -153,7 +153,8 @@ def page(rows: list[Case], backend: str) -> str:
         "points, linearisations, line attractors, populations, clusters, subspaces, an "
         "intervention, Lyapunov exponents and basins. Pages: everything but figures and small "
         "pictures; figures of analyses are not drawn, but for the last line. Goal for 1,000 "
-        f"networks, without figures: {LIMIT_S:.0f} s, {LIMIT_MB:.0f} MB. "
+        f"networks, without figures: {LIMIT_S:.0f} s, and {LIMIT_MB:.0f} MB, which are met "
+        "without the analyses from populations on (4.95 MB) and missed with them. "
         "Seconds of the processor are those of the program; the server's are not among them.",
         "",
         "|  | seconds | of the processor | files written | pages, MB | figures, MB |",

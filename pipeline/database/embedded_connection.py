@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import datajoint as dj
+import tenacity
 from datajoint.errors import LostConnectionError
 
 from .configuration import DatabaseError
@@ -14,6 +15,8 @@ from .embedded import EmbeddedServer
 from .embedded_files import EmbeddedError
 from .sessions import prepare_session
 from .types import Cursor
+
+ATTEMPTS, PAUSE = 5, 0.2  # to connect to a server that runs; seconds between two
 
 
 class EmbeddedConnection(dj.Connection):
@@ -36,7 +39,22 @@ class EmbeddedConnection(dj.Connection):
         super().__init__(*arguments, **keywords)
 
     def connect(self) -> None:
-        """Connect, or connect again."""
+        """Connect, or connect again.
+
+        A server whose keeper was just killed answers for another moment; it is started again.
+        """
+        import psycopg2
+
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(psycopg2.OperationalError),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_fixed(PAUSE),
+            reraise=True,
+        ):
+            with attempt:
+                self._connect()
+
+    def _connect(self) -> None:
         try:
             self._server.start()
         except EmbeddedError as error:
