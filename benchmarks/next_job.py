@@ -24,7 +24,6 @@ from typing import Any
 import pipeline
 from pipeline.database import schemas
 from pipeline.database.connection import connection
-from pipeline.database.server_connection import reading_foreign_keys_once
 from pipeline.tables.computed import COMPUTED
 from pipeline.tables.rows import in_chunks
 from pipeline.tables.selections import Selection
@@ -150,9 +149,8 @@ def takes(given: dict[str, Any] | None, last_seed: int, number: int) -> list[Tak
         given = {k: last_seed if v == -1 else v for k, v in given.items()}
     chosen = () if given is None else (Selection.of(given),)
     queues = [Queue(table) for table in COMPUTED]
-    with reading_foreign_keys_once(connection()):  # as a worker begins
-        for queue in queues:
-            queue.prepare()
+    for queue in queues:
+        queue.prepare()
     dispatcher = Dispatcher(queues, chosen, "benchmark", 1)
     found = []
     for _ in range(number):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import datajoint as dj
 
@@ -44,23 +43,3 @@ class ServerConnection(dj.Connection):
         if self.adapter.backend == "mysql":
             return isinstance(getattr(self._conn, "_sock", None), ssl.SSLSocket)
         return bool(self._conn.info.ssl_in_use)
-
-
-@contextmanager
-def reading_foreign_keys_once(connection: dj.Connection) -> Iterator[None]:
-    """Read the foreign keys of all tables now, and not again for each jobs table inside.
-
-    DataJoint reads them anew for each, which takes a server longer than all else at the start of a
-    worker. Where a table is declared inside, they are read again.
-    """
-    load = connection.dependencies.load
-    load()
-
-    def load_if_cleared(force: bool = False, schema_names: set[str] | None = None) -> None:
-        load(force=False, schema_names=schema_names)
-
-    setattr(connection.dependencies, "load", load_if_cleared)  # noqa: B010
-    try:
-        yield
-    finally:
-        delattr(connection.dependencies, "load")

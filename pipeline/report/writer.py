@@ -211,10 +211,11 @@ class Writer:
 
     def _draw(self, page: str) -> list[Row]:
         """Draw the figures of the analyses of a network; return what its page shows of them."""
-        drawings, shown = self.drawings, []
-        for figure in self.drawn[page] if drawings is not None else ():
-            assert drawings is not None
-            draw = partial(drawings.png, figure)
+        if self.drawings is None:
+            return []
+        shown = []
+        for figure in self.drawn[page]:
+            draw = partial(self.drawings.png, figure)
             write = partial(self.site.write, figure.path, figure.made_from, draw)
             try:
                 made = self._picture(figure.path, figure.caption, write)

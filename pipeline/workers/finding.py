@@ -13,7 +13,6 @@ import datajoint as dj
 
 from ..database import connection as database
 from ..database.server import server_time
-from ..database.server_connection import reading_foreign_keys_once
 from ..tables.selections import Chosen
 from .dispatch import Dispatcher
 from .heartbeat import Heartbeat
@@ -78,12 +77,11 @@ class JobFinder:
 
     def prepare(self) -> None:
         """Declare what is missing: jobs tables, and the leases of a lab's own tables."""
-        with reading_foreign_keys_once(self.connection):
-            for queue in self.heartbeat.queues:
-                queue.prepare()
-                if not queue.is_ours:
-                    for task in (ENTERING, "reap"):
-                        add_lease(self.connection, lease_name(task, queue.lease_table))
+        for queue in self.heartbeat.queues:
+            queue.prepare()
+            if not queue.is_ours:
+                for task in (ENTERING, "reap"):
+                    add_lease(self.connection, lease_name(task, queue.lease_table))
 
     def enter_first(self) -> None:
         """Enter new jobs as a worker begins."""
