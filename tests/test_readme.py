@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from . import preloaded
 from .pictures import difference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,8 +73,8 @@ def test_the_readme_can_be_followed(short_folder, tmp_path):
         "RNN_ALLOWED_PACKAGES": "my_package", "TQDM_DISABLE": "1",
     }  # fmt: skip
 
-    def run(command, what):
-        done = subprocess.run(
+    def run(command, what, start=preloaded.run):
+        done = start(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400
         )
         assert done.returncode == 0, f"{what}\n{done.stdout}\n{done.stderr}"
@@ -93,7 +94,9 @@ def test_the_readme_can_be_followed(short_folder, tmp_path):
                 (tmp_path / name[1]).write_text(step)
             if kind == "command" and step not in NOT_RUN:
                 words = step.removeprefix("make ").removeprefix(".venv/bin/rnn ")
-                printed[step] = run([*RNN, *shlex.split(words)], step)
+                # The first as a newcomer's shell starts it; the others need not import all anew.
+                start = preloaded.run if printed else subprocess.run
+                printed[step] = run([*RNN, *shlex.split(words)], step, start)
             elif kind == "yaml" and f".venv/bin/rnn submit {name[1]}" not in commands:
                 run([*RNN, "submit", name[1]], step)
     demo = printed["make demo"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..network.rnn_numpy import RNNNumpy
 from .correction import separation
 from .curves import Curve
+from .integration import runge_kutta_step
 from .settings import ManifoldSettings, Region
 
 Float = NDArray[np.float64]
@@ -124,13 +125,9 @@ def _flow(
     x = points[saddle] + FIRST * region.scale * direction
     states = [x]
     spacing = 2e-3 * region.scale
-    dt = 0.2
+    dt, flow = 0.2, rnn.flow(u)
     for _ in range(int(LONGEST / dt)):
-        k1 = rnn.rhs(x, u)
-        k2 = rnn.rhs(x + 0.5 * dt * k1, u)
-        k3 = rnn.rhs(x + 0.5 * dt * k2, u)
-        k4 = rnn.rhs(x + dt * k3, u)
-        x = x + dt / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+        x = runge_kutta_step(flow, x, dt)
         if region.left(x, 10.0) or not np.isfinite(x).all():
             return None
         if np.linalg.norm(x - states[-1]) > spacing:

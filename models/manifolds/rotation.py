@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..network.rnn_numpy import RNNNumpy
 from .curves import Curve
+from .integration import runge_kutta_step
 from .sampling import interpolate_evenly, measured_evenly
 from .settings import ManifoldSettings, Region
 
@@ -75,18 +77,11 @@ def rotating_rings(
     return found
 
 
-def _advance(rnn: RNNNumpy, u: Float, x: Float, step: float) -> Float:
-    """Return states after one step of the classical Runge-Kutta method."""
-    k1 = rnn.rhs(x, u)
-    k2 = rnn.rhs(x + 0.5 * step * k1, u)
-    k3 = rnn.rhs(x + 0.5 * step * k2, u)
-    return np.asarray(x + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + rnn.rhs(x + step * k3, u)))
-
-
 def _settled(rnn: RNNNumpy, u: Float, x: Float, step: float) -> Float:
+    flow = rnn.flow(u)
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(int(SETTLING / step)):
-            x = _advance(rnn, u, x, step)
+            x = runge_kutta_step(flow, x, step)
     return x
 
 
@@ -114,15 +109,16 @@ def _orbit(
     opts: ManifoldSettings,
 ) -> Curve | None:
     """Follow one state until its orbit is closed; None where it is not, or too fast."""
-    loop = _Loop(start, start, rnn.rhs(start, u))
+    flow = rnn.flow(u)
+    loop = _Loop(start, start, flow(start))
     way = loop.way / np.linalg.norm(loop.way)
     for n in range(1, n_steps + 1):
-        x, loop.x = loop.x, _advance(rnn, u, loop.x, step)
+        x, loop.x = loop.x, runge_kutta_step(flow, loop.x, step)
         loop.passed.append(x)
         if n % 32 == 0:
-            if not _goes_on(rnn, u, loop, region):
+            if not _goes_on(flow, loop, region):
                 return None
-            before, way = way, rnn.rhs(loop.x, u)
+            before, way = way, flow(loop.x)
             way = way / np.linalg.norm(way)
             loop.turned += float(np.arccos(np.clip(way @ before, -1.0, 1.0)))
             if n * step > 0.5 * LONGEST_PERIOD and loop.turned < LEAST_TURN:
@@ -144,17 +140,17 @@ def _orbit(
             return None
         if distance <= 0.5 or loop.returns % 4 == 0:  # nearer and nearer: from here
             loop.nearest = min(loop.nearest, distance)
-            loop.begin, loop.way = loop.x, rnn.rhs(loop.x, u)
+            loop.begin, loop.way = loop.x, flow(loop.x)
             loop.passed, loop.diameter = [], 0.0
     return None
 
 
-def _goes_on(rnn: RNNNumpy, u: Float, loop: _Loop, region: Region) -> bool:
+def _goes_on(flow: Callable[[Float], Float], loop: _Loop, region: Region) -> bool:
     """Return whether a state has neither left nor come to rest."""
     x = loop.x
     if not np.isfinite(x).all() or region.left(x, 10.0):
         return False
-    return bool(np.linalg.norm(rnn.rhs(x, u)) > AT_REST * region.scale)
+    return bool(np.linalg.norm(flow(x)) > AT_REST * region.scale)
 
 
 def _closed(

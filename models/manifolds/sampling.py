@@ -98,10 +98,11 @@ def _downstream(rnn: RNNNumpy, u: Float, start: Float, before: Float, normal: Fl
     matrix = np.zeros((n_units + 1, n_units + 1))
     right = np.zeros(n_units + 1)
     chord = x - before
-    pace = float(rnn.rhs(x, u) @ chord / (chord @ chord))
+    flow = rnn.flow(u)
+    pace = float(flow(x) @ chord / (chord @ chord))
     for _ in range(12):
         chord = x - before
-        left = rnn.rhs(x, u) - pace * chord
+        left = flow(x) - pace * chord
         matrix[:n_units, :n_units] = rnn.jacobian(x, u) - pace * np.eye(n_units)
         matrix[:n_units, n_units] = -chord
         matrix[n_units, :n_units] = normal

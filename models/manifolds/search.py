@@ -216,9 +216,10 @@ def _relaxed(rnn: RNNNumpy, u: Float, pool: Float, opts: ManifoldSettings) -> Fl
         return np.empty((0, rnn.N))
     rng = np.random.default_rng(opts.seed)
     x = pool[rng.integers(len(pool), size=opts.n_relaxed)].T
+    flow = rnn.flow(u)
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(int(np.ceil(RELAXATION / rnn.alpha))):
-            x = x + rnn.alpha * rnn.rhs(x, u)
+            x = x + rnn.alpha * flow(x)
     return np.asarray(x[:, np.isfinite(x).all(axis=0)].T)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -132,11 +133,21 @@ class RNNNumpy:
         u : array (n_inputs,) or (n_inputs, P)
             One constant input for all states, or one for each.
         """
-        states = np.asarray(x, dtype=np.float64)
+        return self.flow(u)(np.asarray(x, dtype=np.float64))
+
+    def flow(self, u: ArrayLike) -> Callable[[Float], Float]:
+        """Return the function x -> F(x; u) of `rhs`, for many states one after the other.
+
+        Inputs are checked, and their drive is computed, once and not for each state.
+        """
         drive = self.drive(self.check_input(u, (1, 2)))
-        if states.ndim == 2 and drive.ndim == 1:
-            drive = drive[:, None]
-        return self.equation.field(states, lambda v: self.W_rec @ v + drive)[0]
+        W_rec, field = self.W_rec, self.equation.field
+
+        def flow(x: Float) -> Float:
+            added = drive[:, None] if x.ndim == 2 and drive.ndim == 1 else drive
+            return field(x, lambda v: W_rec @ v + added)[0]
+
+        return flow
 
     def jacobian(self, x: ArrayLike, u: ArrayLike) -> Float:
         """Return the Jacobian dF/dx: (N, N) at one state, (P, N, N) at states (N, P).

@@ -183,11 +183,10 @@ def _home(text: str, asked: Comparison) -> Table:
 
 def _plain_columns(table: Table) -> list[str]:
     """Return the columns beside the key that hold a number, a text, a time or a truth value."""
-    attributes = table().heading.attributes
     return [
         name
-        for name, attribute in attributes.items()
-        if name not in table.primary_key and kind_of_column(attribute) not in ("array", "mapping")
+        for name, attribute in table().heading.attributes.items()
+        if not attribute.in_key and kind_of_column(attribute) not in ("array", "mapping")
     ]
 
 

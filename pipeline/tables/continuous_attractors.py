@@ -88,6 +88,11 @@ class ContinuousAttractor(Analysis):
         member_points      : <npy@main>  # numbers of the points of the set on it (K,)
         """
 
+    @property
+    def all_keys(self) -> Query:
+        """Sets of fixed points, with every way of following manifolds."""
+        return FixedPoints.proj() * ManifoldParams.proj()
+
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch parameters and references to the weights; of the points the row of their set.
 

@@ -55,6 +55,8 @@ class InterventionParams(CheckedSettings):
 
 @schemas.dynamics
 class Intervention(Analysis):
+    has_constant_keys = False  # settings name ways of clustering
+
     definition = """
     # what a network still does under an intervention of growing strength
     -> Training.Network

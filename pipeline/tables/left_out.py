@@ -56,11 +56,14 @@ class Analysis(dj.Computed):
     needs : tuple of tables
         Those whose rows it is computed from, besides `Training`: a cohort that does without one of
         them does without this table too.
+    has_constant_keys : bool
+        Whether `all_keys` is one query whatever rows there are; False where it is made from some.
     known : list of tables
         All that derive from this class, each after those that it needs.
     """
 
     needs: ClassVar[tuple[type[Analysis], ...]] = ()
+    has_constant_keys: ClassVar[bool] = True
     known: ClassVar[list[type[Analysis]]] = []
 
     def __init_subclass__(cls, **options: Any) -> None:

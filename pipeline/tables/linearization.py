@@ -8,6 +8,7 @@ import datajoint as dj
 import numpy as np
 
 from ..database import schemas
+from ..database.types import Query
 from .fixed_points import FixedPoints, finite_or_null
 from .left_out import Analysis
 from .performance import fetch_network
@@ -52,6 +53,11 @@ class Linearization(Analysis):
         input_participation  : <npy@main>  # |l_k . dF/du_i| (N, n_inputs)
         output_participation : <npy@main>  # |dy_o/dx . r_k| (N, n_outputs)
         """
+
+    @property
+    def all_keys(self) -> Query:
+        """Sets of fixed points."""
+        return FixedPoints.proj()
 
     def make(self, key: dict[str, Any]) -> None:
         """Linearise the points of one set, a few at a time: eigenvectors take memory."""

@@ -15,6 +15,7 @@ from ..database import connection as database
 from ..database.server import server_time
 from ..tables.selections import Chosen
 from .dispatch import Dispatcher
+from .entering import with_news
 from .heartbeat import Heartbeat
 from .job_table import Key
 from .leases import add_lease, end_lease, lease_name, take_lease, was_done_since
@@ -164,14 +165,16 @@ class JobFinder:
         entered = False
         for name, queues in self._leases.items():
             if take_lease(self.connection, name, self.heartbeat.worker_id, pause):
-                for queue in queues:  # for all workers: whatever this one is to take
+                # For all workers: whatever this one is to take.
+                for queue in with_news(self.connection, queues):
                     queue.enter(self.connection)
                 end_lease(self.connection, name, self.heartbeat.worker_id)
                 entered = True
         return entered
 
     def _enter(self, queues: Sequence[Queue]) -> int:
-        return sum(queue.enter(self.connection, self.conditions) for queue in queues)
+        changed = with_news(self.connection, queues, self.conditions)
+        return sum(queue.enter(self.connection, self.conditions) for queue in changed)
 
     def _is_anyone_to_wait_for(self) -> bool:
         """Return whether a job of another worker may yet come back, or bring new ones."""

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import datajoint as dj
-from deepdiff import DeepHash
 
 from models.machine.memory import is_short_of_memory
 from models.training.checkpoints import CHECKPOINT_SECONDS
@@ -337,4 +336,6 @@ def _make(job: Job, connection: dj.Connection, table: Populated, make: Callable[
 
 
 def _hash(fetched: Any) -> str:
+    from deepdiff import DeepHash  # it takes longer to import than most workers take to begin
+
     return str(DeepHash(fetched, ignore_iterable_order=False)[fetched])

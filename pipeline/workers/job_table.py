@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import datajoint as dj
-from datajoint.condition import AndList, Not
+from datajoint.condition import AndList
 
 from ..database.catalogue import CatalogueHeading
 from ..database.dialects import Dialect, dialect_of
 from ..database.jobs_tables import jobs_table
 from ..database.schemas import is_ours, title_of
-from ..database.server import transaction
-from ..database.types import Job, Populated, Query
-from ..tables.keys import COHORT
+from ..database.types import Job, Populated
 from ..tables.left_out import Analysis
-from ..tables.priorities import JobPriority
 from ..tables.selections import Chosen, Selection
 from ..tables.training import Cohort
 from ..transient.errors import is_transient
@@ -33,7 +29,6 @@ Key = dict[str, Any]
 Sets = Mapping[str, Sequence[str]]  # names of parameter sets, by the column that holds them
 DECLARE_ATTEMPTS = 5
 CONDITION_SECONDS = 10.0  # a key source may depend on rows that are entered meanwhile
-AGAIN_AT_ONCE = 500  # jobs that become pending again with one commit
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,12 @@ class JobTable:
     def is_ours(self) -> bool:
         """Whether it is a table of the pipeline, and not of a lab's own schema."""
         return is_ours(self.table)
+
+    @cached_property
+    def has_constant_keys(self) -> bool:
+        """Whether the query of the keys to be computed is the same, whatever rows there are."""
+        # Of a lab's own table it may be another one from call to call.
+        return self.is_ours and getattr(self.table, "has_constant_keys", True)
 
     @property
     def lease_table(self) -> str | None:
@@ -100,93 +101,6 @@ class JobTable:
                 if is_transient(error) or attempt == DECLARE_ATTEMPTS:
                     raise
                 time.sleep(random.uniform(0.05, 0.5))
-
-    def enter(self, connection: dj.Connection, restriction: Sequence[Chosen] = ()) -> int:
-        """Enter a job for each key that has neither a row nor a job; return how many are new.
-
-        A job that was kept when it was done, and whose row was deleted since, is pending again.
-        Jobs that wait for a key that has gone are removed.
-        """
-        table = self.table()
-        source = table.key_source
-        if restriction:
-            source &= self._of_table(restriction)
-        # The lineage of a jobs table is not that of its target: its attributes are matched by name.
-        undone = source - table.proj()
-        new = undone.restrict(Not(self.jobs), semantic_check=False).proj()
-        columns = self.columns
-        others = ", ".join(
-            self.quoted(n) for n in ("status", "priority", "scheduled_time", "created_time")
-        )
-        priority, given = self._priority
-        # MySQL would wait for, and lock, the rows that it reads, were it not for the isolation that
-        # `transaction` sets: those of jobs that are being inserted, for as long as that takes.
-        with transaction(connection):
-            entered = connection.query(
-                self.dialect.insert_new(
-                    f"{self.sql_name} ({columns}, {others})",
-                    f"SELECT {self._columns_of('new_keys')}, 'pending', {priority}, "
-                    f"{self.dialect.jobs_now}, {self.dialect.jobs_now} "
-                    f"FROM ({new.make_sql()}) AS new_keys{given}",
-                )
-            ).rowcount
-        self._remove_gone(connection)
-        return max(int(entered), 0) + self._do_again(connection, undone.proj())
-
-    @property
-    def _priority(self) -> tuple[str, str]:
-        """The SQL of the priority of a job of ``new_keys``, and what is joined for it."""
-        default = str(int(dj.config.jobs.default_priority))
-        if not {*COHORT} <= {*self.primary_key}:
-            return default, ""
-        same = " AND ".join(f"p.{self.quoted(n)}=new_keys.{self.quoted(n)}" for n in COHORT)
-        joined = f" LEFT JOIN {JobPriority.full_table_name} AS p ON {same}"
-        return f"COALESCE(p.{self.quoted('job_priority')}, {default})", joined
-
-    def _do_again(self, connection: dj.Connection, undone: Query) -> int:
-        """Make jobs pending whose row was deleted after they were done; return how many.
-
-        Whoever has DataJoint's ``jobs.keep_completed`` keeps the jobs that are done; others, who
-        may not have it, are to do them again too.
-        """
-        is_done = f"{self.quoted('status')}='success'"
-        any_done = f"SELECT 1 FROM {self.sql_name} WHERE {is_done} LIMIT 1"
-        if connection.query(any_done).fetchone() is None:
-            return 0
-        # Read in one statement: from one commit on a job is done and its row is there. Then key by
-        # key, which waits for nobody's insert. Whoever takes a job that others have done again in
-        # between finds its row, and lets it be.
-        columns = self.columns
-        rows = connection.query(
-            f"SELECT {columns} FROM {self.sql_name} WHERE {is_done} "
-            f"AND ({columns}) IN (SELECT {columns} FROM ({undone.make_sql()}) AS undone)"
-        ).fetchall()
-        times = ("reserved_time", "completed_time", "duration")
-        emptied = ", ".join(f"{self.quoted(name)}=NULL" for name in times)
-        update = (
-            f"UPDATE {self.sql_name} SET {self.quoted('status')}='pending', {emptied}, "
-            f"{self.entered_now()} WHERE {is_done} AND "
-        )
-        number = 0
-        for first in range(0, len(rows), AGAIN_AT_ONCE):
-            with transaction(connection):
-                for row in rows[first : first + AGAIN_AT_ONCE]:
-                    where, arguments = self.where_key(dict(zip(self.primary_key, row, strict=True)))
-                    number += connection.query(update + where, args=arguments).rowcount
-        return int(number)
-
-    def _remove_gone(self, connection: dj.Connection) -> None:
-        gone = self.jobs.restrict(Not(self.table().key_source.proj()), semantic_check=False)
-        gone &= "status in ('pending', 'error')"
-        # Read first, which waits for nothing; then key by key, which locks nothing else.
-        found = connection.query(f"SELECT {self.columns} FROM ({gone.make_sql()}) AS gone")
-        for row in found.fetchall():
-            where, arguments = self.where_key(dict(zip(self.primary_key, row, strict=True)))
-            connection.query(
-                f"DELETE FROM {self.sql_name} WHERE {where} "
-                f"AND {self.quoted('status')} IN ('pending', 'error')",
-                args=arguments,
-            )
 
     # Conditions ----------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from ..database.server import transaction
 from ..database.types import Job
 from ..tables.hashing import parameter_hash
 from ..tables.selections import Chosen
-from .job_table import JobTable, Key, Sets
+from .entering import EnteredJobs
+from .job_table import Key, Sets
 from .registry import Worker
 from .worker_sql import reset_losses
 
@@ -43,8 +44,8 @@ def key_of(value: Any) -> Key:
 
 
 @dataclass(frozen=True)
-class Queue(JobTable):
-    """The jobs of one computed table: counted, taken, given back, failed and finished.
+class Queue(EnteredJobs):
+    """The jobs of one computed table: entered, counted, taken, given back, failed and finished.
 
     All methods take the connection to do it on: the worker's own, or the one of its heartbeat.
     """
@@ -201,18 +202,20 @@ class Queue(JobTable):
         query = f"SELECT COUNT(*) FROM {self.sql_name} WHERE {where}"
         return bool(connection.query(query, args=arguments).fetchone()[0])
 
-    @cached_property
     def _wanted_keys(self) -> str:
         return str(self.table().key_source.proj().make_sql())
+
+    @cached_property
+    def _kept_keys(self) -> str:
+        return self._wanted_keys()
 
     def wanted_key(self, key: Key) -> tuple[str, tuple[Any, ...]]:
         """Return the query that has a row where a key is to be computed, and its arguments.
 
         To be called on the table's own connection; any may ask it.
         """
-        # Of a lab's own table, what is to be computed may be another thing from call to call.
-        wanted = self._wanted_keys if self.is_ours else self.table().key_source.proj().make_sql()
         where, arguments = self.where_key(key)
+        wanted = self._kept_keys if self.has_constant_keys else self._wanted_keys()
         return f"SELECT 1 FROM ({wanted}) AS wanted WHERE {where} LIMIT 1", arguments
 
     def remove(self, connection: dj.Connection, key: Key, worker_id: int) -> None:

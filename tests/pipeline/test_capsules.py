@@ -166,7 +166,14 @@ def interrupted_and_killed(server, elsewhere):
     assert [path.name for path in (store / "capsules").iterdir()] == marks
 
 
+@pytest.fixture
+def report_without_drawings(monkeypatch):
+    """Capsules whose report has tables and curves: to draw the rest takes a second a network."""
+    monkeypatch.setattr("pipeline.report.write.MOST_NETWORKS", 0)
+
+
 @every_capsule
+@pytest.mark.usefixtures("report_without_drawings")
 def test_the_kept_capsule_opens(kept, server, tmp_path, arguments, elsewhere):
     """All tables that there are, as a release made it: every later one has to open it.
 
@@ -317,6 +324,7 @@ def without(row, name):
     return {column: value for column, value in row.items() if column != name}
 
 
+@pytest.mark.usefixtures("report_without_drawings")
 def test_what_cannot_be_made_is_refused_and_leaves_nothing(analysed, tmp_path, store, monkeypatch):
     p, out = analysed, tmp_path / "x.zip"
     (tmp_path / "other.zip").write_bytes(b"mine")
@@ -358,6 +366,7 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(analysed, tmp_path, s
         assert name in names
 
 
+@pytest.mark.usefixtures("report_without_drawings")
 def test_the_command_writes_one(analysed, tmp_path, arguments, monkeypatch):
     connect = pipeline.connect
     monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))

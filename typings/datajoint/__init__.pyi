@@ -161,6 +161,7 @@ class _Attribute:
     name: str
     type: str
     lineage: str | None
+    in_key: bool
     codec: Codec | None
     nullable: bool
     default: Any
