@@ -242,6 +242,7 @@ class TrialPlot(FigureTable, Analysis):
 @schemas.performance
 class Psychometric(FigureTable, Analysis):
     settings = (ValidationParams,)
+    has_constant_keys = False  # classes of tasks say which have signed stimuli
 
     definition = """
     # choices of a network by the strength of its task's signed stimuli

@@ -33,8 +33,8 @@ def test_what_is_new_is_asked_at_once(entered, monkeypatch):
         dj.Connection, "query", lambda self, text, **o: asked.append(text) or query(self, text, **o)
     )
     assert with_news(here, queues) == [] and with_news(here, []) == []
-    settings, news = asked  # those of interventions say which keys there are
-    assert "intervention_params" in settings and news.startswith("SELECT 0 WHERE EXISTS")
+    *rows, news = asked  # some keys are made from rows
+    assert len(rows) == 3 and news.startswith("SELECT 0 WHERE EXISTS")
     monkeypatch.undo()
     # Of some keys only.
     p.Cohort.insert1({**p.Cohort.fetch1(), "first_seed": 100})
@@ -50,6 +50,19 @@ def test_what_is_new_is_asked_at_once(entered, monkeypatch):
     fill([p.Training])
     assert "Population" in names(with_news(here, others))
     assert "Validation" not in names(with_news(here, others))
+
+
+def test_it_is_known_of_which_tables_the_keys_are_made_from_rows(entered, monkeypatch):
+    for table in COMPUTED:
+        table().key_source.make_sql()  # headings
+    asked, query = [], dj.Connection.query
+    monkeypatch.setattr(
+        dj.Connection, "query", lambda self, text, **o: asked.append(text) or query(self, text, **o)
+    )
+    for queue in map(Queue, COMPUTED):
+        asked.clear()
+        queue.table().key_source.make_sql()
+        assert queue.has_constant_keys == (not asked), queue.name
 
 
 def test_settings_that_name_a_clustering_bring_jobs_to_workers_that_run(entered):
