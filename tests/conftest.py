@@ -48,8 +48,8 @@ if sys.dont_write_bytecode:
 for _name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
     os.environ.pop(_name, None)
 
-# Torch, SciPy and matplotlib are a million objects, among which there is nothing to collect: to look
-# through them so often takes a twelfth of what the tests of the pipeline take.
+# Torch, SciPy and matplotlib are a million objects, among which there is nothing to collect: to
+# look through them so often takes a twelfth of what the tests of the pipeline take.
 gc.set_threshold(20_000, 20, 20)
 
 import tests.preloaded  # noqa: E402, F401 - it keeps the variables of now

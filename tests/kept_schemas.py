@@ -192,23 +192,27 @@ class KeptSchemas:
         return found
 
     def _read_structure(self, connection: dj.Connection) -> Any:
-        """Return the columns of all tables, and where they come from."""
+        """Return what tells apart the columns of all tables, and where they come from."""
         names = names_of_schemas(self.prefix)
-        kind = "column_type" if self.server.backend == "mysql" else "data_type"
+        is_mysql = self.server.backend == "mysql"
+        kind, hashed = ("column_type", "CRC32") if is_mysql else ("data_type", "hashtext")
+        described = f"table_schema, table_name, ordinal_position, column_name, {kind}, is_nullable"
         columns = connection.query(
-            f"SELECT table_schema, table_name, column_name, {kind}, is_nullable, column_default "
+            f"SELECT COUNT(*), SUM({hashed}(CONCAT_WS(' ', {described}))), "
+            f"SUM({hashed}(CONCAT_WS(' ', table_schema, table_name, column_name, column_default))) "
             "FROM information_schema.columns "
-            f"WHERE table_schema IN ({', '.join(['%s'] * len(names))}) "
-            "ORDER BY table_schema, table_name, ordinal_position",
+            f"WHERE table_schema IN ({', '.join(['%s'] * len(names))})",
             args=tuple(names),
         ).fetchall()
-        present = {(schema, table) for schema, table, *_ in columns}
-        lineage = [
-            sorted(connection.query(f"SELECT * FROM {self._table(connection, name, LINEAGE)}"))
-            for name in schemas.SCHEMAS
-            if (f"{self.prefix}_{name}", LINEAGE) in present
-        ]
-        return columns, lineage
+        try:
+            lineage = connection.query(" UNION ALL ".join(
+                f"SELECT '{name}', COUNT(*), "
+                f"SUM({hashed}(CONCAT_WS(' ', table_name, attribute_name, lineage))) "
+                f"FROM {self._table(connection, name, LINEAGE)}" for name in schemas.SCHEMAS
+            )).fetchall()  # fmt: skip
+        except dj.errors.MissingTableError:
+            lineage = []
+        return list(columns), list(lineage)
 
     def _read_lookups(self, connection: dj.Connection) -> dict[str, Any]:
         return {

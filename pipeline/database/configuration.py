@@ -207,6 +207,9 @@ def _home_store() -> Path:
     return folder
 
 
+VERIFIES_NOTHING = {"check_hostname": False}  # for PyMySQL
+
+
 def tls_options(kind: str) -> bool | dict[str, Any] | None:
     """Return DataJoint's ``use_tls``: None takes TLS where it is offered."""
     wanted = dj.config["database.use_tls"]
@@ -220,7 +223,7 @@ def tls_options(kind: str) -> bool | dict[str, Any] | None:
         os.environ["PGSSLROOTCERT"] = authority
         return True
     # For True DataJoint hands PyMySQL an empty dict, which takes a connection without TLS too.
-    return {"check_hostname": False} if wanted is True and kind == "mysql" else wanted
+    return VERIFIES_NOTHING if wanted is True and kind == "mysql" else wanted
 
 
 def remedy_of(text: str) -> str:

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from functools import cache
+from typing import Any
 
 import datajoint as dj
 
-from .configuration import DatabaseError
+from .configuration import VERIFIES_NOTHING, DatabaseError
+
+
+@cache
+def unverified() -> ssl.SSLContext:
+    """Return what encrypts without asking who the server is, for all connections of a process.
+
+    PyMySQL makes the same for each, and loads all certificates of the machine, which nobody asks
+    for here: that takes 25 ms.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class ServerConnection(dj.Connection):
@@ -17,6 +32,13 @@ class ServerConnection(dj.Connection):
     connection for some of it: PyMySQL for an empty dictionary, where the server, or somebody in
     between, offers none.
     """
+
+    def _build_connect_kwargs(self, use_tls: bool | dict[str, Any] | None = None) -> dict[str, Any]:
+        arguments = super()._build_connect_kwargs(use_tls)
+        # Without an authority PyMySQL verifies nothing.
+        if self.adapter.backend == "mysql" and arguments["use_tls"] in (True, VERIFIES_NOTHING):
+            arguments["use_tls"] = unverified()
+        return arguments
 
     def connect(self) -> None:
         """Connect, or connect again.

@@ -195,6 +195,7 @@ class _Definitions:
                     structure.primary_key += (name,)
 
 
+@cache
 def read_column(backend: str, line: str) -> Column:
     """Return the column that a line of a definition describes, as a back end has it."""
     found = _ATTRIBUTE.match(line)
@@ -250,17 +251,10 @@ def actual_structure(
         names += (table,)
     found: dict[Table, TableStructure] = {}
     columns = connection.query(dialect.columns.format(*chosen), args=names).fetchall()
-    for schema, of, name, sql_type, nullable, default, comment in columns:
-        special = re.match(r":(?P<type>[^:]+):(?P<comment>.*)", comment or "", re.DOTALL)
-        plain = None if default is None else plain_default(str(default))
-        found.setdefault((schema, of), TableStructure()).columns[name] = Column(
-            name,
-            dialect.type_name(sql_type),
-            special["type"] if special else "",
-            bool(nullable),
-            None if plain is None or plain.upper() == "NULL" else plain,
-            special["comment"] if special else comment or "",
-        )
+    backend = connection.adapter.backend
+    for schema, of, name, *described in columns:
+        column = _actual_column(backend, name, *described)
+        found.setdefault((schema, of), TableStructure()).columns[name] = column
     for place, unique, primary, of_index in _grouped(
         connection.query(dialect.indexes.format(*chosen), args=names).fetchall()
     ):
@@ -269,6 +263,23 @@ def actual_structure(
             structure.primary_key = of_index
         structure.indexes.append(Index(of_index, unique))
     return found
+
+
+@cache  # columns of keys stand in many tables
+def _actual_column(
+    backend: str, name: str, sql_type: str, nullable: Any, default: Any, comment: str | None
+) -> Column:
+    """Return a column as a back end describes it."""
+    special = re.match(r":(?P<type>[^:]+):(?P<comment>.*)", comment or "", re.DOTALL)
+    plain = None if default is None else plain_default(str(default))
+    return Column(
+        name,
+        DIALECTS[backend].type_name(sql_type),
+        special["type"] if special else "",
+        bool(nullable),
+        None if plain is None or plain.upper() == "NULL" else plain,
+        special["comment"] if special else comment or "",
+    )
 
 
 def _grouped(

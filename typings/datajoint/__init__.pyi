@@ -118,6 +118,9 @@ class Connection(_Connection):
         reconnect: bool | None = None,
     ) -> _Cursor: ...
     def register(self, schema: Schema) -> None: ...
+    def _build_connect_kwargs(
+        self, use_tls: bool | dict[str, Any] | None = None
+    ) -> dict[str, Any]: ...
 
 class NpyRef(_NpyRef):
     _cached: NDArray[Any] | None  # type: ignore[assignment]  # only None is inferred there
