@@ -7,7 +7,8 @@ what the tests of the pipeline take.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -60,6 +61,14 @@ class KeptHeadings:
         self._kept.clear()
         self._may_remember = False
 
+    @contextmanager
+    def unaltered(self) -> Iterator[None]:
+        """Forget nothing inside, where tables of other schemas are made."""
+        kept = {place: dict(of_schema) for place, of_schema in self._kept.items()}
+        may_remember = self._may_remember
+        yield
+        self._kept, self._may_remember = kept, may_remember
+
     def _init(self, heading: Heading) -> None:
         connection, name = heading.table_info["conn"], heading.table_info["table_name"]
         info = connection.conn_info
@@ -70,8 +79,11 @@ class KeptHeadings:
                 setattr(heading, part, dict(value) if isinstance(value, dict) else value)
             return
         self._read(heading)
-        # One that came over a connection that broke on the way lacks the origin of its key.
-        is_whole = all(a.lineage for a in heading._attributes.values() if a.in_key)
+        # One that came over a connection that broke on the way lacks the origin of its key, which
+        # hidden tables, as those of jobs, never have.
+        is_whole = name.startswith("~") or all(
+            a.lineage for a in heading._attributes.values() if a.in_key
+        )
         if of_schema is not None and self._may_remember and is_whole:
             values = (getattr(heading, part) for part in PARTS)
             of_schema[name] = tuple(dict(v) if isinstance(v, dict) else v for v in values)

@@ -150,7 +150,7 @@ class KeptSchemas:
 
     def _keep(self, number: int, store: Path) -> Prepared:
         """Copy the rows of all tables that have any, and the store's files."""
-        with session(self.server) as connection:
+        with headings.unaltered(), session(self.server) as connection:
             quote = connection.adapter.quote_identifier
             schema = f"{self.prefix}_{KEPT}"
             if not number:
