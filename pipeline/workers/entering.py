@@ -15,7 +15,9 @@ from ..database.types import Query
 from ..tables.keys import COHORT
 from ..tables.priorities import JobPriority
 from ..tables.selections import Chosen
-from .job_table import JobTable
+from .job_table import JobTable, with_a_row
+
+Jobs = TypeVar("Jobs", bound="EnteredJobs")
 
 AGAIN_AT_ONCE = 500  # jobs that become pending again with one commit
 
@@ -149,9 +151,6 @@ class EnteredJobs(JobTable):
             )
 
 
-Jobs = TypeVar("Jobs", bound=EnteredJobs)
-
-
 def with_news(
     connection: dj.Connection, tables: Sequence[Jobs], restriction: Sequence[Chosen] = ()
 ) -> list[Jobs]:
@@ -159,9 +158,4 @@ def with_news(
 
     Where nothing is new, as for all workers that wait, nothing else is asked.
     """
-    checks = (
-        f"SELECT {number} WHERE {table.has_news(restriction)}"
-        for number, table in enumerate(tables)
-    )
-    found = connection.query(" UNION ALL ".join(checks)).fetchall() if tables else []
-    return [tables[number] for number in sorted(int(number) for (number,) in found)]
+    return with_a_row(connection, tables, lambda table: f"WHERE {table.has_news(restriction)}")

@@ -19,7 +19,7 @@ from .entering import with_news
 from .heartbeat import Heartbeat
 from .job_table import Key
 from .leases import add_lease, end_lease, lease_name, take_lease, was_done_since
-from .queue import Queue
+from .queue import Queue, with_running_jobs
 from .reports import report_idle
 from .worker_sql import is_another, was_not_heard
 
@@ -187,4 +187,4 @@ class JobFinder:
             condition = is_another(self.heartbeat.worker_id)
         # Those of other tables may bring jobs of ours, but not where only some keys are wanted.
         queues = self.queues if self.conditions else self.heartbeat.queues
-        return any(q.n_running(self.connection, condition, self.conditions) for q in queues)
+        return bool(with_running_jobs(self.connection, queues, condition, self.conditions))

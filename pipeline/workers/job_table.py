@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
+import datajoint as dj
 from datajoint.condition import AndList
 
 from ..database.catalogue import CatalogueHeading
@@ -27,6 +28,8 @@ from ..transient.errors import is_transient
 
 Key = dict[str, Any]
 Sets = Mapping[str, Sequence[str]]  # names of parameter sets, by the column that holds them
+Jobs = TypeVar("Jobs", bound="JobTable")
+
 DECLARE_ATTEMPTS = 5
 CONDITION_SECONDS = 10.0  # a key source may depend on rows that are entered meanwhile
 
@@ -249,3 +252,23 @@ class JobTable:
         where, arguments = self.where_key(key)
         where += f" AND {self.quoted('status')}='reserved' AND {self.quoted('connection_id')}=%s"
         return where, (*arguments, worker_id)
+
+
+def with_a_row(
+    connection: dj.Connection, tables: Sequence[Jobs], rest: Callable[[Jobs], str]
+) -> list[Jobs]:
+    """Return those of some jobs tables for which a query has a row, asked all at once.
+
+    Parameters
+    ----------
+    connection : Connection
+    tables : sequence of JobTable
+    rest : callable
+        Jobs table -> what stands after ``SELECT 1`` in its query.
+    """
+    asked = " UNION ALL ".join(
+        f"(SELECT {number} {rest(table)} LIMIT 1)" for number, table in enumerate(tables)
+    )
+    if not asked:
+        return []
+    return [tables[int(number)] for (number,) in sorted(connection.query(asked).fetchall())]

@@ -23,7 +23,7 @@ from ..database.types import Job
 from ..tables.hashing import parameter_hash
 from ..tables.selections import Chosen
 from .entering import EnteredJobs
-from .job_table import Key, Sets
+from .job_table import Key, Sets, with_a_row
 from .registry import Worker
 from .worker_sql import reset_losses
 
@@ -70,17 +70,6 @@ class Queue(EnteredJobs):
             f"WHERE {self.is_pending(restriction)} AND {self.is_of_any(sets)} GROUP BY {named}"
         ).fetchall()
         return [(dict(zip(columns, row, strict=False)), int(row[-1])) for row in rows]
-
-    def n_running(
-        self, connection: dj.Connection, condition: str, restriction: Sequence[Chosen] = ()
-    ) -> int:
-        """Return the number of jobs whose worker, ``w``, satisfies a condition in SQL."""
-        return int(
-            connection.query(
-                f"SELECT COUNT(*) FROM {self._jobs_with_workers} AND {condition}"
-                f"{self.is_wanted(restriction)}"
-            ).fetchone()[0]
-        )
 
     # One job -------------------------------------------------------------------------------------
 
@@ -336,7 +325,7 @@ class Queue(EnteredJobs):
         columns = [f"w.{self.quoted(name)}" for name in WORKER_COLUMNS]
         columns += [f"j.{self.quoted(name)}" for name in self.primary_key]
         rows = connection.query(
-            f"SELECT {', '.join(columns)} FROM {self._jobs_with_workers} "
+            f"SELECT {', '.join(columns)} FROM {self.jobs_with_workers} "
             f"AND w.{self.quoted('state')} IN ('lost', 'ended')"
         ).fetchall()
         n_columns = len(WORKER_COLUMNS)
@@ -349,7 +338,7 @@ class Queue(EnteredJobs):
         ]
 
     @property
-    def _jobs_with_workers(self) -> str:
+    def jobs_with_workers(self) -> str:
         """Reserved jobs ``j``, each with the worker ``w`` that has it."""
         return (
             f"{self.sql_name} AS j JOIN {Worker.full_table_name} AS w "
@@ -371,14 +360,21 @@ def with_pending_jobs(
     excluded: Sets = MappingProxyType({}),
 ) -> list[Queue]:
     """Return those queues that have a job that may be taken, found with one query."""
-    exist = " UNION ALL ".join(
-        f"(SELECT {i} FROM {queue.sql_name} WHERE {queue.is_pending(restriction)}"
-        f"{queue.is_of_none(excluded)} LIMIT 1)"
-        for i, queue in enumerate(queues)
-    )
-    if not exist:
-        return []
-    return [queues[int(i)] for (i,) in sorted(connection.query(exist).fetchall())]
+    return with_a_row(connection, queues, lambda queue: (
+        f"FROM {queue.sql_name} WHERE {queue.is_pending(restriction)}{queue.is_of_none(excluded)}"
+    ))  # fmt: skip
+
+
+def with_running_jobs(
+    connection: dj.Connection,
+    queues: Sequence[Queue],
+    condition: str,
+    restriction: Sequence[Chosen] = (),
+) -> list[Queue]:
+    """Return those queues that have a job whose worker, ``w``, satisfies a condition in SQL."""
+    return with_a_row(connection, queues, lambda queue: (
+        f"FROM {queue.jobs_with_workers} AND {condition}{queue.is_wanted(restriction)}"
+    ))  # fmt: skip
 
 
 def n_reserved(connection: dj.Connection, sql_name: str) -> int:

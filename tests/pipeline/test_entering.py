@@ -34,7 +34,7 @@ def test_what_is_new_is_asked_at_once(entered, monkeypatch):
     )
     assert with_news(here, queues) == [] and with_news(here, []) == []
     *rows, news = asked  # some keys are made from rows
-    assert len(rows) == 3 and news.startswith("SELECT 0 WHERE EXISTS")
+    assert len(rows) == 3 and news.startswith("(SELECT 0 WHERE EXISTS")
     monkeypatch.undo()
     # Of some keys only.
     p.Cohort.insert1({**p.Cohort.fetch1(), "first_seed": 100})
