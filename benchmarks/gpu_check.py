@@ -58,6 +58,7 @@ def parts_of(check: Check) -> list[Part]:
         *(steps.cliff_part(*pair) for pair in steps.CLIFFS),
         Part("split products", correctness.check_split_products, 40),
         Part("memory of a large training", steps.check_largest, 25),
+        Part("draws", others.check_draws, 5),
         Part("products", others.check_products, 60),
         Part("whole loops and single steps", others.check_regimes, 45),
         Part("fixed points", others.check_fixed_points, 25),

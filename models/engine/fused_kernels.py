@@ -151,33 +151,6 @@ def _words(number):
 
 
 @triton.jit
-def noise_kernel(
-    out, keys, number, n_trials, n_fours,
-    N: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr,
-):  # fmt: skip
-    """Write the normals (4 n_fours, B, N) of one network, for tests of what `_normals` draws."""
-    trial = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
-    unit = tl.arange(0, P)[None, :]
-    mask = (trial < n_trials) & (unit < N)
-    place = trial * N + unit
-    low, high = _words(number)
-    for four in range(n_fours):
-        z0, z1, z2, z3 = _normals(
-            place.to(tl.uint32),
-            tl.cast(four, tl.uint32),
-            low,
-            high + _PART,
-            tl.load(keys).to(tl.uint32),
-            tl.load(keys + 1).to(tl.uint32),
-        )
-        size = n_trials * N
-        tl.store(out + 4 * four * size + place, z0, mask=mask)
-        tl.store(out + (4 * four + 1) * size + place, z1, mask=mask)
-        tl.store(out + (4 * four + 2) * size + place, z2, mask=mask)
-        tl.store(out + (4 * four + 3) * size + place, z3, mask=mask)
-
-
-@triton.jit
 def _fed(
     source, trial, unit, is_row,
     N: tl.constexpr, M: tl.constexpr, FOLDED: tl.constexpr, HAS_ONE: tl.constexpr,

@@ -17,7 +17,6 @@ from models.engine import (
     RecurrentNoise,
     Statistic,
     Weights,
-    fused_kernels,
     simulate,
     simulate_sliced,
 )
@@ -145,15 +144,24 @@ def test_tiles(rows):
     _check(Equation("gelu", "h", tau=5.0), 5, 9, 5, 2, tile=fused.Tile(rows))
 
 
-def test_noise_is_that_of_the_other_engines():
-    n_trials, n = 20, 17
-    key = (0xDEADBEEF, 123)
-    found = torch.zeros(8, n_trials, n)
-    fused_kernels.noise_kernel[(2,)](
-        found, torch.tensor(key), torch.tensor([SIMULATION]), n_trials, 2, N=n, P=32, ROWS=16
-    )
-    expected = normals((8, n_trials, n), [key], SIMULATION, "rec", dtype=torch.float64)[0]
+@pytest.mark.parametrize("part", ["inp", "rec", "out"])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_noise_is_that_of_the_other_engines(part, in_memory):
+    """Of all parts, for several networks, and steps that are no multiple of four."""
+    keys, shape = [(0xDEADBEEF, 123), (4, 0xFFFFFFFF)], (7, 20, 17)
+    number = torch.tensor(SIMULATION) if in_memory else SIMULATION
+    there = torch.tensor(keys) if in_memory else keys
+    found = fused.Fused().normals(shape, there, number, part, torch.empty(0))
+    expected = normals(shape, keys, SIMULATION, part, dtype=torch.float64)
+    assert found.shape == expected.shape and found.dtype == torch.float32
     assert (found - expected).abs().max() < 3e-6
+
+
+def test_noise_in_double_precision_is_drawn_by_torch():
+    keys, like = [(1, 2)], torch.empty(0, dtype=torch.float64)
+    found = fused.Fused().normals((5, 3, 2), keys, 4, "inp", like)
+    assert torch.equal(found, normals((5, 3, 2), keys, 4, "inp", dtype=torch.float64))
+    assert fused.Fused().normals((5, 0, 2), keys, 4, "inp", torch.empty(0)).shape == (1, 5, 0, 2)
 
 
 @pytest.mark.parametrize("sliced", [False, True])
