@@ -184,6 +184,7 @@ class Training(dj.Computed):
     numpy_version   : varchar(32)
     trained_at      : datetime      # end of training, or of the import, UTC
     n_together=1    : int32         # cohorts trained as one batch, it included; seconds: its share
+    product_precision='ieee' : enum('ieee', 'bf16x6', 'tf32x3')  # in which it multiplied
     """
 
     class Network(dj.Part):
@@ -446,6 +447,7 @@ class Training(dj.Computed):
                 "iterations": max_iter,
                 "seconds": result.seconds,
                 "n_together": result.n_together,
+                "product_precision": result.product_precision,
                 **provenance(),
             }
         )

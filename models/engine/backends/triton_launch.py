@@ -98,6 +98,7 @@ class TritonBackEnd(BackEnd):
     """
 
     can_be_captured = True
+    splits_products = True
     max_units: ClassVar[int]
 
     def is_for(self, device: torch.device) -> bool:
