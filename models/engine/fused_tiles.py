@@ -53,6 +53,16 @@ class Layout:
         beside = max(self.n_inputs + 1, self.n_outputs)
         return self.resident and self.n_units + beside <= self.padded
 
+    def inner(self, n_beside: int, tile: Tile) -> int:
+        """Return how many rows of the weights are multiplied, with so many beside the units.
+
+        A multiple of 16, or of a quarter of all where a program has few trials: a part of a quarter
+        costs three barriers more a step, which are as long as what they save there.
+        """
+        unit = 16 if tile.rows >= 8 else self.padded // 4
+        used = self.n_units + (n_beside if self.folded else 0)
+        return -(-used // unit) * unit
+
 
 def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device) -> Tile:
     """Return the fastest tile for networks of a size on a device.

@@ -128,6 +128,32 @@ def test_without_room_in_the_padding(n, form):
     _check(Equation("tanh", form, tau=5.0, gamma=0.2), n, 3, 3, 2)
 
 
+@pytest.mark.parametrize(("n", "inner"), [(70, 80), (20, 32), (100, 112)])
+def test_padding_is_not_multiplied(n, inner):
+    """Where a part of a quarter is left, and where whole quarters are."""
+    layout = fused.Layout(n, 3, 2)
+    assert layout.folded and layout.inner(4, fused.Tile(8)) == inner
+    assert layout.inner(4, fused.Tile(2)) == -(-inner // (layout.padded // 4)) * layout.padded // 4
+    _check(Equation("sigmoid", "h", tau=5.0), n, 3, 3, 1, tile=fused.Tile(8))
+
+
+def test_the_bits_do_not_depend_on_the_tile():
+    """That is on how much padding is multiplied, since a tile decides it."""
+    weights = [torch.randn(1, *s, generator=torch.Generator().manual_seed(0))
+               for s in ((70, 70), (70, 3), (2, 70), (70,), (70,))]  # fmt: skip
+    inputs, key = torch.ones(1, 3, 5, 3), torch.tensor([[1, 2]])
+    scales = torch.tensor([0.3])
+    one, other = (
+        fused.forward(
+            Equation("softplus", "s", tau=5.0), *weights, inputs, scales, key, 4,
+            tile=fused.Tile(rows),
+        )
+        for rows in (2, 8)
+    )  # fmt: skip
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("noise_kind", ["none", "given"])
 def test_noise_kinds(noise_kind):
     _check(Equation("softplus", "s", tau=5.0), 5, 3, 6, 1, noise_kind)
