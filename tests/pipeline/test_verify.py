@@ -207,7 +207,9 @@ def test_without_the_device_of_then_it_is_said(trained, monkeypatch):
 def test_on_a_gpu_the_whole_cohort_is_trained(trained, monkeypatch):
     """With a CPU in its place: a cohort gives the same networks there."""
     p = trained
-    p.Training.update1({**p.Training.keys()[0], "device": "cuda:1"})
+    there = {"device": "cuda:1", "kernels": "A card, sm_90"}
+    p.Training.update1({**p.Training.keys()[0], **there})
+    monkeypatch.setattr(module, "kernels_of", {"cuda": "A card, sm_90"}.get)
     train, asked = module.train_from_rows, []
 
     def on_a_cpu(*rows, seeds, device, **options):
