@@ -58,6 +58,7 @@ def parts_of(check: Check) -> list[Part]:
         *(steps.cliff_part(*pair) for pair in steps.CLIFFS),
         Part("split products", correctness.check_split_products, 40),
         Part("memory of a large training", steps.check_largest, 25),
+        Part("draws", others.check_draws, 5),
         Part("products", others.check_products, 60),
         Part("whole loops and single steps", others.check_regimes, 45),
         Part("fixed points", others.check_fixed_points, 25),
@@ -80,7 +81,8 @@ def options_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=480.0, help="that it may take")
     parser.add_argument("--device", help="cuda by default")
-    parser.add_argument("--precision", default="ieee", help="of the kernels' products")
+    parser.add_argument("--precision", default="ieee", choices=("ieee", "bf16x6", "tf32x3"),
+                        help="of the kernels' products")  # fmt: skip
     parser.add_argument("--seed-trainer", type=Path, help="a checkout of trainRNNbrain")
     parser.add_argument("--only", nargs="+", default=[], help="parts whose name has one of these")
     parser.add_argument("--jobs", type=int, help="processes that compile side by side")

@@ -37,7 +37,7 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 PARTS = {
     "equations", "bits of the kernels", "N 100, B 225, K 64, penalties",
     "loop at N 1000, K 1, bare", "cuDNN at N 100", "bits of a training", "cliff at N 257",
-    "split products", "tiles", "products",
+    "split products", "tiles", "products", "draws",
     "whole loops and single steps", "memory of a large training", "fixed points",
     "torch.compile at N 100, K 1, penalties",
 }  # fmt: skip

@@ -105,7 +105,11 @@ class Ours(Peer):
             config,
             device=problem.device,
         )
-        training = TrainingConfig(max_grad_norm=MAX_GRAD_NORM, weight_decay=WEIGHT_DECAY)
+        training = TrainingConfig(
+            max_grad_norm=MAX_GRAD_NORM,
+            weight_decay=WEIGHT_DECAY,
+            gpu_precision=problem.precision,
+        )
         if problem.penalised:
             rates = {"cap_fr": RATE_CAP, "tau": RATE_TAU, "g_top": RATE_POWER, "g_bot": RATE_POWER}
             training = replace(

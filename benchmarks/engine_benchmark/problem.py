@@ -86,6 +86,7 @@ class Problem:
     n_networks: int
     n_steps: int = 300
     device: str = "cpu"
+    precision: str = "ieee"  # of ours on a GPU
 
     @property
     def penalised(self) -> bool:

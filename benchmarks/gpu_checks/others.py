@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from models.engine import Buffers, Cotangent, RecurrentNoise, Weights, simulate
+from models.engine import Buffers, Cotangent, RecurrentNoise, Weights, philox, simulate
 from models.engine.backends import fused, registry
 from models.engine.backends.triton_launch import products_in
 from models.formulas.equations import Equation
@@ -124,6 +124,25 @@ def check_products(check: Check) -> None:
             free = _kernels(check, name, n, k)
         check.add(f"N {n}, K {k}: kernels with the same bits in any company by those without",
                   times["ieee"] / free, "times", 1.05, note=f"{free:.3g} ms without")  # fmt: skip
+
+
+def check_draws(check: Check) -> None:
+    """Compare the draws of inputs and readout with float64, and time them beside torch's."""
+    k, shape = (2, (6, 4, 3)) if check.tiny else (64, (300, 225, 6))
+    like = torch.empty(0, device=check.device)
+    keys = torch.arange(2 * k, device=check.device).view(k, 2)
+    number = torch.tensor((5 << 32) + 7, device=check.device)
+    back_end = registry.get("fused")
+    off = 0.0
+    for part in ("inp", "out"):
+        found = back_end.normals(shape, keys, number, part, like)
+        exact = philox.normals(shape, keys, number, part, check.device, torch.float64)
+        off = max(off, float((found - exact).abs().max()))
+    check.add("noise of inputs and readout against float64", off, "", 3e-6)
+    own = milliseconds(check, lambda: back_end.normals(shape, keys, number, "inp", like))
+    torchs = milliseconds(check, lambda: philox.normals(shape, keys, number, "inp", check.device))
+    check.add(f"K {k}: noise of inputs, torch's draws by the kernel's", torchs / own, "times",
+              1.0, at_least=True, note=f"{torchs:.3g} and {own:.3g} ms")  # fmt: skip
 
 
 def check_fixed_points(check: Check) -> None:

@@ -44,8 +44,8 @@ WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize
 def problem_of(check: Check, n: int, b: int, k: int, mode: str) -> Problem:
     """Return what is trained; of a size that takes no time in a tiny check."""
     if check.tiny:
-        return Problem(mode, 8 + n % 2, 4, min(k, 2), 10, check.device)
-    return Problem(mode, n, b, k, 300, check.device)
+        return Problem(mode, 8 + n % 2, 4, min(k, 2), 10, check.device, check.precision)
+    return Problem(mode, n, b, k, 300, check.device, check.precision)
 
 
 def wait_for(check: Check) -> None:
@@ -223,7 +223,7 @@ def check_largest(check: Check) -> None:
     """Take a step of a network of 1000 units, 1000 steps and 256 trials, with penalties."""
     problem = problem_of(check, 1000, 256, 1, "penalties")
     if not check.tiny:
-        problem = Problem("penalties", 1000, 256, 1, 1000, check.device)
+        problem = Problem("penalties", 1000, 256, 1, 1000, check.device, check.precision)
     if check.on_gpu:
         torch.cuda.reset_peak_memory_stats()
     ours = Ours(problem)

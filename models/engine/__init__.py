@@ -8,6 +8,7 @@ from ..machine.threads import torch_on_one
 from . import philox
 from .backends.base import BackEnd, NetworkKind
 from .backends.registry import choose as choose_back_end
+from .backends.triton_launch import products, products_in
 from .buffers import Buffers
 from .simulation import Simulation, draw, simulate
 from .sliced import SlicedSimulation, simulate_sliced
@@ -28,6 +29,8 @@ __all__ = [
     "choose_back_end",
     "draw",
     "philox",
+    "products",
+    "products_in",
     "simulate",
     "simulate_sliced",
     "stacked",

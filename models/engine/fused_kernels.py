@@ -10,9 +10,11 @@ leaves free carries the rest of the products (``FOLDED``), so that one product m
     forward   [r, u, 1] [[W_recᵀ, W_outᵀ]; [W_inpᵀ, 0]; [b, 0]] = [W_rec r + W_inp u + b, W_out r]
     backward  [δ, e] [W_rec; W_out]
 
-Where it is too narrow (N = 128, say), the caller makes W_inp u + b and e W_out for all steps at
-once. Weights that do not fit the chip (``RESIDENT`` false) are read again at each step in chunks of
-rows, and the other factor with them, from what the step has just written.
+Only the rows of the second factor that count are kept and multiplied, up to a multiple of 16: 112
+of 128 at 100 units and 6 channels. Where the padding is too narrow (N = 128, say), the caller makes
+W_inp u + b and e W_out for all steps at once. Weights that do not fit the chip (``RESIDENT`` false)
+are read again at each step in chunks of rows, and the other factor with them, from what the step
+has just written.
 """
 
 # mypy: ignore-errors
@@ -151,33 +153,6 @@ def _words(number):
 
 
 @triton.jit
-def noise_kernel(
-    out, keys, number, n_trials, n_fours,
-    N: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr,
-):  # fmt: skip
-    """Write the normals (4 n_fours, B, N) of one network, for tests of what `_normals` draws."""
-    trial = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
-    unit = tl.arange(0, P)[None, :]
-    mask = (trial < n_trials) & (unit < N)
-    place = trial * N + unit
-    low, high = _words(number)
-    for four in range(n_fours):
-        z0, z1, z2, z3 = _normals(
-            place.to(tl.uint32),
-            tl.cast(four, tl.uint32),
-            low,
-            high + _PART,
-            tl.load(keys).to(tl.uint32),
-            tl.load(keys + 1).to(tl.uint32),
-        )
-        size = n_trials * N
-        tl.store(out + 4 * four * size + place, z0, mask=mask)
-        tl.store(out + (4 * four + 1) * size + place, z1, mask=mask)
-        tl.store(out + (4 * four + 2) * size + place, z2, mask=mask)
-        tl.store(out + (4 * four + 3) * size + place, z3, mask=mask)
-
-
-@triton.jit
 def _fed(
     source, trial, unit, is_row,
     N: tl.constexpr, M: tl.constexpr, FOLDED: tl.constexpr, HAS_ONE: tl.constexpr,
@@ -200,20 +175,49 @@ def _halves(x, ROWS: tl.constexpr, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def _quarters_of_weights(weights, P: tl.constexpr):
-    """Load (P, P) as four blocks of rows."""
-    inner = tl.arange(0, P // 4)[:, None]
-    place = weights + inner * P + tl.arange(0, P)[None, :]
-    w0 = tl.load(place)
-    w1 = tl.load(place + P // 4 * P)
-    w2 = tl.load(place + P // 2 * P)
-    w3 = tl.load(place + 3 * (P // 4) * P)
+def _rows_of_weights(weights, FIRST: tl.constexpr, INNER: tl.constexpr, P: tl.constexpr):
+    """Load a quarter of the rows of (P, P) from FIRST on, as far as they count."""
+    quarter: tl.constexpr = P // 4
+    rows: tl.constexpr = min(quarter, INNER - FIRST) if FIRST < INNER else quarter
+    # What lies beyond is not used; it is of the first rows, so that the compiler drops it.
+    first: tl.constexpr = FIRST if FIRST < INNER else 0
+    inner = first + tl.arange(0, rows)[:, None]
+    return tl.load(weights + inner * P + tl.arange(0, P)[None, :])
+
+
+@triton.jit
+def _quarters_of_weights(weights, INNER: tl.constexpr, P: tl.constexpr):
+    """Load the first INNER rows of (P, P) as four blocks of rows."""
+    w0 = _rows_of_weights(weights, 0, INNER, P)
+    w1 = _rows_of_weights(weights, P // 4, INNER, P)
+    w2 = _rows_of_weights(weights, P // 2, INNER, P)
+    w3 = _rows_of_weights(weights, 3 * (P // 4), INNER, P)
     return w0, w1, w2, w3
 
 
 @triton.jit
-def _product(x, w0, w1, w2, w3, ROWS: tl.constexpr, P: tl.constexpr, PRECISION: tl.constexpr):
+def _add_block(
+    total, x, w, FIRST: tl.constexpr, INNER: tl.constexpr,
+    ROWS: tl.constexpr, P: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Add the product of a quarter of the factor and a block of weights, as far as they count."""
+    quarter: tl.constexpr = P // 4
+    if FIRST < INNER:
+        if FIRST + quarter > INNER:
+            x, _ = _halves(x, ROWS, quarter)
+        total = tl.dot(x, w, total, input_precision=PRECISION)
+        tl.debug_barrier()
+    return total
+
+
+@triton.jit
+def _product(
+    x, w0, w1, w2, w3,
+    INNER: tl.constexpr, ROWS: tl.constexpr, P: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Multiply (ROWS, P) by the four blocks of rows of (P, P) that stay on the chip.
+
+    From INNER on, a multiple of 16, both factors are padding, and are left out.
 
     One product of P terms is compiled to a single run of instructions, whose loads ptxas may move
     to its start until registers spill by the thousand. A barrier is where no load passes.
@@ -223,12 +227,9 @@ def _product(x, w0, w1, w2, w3, ROWS: tl.constexpr, P: tl.constexpr, PRECISION: 
     x2, x3 = _halves(right, ROWS, P // 2)
     total = tl.dot(x0, w0, input_precision=PRECISION)
     tl.debug_barrier()
-    total = tl.dot(x1, w1, total, input_precision=PRECISION)
-    tl.debug_barrier()
-    total = tl.dot(x2, w2, total, input_precision=PRECISION)
-    tl.debug_barrier()
-    total = tl.dot(x3, w3, total, input_precision=PRECISION)
-    tl.debug_barrier()
+    total = _add_block(total, x1, w1, P // 4, INNER, ROWS, P, PRECISION)
+    total = _add_block(total, x2, w2, P // 2, INNER, ROWS, P, PRECISION)
+    total = _add_block(total, x3, w3, 3 * (P // 4), INNER, ROWS, P, PRECISION)
     return total
 
 
@@ -259,7 +260,7 @@ def _product_by_chunks(
 def forward_kernel(
     weights, start, fed, scales, keys, number, given, states, arguments, outputs,
     n_steps, n_trials, n_tiles, first_trial, alpha, gamma, p0, p1,
-    N: tl.constexpr, M: tl.constexpr, OUT: tl.constexpr, P: tl.constexpr,
+    N: tl.constexpr, M: tl.constexpr, OUT: tl.constexpr, INNER: tl.constexpr, P: tl.constexpr,
     ROWS: tl.constexpr, CHUNK: tl.constexpr,
     FORM_S: tl.constexpr, ACTIVATION: tl.constexpr, HAS_GAMMA: tl.constexpr,
     NOISE: tl.constexpr, NOISE_INSIDE: tl.constexpr,
@@ -288,7 +289,7 @@ def forward_kernel(
     fed += first_row * width
     weights += network * P * P
     if RESIDENT:
-        w0, w1, w2, w3 = _quarters_of_weights(weights, P)
+        w0, w1, w2, w3 = _quarters_of_weights(weights, INNER, P)
     x = tl.load(start + network * N + unit, mask=is_unit, other=0.0)
     x = tl.broadcast_to(x, (ROWS, P))
     if NOISE == "drawn":
@@ -314,7 +315,7 @@ def forward_kernel(
                 r = _activate(x, p0, p1, ACTIVATION)
             if FOLDED:
                 r = tl.where(is_unit, r, now)
-            argument = _product(r, w0, w1, w2, w3, ROWS, P, PRECISION)
+            argument = _product(r, w0, w1, w2, w3, INNER, ROWS, P, PRECISION)
         else:
             argument = _product_by_chunks(
                 states, weights, trial, unit, is_row, p0, p1,
@@ -362,7 +363,8 @@ def forward_kernel(
 def backward_kernel(
     weights, points, states, fed, dense, delta, on_start,
     n_networks, n_steps, n_trials, n_tiles, alpha, gamma, p0, p1,
-    N: tl.constexpr, OUT: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr,
+    N: tl.constexpr, OUT: tl.constexpr, INNER: tl.constexpr, P: tl.constexpr,
+    ROWS: tl.constexpr, CHUNK: tl.constexpr,
     FORM_S: tl.constexpr, ACTIVATION: tl.constexpr, HAS_GAMMA: tl.constexpr,
     HAS_DENSE: tl.constexpr, FOLDED: tl.constexpr, RESIDENT: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -393,7 +395,7 @@ def backward_kernel(
     delta += last_row * N
     weights += network * P * P
     if RESIDENT:
-        w0, w1, w2, w3 = _quarters_of_weights(weights, P)
+        w0, w1, w2, w3 = _quarters_of_weights(weights, INNER, P)
     adjoint = tl.zeros((ROWS, P), tl.float32)
     leak = 1.0 - alpha
     # As in the forward kernel, a step's tiles are loaded one step ahead. The argument of the last
@@ -422,7 +424,7 @@ def backward_kernel(
         if RESIDENT:
             if FOLDED:
                 back = tl.where(is_unit, back, fed_now)
-            back = _product(back, w0, w1, w2, w3, ROWS, P, PRECISION)
+            back = _product(back, w0, w1, w2, w3, INNER, ROWS, P, PRECISION)
         else:
             back = _product_by_chunks(
                 delta, weights, trial, unit, is_row, p0, p1,

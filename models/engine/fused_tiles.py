@@ -53,6 +53,16 @@ class Layout:
         beside = max(self.n_inputs + 1, self.n_outputs)
         return self.resident and self.n_units + beside <= self.padded
 
+    def inner(self, n_beside: int, tile: Tile) -> int:
+        """Return how many rows of the weights are multiplied, with so many beside the units.
+
+        A multiple of 16, or of a quarter of all where a program has few trials: a part of a quarter
+        costs three barriers more a step, which are as long as what they save there.
+        """
+        unit = 16 if tile.rows >= 8 else self.padded // 4
+        used = self.n_units + (n_beside if self.folded else 0)
+        return -(-used // unit) * unit
+
 
 def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device) -> Tile:
     """Return the fastest tile for networks of a size on a device.
@@ -66,9 +76,10 @@ def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device
         Of each.
     device : torch.device
     """
-    # As compiled for sm_80 and sm_90 without spills (N = 128, four warps): 16 trials take 72 KiB of
-    # shared memory and 130 to 210 registers a thread (255, of which 36 spill once in four steps,
-    # where noise is drawn), so that two programs share a multiprocessor; 2 trials take 65 KiB.
+    # As compiled for sm_80, sm_90 and sm_100 (benchmarks/kernel_resources.md), on four warps: 16
+    # trials take 72 KiB of shared memory at N = 128 and 64 at N = 100, and 170 to 255 registers a
+    # thread, some of which spill once in four steps, where noise is drawn; two programs share a
+    # multiprocessor. 2 trials take 65 KiB.
     # A step of R trials costs what the chip needs to bring the weights out of shared memory, and R
     # times its products: about 900 + 105 R cycles, from counting instructions.
     # Weights that are not kept come from the L2 cache at each step, for whose sake a tile is large.

@@ -39,13 +39,15 @@ class CohortResult:
 
     ``seconds`` is the time of the optimiser steps and all that goes with them, those before an
     interruption included; of cohorts that were trained together each has its share of it.
-    ``n_together`` is the number of cohorts that were one batch with it, itself included.
+    ``n_together`` is the number of cohorts that were one batch with it, itself included, and
+    ``product_precision`` what `Trainer.product_precision` says.
     """
 
     networks: list[TrainedNetwork]
     device: str
     seconds: float
     n_together: int = 1
+    product_precision: str = "ieee"
 
 
 @plain_torch()
@@ -120,7 +122,7 @@ def train_cohort(
         )
     parts = division.parts
     networks: list[TrainedNetwork] = []
-    seconds = 0.0
+    seconds, precision = 0.0, "ieee"
     has_advanced = False
     for number, part in enumerate(parts):
         done = number * trainings[0].max_iter
@@ -149,4 +151,5 @@ def train_cohort(
         if state is not None and state.iteration != trainer.iteration:
             states.unwritten[state.name] = trainer.state_bytes()
         seconds += trainer.seconds
-    return CohortResult(networks, chosen, seconds)
+        precision = trainer.product_precision
+    return CohortResult(networks, chosen, seconds, product_precision=precision)

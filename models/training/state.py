@@ -181,6 +181,9 @@ def training_identity(
         {"class": f"{type(t).__module__}:{type(t).__qualname__}", "seed": t.seed, **t.params}
         for t in tasks
     ]
+    settings = _by_name([config.to_dict() for config in configs])
+    if settings["gpu_precision"] == "ieee":  # so that states of before there was a choice are read
+        del settings["gpu_precision"]
     return {
         "n_units": rnn.n_units,
         "seeds": rnn.seeds,
@@ -193,7 +196,7 @@ def training_identity(
         "exc_to_inh_ratio": rnn.exc_to_inh_ratio,
         "trials_at_once": trials_at_once,
         **_by_name([asdict(equation) for equation in rnn.equations]),
-        **_by_name([config.to_dict() for config in configs]),
+        **settings,
         "tasks": drawn,
         "initial_weights": digest.hexdigest(),
     }

@@ -215,9 +215,12 @@ class _Batch:
             yield i, result
 
     def _result(self, training: CohortTraining) -> CohortResult:
-        networks = training.trainer.run_training()
-        seconds = training.trainer.seconds
-        return CohortResult(networks, str(self.device), seconds, training.n_together)
+        trainer = training.trainer
+        networks = trainer.run_training()
+        return CohortResult(
+            networks, str(self.device), trainer.seconds, training.n_together,
+            trainer.product_precision,
+        )  # fmt: skip
 
     def _group(self) -> list[int]:
         """Return those that are trained next: the last ones, as many as there is memory for."""

@@ -28,6 +28,7 @@ from .config import TrainingConfig
 from .early_stopping import BestWeights
 from .losses import LossFunction
 from .memory import bound_to_trajectories
+from .precision import multiplying, product_precision
 from .record import TrainedNetwork, TrainingRecord
 from .results import trained_networks
 from .resumable import ResumableTraining
@@ -234,6 +235,11 @@ class Trainer(ResumableTraining):
         return networks
 
     @property
+    def product_precision(self) -> str:
+        """How it multiplies with the recurrent weights: ``gpu_precision``, ``ieee`` on a CPU."""
+        return product_precision(self.rnn, self.config.gpu_precision)
+
+    @property
     def is_over(self) -> bool:
         """Whether no iteration is left, or no network that is to be trained."""
         return self.iteration >= self.config.max_iter or not self.record.active.any()
@@ -280,6 +286,7 @@ class Trainer(ResumableTraining):
                 most = min(most, due - self.iteration)
         return max(1, min(most, int(SECONDS_AHEAD / max(self._pace, 1e-9))))
 
+    @multiplying
     def advance(self, n: int) -> list[tuple[int, Tensor, NDArray[np.bool_]]]:
         """Do n iterations and what follows from them; a GPU is waited for once.
 
@@ -342,6 +349,7 @@ class Trainer(ResumableTraining):
         self.record.stop_networks(which, seen)
         self.steps.keep(torch.as_tensor(which))
 
+    @multiplying
     def _networks(self) -> list[TrainedNetwork]:
         """Return what came out; R^2 is on the batch that fresh tasks draw."""
         inputs, targets = self.batches.first()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import datajoint as dj
 
 import models
+from models.machine.kernels import kernels_of
 from models.network.blocks import check_channels
 from tasks_lib.errors import MAX_COUNT, ParameterError, check_choice, check_int
 from tasks_lib.sizes import check_bytes
@@ -184,6 +185,8 @@ class Training(dj.Computed):
     numpy_version   : varchar(32)
     trained_at      : datetime      # end of training, or of the import, UTC
     n_together=1    : int32         # cohorts trained as one batch, it included; seconds: its share
+    product_precision='ieee' : enum('ieee', 'bf16x6', 'tf32x3')  # in which it multiplied
+    kernels=null    : varchar(255)  # kernels of BLAS and torch and processor, or GPU; null: unknown
     """
 
     class Network(dj.Part):
@@ -446,6 +449,8 @@ class Training(dj.Computed):
                 "iterations": max_iter,
                 "seconds": result.seconds,
                 "n_together": result.n_together,
+                "product_precision": result.product_precision,
+                "kernels": kernels_of(result.device)[:255],
                 **provenance(),
             }
         )

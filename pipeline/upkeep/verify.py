@@ -10,6 +10,7 @@ import numpy as np
 from datajoint.errors import MissingExternalFile
 
 from models.machine.devices import checked_device, default_device, kind_of
+from models.machine.kernels import kernels_of
 from models.network.connectivity import WEIGHTS
 from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError, text_of
@@ -295,6 +296,8 @@ def _changes(training: dict[str, Any], device: str, rows: TrainingRows) -> list[
             changes.append(Change(name, then, now[name]))
     if kind_of(training["device"]) != kind_of(device):
         changes.append(Change("device", training["device"], device))
+    elif training["kernels"] not in (None, kernels_of(device)):
+        changes.append(Change("kernels", training["kernels"], kernels_of(device)))
     sets: dict[type[ParameterTable], dict[str, Any]] = {
         Task: rows.task, NetworkParams: rows.network, TrainingParams: rows.training,
     }  # fmt: skip

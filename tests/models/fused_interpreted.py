@@ -17,7 +17,6 @@ from models.engine import (
     RecurrentNoise,
     Statistic,
     Weights,
-    fused_kernels,
     simulate,
     simulate_sliced,
 )
@@ -129,6 +128,32 @@ def test_without_room_in_the_padding(n, form):
     _check(Equation("tanh", form, tau=5.0, gamma=0.2), n, 3, 3, 2)
 
 
+@pytest.mark.parametrize(("n", "inner"), [(70, 80), (20, 32), (100, 112)])
+def test_padding_is_not_multiplied(n, inner):
+    """Where a part of a quarter is left, and where whole quarters are."""
+    layout = fused.Layout(n, 3, 2)
+    assert layout.folded and layout.inner(4, fused.Tile(8)) == inner
+    assert layout.inner(4, fused.Tile(2)) == -(-inner // (layout.padded // 4)) * layout.padded // 4
+    _check(Equation("sigmoid", "h", tau=5.0), n, 3, 3, 1, tile=fused.Tile(8))
+
+
+def test_the_bits_do_not_depend_on_the_tile():
+    """That is on how much padding is multiplied, since a tile decides it."""
+    weights = [torch.randn(1, *s, generator=torch.Generator().manual_seed(0))
+               for s in ((70, 70), (70, 3), (2, 70), (70,), (70,))]  # fmt: skip
+    inputs, key = torch.ones(1, 3, 5, 3), torch.tensor([[1, 2]])
+    scales = torch.tensor([0.3])
+    one, other = (
+        fused.forward(
+            Equation("softplus", "s", tau=5.0), *weights, inputs, scales, key, 4,
+            tile=fused.Tile(rows),
+        )
+        for rows in (2, 8)
+    )  # fmt: skip
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("noise_kind", ["none", "given"])
 def test_noise_kinds(noise_kind):
     _check(Equation("softplus", "s", tau=5.0), 5, 3, 6, 1, noise_kind)
@@ -145,15 +170,24 @@ def test_tiles(rows):
     _check(Equation("gelu", "h", tau=5.0), 5, 9, 5, 2, tile=fused.Tile(rows))
 
 
-def test_noise_is_that_of_the_other_engines():
-    n_trials, n = 20, 17
-    key = (0xDEADBEEF, 123)
-    found = torch.zeros(8, n_trials, n)
-    fused_kernels.noise_kernel[(2,)](
-        found, torch.tensor(key), torch.tensor([SIMULATION]), n_trials, 2, N=n, P=32, ROWS=16
-    )
-    expected = normals((8, n_trials, n), [key], SIMULATION, "rec", dtype=torch.float64)[0]
+@pytest.mark.parametrize("part", ["inp", "rec", "out"])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_noise_is_that_of_the_other_engines(part, in_memory):
+    """Of all parts, for several networks, and steps that are no multiple of four."""
+    keys, shape = [(0xDEADBEEF, 123), (4, 0xFFFFFFFF)], (7, 20, 17)
+    number = torch.tensor(SIMULATION) if in_memory else SIMULATION
+    there = torch.tensor(keys) if in_memory else keys
+    found = fused.Fused().normals(shape, there, number, part, torch.empty(0))
+    expected = normals(shape, keys, SIMULATION, part, dtype=torch.float64)
+    assert found.shape == expected.shape and found.dtype == torch.float32
     assert (found - expected).abs().max() < 3e-6
+
+
+def test_noise_in_double_precision_is_drawn_by_torch():
+    keys, like = [(1, 2)], torch.empty(0, dtype=torch.float64)
+    found = fused.Fused().normals((5, 3, 2), keys, 4, "inp", like)
+    assert torch.equal(found, normals((5, 3, 2), keys, 4, "inp", dtype=torch.float64))
+    assert fused.Fused().normals((5, 0, 2), keys, 4, "inp", torch.empty(0)).shape == (1, 5, 0, 2)
 
 
 @pytest.mark.parametrize("sliced", [False, True])

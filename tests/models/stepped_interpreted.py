@@ -9,12 +9,16 @@ import itertools
 import pytest
 import torch
 
+from models import NetworkConfig, RNNTorch, Trainer, TrainingConfig
 from models.engine import Buffers, Cotangent, NetworkKind, RecurrentNoise, Weights
-from models.engine.backends import base, plain, registry, row_products, stepped
+from models.engine.backends import base, fused, plain, registry, row_products, stepped
 from models.engine.backends.triton_launch import ACTIVATIONS_WITH_CODE, products_in
 from models.engine.philox import normals
 from models.formulas.equations import Equation
+from models.training import precision as precision_module
+from tasks_lib import NBitFlipFlop
 from tests.models.fused_interpreted import ARGS, FIRST_TRIAL, SIMULATION
+from tests.models.test_masks import run_on
 
 KEYS = [(0xDEADBEEF, 123), (4, 5), (6, 7), (8, 9), (10, 11), (12, 13), (14, 15), (16, 17)]
 
@@ -177,6 +181,69 @@ def test_products_by_cublas_are_the_same_to_rounding():
     with products_in("ieee", same_bits=False):
         _check("stepped", equation, 9, 3, 4, 2)
         _check("fused", equation, 64, 3, 3, 1)
+
+
+GROUPS = {"first": [0, 3], "second": [3, 8]}
+BLOCKS = {
+    "W_rec": [
+        {"to": "first", "from": "second", "weights": "absent"},
+        {"to": "first", "from": "first", "weights": "fixed"},
+    ],
+    "W_inp": [{"to": "second", "weights": "absent"}],
+    "b_rec": [{"to": "first", "weights": "fixed"}],
+}
+
+
+def _trained(name, monkeypatch, precision="ieee"):
+    """Train two networks with blocks; return them, those of before, and the precision noted."""
+    config = NetworkConfig(
+        n_units=8, tau=3.0, activation="tanh", groups=GROUPS, blocks=BLOCKS, sigma_rec=0.1,
+        bias_max=0.3, bias_init="uniform", self_connections=True,
+    )  # fmt: skip
+    task = NBitFlipFlop(n_steps=9, n_bits=2, pulse=2, mu=3, batch_size=4, seed=0)
+    rnn = RNNTorch.from_config(config, 2, 2, seed=[0, 1])
+    before = [rnn.weights(i) for i in range(2)]
+    penalties = {"metabolic": {"weight": 0.1}}
+    settings = TrainingConfig(max_iter=3, lr=0.01, penalties=penalties, gpu_precision=precision)
+    with monkeypatch.context() as patch:
+        run_on(name, patch)
+        patch.setattr(precision_module, "choose_back_end", lambda kind: registry.get(name))
+        training = Trainer(rnn, task, settings)
+        return training.run_training(), before, training.product_precision
+
+
+@pytest.mark.parametrize("name", ["fused", "stepped"])
+def test_blocks_of_weights_are_kept(name, monkeypatch):
+    """Absent weights stay 0, fixed ones keep every bit, the others learn as in plain torch."""
+    wanted, _, _ = _trained("plain", monkeypatch)
+    found, before, precision = _trained(name, monkeypatch)
+    assert precision == "ieee"
+    for ours, theirs, start in zip(found, wanted, before, strict=True):
+        w, first = ours.weights, start["W_rec"]
+        assert not w["W_rec"][:3, 3:].any() and not w["W_inp"][3:].any()
+        assert w["W_rec"][:3, :3].tobytes() == first[:3, :3].tobytes()
+        assert w["b_rec"][:3].tobytes() == start["b_rec"][:3].tobytes()
+        assert (w["W_rec"][3:] != first[3:]).all() and (w["W_inp"][:3] != start["W_inp"][:3]).all()
+        for block, values in w.items():
+            assert abs(values - theirs.weights[block]).max() < 1e-4, block
+
+
+def test_the_precision_of_a_training_is_that_of_its_kernels(monkeypatch):
+    """And it is recorded as what it was: plain torch has the precision of its arrays."""
+    told = set()
+    for module in (fused, row_products):
+        launch = module.launch
+
+        def noted(kernel, *args, launch=launch):
+            told.add((kernel.__name__, args[-1].get("PRECISION")))
+            return launch(kernel, *args)
+
+        monkeypatch.setattr(module, "launch", noted)
+    assert _trained("fused", monkeypatch, "tf32x3")[2] == "tf32x3"
+    names = ("forward_kernel", "backward_kernel", "rows_by_rows_kernel")
+    assert {(name, "tf32x3") for name in names} <= told
+    assert not {(name, "ieee") for name in names} & told
+    assert _trained("plain", monkeypatch, "tf32x3")[2] == "ieee"
 
 
 def test_a_large_network_on_a_gpu_needs_no_warning(recwarn):

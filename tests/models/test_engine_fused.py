@@ -1,33 +1,21 @@
-"""The GPU back end without a GPU: its kernels interpreted, and compiled for two GPUs."""
+"""The GPU back end without a GPU: its kernels interpreted, and compiled for three GPUs."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
-from models.engine import fused_kernels, row_kernels, step_kernels
-from models.engine.backends import fused, row_products, stepped
-from models.engine.backends.triton_launch import products_in
-from models.formulas.equations import Equation
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+import kernel_resources
+
+from models.engine import draw_kernels, fused_kernels, row_kernels, step_kernels
+from models.engine.backends import fused
 
 ROOT = Path(__file__).parents[2]
-TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-SHARED = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes that a program may have
-# Spilling once in four steps, where noise is drawn, costs nothing; thousands of bytes would.
-STACK = 256
-POINTERS = {
-    "weights", "start", "fed", "scales", "keys", "given", "states", "arguments", "outputs",
-    "points", "dense", "delta", "on_start", "w_inp", "bias", "sent", "inputs", "kept", "w_out",
-    "on_outputs", "adjoint", "rows", "matrix", "out", "left", "parts", "number",
-}  # fmt: skip
-REALS = {"alpha", "gamma", "p0", "p1"}
 
 
 @pytest.mark.slow
@@ -43,109 +31,79 @@ def test_interpreted(module):
     assert "skipped" not in done.stdout
 
 
-def _compile(kernel, constants, n_warps, n_stages, capability):
-    signature, aligned = {}, {}
-    for position, name in enumerate(kernel.arg_names):
-        if name in constants:
-            signature[name] = "constexpr"
-        elif name in POINTERS:
-            signature[name] = "*i64" if name in ("keys", "number") else "*fp32"
-            aligned[(position,)] = [["tt.divisibility", 16]]
-        else:
-            signature[name] = "fp32" if name in REALS else "i32"
-    return triton.compile(
-        ASTSource(kernel, signature, constants, aligned),
-        target=GPUTarget("cuda", capability, 32),
-        options={
-            "num_warps": n_warps,
-            "num_stages": n_stages,
-            "enable_fp_fusion": True,
-        },
-    )
-
-
-def _check_fits(kernel, constants, n_warps, n_stages, capability, folder):
-    """Compile a kernel; it has the shared memory that it needs, and hardly spills."""
-    compiled = _compile(kernel, constants, n_warps, n_stages, capability)
-    assert compiled.metadata.shared <= SHARED[capability]
-    cubin = folder / "kernel.cubin"
-    cubin.write_bytes(compiled.asm["cubin"])
-    usage = subprocess.run(
-        [TOOLS / "cuobjdump", "-res-usage", cubin], capture_output=True, text=True, check=True
-    )
-    stack = re.search(r"STACK:(\d+)", usage.stdout + usage.stderr)
-    assert stack is not None and int(stack[1]) <= STACK, usage.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("capability", "n", "activation", "form", "gamma"),
-    [
-        (80, 50, "tanh", "s", 0.0),
-        (80, 100, "relu", "h", 0.1),
-        (80, 128, "gelu", "s", 0.1),
-        (80, 200, "softplus", "s", 0.0),
-        (90, 50, "sigmoid", "h", 0.1),
-        (90, 100, "softplus", "s", 0.1),
-        (90, 128, "tanh", "h", 0.0),
-        (90, 200, "leaky_relu", "h", 0.1),
-    ],
-)
-def test_compiled(capability, n, activation, form, gamma, tmp_path):
-    """The kernels that the launcher chooses become machine code that fits, without spills."""
-    equation = Equation(activation, form, gamma=gamma)
-    layout = fused.Layout(n, 6, 2)
-    tile = fused.choose_tile(layout, 64, 225, torch.device("cpu"))
-    _, constants = fused._constants(equation, layout, tile, "ieee")
-    for kernel, more in (
-        (fused_kernels.forward_kernel, {"M": 6, "NOISE": "drawn", "NOISE_INSIDE": False}),
-        (fused_kernels.backward_kernel, {"HAS_DENSE": True}),
-    ):
-        _check_fits(kernel, constants | more, tile.n_warps, tile.n_stages, capability, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["ieee", "tf32x3", "bf16x6"])
-@pytest.mark.parametrize(
-    ("capability", "n", "activation", "form"),
-    [(80, 257, "tanh", "s"), (90, 1000, "gelu", "h"), (100, 513, "softplus", "s")],
-)
-def test_steps_compiled(capability, n, activation, form, precision, tmp_path):
-    """So do those of single steps, for three GPUs."""
-    equation = Equation(activation, form, gamma=0.1)
-    with products_in(precision):
-        constants = stepped.constants_of(equation, n)
-    for kernel, more in (
-        (step_kernels.forward_step_kernel, {"M": 6, "NOISE": "drawn", "NOISE_INSIDE": form == "s"}),
-        (step_kernels.backward_step_kernel, {"OUT": 2, "HAS_DENSE": True}),
-    ):
-        _check_fits(kernel, constants | more, stepped.WARPS, stepped.STAGES, capability, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90, 100])
-@pytest.mark.parametrize(
-    ("kernel", "constants", "n_stages"),
-    [
-        (row_kernels.rows_by_rows_kernel,
-         {"L": 100, "N": 100, "M": 6, "HAS_ONE": True, "LEFT": 64, "RIGHT": 64}, 2),
-        (row_kernels.rows_by_rows_kernel,
-         {"L": 2, "N": 1000, "M": 0, "HAS_ONE": False, "LEFT": 16, "RIGHT": 64}, 2),
-        (row_kernels.rows_times_matrix_kernel,
-         {"INNER": 1000, "OUT": 2, "HAS_BIAS": False, "ROWS": 64, "COLUMNS": 16}, 2),
-        (row_kernels.rows_times_matrix_kernel,
-         {"INNER": 6, "OUT": 200, "HAS_BIAS": True, "ROWS": 64, "COLUMNS": 64}, 2),
-        (row_kernels.sum_of_parts_kernel, {"BLOCK": 128, "GROUP": 16}, 1),
-    ],
-    ids=["weights", "readout", "outputs", "drive", "sums"],
+# Kernel -> most registers of a thread, KiB of shared memory, bytes that a thread spills, and how
+# many programs a multiprocessor holds at least. Spilling some bytes once in four steps, where
+# noise is drawn, costs nothing; a product that spills would take thousands.
+BOUNDS = {
+    "loop, N 50, 16 trials, tanh s, ieee": (255, 20, 96, 2),
+    "loop, N 70, 16 trials, relu h, ieee": (255, 48, 96, 2),
+    "loop, N 100, 16 trials, softplus h, ieee": (255, 64, 96, 2),
+    "loop, N 100, 2 trials, relu h, ieee": (96, 65, 0, 2),
+    "loop, N 100, 16 trials, relu h, bf16x6": (255, 92, 256, 1),
+    "loop, N 128, 16 trials, gelu s, ieee": (255, 72, 96, 2),
+    "loop, N 200, 16 trials, sigmoid s, ieee": (255, 18, 256, 1),
+    "step, N 1000, leaky_relu h, ieee": (128, 24, 0, 2),
+    "step, N 257, gelu s, bf16x6": (192, 24, 0, 1),
+    "step, N 1000, relu h, tf32x3": (128, 24, 0, 2),
+    "gradients of weights, N 100, ieee": (128, 16, 32, 2),
+    "gradients of the readout, N 1000, ieee": (80, 9, 0, 3),
+    "outputs, N 1000": (64, 9, 0, 4),
+    "drive, N 200": (80, 16, 0, 3),
+    "sums of parts": (48, 1, 0, 5),
+    "gradients of weights, N 100, bf16x6": (144, 18, 32, 1),
+    "gradients of the readout, N 1000, bf16x6": (80, 11, 0, 3),
+    "noise of inputs and readout": (48, 0, 0, 10),
+}
+# These on three GPUs, the others on one of them each.
+EVERYWHERE = (
+    "loop, N 100, 2 trials", "loop, N 200", "step, N 1000, leaky_relu",
+    "gradients of weights, N 100, ieee", "outputs", "sums", "noise",
 )  # fmt: skip
-def test_products_compiled(kernel, constants, n_stages, capability, tmp_path):
-    """And those of all steps and trials."""
-    if kernel is not row_kernels.sum_of_parts_kernel:
-        constants = constants | {
-            "ACTIVATION": "tanh", "CHUNK": row_products.CHUNK, "PRECISION": "ieee"
-        }  # fmt: skip
-    _check_fits(kernel, constants, row_products.WARPS, n_stages, capability, tmp_path)
+
+
+def _compilations():
+    for number, kernel in enumerate(kernel_resources.all_kernels()):
+        what = kernel.name.removeprefix("forward ").removeprefix("backward ")
+        some = kernel_resources.CAPABILITIES
+        if not what.startswith(EVERYWHERE):
+            some = (some[number // 2 % len(some)],)
+        for capability in some:
+            yield pytest.param(kernel, what, capability, id=f"{kernel.name}, sm_{capability}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kernel", "what", "capability"), list(_compilations()))
+def test_compiled(kernel, what, capability):
+    """What the back ends launch becomes machine code that fits, and does not spill."""
+    found = kernel_resources.resources(kernel, capability)
+    registers, shared, stack, programs = BOUNDS[what]
+    assert found.registers <= registers, found
+    assert found.shared <= 1024 * shared, found
+    assert found.stack <= stack, found
+    assert found.programs >= programs, found
+
+
+def test_every_kernel_is_compiled():
+    """Of each module of kernels all that can be launched, and each bound is used."""
+    kernels = kernel_resources.all_kernels()
+    ours = {
+        value for module in (draw_kernels, fused_kernels, row_kernels, step_kernels)
+        for name, value in vars(module).items() if name.endswith("_kernel")
+    }  # fmt: skip
+    assert {kernel.function for kernel in kernels} == ours
+    assert {param.values[1] for param in _compilations()} == BOUNDS.keys()
+
+
+@pytest.mark.slow
+def test_padding_is_not_multiplied():
+    """Of 100 units 112 rows of 128 are, of 70 it is 80: instructions say so."""
+    for n, rows in ((100, 112), (70, 80)):
+        kernel = list(kernel_resources.whole_loops(n, "relu", "h"))[1]
+        assert kernel.constants["INNER"] == rows
+        threads = 32 * kernel.n_warps
+        products = kernel.constants["ROWS"] * rows * kernel.constants["P"] // threads
+        n_fma, n_tensor = kernel_resources.products_in_code(kernel, 90)
+        assert products <= n_fma < products + 64 and n_tensor == 0
 
 
 def test_tiles_fill_the_chip():

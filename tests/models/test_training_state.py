@@ -272,6 +272,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         ({"n_units": 9}, "n_units"),
         ({"method": "reflect"}, "constraint_method"),
         ({"penalties": {"metabolic": {"weight": 0.2}}}, "penalties"),
+        ({"gpu_precision": "bf16x6"}, "gpu_precision"),
     ],
 )
 def test_the_state_of_another_training_is_refused(tmp_path, change, named):
@@ -279,6 +280,23 @@ def test_the_state_of_another_training_is_refused(tmp_path, change, named):
     run_cut(make(), path, 5)
     with pytest.raises(ParameterError, match=f"another training .*{named}"):
         make(**change).load_state(path)
+
+
+def test_a_state_of_before_there_was_a_choice_of_precision_is_read():
+    """Of a release that had none: the identity says nothing of it where it is float32."""
+    assert "gpu_precision" not in make().identity
+    assert make(gpu_precision="tf32x3").identity["gpu_precision"] == "tf32x3"
+
+
+def test_a_cpu_multiplies_in_float32_whatever_is_set():
+    """The networks are the same to the bit, and the result says what was done."""
+    network = NetworkConfig(n_units=8, activation="tanh", tau=3.0)
+    found = [
+        train_cohort(flip_flop, network, TrainingConfig(max_iter=3, gpu_precision=p), [3], "cpu")
+        for p in ("ieee", "bf16x6")
+    ]
+    assert [result.product_precision for result in found] == ["ieee", "ieee"]
+    assert_same(*(result.networks for result in found))
 
 
 def test_another_task_or_other_initial_weights_are_another_training(tmp_path):

@@ -27,6 +27,7 @@ def test_submission_becomes_networks_scores_and_fixed_points(database, submissio
     assert row["seconds"] > 0
     assert row["torch_version"]
     assert row["device"] in ("cpu", "cuda")
+    assert row["product_precision"] == "ieee"
     assert networks[0]["w_rec"].shape == (12, 12)  # known without reading the array
     assert len(np.asarray(networks[0]["loss_curve"])) == 20
 

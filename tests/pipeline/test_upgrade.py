@@ -193,6 +193,7 @@ def _results_of_the_first_release_say_what_they_are(arguments):
     first = {name: fits[0][name] for name in (*curve, "converged", *empty)}
     database.update(*table, key, first)
     assert set(p.Training.to_arrays("n_together")) == {1}
+    assert set(p.Training.to_arrays("product_precision")) == {"ieee"}  # there was no other
     # What was not stored follows from what was.
     for key in p.FixedPoints.keys():
         found = (p.FixedPoints & key).load()

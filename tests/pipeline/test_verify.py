@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import pipeline
 from models.files.exchange import write_network
+from models.machine.kernels import kernels_of
 from pipeline.cli.commands import app
 from pipeline.upkeep import verify as module
 from pipeline.upkeep.verify import verify
@@ -181,14 +182,17 @@ def test_a_parameter_that_was_changed_shows_where_it_began_to_matter(trained):
 def test_what_changed_since_is_listed_and_makes_no_difference(trained):
     p = trained
     key = p.Training.keys()[0]
-    p.Training.update1({**key, "code_version": "0.0.1+abc", "torch_version": "1.0"})
+    row = (p.Training & key).fetch1()
+    assert row["kernels"] == kernels_of("cpu")
+    changed = {"code_version": "0.0.1+abc", "torch_version": "1.0", "kernels": "openblas Haswell"}
+    p.Training.update1({**key, **changed})
     result = verify({"seed": 3})
     assert result.identical
-    assert {change.what: change.then for change in result.changed} == {
-        "code_version": "0.0.1+abc",
-        "torch_version": "1.0",
-    }
+    assert {change.what: change.then for change in result.changed} == changed
     assert "code_version: 0.0.1+abc then," in str(result.changed[0])
+    # Of rows of before nothing is known, and nothing is said.
+    p.Training.update1({**row, "kernels": None})
+    assert verify({"seed": 3}).changed == []
 
 
 def test_without_the_device_of_then_it_is_said(trained, monkeypatch):
@@ -203,7 +207,9 @@ def test_without_the_device_of_then_it_is_said(trained, monkeypatch):
 def test_on_a_gpu_the_whole_cohort_is_trained(trained, monkeypatch):
     """With a CPU in its place: a cohort gives the same networks there."""
     p = trained
-    p.Training.update1({**p.Training.keys()[0], "device": "cuda:1"})
+    there = {"device": "cuda:1", "kernels": "A card, sm_90"}
+    p.Training.update1({**p.Training.keys()[0], **there})
+    monkeypatch.setattr(module, "kernels_of", {"cuda": "A card, sm_90"}.get)
     train, asked = module.train_from_rows, []
 
     def on_a_cpu(*rows, seeds, device, **options):

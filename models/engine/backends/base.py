@@ -52,11 +52,15 @@ class BackEnd(ABC):
     can_be_captured : bool
         Whether a CUDA graph can hold its runs: it takes the scales and the number of noise from
         the memory of the device (`RecurrentNoise`), and never waits for the device.
+    splits_products : bool
+        Whether it multiplies in the precision that `models.engine.products_in` sets; others do in
+        that of the arrays.
     """
 
     name: ClassVar[str]
     takes_statistics: ClassVar[bool] = False
     can_be_captured: ClassVar[bool] = False
+    splits_products: ClassVar[bool] = False
 
     @abstractmethod
     def is_for(self, device: torch.device) -> bool:

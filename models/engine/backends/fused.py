@@ -97,13 +97,14 @@ class Fused(TritonBackEnd):
 
 
 def _constants(
-    equation: Equation, layout: Layout, tile: Tile, precision: str
+    equation: Equation, layout: Layout, tile: Tile, precision: str, n_beside: int
 ) -> tuple[tuple[float, ...], dict[str, Any]]:
     """Return the arguments alpha, gamma, p0, p1 and what kernels are compiled for."""
     p0, p1 = activation_arguments(equation)
     constants = {
         "N": layout.n_units,
         "OUT": layout.n_outputs,
+        "INNER": layout.inner(n_beside, tile),
         "P": layout.padded,
         "ROWS": tile.rows,
         "CHUNK": 16,
@@ -200,7 +201,7 @@ def forward(
     noise = "none" if noise_scales is None else "drawn"
     if given is not None:
         noise, given = "given", given.contiguous()
-    scalars, constants = _constants(equation, layout, tile, precision)
+    scalars, constants = _constants(equation, layout, tile, precision, n_inputs + 1)
     n_tiles = -(-n_trials // tile.rows)
     number = simulation
     if not isinstance(number, Tensor):
@@ -288,7 +289,7 @@ def backward(
     delta = states.new_empty(n_adjoints, *states.shape)
     n_tiles = -(-n_trials // tile.rows)
     on_start = states.new_empty(n_runs, n_trials, n_units)
-    scalars, constants = _constants(equation, layout, tile, precision)
+    scalars, constants = _constants(equation, layout, tile, precision, n_outputs)
     launch(
         fused_kernels.backward_kernel, n_runs * n_tiles, tile.n_warps, tile.n_stages,
         states.device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from torch import Tensor
 from tasks_lib.errors import check_choice
 
 from ...formulas.equations import Equation
+from ..philox import PARTS
 from ..trajectory import RecurrentNoise
 from .base import BackEnd, BackEndUnavailableError, NetworkKind
 
@@ -23,6 +24,7 @@ OLDEST_CAPABILITY = (8, 0)
 # Those that `models.engine.fused_kernels` has formulas of, in `_activate` and `_slope`.
 ACTIVATIONS_WITH_CODE = ("relu", "leaky_relu", "tanh", "sigmoid", "softplus", "gelu")
 PRECISIONS = ("ieee", "bf16x6", "tf32x3", "tf32")
+DRAWS, DRAW_WARPS = 256, 4  # places of a program that draws noise: two for each thread
 
 
 class FusedUnavailableError(BackEndUnavailableError):
@@ -96,6 +98,7 @@ class TritonBackEnd(BackEnd):
     """
 
     can_be_captured = True
+    splits_products = True
     max_units: ClassVar[int]
 
     def is_for(self, device: torch.device) -> bool:
@@ -115,6 +118,22 @@ class TritonBackEnd(BackEnd):
         """Return the arrays held: states, arguments of form s, and adjoints with their sources."""
         # Weight gradients are summed in parts, which are up to a quarter of an array each.
         return 1.0 + (equation.equation_type == "s") + 2.25 * n_adjoints
+
+    def normals(
+        self,
+        shape: tuple[int, int, int],
+        keys: Sequence[tuple[int, int]] | Tensor,
+        simulation: int | Tensor,
+        part: str,
+        like: Tensor,
+    ) -> Tensor:
+        """Return standard normals, drawn in one launch; by torch where kernels do not run."""
+        if lack_of(like.dtype, like.device) is None:
+            try:
+                return _normals(shape, keys, simulation, part, like)
+            except FusedUnavailableError:
+                pass  # the kernels of the loops say so, which do not run either
+        return super().normals(shape, keys, simulation, part, like)
 
 
 def launch(
@@ -138,6 +157,32 @@ def launch(
             raise FusedUnavailableError(
                 f"the GPU kernels do not run on this device ({error}); use another engine"
             ) from error
+
+
+def _normals(
+    shape: tuple[int, int, int],
+    keys: Sequence[tuple[int, int]] | Tensor,
+    simulation: int | Tensor,
+    part: str,
+    like: Tensor,
+) -> Tensor:
+    from .. import draw_kernels
+
+    n_steps, n_trials, n_channels = shape
+    if not isinstance(keys, Tensor):
+        keys = torch.tensor(list(keys), dtype=torch.int64, device=like.device)
+    if not isinstance(simulation, Tensor):
+        simulation = torch.tensor(simulation, dtype=torch.int64, device=like.device)
+    size = n_trials * n_channels
+    n_fours, n_blocks = -(-n_steps // 4), -(-size // DRAWS)
+    out = like.new_empty(len(keys), n_steps, n_trials, n_channels)
+    if out.numel():
+        launch(
+            draw_kernels.draw_kernel, len(keys) * n_fours * n_blocks, DRAW_WARPS, 1, like.device,
+            out, keys.contiguous(), simulation, n_steps, size, n_fours, n_blocks,
+            {"PART": PARTS[part] << 24, "BLOCK": DRAWS},
+        )  # fmt: skip
+    return out
 
 
 def kernel_precision(precision: str) -> str:
