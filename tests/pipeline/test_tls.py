@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import datajoint as dj
 import pytest
 from datajoint.errors import LostConnectionError
@@ -101,10 +103,22 @@ def test_a_certificate_of_another_authority_is_refused(with_tls, tmp_path, monke
         connection.close()
 
 
+def test_no_certificate_is_loaded_where_none_is_asked_for(server, monkeypatch):
+    """PyMySQL loads all of the machine for each connection, and verifies nothing by them."""
+
+    def loaded(self, *_):
+        raise AssertionError("certificates are loaded")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", loaded)
+    connection = opened(server)
+    assert cipher(connection) or server.backend == "postgresql"
+    connection.close()
+
+
 @pytest.fixture
 def tls_in_name_only(monkeypatch):
-    """As DataJoint hands it on: PyMySQL gets an empty dictionary, and takes any connection."""
-    monkeypatch.setattr(connections, "tls_options", lambda kind: True)
+    """PyMySQL gets an empty dictionary, and takes any connection."""
+    monkeypatch.setattr(connections, "tls_options", lambda kind: {} if kind == "mysql" else True)
 
 
 def test_whatever_asks_for_it_gets_no_connection_without_it(with_tls, server, tls_in_name_only):
