@@ -61,7 +61,7 @@ class Lyapunov(Analysis):
         -> Task.Input
         ---
         motion : enum('steady', 'neutral', 'chaotic', 'growing')  # of the start that has most
-        largest_exponent=null : float64   # of all starts; null: states overflow, or -inf
+        largest_exponent=null : float64   # of all starts; null: states grow without end, or -inf
         exponent_spread=null  : float64   # standard deviation over starts
         exponents=null        : <blob>    # of each start that stays finite (S, n_exponents)
         """

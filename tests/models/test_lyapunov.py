@@ -109,6 +109,32 @@ def test_what_overflows_has_no_exponent():
         lyapunov_exponents(slow, np.zeros((2, 1)), np.zeros(2))
 
 
+def test_growth_without_end_is_not_chaos_and_chaos_of_relu_is():
+    """x' = 0.3 x: neighbours part at 0.3 too, long before anything overflows."""
+    task = Flags(n_steps=5, on=0)
+    grows = network(1.3 * np.eye(2), activation="relu")
+    found = get_lyapunov(grows, task, inputs={"on": np.ones(2)}).at_inputs["on"]
+    assert (found.kind, found.largest, found.spread) == ("growing", None, None)
+    # Strong random inhibition is chaotic, with rates that stay bounded.
+    rng = np.random.default_rng(3)
+    W = -np.abs(rng.normal(size=(60, 60))) * (rng.random((60, 60)) < 0.15) * 3.0
+    wild = RNNNumpy(W_rec=W, W_inp=np.ones((60, 2)), W_out=np.eye(1, 60), tau=10.0, dt=1.0)
+    few = LyapunovSettings(n_exponents=1, n_starts=2)
+    found = get_lyapunov(wild, task, few, inputs={"on": np.ones(2)}).at_inputs["on"]
+    assert found.kind == "chaotic" and 0.02 < found.largest < 5.0
+
+
+def test_trials_that_have_no_exponents_say_why():
+    rnn = network([[0.5]])
+    short = get_lyapunov(rnn, Flags(n_steps=1, on=0))
+    assert short.status == "analysed" and "one step" in short.reason and not short.in_trials.size
+    assert short.at_inputs["zero"].kind == "steady"
+    gone = get_lyapunov(network([[0.0]], tau=1.0), Flags(n_steps=5, on=0))
+    assert "nothing" in gone.reason and np.isneginf(gone.in_trials).all()
+    with pytest.raises(ParameterError, match="one step"):
+        lyapunov_exponents(rnn, np.zeros((1, 2)), np.zeros((2, 1, 2)))
+
+
 def two_wells():
     """One unit with W = 2 and tanh: attractors at +-0.9575, symmetric about 0."""
     rnn = network([[2.0]], tau=2.0)

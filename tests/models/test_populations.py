@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import models
 from models.plots.populations import plot_population
 from models.plots.subspaces import plot_subspaces
-from models.populations.dimensions import dimensionality, effective_rank, gini
+from models.populations.dimensions import Moments, dimensionality, effective_rank, gini
 from models.populations.periods import find_periods
 from models.populations.population import get_population
 from models.populations.recording import MOST_VALUES, record
@@ -46,6 +46,28 @@ def test_participation_ratio_of_activity_on_an_ellipsoid(axes):
     shares = np.cumsum(np.sort(squares)[::-1]) / squares.sum()
     assert found.cumulative[:n] == pytest.approx(shares)
     assert found.n_components(0.99) == 1 + int((shares < 0.99).sum())
+
+
+def test_dimensions_of_parts_keep_their_digits_beside_a_large_mean():
+    """A period in which hardly anything varies, of rates that differ much between periods."""
+    rng = np.random.default_rng(0)
+    small = 1e-6 * np.outer(rng.normal(size=500), [1.0, 2.0, 0.0]) + [3.0, 1.0, 2.0]
+    large = rng.normal(size=(400, 3)) + [-20.0, 5.0, 0.0]
+    parts = Moments.of(small), Moments.of(large)
+    assert parts[0].dimensionality().participation_ratio == pytest.approx(1.0, abs=1e-6)
+    both = parts[0] + parts[1] + Moments.of(np.empty((0, 3)))
+    samples = np.concatenate([small, large])
+    assert both.mean == pytest.approx(samples.mean(axis=0))
+    assert both.scatter / 900 == pytest.approx(np.cov(samples.T, bias=True))
+    # What all trials do alike at one step has no variance, and no dimension of rounding errors.
+    settling = copies([[0.0, 0.0]] * 3, [1.0, 1.0, 2.0], tau=3.0)
+    found = get_population(settling, Flags(n_steps=10, on=9))
+    status = {period.name: part.status for period, part in found.periods}
+    assert status == {"whole": "measured", "period 1": "measured", "period 2": "no_variance"}
+    still = copies([[0.0, 0.0]] * 3, [0.1, 1 / 3, 2.7], x_init=[0.1, 1 / 3, 2.7], tau=3.0)
+    assert get_population(still, Flags()).units.within_trial.max() < 1e-14
+    for _, part in found.periods:
+        assert part.participation_ratio is None or part.participation_ratio >= 1.0
 
 
 def test_samples_that_are_too_few_or_do_not_vary_have_no_dimension():
