@@ -108,7 +108,8 @@ def get_lyapunov(
     if not np.isfinite(trials.states).all():
         return LyapunovAnalysis(NOT_FINITE, "states overflow in some trial")
     u = trials.inputs
-    in_trials, reason = np.empty((0, 0)), "trials of one step have no exponents"
+    in_trials: Float = np.empty((0, 0))
+    reason = "trials of one step have no exponents"
     if u.shape[1] > 1:
         in_trials, _ = _follow(rnn, trials.states[:, 0], u, chosen.n_exponents)
         to_nothing = bool(np.isneginf(in_trials[:, 0]).any())

@@ -16,6 +16,7 @@ from .intervention_scores import InterventionTrials
 from .settings import InterventionSettings
 
 Float = NDArray[np.float64]
+SIGMAS = ("sigma_rec", "sigma_inp", "sigma_out")
 # Runs a network: states, outputs, and which of their steps the untouched network has too.
 Variant: TypeAlias = Callable[[], tuple[Float, Float, Any]]
 
@@ -38,7 +39,9 @@ def variants(
     kind = settings.kind
     if kind == "silence":
         count = max(1, round(strength * len(order)))
-        random = [rng.choice(n, count, replace=False) for _ in range(n_controls)]
+        # Where all units are silenced there are no others to draw.
+        drawn = n_controls if count < n else 0
+        random = [rng.choice(n, count, replace=False) for _ in range(drawn)]
         return (
             [ran(silenced(rnn, order[:count]))],
             [ran(silenced(rnn, some)) for some in random],
@@ -48,7 +51,8 @@ def variants(
         assert direction is not None
         spread = trials.states - trials.states.mean(axis=(1, 2), keepdims=True)
         size = strength * float(np.sqrt((spread**2).sum(axis=0).mean()))
-        directions = [direction, *rng.standard_normal((n_controls, n))]
+        # Of one unit there is no other direction.
+        directions = [direction, *rng.standard_normal((n_controls if n > 1 else 0, n))]
         moved = [size * d / np.linalg.norm(d) for d in directions]
         step = min(round(settings.at * (u.shape[1] - 1)), u.shape[1] - 1)
         own, *controls = (kicked(rnn, u, trials, step, kick) for kick in moved)
@@ -71,7 +75,9 @@ def variants(
         ]
         return [ran(with_weights(rnn, rounded))], [ran(other) for other in noisy], n
     if kind == "noise":
-        return list(_noisy(rnn, u, strength, max(n_controls, 1), rng)), [], n
+        own_noise = any(getattr(rnn.equation, name) > 0 for name in SIGMAS)
+        more = list(_noisy(rnn, u, strength, max(n_controls, 1), rng))
+        return more, list(_noisy(rnn, u, 0.0, n_controls if own_noise else 0, rng)), n
     if kind == "input_gain":
         return [ran(rnn, u * (1 + strength))], [], n
     step = min(round(settings.at * (u.shape[1] - 1)), u.shape[1] - 1)

@@ -195,6 +195,38 @@ def test_settings_that_do_not_fit_are_refused():
         InterventionSettings(kind="noise")
 
 
+def test_where_nothing_can_be_taken_away_nothing_is_scored():
+    silent = copies(-np.ones((N, 2)) * [[0.0, 1.0]], -np.ones(N))
+    still = copies(np.zeros((N, 2)), np.ones(N), x_init=np.ones(N))
+    for rnn, wanted in ((silent, "silent"), (still, "constant")):
+        for one in (InterventionSettings(), InterventionSettings(kind="noise", target="none")):
+            found = run(one, rnn)
+            assert found.status == wanted and found.reason and not found.scores
+            assert plot_intervention(found).axes
+    missing = InterventionSettings(kind="perturb", target="regressor", target_of="taste")
+    assert run(missing).reason == "the network has no axis of a variable 'taste'"
+    unread = copies([[1.0, 0.0]] * 2, W_out=[[0.0, 0.0]])
+    assert "is 0" in run(InterventionSettings(kind="perturb", target="readout"), unread).reason
+    with pytest.raises(ParameterError, match=r"largest = 11.*is too long"):
+        InterventionSettings(kind="delay", target="none", largest=11.0)
+
+
+def test_controls_are_others_or_none():
+    """All units cannot be others, one unit has one direction, and noise is beside noise."""
+    everyone = InterventionSettings(largest=1.0, n_strengths=2, n_controls=4)
+    half, whole = run(everyone).scores
+    assert len(half.controls["mse"]) == 4 and not len(whole.controls["mse"])
+    assert whole.p("mse") is None
+    alone = copies([[1.0, 0.0]], W_out=[[1.0]])
+    push = InterventionSettings(kind="perturb", target="readout", n_strengths=1)
+    assert all(not len(s.controls["mse"]) for s in run(push, alone).scores)
+    more = InterventionSettings(kind="noise", target="none", largest=1.0, n_strengths=1)
+    (score,) = run(more, carried_by_one(sigma_rec=0.2)).scores
+    own = score.controls["trajectory_change"]
+    assert len(own) == 6 and 0 < own.max() < score.measures["trajectory_change"]
+    assert score.p("trajectory_change") == pytest.approx(1 / 7)
+
+
 def test_networks_that_overflow_have_no_scores():
     grows = copies(np.ones((2, 2)), np.ones(2), W_rec=1e20 * np.eye(2))
     found = run(None, grows)

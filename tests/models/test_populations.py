@@ -52,7 +52,7 @@ def test_dimensions_of_parts_keep_their_digits_beside_a_large_mean():
     """A period in which hardly anything varies, of rates that differ much between periods."""
     rng = np.random.default_rng(0)
     small = 1e-6 * np.outer(rng.normal(size=500), [1.0, 2.0, 0.0]) + [3.0, 1.0, 2.0]
-    large = rng.normal(size=(400, 3)) + [-20.0, 5.0, 0.0]
+    large = rng.normal([-20.0, 5.0, 0.0], size=(400, 3))
     parts = Moments.of(small), Moments.of(large)
     assert parts[0].dimensionality().participation_ratio == pytest.approx(1.0, abs=1e-6)
     both = parts[0] + parts[1] + Moments.of(np.empty((0, 3)))
@@ -310,6 +310,21 @@ def test_the_figure_has_its_panels_and_legend():
     assert [text.get_text().split(":")[0] for text in legend.get_texts()] == [
         "whole", "period 1", "period 2", "by chance",
     ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_of_networks_without_an_answer_say_why():
+    still = copies(np.zeros((3, 2)), np.ones(3), x_init=np.ones(3))
+    figure = plot_population(get_population(still, Flags()))
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert {"no unit differs\nbetween trials", "all weights are 0"} <= set(texts)
+    # Within one decade components are counted on a linear axis.
+    few = plot_population(get_population(mixed(), Flags())).axes[0]
+    many = plot_population(get_population(copies(np.ones((12, 2))), Flags())).axes[0]
+    assert (few.get_xscale(), many.get_xscale()) == ("linear", "log")
+    # What overflows has a status, and makes no noise on the way.
+    grows = copies(np.ones((2, 2)), np.ones(2), W_rec=1e200 * np.eye(2))
+    assert get_population(grows, Flags()).status == "not_finite"
 
 
 def test_the_legends_say_what_chance_is():
