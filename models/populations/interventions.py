@@ -151,8 +151,9 @@ def _checked(
     """Return units in the order in which they are silenced, and the direction of states."""
     order: NDArray[np.int64] = np.arange(rnn.n_units)
     if units is not None:
-        order = np.asarray(units, dtype=np.int64)
-        if order.ndim != 1 or len(np.unique(order)) < len(order) or (
+        given = np.asarray(units)
+        order = given.astype(np.int64) if given.dtype.kind in "iu" or not given.size else given
+        if order.dtype != np.int64 or order.ndim != 1 or len(np.unique(order)) < len(order) or (
             order.size and not 0 <= order.min() <= order.max() < rnn.n_units
         ):  # fmt: skip
             remedy = f"give each of some of the units 0 to {rnn.n_units - 1} once"

@@ -126,7 +126,7 @@ def get_lyapunov(
     )
     found = {}
     for name, vector in (task.analysis_inputs if inputs is None else inputs).items():
-        constant = np.asarray(vector, dtype=np.float64)
+        constant = rnn.check_input(vector, (1,))
         exponents, growth = _follow(rnn, starts, constant, chosen.n_exponents, settle, measured)
         if not is_bounded(rnn):
             # Neighbours part there because everything grows, which is no chaos.
@@ -175,7 +175,7 @@ def lyapunov_exponents(
         Steps over which they are measured; of a constant input.
     """
     x = np.array(starts, dtype=np.float64)
-    u = np.asarray(inputs, dtype=np.float64)
+    u = rnn.check_input(inputs, (1, 3))
     if x.ndim != 2 or x.shape[0] != rnn.n_units:
         raise ParameterError("starts", x.shape, "are no states", f"give ({rnn.n_units}, S)")
     if u.ndim == 1 and n_steps is None:

@@ -57,8 +57,9 @@ def test_units_are_ranked_and_named():
     (score,) = named.scores
     assert score.n_units == 3 and score.measures["output_change"] == 0.0
     assert score.controls["accuracy"].size == 0 and score.p("accuracy") is None
-    with pytest.raises(ParameterError, match="units"):
-        run(None, units=[3, 3])
+    for wrong in ([3, 3], [0.5, 1.2], [True, False], [N], [[1]]):
+        with pytest.raises(ParameterError, match="units"):
+            run(None, units=wrong)
     assert run(None, units=[]).status == "no_target"
     rnn = carried_by_one()
     gone = silenced(rnn, [7])

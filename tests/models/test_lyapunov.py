@@ -168,6 +168,13 @@ def test_starts_that_end_in_no_known_point_are_counted():
     assert around.elsewhere == 1.0 and plot_basins(cycle, np.zeros(2), around).axes
     with pytest.raises(ParameterError, match="starts"):
         get_basins(rnn, np.zeros(2), points, np.zeros(3))
+    with pytest.raises(ParameterError, match="attractors"):
+        get_basins(rnn, np.zeros(2), [[np.nan]], starts)
+    for wrong in (np.zeros(3), np.full(2, np.nan)):
+        with pytest.raises(ParameterError, match="u"):
+            get_basins(rnn, wrong, points, starts)
+        with pytest.raises(ParameterError, match="u"):
+            get_lyapunov(rnn, Flags(), inputs={"still": wrong})
 
 
 def test_starts_lie_around_the_states_of_trials():

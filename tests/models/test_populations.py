@@ -264,8 +264,9 @@ def test_recurrent_weights_and_their_change():
     assert turning.spectral_abscissa == pytest.approx(0.0, abs=1e-12)
     assert turning.change_norm is None and turning.effective_rank == pytest.approx(2.0)
     assert recurrent_weights(start, start).change_effective_rank is None
-    with pytest.raises(ParameterError, match="W_rec_start"):
-        recurrent_weights(start, np.zeros((2, 2)))
+    for wrong in (np.zeros((2, 2)), np.full((3, 3), np.nan)):
+        with pytest.raises(ParameterError, match="W_rec_start"):
+            recurrent_weights(start, wrong)
 
 
 def test_excitatory_and_inhibitory_units_are_told_apart():
