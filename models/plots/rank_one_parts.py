@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from ..populations.rank_one_parts import RankOneAnalysis
 from .layout import fit_left, panel_grid
-from .palette import TRIALS, VERMILLION
+from .palette import DIVERGING, TRIALS, VERMILLION
 from .populations import say_why
 from .style import plain_matplotlib
 
 PANEL = (1.7, 1.5)  # inches
-MARGINS, GAPS = (0.6, 0.2, 0.55, 0.3), (0.75, 0.0)
+MARGINS, GAPS = (0.6, 0.55, 0.55, 0.3), (0.75, 0.0)
 MOST_PANELS = 3
 KINDS = {"right": "n", "output": "out", "left": "m", "input": "in"}
 
@@ -42,9 +42,14 @@ def plot_rank_one_parts(result: RankOneAnalysis) -> Figure:
         share = "" if part.share is None else f" ({part.share:.0%})"
         axes.set_title(f"part {number}{share}")
         axes.set_xlabel("step")
-        axes.set_ylabel("drive")
+        axes.set_ylabel("drive (a.u.)")
     _draw_overlaps(grid[0][-1], result)
     fit_left(figure, grid)
+    last = grid[0][-1]
+    if last.images:
+        box = last.get_position()
+        bar = figure.add_axes((box.x1 + 0.01, box.y0, 0.012, box.height))
+        figure.colorbar(last.images[0], cax=bar)
     return figure
 
 
@@ -58,7 +63,7 @@ def _draw_overlaps(axes: Any, result: RankOneAnalysis) -> None:
     for o in result.overlaps:
         place = rows.index((o.reader, o.reader_number)), columns.index((o.writer, o.writer_number))
         values[place] = np.nan if o.cosine is None else o.cosine
-    axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    axes.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
     axes.set_xticks(range(len(columns)), [f"{KINDS[kind]} {i}" for kind, i in columns], rotation=90)
     axes.set_yticks(range(len(rows)), [f"{KINDS[kind]} {i}" for kind, i in rows])
     return None

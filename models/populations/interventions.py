@@ -201,10 +201,10 @@ def _score(
 
     def measured(variant: Variant) -> dict[str, dict[str, float | None]]:
         """Return the measures over all trials, under "", and over those of each component."""
-        states, outputs, kept = variant()
-        found = {"": trials.measure(states, outputs, kept)}
+        states, outputs = variant()
+        found = {"": trials.measure(states, outputs)}
         for name, (part, chosen) in components.items():
-            found[name] = chosen.measure(states[:, :, part], outputs[:, :, part], kept)
+            found[name] = chosen.measure(states[:, :, part], outputs[:, :, part])
         return found
 
     with np.errstate(over="ignore", invalid="ignore"):

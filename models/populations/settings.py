@@ -9,7 +9,7 @@ from tasks_lib.errors import ParameterError
 from ..parameters import check_parameters, choice, documented, flag, name, number, whole
 
 MOST_SHUFFLES = 10_000
-LONGEST_DELAY = 10.0  # in trials: a run of many times that would fill the memory
+LONGEST_DELAY = 1000.0  # in trials
 TRIALS = "trials at most, spread over the task's batch; of large networks fewer"
 
 
@@ -122,7 +122,7 @@ class InterventionSettings:
         details="silence: share of the units, up to 1. perturb: length in root mean square "
         "deviations of the states from their mean, in both directions. weight_noise: standard "
         "deviation over that of W_rec. quantise: step over the largest weight. noise: sigma_rec "
-        "added. input_gain: inputs times 1 - and 1 + this. delay: share of the trial, up to 10.",
+        "added. input_gain: inputs times 1 - and 1 + this. delay: share of the trial.",
     )
     n_strengths: int = whole(4, "strengths, evenly spaced up to the largest", minimum=1, maximum=50)
     at: float = number(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.network.rnn_numpy import RNNNumpy
-from models.plots.basins import plot_basins
+from models.plots.basins import plot_basin_shares, plot_basins
+from models.plots.lyapunov import plot_lyapunov
 from models.populations.basins import basin_starts, get_basins
 from models.populations.lyapunov import get_lyapunov, lyapunov_exponents
 from models.populations.settings import BasinSettings, LyapunovSettings
@@ -135,6 +136,22 @@ def test_trials_that_have_no_exponents_say_why():
         lyapunov_exponents(rnn, np.zeros((1, 2)), np.zeros((2, 1, 2)))
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_figure_has_a_place_for_trials_and_each_input():
+    rnn = ring(1.6)
+    inputs = {"still": np.zeros(2), "on": np.ones(2)}
+    found = get_lyapunov(rnn, Flags(), LyapunovSettings(duration=20.0), inputs=inputs)
+    (axes,) = plot_lyapunov(found).axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["trials", "still", "on"]
+    assert len(axes.collections) == 3 * 2  # each exponent of each
+    assert axes.get_ylabel() == "exponent (1/τ)"
+    grows = get_lyapunov(network(1.3 * np.eye(2), "relu"), Flags(n_steps=5, on=0), inputs=inputs)
+    assert "growing" in [t.get_text() for t in plot_lyapunov(grows).axes[0].texts]
+    far = copies(np.ones((2, 2)), np.ones(2), W_rec=1e20 * np.eye(2))
+    texts = [t.get_text() for t in plot_lyapunov(get_lyapunov(far, Flags())).axes[0].texts]
+    assert texts == ["states overflow in some trial"]
+
+
 def two_wells():
     """One unit with W = 2 and tanh: attractors at +-0.9575, symmetric about 0."""
     rnn = network([[2.0]], tau=2.0)
@@ -163,6 +180,10 @@ def test_starts_that_end_in_no_known_point_are_counted():
     assert one.elsewhere == 0.5 and one.shares.tolist() == [0.5]
     none = get_basins(rnn, np.zeros(2), np.empty((0, 1)), starts)
     assert (none.status, none.elsewhere) == ("no_attractor", 1.0)
+    (axes,) = plot_basin_shares({"one": one, "none": none}).axes
+    assert [t.get_text() for t in axes.texts] == ["no stable point"]
+    drawn = [line.get_ydata().tolist() for line in axes.lines]
+    assert drawn == [[0.5], [0.5]] and len(plot_basin_shares({}).axes[0].texts) == 1
     cycle = ring(1.6)
     around = get_basins(cycle, np.zeros(2), np.zeros((1, 2)), np.eye(2))
     assert around.elsewhere == 1.0 and plot_basins(cycle, np.zeros(2), around).axes
