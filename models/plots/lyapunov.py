@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..populations.lyapunov import LyapunovAnalysis
-from .layout import fit_left, fitted, panel_grid, plan_legend, text_width
+from .layout import LegendPlan, fit_left, fitted, panel_grid, plan_legend, text_width
 from .palette import INK, TRIALS, VERMILLION
 from .populations import say_why
 from .style import plain_matplotlib, unit
@@ -20,7 +20,7 @@ HEIGHT, PLACE = 1.6, 0.45  # inches: of a panel, and of each input along it
 MARGINS = (0.6, 0.15, 0.15, 0.15)  # below it also the names
 NAME = 0.85  # inches, of an input below the axis
 SPREAD = 0.25  # of the dots of one input, in steps between two
-FEWEST_PLACES = 4
+FEWEST_PLACES, WIDEST = 4, 5.5  # inches: of a panel
 
 
 @plain_matplotlib()
@@ -40,11 +40,17 @@ def plot_lyapunov(result: LyapunovAnalysis) -> Figure:
     sets = {name: one.exponents for name, one in result.at_inputs.items()}
     if result.in_trials.size:
         sets = {"trials": result.in_trials, **sets}
+    largest = np.concatenate([np.empty(0), *(one[:, 0] for one in sets.values() if one.size)])
+    shown = {
+        "largest, above 0": (VERMILLION, bool((largest > 0).any())),
+        "largest, below": (INK, bool((largest <= 0).any())),
+        "smaller ones": (TRIALS, any(one.ndim == 2 and one.shape[1] > 1 for one in sets.values())),
+    }
     handles = [
         Line2D([], [], marker="o", ls="", ms=3, color=colour, label=label)
-        for colour, label in ((VERMILLION, "largest, above 0"), (INK, "largest, below"),
-                              (TRIALS, "smaller ones"))
-    ]  # fmt: skip
+        for label, (colour, is_there) in shown.items()
+        if is_there
+    ]
     _, axes, finish = named_places(list(sets), handles)
     if not sets:
         say_why(axes, result.reason or result.status.replace("_", " "))
@@ -79,8 +85,9 @@ def named_places(names: Sequence[str], handles: list[Any]) -> tuple[Figure, Any,
     shown = [fitted(name, NAME * unit(), size, lines=1) for name in names]
     left, right, bottom, top = MARGINS
     bottom += max((text_width(name, size) for name in shown), default=0.0) / unit()
-    width = PLACE * max(len(names), FEWEST_PLACES)
-    legend = plan_legend(handles, unit() * (width + left + right))
+    width = min(PLACE * max(len(names), FEWEST_PLACES), WIDEST)
+    room = unit() * (width + left + right)
+    legend = plan_legend(handles, room) if handles else LegendPlan([], 1, 0.0)
     figure, grid = panel_grid(
         (1, 1), (width, HEIGHT), (left, right, bottom, top), foot=legend.height
     )

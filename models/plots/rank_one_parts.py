@@ -14,7 +14,8 @@ from .populations import say_why
 from .style import plain_matplotlib
 
 PANEL = (1.7, 1.5)  # inches
-MARGINS, GAPS = (0.6, 0.55, 0.55, 0.3), (0.75, 0.0)
+MARGINS, GAPS = (0.6, 0.5, 0.55, 0.3), (0.65, 0.0)
+WIDEST = 7.2  # inches
 MOST_PANELS = 3
 KINDS = {"right": "n", "output": "out", "left": "m", "input": "in"}
 
@@ -33,7 +34,9 @@ def plot_rank_one_parts(result: RankOneAnalysis) -> Figure:
         Of `models.get_rank_one_parts`.
     """
     shown = result.parts[:MOST_PANELS]
-    figure, grid = panel_grid((1, max(1, len(shown)) + 1), PANEL, MARGINS, GAPS)
+    n = max(1, len(shown)) + 1
+    width = (WIDEST - MARGINS[0] - MARGINS[1] - GAPS[0] * (n - 1)) / n
+    figure, grid = panel_grid((1, n), (min(PANEL[0], width), PANEL[1]), MARGINS, GAPS)
     if not shown:
         say_why(grid[0][0], result.status.replace("_", " "))
     for number, (axes, part) in enumerate(zip(grid[0], shown, strict=False)):
