@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import models
 from tasks_lib import ParameterError
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
@@ -71,7 +72,7 @@ def test_what_breaks_a_known_network_is_a_row(database, tmp_path):
     (p.Intervention & known & {"intervention_name": "push"}).plot()
 
 
-def test_points_and_selection_vectors_are_targets(entered):
+def test_points_and_selection_vectors_are_targets(entered, tmp_path):
     p = entered
     column = p.InterventionParams.renamed
     one = {**p.InterventionParams.fetch1(), column["kind"]: "perturb", column["n_controls"]: 2}
@@ -95,3 +96,10 @@ def test_points_and_selection_vectors_are_targets(entered):
     vectors = np.asarray(line["selection_vectors"])
     if rows["line"]["intervention_vector"] is not None:
         assert np.array_equal(rows["line"]["intervention_vector"], vectors[len(vectors) // 2].real)
+    # A network of one unit has no line, and no job that fails.
+    alone = copies(np.ones((1, 6)), W_out=np.ones((2, 1)))
+    config = models.NetworkConfig(n_units=1, activation="relu", tau=1.0, dt=1.0)
+    path = models.write_network(tmp_path / "alone.npz", alone, config)
+    key = p.import_network(path, p.Task.fetch1("task_name"), "alone")
+    assert not len(p.LineAttractor().key_source & key)
+    assert len(p.FixedPoints().key_source & key)
