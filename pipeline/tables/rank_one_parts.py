@@ -48,8 +48,8 @@ class RankOneParts(Analysis):
     -> Training.Network
     -> RankOneParams
     ---
-    rank_one_status : varchar(16)   # analysed, no_recurrence or not_finite
-    rank_one_reason : varchar(255)  # why there are no drives; empty: there are
+    rank_one_status : varchar(16)   # analysed, silent, constant, no_recurrence or not_finite
+    rank_one_reason : varchar(255)  # why there are no drives, or none that vary; empty: there are
     exact_rank      : int32         # of W_rec, to rounding in float32
     drive_explained=null : float64  # share of the recurrent input's variance that the parts have
     """
