@@ -95,6 +95,7 @@ from .plots.activity import plot_activity_matrix as plot_activity_matrix
 from .plots.activity import plot_trajectories as plot_trajectories
 from .plots.activity import plot_unit_responses as plot_unit_responses
 from .plots.animation import animate_trajectories as animate_trajectories
+from .plots.basins import plot_basin_shares as plot_basin_shares
 from .plots.basins import plot_basins as plot_basins
 from .plots.circuits import plot_latent_circuit as plot_latent_circuit
 from .plots.clusters import plot_clusters as plot_clusters
@@ -109,6 +110,7 @@ from .plots.learning import plot_traces as plot_traces
 from .plots.learning_curves import LearningCurve as LearningCurve
 from .plots.learning_curves import plot_learning_curves as plot_learning_curves
 from .plots.line_attractors import plot_line_attractors as plot_line_attractors
+from .plots.lyapunov import plot_lyapunov as plot_lyapunov
 from .plots.manifolds import plot_manifolds as plot_manifolds
 from .plots.paths import trials_near as trials_near
 from .plots.populations import plot_population as plot_population

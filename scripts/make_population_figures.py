@@ -11,7 +11,9 @@ from docs_pictures import FOLDER, write
 import models
 import tasks_lib
 
-FIGURES = ("basins", "population", "subspaces", "clusters", "intervention", "rank_one_parts")
+FIGURES = (
+    "basins", "lyapunov", "population", "subspaces", "clusters", "intervention", "rank_one_parts",
+)  # fmt: skip
 
 
 def demo_network() -> tuple[models.RNNNumpy, tasks_lib.Task, models.NetworkConfig]:
@@ -57,6 +59,7 @@ def figures() -> dict[str, Any]:
     subspaces = models.get_subspaces(rnn, task)
     return {
         "basins": basins(),
+        "lyapunov": models.plot_lyapunov(models.get_lyapunov(rnn, task)),
         "rank_one_parts": rank_one_parts(),
         "population": models.plot_population(population),
         "subspaces": models.plot_subspaces(subspaces),

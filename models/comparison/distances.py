@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks_lib.errors import ParameterError
+
 from .dsa import dsa_distances
 from .matching import matched_distances, unit_features
 from .point_sets import point_set_distances
@@ -39,8 +41,14 @@ def compare_networks(
     dict of str to array (n, m)
         Each of `models.comparison.settings.DISTANCES`; NaN where a pair has none
         (`missing_reason` says why). Formulas and sources are in docs/comparison.md.
+
+    Raises
+    ------
+    ParameterError
+        For networks of different tasks or settings, as far as sizes tell.
     """
     chosen = ComparisonSettings() if settings is None else settings
+    _check_alike([*first, *second])
     shape = len(first), len(second)
     found: dict[str, Float] = {name: np.full(shape, np.nan) for name in DISTANCES}
     found["output_distance"] = _between(first, second, "outputs", "euclidean")
@@ -57,6 +65,20 @@ def compare_networks(
         operators = [[one.operator for one in side] for side in (first, second)]
         found["dsa_distance"] = dsa_distances(operators[0], operators[1], chosen)
     return found
+
+
+def _check_alike(networks: Networks) -> None:
+    """Check that networks ran the same trials, reduced in the same way."""
+    sizes = {
+        "trials": {one.n_trials for one in networks},
+        "samples of activity": {len(one.components) for one in networks if one.components.size},
+        "outputs that count": {one.outputs.size for one in networks if one.outputs.size},
+    }
+    for what, found in sizes.items():
+        if len(found) > 1:
+            few = " and ".join(str(n) for n in sorted(found)[:3])
+            remedy = "reduce networks of one task with the same settings and seed"
+            raise ParameterError("networks", few, f"are numbers of {what}", remedy)
 
 
 def distance_matrix(

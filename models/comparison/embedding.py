@@ -148,6 +148,11 @@ def _checked(distances: ArrayLike) -> Float:
         raise ParameterError(
             "distances", given.shape, "is not symmetric", "give each pair one distance"
         )
+    between = given[~np.eye(len(given), dtype=bool)]
+    if np.isinf(between).any() or (between < 0).any():
+        worst = float(between[np.isinf(between) | (between < 0)][0])
+        remedy = "give distances of 0 or more, NaN where a pair has none"
+        raise ParameterError("distances", worst, "is no distance", remedy)
     return given
 
 

@@ -1,6 +1,8 @@
-"""The figure of basins of attraction, on the flow in a plane of states."""
+"""Figures of basins of attraction: on the flow in a plane of states, and their shares."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +12,9 @@ from numpy.typing import ArrayLike
 from ..network.rnn_numpy import RNNNumpy
 from ..populations.basins import BasinShares
 from .layout import panel_grid, plan_legend
-from .palette import TRIALS, categories
+from .lyapunov import named_places
+from .palette import INK, TRIALS, categories
+from .populations import say_why
 from .projection import Projection
 from .style import plain_matplotlib, unit
 
@@ -85,3 +89,40 @@ def plot_basins(
     axes.set_ylabel(labels[1] if len(labels) > 1 else "")
     legend.draw(figure)
     return figure
+
+
+@plain_matplotlib()
+def plot_basin_shares(basins: Mapping[str, BasinShares]) -> Figure:
+    """Plot the share of starts that ends at each stable point, at several inputs.
+
+    A dot is a stable point, with its interval of 95 % (Wilson 1927), from the largest share to the
+    smallest; a grey dot is the share that ends at none. At an input without a stable point there
+    is no share, and the figure says so.
+
+    Parameters
+    ----------
+    basins : mapping of str to BasinShares
+        Name of a constant input -> its basins, of `models.get_basins`.
+    """
+    handles = [
+        Line2D([], [], marker="o", ls="-", lw=0.8, ms=3, color=INK, label="stable point"),
+        Line2D([], [], marker="o", ls="", ms=3, color=TRIALS, label="elsewhere"),
+    ]
+    _, axes, finish = named_places(list(basins), handles)
+    if not basins:
+        say_why(axes, "no fixed points were searched")
+        return finish()
+    for place, one in enumerate(basins.values()):
+        if not len(one.attractors):
+            axes.text(place, 0.5, "no stable point", rotation=90, ha="center", va="center",
+                      fontsize=6)  # fmt: skip
+            continue
+        order = np.argsort(-one.shares, kind="stable")
+        beside = place + np.linspace(-0.25, 0.15 if len(order) > 1 else -0.25, len(order))
+        shares, intervals = one.shares[order], one.intervals[order]
+        axes.vlines(beside, *intervals.T, color=INK, lw=0.8)
+        axes.plot(beside, shares, "o", ms=3, mew=0, color=INK)
+        axes.plot([place + 0.3], [one.elsewhere], "o", ms=3, mew=0, color=TRIALS)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylabel("share of starts")
+    return finish()

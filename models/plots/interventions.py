@@ -70,6 +70,8 @@ def _draw(axes: Any, result: InterventionCurve, name: str) -> None:
         axes.fill_between(at, low, high, color=TRIALS, alpha=0.5, lw=0)
         axes.plot(at, [v.mean() for _, v in bands], color=TRIALS)
     known = [(s.strength, s.measures[name]) for s in scores if s.measures[name] is not None]
+    if not (known or bands):
+        return say_why(axes, "not defined")
     if known:
         axes.plot(*zip(*known, strict=True), "o-", ms=3, color=VERMILLION)
     untouched = result.untouched.get(name)
@@ -78,3 +80,4 @@ def _draw(axes: Any, result: InterventionCurve, name: str) -> None:
     if name in ("accuracy", "choice_changed"):
         axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("strength")
+    return None

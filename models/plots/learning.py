@@ -54,7 +54,10 @@ def plot_traces(traces: Sequence[Sequence[TrainingTrace]]) -> Figure:
     shown = [own for own in traces if own]
     if not shown:
         raise ParameterError(
-            "traces", len(traces), "hold nothing", "train for `trace_interval` iterations at least"
+            "traces",
+            len(traces),
+            "hold nothing",
+            "choose networks that were trained for `trace_interval` iterations at least",
         )
     colours = dict(zip(WINDOWS, categories(), strict=False))
     square, variance = categories()[3], categories()[4]

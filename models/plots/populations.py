@@ -84,7 +84,10 @@ def _draw_variance(axes: Any, result: PopulationAnalysis, colours: dict[str, Any
             drawn = True
     if not drawn:
         return say_why(axes, result.status.replace("_", " "))
-    axes.set_xscale("log")
+    if max(len(d.cumulative) for _, d in result.periods) >= 10:
+        axes.set_xscale("log")
+    else:  # within one decade a logarithmic scale has no labels that can be read
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylim(0, 1.03)
     axes.axhline(0.9, color="0.7", lw=0.6, ls=":")
     axes.set_xlabel("components")
@@ -129,6 +132,8 @@ def _draw_coding(axes: Any, result: PopulationAnalysis, colours: dict[str, Any])
         return say_why(axes, "no variable of\nthe trials")
     assert result.units is not None
     everyone = np.ones(len(result.units.silent), np.bool_)
+    if not any(one.summary(everyone)["n"] for one in result.selectivity):
+        return say_why(axes, "no unit differs\nbetween trials")
     height = 0.8 / len(result.periods)
     for row, name in enumerate(names):
         for k, one in enumerate(result.selectivity_of(name)):
@@ -163,10 +168,11 @@ def _draw_weights(axes: Any, result: PopulationAnalysis) -> None:
             kept = values > 1e-12 * values[0]
             label = f"{name}: rank {ranks[name]:.1f}"
             axes.plot(n[kept], values[kept], "-", color=colours[name], label=label)
-    if axes.lines:
-        axes.set_yscale("log")
-        axes.legend(loc="lower left", handlelength=1.0, borderaxespad=0.1)
     axes.set_title("recurrent weights")
+    if not axes.lines:
+        return say_why(axes, "all weights are 0")
+    axes.set_yscale("log")
+    axes.legend(loc="lower left", handlelength=1.0, borderaxespad=0.1)
     axes.set_xlabel("number")
     axes.set_ylabel("singular value")
     return None

@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 
 from ..populations.rank_one_parts import RankOneAnalysis
 from .layout import fit_left, panel_grid
-from .palette import TRIALS, VERMILLION
+from .palette import DIVERGING, TRIALS, VERMILLION
 from .populations import say_why
 from .style import plain_matplotlib
 
 PANEL = (1.7, 1.5)  # inches
-MARGINS, GAPS = (0.6, 0.2, 0.55, 0.3), (0.75, 0.0)
+MARGINS, GAPS = (0.6, 0.5, 0.55, 0.3), (0.65, 0.0)
+WIDEST = 7.2  # inches
 MOST_PANELS = 3
 KINDS = {"right": "n", "output": "out", "left": "m", "input": "in"}
 
@@ -33,7 +34,9 @@ def plot_rank_one_parts(result: RankOneAnalysis) -> Figure:
         Of `models.get_rank_one_parts`.
     """
     shown = result.parts[:MOST_PANELS]
-    figure, grid = panel_grid((1, max(1, len(shown)) + 1), PANEL, MARGINS, GAPS)
+    n = max(1, len(shown)) + 1
+    width = (WIDEST - MARGINS[0] - MARGINS[1] - GAPS[0] * (n - 1)) / n
+    figure, grid = panel_grid((1, n), (min(PANEL[0], width), PANEL[1]), MARGINS, GAPS)
     if not shown:
         say_why(grid[0][0], result.status.replace("_", " "))
     for number, (axes, part) in enumerate(zip(grid[0], shown, strict=False)):
@@ -42,9 +45,14 @@ def plot_rank_one_parts(result: RankOneAnalysis) -> Figure:
         share = "" if part.share is None else f" ({part.share:.0%})"
         axes.set_title(f"part {number}{share}")
         axes.set_xlabel("step")
-        axes.set_ylabel("drive")
+        axes.set_ylabel("drive (a.u.)")
     _draw_overlaps(grid[0][-1], result)
     fit_left(figure, grid)
+    last = grid[0][-1]
+    if last.images:
+        box = last.get_position()
+        bar = figure.add_axes((box.x1 + 0.01, box.y0, 0.012, box.height))
+        figure.colorbar(last.images[0], cax=bar)
     return figure
 
 
@@ -58,7 +66,7 @@ def _draw_overlaps(axes: Any, result: RankOneAnalysis) -> None:
     for o in result.overlaps:
         place = rows.index((o.reader, o.reader_number)), columns.index((o.writer, o.writer_number))
         values[place] = np.nan if o.cosine is None else o.cosine
-    axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    axes.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
     axes.set_xticks(range(len(columns)), [f"{KINDS[kind]} {i}" for kind, i in columns], rotation=90)
     axes.set_yticks(range(len(rows)), [f"{KINDS[kind]} {i}" for kind, i in rows])
     return None

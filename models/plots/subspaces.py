@@ -56,15 +56,19 @@ def plot_subspaces(result: SubspaceAnalysis) -> Figure:
     return figure
 
 
+def _in_words(status: str) -> str:
+    return status.replace("_", " ")
+
+
 def _why(status: str) -> str:
-    return "" if status == FITTED else f" ({status.replace('_', ' ')})"
+    return "" if status == FITTED else f" ({_in_words(status)})"
 
 
 def _draw_norms(axes: Any, result: SubspaceAnalysis, colours: dict[str, Any]) -> None:
     axes.set_title("regression")
     fitted = [one for one in result.subspaces if one.status == FITTED]
     if not fitted:
-        return say_why(axes, result.status.replace("_", " "))
+        return say_why(axes, "nothing is coded" if result.subspaces else _in_words(result.status))
     for one in fitted:
         axes.plot(one.norms, color=colours[one.name])
     axes.set_ylim(bottom=0)

@@ -101,13 +101,21 @@ def get_basins(
         Stable points: `FixedPointSet.points` of those whose stability is "stable".
     starts : array (S, N)
     settings : BasinSettings, optional
+
+    Raises
+    ------
+    ParameterError
+        For an input, attractors or starts that are none of this network.
     """
     chosen = BasinSettings() if settings is None else settings
     points, x = (np.asarray(a, dtype=np.float64) for a in (attractors, starts))
     if x.ndim != 2 or x.shape[1] != rnn.n_units:
         raise ParameterError("starts", x.shape, "are no states", f"give (S, {rnn.n_units})")
+    if points.size % rnn.n_units or not np.isfinite(points).all():
+        remedy = f"give finite states (P, {rnn.n_units})"
+        raise ParameterError("attractors", points.shape, "are no states", remedy)
     points = points.reshape(-1, rnn.n_units)
-    drive = rnn.drive(np.asarray(u, dtype=np.float64))[:, None]
+    drive = rnn.drive(rnn.check_input(u, (1,)))[:, None]
     ends = x.T.copy()
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(max(1, round(chosen.duration / rnn.alpha))):

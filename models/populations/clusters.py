@@ -20,6 +20,7 @@ from .variables import USABLE, ConditionVariable
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 FEW_UNITS, ALIKE = "few_units", "alike"
+FEWEST = 4  # units
 N_BINS = 30  # of a trial, in which responses are compared
 N_COMPONENTS = 20  # of responses
 N_PERMUTED = 100  # labels, for the control of weights
@@ -110,12 +111,18 @@ def cluster_units(
         np.isfinite(features).all(axis=1)
     )
     units = np.flatnonzero(does)
-    if len(units) < 4:
-        return UnitClusters(FEW_UNITS, f"{len(units)} units do something", units)
+    if len(units) < FEWEST:
+        n_active = int((np.abs(recording.rates).max(axis=(0, 1)) > settings.silent_below).sum())
+        why = f"of {n_active} active units {len(units)} do not do the same in all trials"
+        return UnitClusters(FEW_UNITS, f"{why}; there have to be {FEWEST}", units)
     features = features[units]
     n_distinct = len(np.unique(features.round(9), axis=0))
     if n_distinct < 2:
-        return UnitClusters(ALIKE, f"all {len(units)} units have the same features")
+        why = f"all {len(units)} units have the same features"
+        if features.shape[1] == 1:
+            # A unit's largest variance is 1: of one period and no groups there is nothing else.
+            why = "trials have one period and no variable that is a name; use features = response"
+        return UnitClusters(ALIKE, why)
     rng = np.random.default_rng(seed)
     most = min(settings.max_clusters, n_distinct, len(units) - 1)
     found = {k: _k_means(features, k, seed) for k in range(2, most + 1)}

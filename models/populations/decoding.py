@@ -14,7 +14,7 @@ from .variables import USABLE, ConditionVariable
 
 Float = NDArray[np.float64]
 CLASSES, NUMBER = "classes", "number"
-TRAINED, FEW_TRIALS = "trained", "few_trials"
+TRAINED, FEW_TRIALS, NO_DIFFERENCE = "trained", "few_trials", "no_difference"
 
 
 @brief
@@ -30,8 +30,8 @@ class Decoding:
         ``classes``: scores are balanced accuracies (mean over classes of the share that is right),
         ``number``: cross-validated R².
     status : str
-        ``trained``; ``few_trials``: fewer than two of some class, or than two a fold; else as the
-        variable.
+        ``trained``; ``few_trials``: fewer than two of some class, or than two a fold;
+        ``no_difference``: no unit's rate differs between trials; else as the variable.
     bins : array (n_bins, 2) of int
         First step of each bin, and the step after its last.
     scores : array (n_bins, n_bins)
@@ -110,8 +110,10 @@ def decode(
     bins = np.column_stack([edges[:-1], edges[1:]])
     targets, status = _targets(variables, n_folds)
     found = {}
-    if targets:
-        means = [rates[:, on:off].mean(axis=1) for on, off in bins]
+    means = [rates[:, on:off].mean(axis=1) for on, off in bins]
+    if max(float(np.ptp(one, axis=0).max()) for one in means) <= 1e-9 * np.abs(rates).max():
+        status |= {target.name: NO_DIFFERENCE for target in targets}
+    elif targets:
         found = _scores(means, targets, n_folds, ridge, n_shuffles, np.random.default_rng(seed))
     none = np.empty(0)
     return [

@@ -55,52 +55,61 @@ def dimensionality(samples: ArrayLike) -> Dimensionality:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Sums over samples, from which covariances of parts and of all of them follow.
+    """Mean and scatter of samples, from which those of parts and of all of them follow.
 
     Attributes
     ----------
     n : int
         Number of samples M.
-    origin : array (N,)
-        What was subtracted from the samples: near their mean, for the sake of precision.
-    first : array (N,)
-        Sum of the samples minus the origin.
-    second : array (N, N)
-        Sum of their outer products.
+    mean : array (N,)
+    scatter : array (N, N)
+        Sum of the outer products of the samples' deviations from the mean.
     """
 
     n: int
-    origin: Float
-    first: Float
-    second: Float
+    mean: Float
+    scatter: Float
 
     @classmethod
-    def of(cls, samples: Float, origin: Float | None = None) -> Moments:
-        """Return the sums of samples (M, N)."""
-        around = samples.mean(axis=0) if origin is None else origin
-        centred = samples - around
-        return cls(len(samples), around, centred.sum(axis=0), centred.T @ centred)
+    def of(cls, samples: Float) -> Moments:
+        """Return the moments of samples (M, N)."""
+        if not len(samples):
+            n_units = samples.shape[1]
+            return cls(0, np.zeros(n_units), np.zeros((n_units, n_units)))
+        mean = samples.mean(axis=0)
+        centred = samples - mean
+        return cls(len(samples), mean, centred.T @ centred)
 
     def __add__(self, other: Moments) -> Moments:
-        """Return the sums of both; they have the same origin."""
+        """Return the moments of both together.
+
+        By deviations from each one's own mean (Chan, Golub & LeVeque 1983), which loses no digits
+        where the means are far apart.
+        """
+        n = self.n + other.n
+        if not n:
+            return self
+        apart = other.mean - self.mean
+        shared = self.n * other.n / n
         return Moments(
-            self.n + other.n, self.origin, self.first + other.first, self.second + other.second
+            n,
+            self.mean + apart * (other.n / n),
+            self.scatter + other.scatter + shared * np.outer(apart, apart),
         )
 
     def dimensionality(self, units: NDArray[np.bool_] | None = None) -> Dimensionality:
         """Return how many dimensions the variance of all units has, or of some."""
-        chosen = np.ones(len(self.first), np.bool_) if units is None else units
+        chosen = np.ones(len(self.mean), np.bool_) if units is None else units
         if self.n <= chosen.sum() or not chosen.any():  # of no unit there is nothing to say
             return Dimensionality(FEW_SAMPLES, None, np.empty(0))
-        shift = self.first[chosen] / self.n
-        covariance = self.second[np.ix_(chosen, chosen)] / self.n - np.outer(shift, shift)
+        covariance = self.scatter[np.ix_(chosen, chosen)] / self.n
         total = float(np.trace(covariance))
-        mean = self.origin[chosen] + shift
-        if total <= NOTHING * float((mean**2).sum()) or total <= 0.0:
+        if total <= NOTHING * float((self.mean[chosen] ** 2).sum()) or total <= 0.0:
             return Dimensionality(NO_VARIANCE, None, np.empty(0))
         covariance /= total
         values = np.clip(np.linalg.eigvalsh(covariance)[::-1], 0.0, None)
-        ratio = 1.0 / float((covariance**2).sum())
+        # From 1 to N, but for rounding.
+        ratio = float(np.clip(1.0 / (covariance**2).sum(), 1.0, len(covariance)))
         return Dimensionality(MEASURED, ratio, np.cumsum(values) / values.sum())
 
 

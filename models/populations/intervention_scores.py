@@ -99,10 +99,8 @@ class InterventionTrials:
         }
         return replace(self, **arrays, conditions=[self.conditions[i] for i in trials])
 
-    def measure(self, states: Float, outputs: Float, kept: Any = None) -> dict[str, float | None]:
-        """Return all measures; ``kept`` are the steps that the untouched network has too."""
-        if kept is not None:
-            states, outputs = states[:, kept], outputs[:, kept]
+    def measure(self, states: Float, outputs: Float) -> dict[str, float | None]:
+        """Return all measures."""
         none: dict[str, float | None] = dict.fromkeys(MEASURES)
         if not (np.isfinite(states).all() and np.isfinite(outputs).all()):
             return none

@@ -13,13 +13,20 @@ from tasks_lib.errors import ParameterError
 
 from ..network.rnn_numpy import RNNNumpy
 from .intervention_scores import MEASURES, InterventionScore, InterventionTrials, run_untouched
-from .recording import ANALYSED, NOT_FINITE
-from .settings import InterventionSettings
+from .recording import ANALYSED, NOT_FINITE, activity_status
+from .settings import InterventionSettings, PopulationSettings
 from .variants import Variant, variants
 from .variants import silenced as silenced
 
 Float = NDArray[np.float64]
 NO_TARGET = "no_target"
+SOUGHT = {
+    "readout": "output",
+    "selection_vector": "selection vector",
+    "fixed_point": "fixed point",
+    "regressor": "axis of a variable",
+    "cluster": "cluster",
+}
 
 
 @brief
@@ -30,8 +37,9 @@ class InterventionCurve:
     Attributes
     ----------
     status : str
-        ``analysed``; ``not_finite``: the untouched network overflows; ``no_target``: there is
-        nothing to act on.
+        ``analysed``; ``not_finite``: the untouched network overflows; ``silent``, ``constant``:
+        no unit of it is active, or changes its rate, so that nothing can be taken from it;
+        ``no_target``: there is nothing to act on.
     reason : str
     n_trials : int
     settings : InterventionSettings
@@ -64,9 +72,10 @@ def intervene(
     """Run a network with an intervention of growing strength, and matched random controls.
 
     Runs are noise-free but for kind ``noise``. Controls are units drawn at random, as many of
-    them; vectors of random direction, as long; and for quantised weights noise of the same size.
+    them (none where all are silenced); vectors of random direction, as long (none of one unit);
+    for quantised weights noise of the same size; and for more noise the network's own noise.
     Interventions that are random themselves (noise of weights, of states) are drawn
-    ``n_controls`` times, at least once, and have no further control.
+    ``n_controls`` times, at least once; those of weights have no further control.
 
     Parameters
     ----------
@@ -94,16 +103,24 @@ def intervene(
     if not np.isfinite(trials.states).all():
         why = "states of the untouched network overflow"
         return InterventionCurve(NOT_FINITE, why, n_trials, chosen)
+    rates = rnn.equation.rates(trials.states)
+    status, reason = activity_status(rates.transpose(2, 1, 0), PopulationSettings().silent_below)
+    if status != ANALYSED:
+        return InterventionCurve(status, reason, n_trials, chosen)
     if chosen.target in ("participation", "mean_rate") and units is None:
-        flat = np.abs(rnn.equation.rates(trials.states)).reshape(rnn.n_units, -1)
+        flat = np.abs(rates).reshape(rnn.n_units, -1)
         size = flat.mean(axis=1)
         if chosen.target == "participation":
             size = np.quantile(flat, 0.9, axis=1) + flat.std(axis=1)
         order = np.argsort(-size, kind="stable")
     if chosen.kind == "silence" and not len(order):
-        return InterventionCurve(NO_TARGET, "there is no unit to silence", n_trials, chosen)
-    if chosen.kind == "perturb" and (direction is None or not np.linalg.norm(direction) > 0):
-        return InterventionCurve(NO_TARGET, "there is no such direction", n_trials, chosen)
+        return without_target(chosen, n_trials)
+    if chosen.kind == "perturb":
+        if direction is None:
+            return without_target(chosen, n_trials)
+        if not np.linalg.norm(direction) > 0:
+            why = "the direction that states are moved along is 0"
+            return InterventionCurve(NO_TARGET, why, n_trials, chosen)
     rng = np.random.default_rng([seed, 2])
     scores = [
         _score(rnn, trials, chosen, strength, order, direction, rng)
@@ -117,6 +134,13 @@ def intervene(
     return InterventionCurve(ANALYSED, "", n_trials, chosen, untouched, scores, by_component)
 
 
+def without_target(settings: InterventionSettings, n_trials: int = 0) -> InterventionCurve:
+    """Return the intervention that finds nothing to act on, with what was sought as the reason."""
+    of = f" {settings.target_of!r}" if settings.target_of else ""
+    why = f"the network has no {SOUGHT.get(settings.target, 'unit to silence')}{of}"
+    return InterventionCurve(NO_TARGET, why, n_trials, settings)
+
+
 def _checked(
     rnn: RNNNumpy,
     task: Task,
@@ -127,8 +151,9 @@ def _checked(
     """Return units in the order in which they are silenced, and the direction of states."""
     order: NDArray[np.int64] = np.arange(rnn.n_units)
     if units is not None:
-        order = np.asarray(units, dtype=np.int64)
-        if order.ndim != 1 or len(np.unique(order)) < len(order) or (
+        given = np.asarray(units)
+        order = given.astype(np.int64) if given.dtype.kind in "iu" or not given.size else given
+        if order.dtype != np.int64 or order.ndim != 1 or len(np.unique(order)) < len(order) or (
             order.size and not 0 <= order.min() <= order.max() < rnn.n_units
         ):  # fmt: skip
             remedy = f"give each of some of the units 0 to {rnn.n_units - 1} once"
@@ -176,10 +201,10 @@ def _score(
 
     def measured(variant: Variant) -> dict[str, dict[str, float | None]]:
         """Return the measures over all trials, under "", and over those of each component."""
-        states, outputs, kept = variant()
-        found = {"": trials.measure(states, outputs, kept)}
+        states, outputs = variant()
+        found = {"": trials.measure(states, outputs)}
         for name, (part, chosen) in components.items():
-            found[name] = chosen.measure(states[:, :, part], outputs[:, :, part], kept)
+            found[name] = chosen.measure(states[:, :, part], outputs[:, :, part])
         return found
 
     with np.errstate(over="ignore", invalid="ignore"):

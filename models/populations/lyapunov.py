@@ -12,6 +12,7 @@ from tasks_lib import Task
 from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
+from ..fixed_points.search import is_bounded
 from ..network.rnn_numpy import RNNNumpy
 from .intervention_scores import run_untouched
 from .recording import ANALYSED, NOT_FINITE
@@ -32,12 +33,13 @@ class InputExponents:
     ----------
     input : array (n_inputs,)
     exponents : array (n_starts, n_exponents)
-        Descending, per tau; NaN from starts whose states overflow, -inf of directions that a step
-        takes to nothing.
+        Descending, per tau; NaN from starts whose states overflow or grow without end, -inf of
+        directions that a step takes to nothing.
     kind : str
         By the largest exponent of the start that has most: ``steady`` (below -zero: a fixed
         point), ``neutral`` (0: a cycle, a torus, or a continuum of points), ``chaotic`` (above
-        zero), ``growing`` (states overflow from every start).
+        zero), ``growing`` (from every start states overflow, or grow while they are measured at
+        a rate above zero).
     """
 
     input: Float
@@ -46,7 +48,7 @@ class InputExponents:
 
     @property
     def largest(self) -> float | None:
-        """The largest exponent of all starts; None where all overflow, or it is -inf."""
+        """The largest exponent of all starts; None where all grow, or it is -inf."""
         known = self.exponents[np.isfinite(self.exponents[:, 0]), 0]
         return float(known.max()) if known.size else None
 
@@ -67,8 +69,10 @@ class LyapunovAnalysis:
     status : str
         ``analysed``; ``not_finite``: states overflow in some trial.
     reason : str
+        Why there are no exponents of trials; empty: there are.
     in_trials : array (B, n_exponents)
-        Of each trial, over its whole length, from its initial state: finite-time exponents.
+        Of each trial, over its whole length, from its initial state: finite-time exponents;
+        empty of trials of one step.
     at_inputs : dict of str to InputExponents
         By the name of the input.
     """
@@ -104,7 +108,12 @@ def get_lyapunov(
     if not np.isfinite(trials.states).all():
         return LyapunovAnalysis(NOT_FINITE, "states overflow in some trial")
     u = trials.inputs
-    in_trials = lyapunov_exponents(rnn, trials.states[:, 0], u, chosen.n_exponents)
+    in_trials: Float = np.empty((0, 0))
+    reason = "trials of one step have no exponents"
+    if u.shape[1] > 1:
+        in_trials, _ = _follow(rnn, trials.states[:, 0], u, chosen.n_exponents)
+        to_nothing = bool(np.isneginf(in_trials[:, 0]).any())
+        reason = "steps take every direction to nothing in some trial" if to_nothing else ""
     rng = np.random.default_rng([seed, 3])
     n_steps, n_trials = u.shape[1:]
     steps = rng.integers(n_steps, size=chosen.n_starts)
@@ -117,12 +126,13 @@ def get_lyapunov(
     )
     found = {}
     for name, vector in (task.analysis_inputs if inputs is None else inputs).items():
-        constant = np.asarray(vector, dtype=np.float64)
-        exponents = lyapunov_exponents(
-            rnn, starts, constant, chosen.n_exponents, settle=settle, n_steps=measured
-        )
+        constant = rnn.check_input(vector, (1,))
+        exponents, growth = _follow(rnn, starts, constant, chosen.n_exponents, settle, measured)
+        if not is_bounded(rnn):
+            # Neighbours part there because everything grows, which is no chaos.
+            exponents[growth > chosen.zero] = np.nan
         found[name] = InputExponents(constant, exponents, _kind(exponents, chosen.zero))
-    return LyapunovAnalysis(ANALYSED, "", in_trials, found)
+    return LyapunovAnalysis(ANALYSED, reason, in_trials, found)
 
 
 def _kind(exponents: Float, zero: float) -> str:
@@ -165,17 +175,39 @@ def lyapunov_exponents(
         Steps over which they are measured; of a constant input.
     """
     x = np.array(starts, dtype=np.float64)
-    u = np.asarray(inputs, dtype=np.float64)
+    u = rnn.check_input(inputs, (1, 3))
     if x.ndim != 2 or x.shape[0] != rnn.n_units:
         raise ParameterError("starts", x.shape, "are no states", f"give ({rnn.n_units}, S)")
     if u.ndim == 1 and n_steps is None:
         raise ParameterError("n_steps", None, "is missing", "say for how long the input lasts")
+    if u.ndim != 1 and u.shape[1] < 2:
+        raise ParameterError("inputs", u.shape, "last for one step", "give two steps or more")
+    return _follow(rnn, x, u, n_exponents, settle, n_steps)[0]
+
+
+def _follow(
+    rnn: RNNNumpy,
+    starts: Float,
+    u: Float,
+    n_exponents: int,
+    settle: int = 0,
+    n_steps: int | None = None,
+) -> tuple[Float, Float]:
+    """Return exponents, as `lyapunov_exponents`, and how fast states grow, per tau (S,).
+
+    Growth is that of the states' mean size, from the first to the last quarter of the time over
+    which exponents are measured: 0 for whatever stays bounded, in the limit of long times.
+    """
+    x = starts.copy()
     k = min(n_exponents, rnn.n_units)
     constant = u.ndim == 1
     drive = rnn.drive(u)
     total = settle + (n_steps or 0) if constant else u.shape[1] - 1
+    first = settle if constant else 0
+    quarter = max(1, (total - first) // 4)
+    sizes = np.zeros((2, x.shape[1]))
     q = np.linalg.qr(np.random.default_rng(0).standard_normal((x.shape[1], rnn.n_units, k)))[0]
-    sums, measured = np.zeros((x.shape[1], k)), 0
+    sums = np.zeros((x.shape[1], k))
     eq, W = rnn.equation, rnn.W_rec
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for t in range(total):
@@ -190,6 +222,8 @@ def lyapunov_exponents(
             pushed = gain * (W @ q) if eq.equation_type == "s" else W @ (gain * q)
             q = q + eq.alpha * (leak * q + pushed)
             x = x + eq.alpha * field_at
+            if t >= first and (t < first + quarter or t >= total - quarter):
+                sizes[int(t >= total - quarter)] += np.linalg.norm(x, axis=0)
             if (t + 1) % BETWEEN and t + 1 not in (settle, total):
                 continue
             if not np.isfinite(q).all():
@@ -197,8 +231,10 @@ def lyapunov_exponents(
             q, r = np.linalg.qr(q)
             if t >= settle:
                 sums += np.log(np.abs(np.diagonal(r, axis1=1, axis2=2)))
-        measured = total - settle if constant else total
+        measured = total - first
         exponents = sums / (measured * eq.alpha)
+        apart = max(measured - quarter, 1) * eq.alpha  # middle of the one to that of the other
+        growth = np.nan_to_num(np.diff(np.log(sizes), axis=0)[0] / apart)
     finite = np.asarray(np.isfinite(x).all(axis=0), dtype=np.bool_)
     exponents = np.where(finite.reshape(-1, 1), exponents, np.nan)
-    return np.asarray(-np.sort(-exponents, axis=1))
+    return np.asarray(-np.sort(-exponents, axis=1)), growth

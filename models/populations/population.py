@@ -192,10 +192,9 @@ def describe_population(
         return PopulationAnalysis(status, reason, recording.n_trials, weights, units)
     cell_types = np.zeros(len(units.silent), np.int64) if weights is None else weights.cell_types
     # The whole is the sum of its periods, which have no step in common, and of what is in none.
-    origin = units.mean_rate
-    moments = [Moments.of(rates[part.steps], origin) for part in parts]
+    moments = [Moments.of(rates[part.steps]) for part in parts]
     rest = whole.steps & ~reduce(or_, (part.steps for part in parts), np.zeros_like(whole.steps))
-    together = reduce(add, moments, Moments.of(rates[rest], origin))
+    together = reduce(add, moments, Moments.of(rates[rest]))
     found: list[UnitSelectivity] = []
     for period in recording.periods:
         means = recording.period_means(period)
@@ -228,8 +227,8 @@ def _unit_activity(
     whole = recording.periods[0]
     means = recording.period_means(whole)
     weights = whole.steps / np.maximum(whole.steps.sum(axis=1, keepdims=True), 1)
-    squares = np.einsum("bt,btn,btn->bn", weights, recording.rates, recording.rates)
-    within = np.sqrt(np.maximum(squares - means**2, 0.0))
+    deviation = recording.rates - means[:, None]
+    within = np.sqrt(np.einsum("bt,btn,btn->bn", weights, deviation, deviation))
     return UnitActivity(
         mean_rate=samples.mean(axis=0),
         mean_magnitude=magnitude.mean(axis=0),

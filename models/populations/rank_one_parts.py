@@ -19,8 +19,8 @@ from tasks_lib.brief import brief
 from ..network.low_rank import Factors, factors_of, numerical_rank
 from ..network.rnn_numpy import RNNNumpy
 from .intervention_scores import run_untouched
-from .recording import ANALYSED, NOT_FINITE
-from .settings import RankOneSettings
+from .recording import NOT_FINITE, activity_status
+from .settings import PopulationSettings, RankOneSettings
 
 Float = NDArray[np.float64]
 NO_RECURRENCE = "no_recurrence"
@@ -88,7 +88,8 @@ class RankOneAnalysis:
     Attributes
     ----------
     status : str
-        ``analysed``; ``no_recurrence``: W_rec is 0; ``not_finite``: states overflow in some trial.
+        ``analysed``; ``no_recurrence``: W_rec is 0; ``not_finite``: states overflow in some trial;
+        ``silent``, ``constant``: as of populations, the drives do not vary.
     reason : str
     rank : int
         Of W_rec, to rounding in float32.
@@ -140,6 +141,7 @@ def get_rank_one_parts(
     if not np.isfinite(trials.states).all():
         return RankOneAnalysis(NOT_FINITE, "states overflow in some trial", rank, [], overlaps)
     rates = rnn.equation.rates(trials.states)  # (N, T, B)
+    status, reason = activity_status(rates.transpose(2, 1, 0), PopulationSettings().silent_below)
     recurrent_input = np.tensordot(W, rates, 1)
     total = float(recurrent_input.var(axis=(1, 2)).sum())
     varies = total > 1e-20 * float(np.square(recurrent_input).sum(axis=0).mean())
@@ -158,7 +160,7 @@ def get_rank_one_parts(
                 between_trials=float(drive.var(axis=0).mean()) / own if has_share else None,
             )
         )
-    return RankOneAnalysis(ANALYSED, "", rank, parts, overlaps)
+    return RankOneAnalysis(status, reason, rank, parts, overlaps)
 
 
 def _overlaps(rnn: RNNNumpy, factors: Factors) -> list[VectorOverlap]:

@@ -88,7 +88,10 @@ def record(
     """
     room = MOST_VALUES // (rnn.n_units * task.n_steps * n_repeats)
     wanted = min(max_trials, max(room, FEWEST_TRIALS))
-    trials = get_trials(rnn, task, noise=noise, n_repeats=n_repeats, seed=seed, max_trials=wanted)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows has a status
+        trials = get_trials(
+            rnn, task, noise=noise, n_repeats=n_repeats, seed=seed, max_trials=wanted
+        )
     return recording_of(trials)
 
 

@@ -56,7 +56,7 @@ def recurrent_weights(W_rec: ArrayLike, start: ArrayLike | None = None) -> Recur
     Raises
     ------
     ParameterError
-        Where the initial weights have another shape.
+        Where the initial weights have another shape, or are not finite.
     """
     w = np.asarray(W_rec, dtype=np.float64)
     eigenvalues = np.linalg.eigvals(w)
@@ -69,6 +69,10 @@ def recurrent_weights(W_rec: ArrayLike, start: ArrayLike | None = None) -> Recur
         if before.shape != w.shape:
             remedy = f"give those of this network, {w.shape}"
             raise ParameterError("W_rec_start", before.shape, "has another shape", remedy)
+        if not np.isfinite(before).all():
+            raise ParameterError(
+                "W_rec_start", "non-finite", "has NaN or infinite entries", "pass finite ones"
+            )
         moved = np.linalg.svd(w - before, compute_uv=False)
         norm = float(np.linalg.norm(before))
         change = {

@@ -9,6 +9,7 @@ from tasks_lib.errors import ParameterError
 from ..parameters import check_parameters, choice, documented, flag, name, number, whole
 
 MOST_SHUFFLES = 10_000
+LONGEST_DELAY = 1000.0  # in trials
 TRIALS = "trials at most, spread over the task's batch; of large networks fewer"
 
 
@@ -147,6 +148,9 @@ class InterventionSettings:
             raise ParameterError("target_of", self.target_of, "is no cluster", remedy)
         if self.kind == "silence" and self.largest > 1:
             raise ParameterError("largest", self.largest, "is a share of the units", "use up to 1")
+        if self.kind == "delay" and self.largest > LONGEST_DELAY:
+            remedy = f"use up to {LONGEST_DELAY:g}"
+            raise ParameterError("largest", self.largest, "is too long, in trials", remedy)
 
 
 @documented

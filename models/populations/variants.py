@@ -16,8 +16,9 @@ from .intervention_scores import InterventionTrials
 from .settings import InterventionSettings
 
 Float = NDArray[np.float64]
-# Runs a network: states, outputs, and which of their steps the untouched network has too.
-Variant: TypeAlias = Callable[[], tuple[Float, Float, Any]]
+SIGMAS = ("sigma_rec", "sigma_inp", "sigma_out")
+# Runs a network: states and outputs, at the steps that the untouched network has too.
+Variant: TypeAlias = Callable[[], tuple[Float, Float]]
 
 
 def variants(
@@ -33,12 +34,14 @@ def variants(
     n, n_controls, u = rnn.n_units, settings.n_controls, trials.inputs
 
     def ran(network: RNNNumpy, inputs: Float = u, **more: Any) -> Variant:
-        return lambda: (*network.run(inputs, **more), None)
+        return lambda: network.run(inputs, **more)
 
     kind = settings.kind
     if kind == "silence":
         count = max(1, round(strength * len(order)))
-        random = [rng.choice(n, count, replace=False) for _ in range(n_controls)]
+        # Where all units are silenced there are no others to draw.
+        drawn = n_controls if count < n else 0
+        random = [rng.choice(n, count, replace=False) for _ in range(drawn)]
         return (
             [ran(silenced(rnn, order[:count]))],
             [ran(silenced(rnn, some)) for some in random],
@@ -48,7 +51,8 @@ def variants(
         assert direction is not None
         spread = trials.states - trials.states.mean(axis=(1, 2), keepdims=True)
         size = strength * float(np.sqrt((spread**2).sum(axis=0).mean()))
-        directions = [direction, *rng.standard_normal((n_controls, n))]
+        # Of one unit there is no other direction.
+        directions = [direction, *rng.standard_normal((n_controls if n > 1 else 0, n))]
         moved = [size * d / np.linalg.norm(d) for d in directions]
         step = min(round(settings.at * (u.shape[1] - 1)), u.shape[1] - 1)
         own, *controls = (kicked(rnn, u, trials, step, kick) for kick in moved)
@@ -71,27 +75,45 @@ def variants(
         ]
         return [ran(with_weights(rnn, rounded))], [ran(other) for other in noisy], n
     if kind == "noise":
-        return list(_noisy(rnn, u, strength, max(n_controls, 1), rng)), [], n
+        own_noise = any(getattr(rnn.equation, name) > 0 for name in SIGMAS)
+        more = list(_noisy(rnn, u, strength, max(n_controls, 1), rng))
+        return more, list(_noisy(rnn, u, 0.0, n_controls if own_noise else 0, rng)), n
     if kind == "input_gain":
         return [ran(rnn, u * (1 + strength))], [], n
     step = min(round(settings.at * (u.shape[1] - 1)), u.shape[1] - 1)
     longer = max(1, round(strength * u.shape[1]))
-    held = np.concatenate(
-        [u[:, :step], np.repeat(u[:, step : step + 1], longer, axis=1), u[:, step:]], axis=1
-    )
-    kept = np.r_[0:step, step + longer : held.shape[1]]
-    return [lambda: (*rnn.run(held), kept)], [], n
+    return [held(rnn, u, trials, step, longer)], [], n
 
 
 def kicked(rnn: RNNNumpy, u: Float, trials: InterventionTrials, step: int, kick: Float) -> Variant:
     """Return the run in which states are moved by a kick (N,) at one step, and then run on."""
 
-    def run() -> tuple[Float, Float, Any]:
+    def run() -> tuple[Float, Float]:
         states, outputs = rnn.run(u[:, step:], trials.states[:, step] + kick[:, None])
         return (
             np.concatenate([trials.states[:, :step], states], axis=1),
             np.concatenate([trials.outputs[:, :step], outputs], axis=1),
-            None,
+        )
+
+    return run
+
+
+def held(rnn: RNNNumpy, u: Float, trials: InterventionTrials, step: int, longer: int) -> Variant:
+    """Return the run in which the inputs of one step last for so many steps more.
+
+    What is in between is run in parts and not kept, so that a long delay takes no memory.
+    """
+
+    def run() -> tuple[Float, Float]:
+        x, left = trials.states[:, step], longer
+        while left:
+            n_steps = min(left, u.shape[1])
+            states, _ = rnn.run(np.repeat(u[:, step : step + 1], n_steps + 1, axis=1), x)
+            x, left = states[:, -1], left - n_steps
+        states, outputs = rnn.run(u[:, step:], x)
+        return (
+            np.concatenate([trials.states[:, :step], states], axis=1),
+            np.concatenate([trials.outputs[:, :step], outputs], axis=1),
         )
 
     return run
@@ -107,8 +129,8 @@ def _noisy(
         yield partial(_run_noisy, network, u)
 
 
-def _run_noisy(network: RNNNumpy, u: Float) -> tuple[Float, Float, Any]:
-    return (*network.run(u, noise=True), None)
+def _run_noisy(network: RNNNumpy, u: Float) -> tuple[Float, Float]:
+    return network.run(u, noise=True)
 
 
 def with_weights(rnn: RNNNumpy, W_rec: Float) -> RNNNumpy:

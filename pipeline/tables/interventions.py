@@ -9,6 +9,7 @@ import datajoint as dj
 import numpy as np
 
 import models
+from models.populations.interventions import without_target
 from models.populations.settings import InterventionSettings, named_cluster
 
 from ..database import schemas
@@ -62,7 +63,7 @@ class Intervention(Analysis):
     -> Training.Network
     -> InterventionParams
     ---
-    intervention_status : varchar(16)   # analysed, no_target or not_finite (docs)
+    intervention_status : varchar(16)   # analysed, no_target, silent, constant, not_finite (docs)
     intervention_reason : varchar(255)  # why there are no scores; empty: there are
     intervention_trials : int32         # trials run
     untouched_r2=null       : float64   # R^2 without it; null: targets do not vary
@@ -175,6 +176,10 @@ class Intervention(Analysis):
         rnn, task = fetch_network(key)
         settings = InterventionParams.build((InterventionParams & key).fetch1())
         vector, units = None, None
+        known = ("", *task.output_names)
+        if settings.target == "readout" and settings.target_of not in known:
+            # It may be one of another task: what is done is done to networks of all tasks.
+            return without_target(settings), None
         if settings.target == CLUSTER:
             units = _members(key, settings)
         elif settings.target in SOURCES:

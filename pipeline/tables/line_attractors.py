@@ -16,6 +16,7 @@ from ..database.types import Query
 from .figures import FigureTable, described
 from .fixed_points import finite_or_null
 from .left_out import Analysis
+from .network import NetworkParams
 from .performance import decision_classes, decision_networks, fetch_network, trials_to_draw
 from .training import Training  # noqa: F401  (the definition names it)
 
@@ -75,8 +76,8 @@ class LineAttractor(FigureTable, Analysis):
 
     @property
     def all_keys(self) -> Query:
-        """Finished networks of context-dependent decision making."""
-        return decision_networks().proj()
+        """Finished networks of context-dependent decision making; one unit has no line."""
+        return decision_networks().proj() & (NetworkParams & "n_units > 1").proj()
 
     def draw(self, key: dict[str, Any]) -> dict[str, Figure]:
         """Find both lines of one network again, and draw them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -17,6 +18,7 @@ from .left_out import Analysis
 from .one_row import one_key
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network, finished_networks, trials_to_draw
+from .rows import Row
 from .settings import CheckedSettings, prefixed
 from .task import Task
 from .training import Training  # noqa: F401  (the definition names it)
@@ -61,7 +63,7 @@ class Lyapunov(Analysis):
         -> Task.Input
         ---
         motion : enum('steady', 'neutral', 'chaotic', 'growing')  # of the start that has most
-        largest_exponent=null : float64   # of all starts; null: states overflow, or -inf
+        largest_exponent=null : float64   # of all starts; null: states grow without end, or -inf
         exponent_spread=null  : float64   # standard deviation over starts
         exponents=null        : <blob>    # of each start that stays finite (S, n_exponents)
         """
@@ -73,11 +75,7 @@ class Lyapunov(Analysis):
 
     def make(self, key: dict[str, Any]) -> None:
         """Measure the exponents of one network."""
-        rnn, task = fetch_network(key)
-        settings = LyapunovParams.build((LyapunovParams & key).fetch1())
-        rows = (Task.Input & key).to_dicts(order_by="input_name")
-        inputs = {row["input_name"]: np.asarray(row["input_vector"]) for row in rows}
-        found = models.get_lyapunov(rnn, task, settings, inputs=inputs, seed=VALIDATION_SEED)
+        found = self._analyse(key)
         first = found.in_trials[:, 0] if found.in_trials.size else np.empty(0)
         known = bool(first.size and np.isfinite(first).all())
         self.insert1(
@@ -94,6 +92,17 @@ class Lyapunov(Analysis):
             {**key, "input_name": name, **_input_row(one)} for name, one in found.at_inputs.items()
         )
 
+    def plot(self) -> Figure:
+        """Draw the exponents of the one network that this query selects."""
+        return models.plot_lyapunov(self._analyse(one_key(self)))
+
+    def _analyse(self, key: dict[str, Any]) -> models.LyapunovAnalysis:
+        rnn, task = fetch_network(key)
+        settings = LyapunovParams.build((LyapunovParams & key).fetch1())
+        rows = (Task.Input & key).to_dicts(order_by="input_name")
+        inputs = {row["input_name"]: np.asarray(row["input_vector"]) for row in rows}
+        return models.get_lyapunov(rnn, task, settings, inputs=inputs, seed=VALIDATION_SEED)
+
 
 def _input_row(one: models.InputExponents) -> dict[str, Any]:
     finite = one.exponents[~np.isnan(one.exponents).any(axis=1)]
@@ -103,6 +112,33 @@ def _input_row(one: models.InputExponents) -> dict[str, Any]:
         "exponent_spread": one.spread,
         "exponents": finite if finite.size else None,
     }
+
+
+def lyapunov_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.LyapunovAnalysis:
+    """Return exponents as their rows have them, for their figure.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "Lyapunov" and "Lyapunov.AtInput" -> rows of one key.
+    """
+    (row,) = tables["Lyapunov"]
+    nothing = np.empty((0, 0))
+
+    def array(value: Any) -> Any:
+        return nothing if value is None else np.asarray(value)
+
+    return models.LyapunovAnalysis(
+        row["lyapunov_status"],
+        row["lyapunov_reason"],
+        array(row["trial_exponents"]),
+        {
+            one["input_name"]: models.InputExponents(
+                np.empty(0), array(one["exponents"]), one["motion"]
+            )
+            for one in tables["Lyapunov.AtInput"]
+        },
+    )
 
 
 @schemas.dynamics
@@ -193,3 +229,29 @@ class Basins(Analysis):
         starts = models.basin_starts(states, settings, VALIDATION_SEED)
         found = models.get_basins(rnn, u, attractors, starts, settings)
         return found, (rnn, u), [int(row["point"]) for row in points]
+
+
+def basins_from_rows(tables: Mapping[str, Sequence[Row]]) -> dict[str, models.BasinShares]:
+    """Return the basins at each input as their rows have them, for the figure of their shares.
+
+    States are not in these rows: starts and attractors have no units here.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "Basins", "Basins.Attractor" and "BasinParams" -> rows of one network, search and setting.
+    """
+    (settings,) = tables["BasinParams"]
+    n_starts = settings[BasinParams.renamed["n_starts"]]
+    found = {}
+    for row in tables["Basins"]:
+        name = row["input_name"]
+        shares = [r["basin_share"] for r in tables["Basins.Attractor"] if r["input_name"] == name]
+        counts = np.round(np.array(shares) * n_starts).astype(np.int64)
+        which = np.repeat([*range(len(shares)), -1], [*counts, max(n_starts - counts.sum(), 0)])
+        starts = np.empty((n_starts, 0))
+        found[name] = models.BasinShares(
+            row["basin_status"], row["basin_reason"], np.empty((len(shares), 0)), starts, starts,
+            which.astype(np.int64),
+        )  # fmt: skip
+    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
+import numpy as np
 
 import models
 from models.populations.settings import RankOneSettings
@@ -16,6 +18,7 @@ from .network import NetworkParams
 from .one_row import one_key
 from .parameters import columns, stored
 from .performance import VALIDATION_SEED, fetch_network, finished_networks
+from .rows import Row
 from .settings import CheckedSettings, prefixed
 from .training import Training  # noqa: F401  (the definition names it)
 
@@ -45,8 +48,8 @@ class RankOneParts(Analysis):
     -> Training.Network
     -> RankOneParams
     ---
-    rank_one_status : varchar(16)   # analysed, no_recurrence or not_finite
-    rank_one_reason : varchar(255)  # why there are no drives; empty: there are
+    rank_one_status : varchar(16)   # analysed, silent, constant, no_recurrence or not_finite
+    rank_one_reason : varchar(255)  # why there are no drives, or none that vary; empty: there are
     exact_rank      : int32         # of W_rec, to rounding in float32
     drive_explained=null : float64  # share of the recurrent input's variance that the parts have
     """
@@ -134,3 +137,37 @@ class RankOneParts(Analysis):
         rnn, task = fetch_network(key)
         settings = RankOneParams.build((RankOneParams & key).fetch1())
         return models.get_rank_one_parts(rnn, task, settings, seed=VALIDATION_SEED)
+
+
+def rank_one_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.RankOneAnalysis:
+    """Return rank-one parts as their rows have them, without vectors, for their figure.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of dict
+        "RankOneParts", "RankOneParts.Drive" and "RankOneParts.Overlap" -> rows of one key, in the
+        order of their keys.
+    """
+    (row,) = tables["RankOneParts"]
+    none = np.empty(0)
+    parts = [
+        models.RankOnePart(
+            none, none, one["part_singular_value"], np.asarray(one["drive"]), one["drive_share"],
+            one["drive_between"],
+        )
+        for one in tables["RankOneParts.Drive"]
+    ]  # fmt: skip
+    first = {"right": 0, "left": 0, "output": 1, "input": 1}  # parts before channels
+    overlaps = [
+        models.VectorOverlap(
+            one["reader"], one["reader_number"], one["writer"], one["writer_number"],
+            one["overlap"], one["overlap_cosine"],
+        )
+        for one in tables["RankOneParts.Overlap"]
+    ]  # fmt: skip
+    overlaps.sort(
+        key=lambda o: (first[o.reader], o.reader_number, first[o.writer], o.writer_number)
+    )
+    return models.RankOneAnalysis(
+        row["rank_one_status"], row["rank_one_reason"], row["exact_rank"], parts, overlaps
+    )

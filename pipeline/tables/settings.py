@@ -8,7 +8,7 @@ from typing import Any
 import datajoint as dj
 
 from models.parameters import parameters_of
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, renamed
 
 from .checked import CheckedTable
 from .parameters import as_flags, check_name, defaults_of, make_config, stored
@@ -64,7 +64,10 @@ class CheckedSettings(CheckedTable, dj.Lookup):
             if column not in known:
                 raise ParameterError(column, value, "does not exist", f"use {', '.join(known)}")
         values = {known[column]: value for column, value in own.items()}
-        return make_config(cls.config, as_flags(cls.config, values))
+        try:
+            return make_config(cls.config, as_flags(cls.config, values))
+        except ParameterError as error:  # by the name that the column has
+            raise renamed(error, lambda field: cls.renamed.get(field, field)) from None
 
     def checked(self, row: Row) -> Row:
         """Return the complete row: the settings are made, defaults filled in."""

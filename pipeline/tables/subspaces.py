@@ -70,7 +70,7 @@ class Subspaces(Analysis):
         peak_norm=null        : float64      # their length then, in standard deviations of rates
         unique_share=null     : float64      # share of the variance that it alone explains
         decoder_kind          : enum('classes', 'number')  # score: balanced accuracy or R^2
-        decoder_status        : varchar(16)  # trained, few_trials, or as the regressor
+        decoder_status        : varchar(16)  # trained, few_trials, no_difference, or as above
         coefficient_norms=null : <blob>      # length of its coefficients at each step (T,)
         regressor_axes=null   : <blob>       # orthonormal basis at the peak (d, N)
         orthogonal_axes=null  : <blob>       # without what lies in those before it (d, N)

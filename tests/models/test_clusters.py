@@ -76,6 +76,18 @@ def test_networks_without_clusters_say_why():
         assert plot_clusters(found, rnn.W_rec).axes
 
 
+def test_what_cannot_be_clustered_is_said_in_words():
+    # One period and no context: the only feature of each unit is its own largest variance.
+    steady = copies(np.arange(1.0, 7.0)[:, None] * [1.0, 0.0], np.full(6, 9.0))
+    always = Flags(on=0)
+    found = get_clusters(steady, always)
+    assert found.status == "alike" and "features = response" in found.reason
+    alone = copies(np.eye(6)[:, :1] * [1.0, 0.0], np.ones(6))
+    found = get_clusters(alone, always)
+    assert found.status == "few_units"
+    assert found.reason.startswith("of 6 active units 1 do not do the same in all trials")
+
+
 def test_units_without_structure_are_no_better_than_permuted():
     rng = np.random.default_rng(0)
     rnn = copies(rng.uniform(0.1, 1, size=(60, 2)), np.full(60, 8.0), W_out=np.ones((1, 60)))

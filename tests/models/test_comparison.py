@@ -266,3 +266,13 @@ def test_settings_are_checked():
         ComparisonSettings(max_trials=1)
     with pytest.raises(ParameterError, match="dsa"):
         ComparisonSettings(dsa="own")
+
+
+def test_networks_of_different_tasks_or_settings_are_refused():
+    one = reduce_network(random_network(0), Flags())
+    longer = reduce_network(random_network(1), Flags(), ComparisonSettings(n_times=7))
+    fewer = reduce_network(random_network(1), Flags(), ComparisonSettings(max_trials=5))
+    silent = reduce_network(copies(-np.ones((3, 2)), -np.ones(3)), Flags())
+    for other, what in ((longer, "samples of activity"), (fewer, "trials")):
+        with pytest.raises(ParameterError, match=f"networks = .*are numbers of {what}"):
+            distance_matrix([one, silent, other])

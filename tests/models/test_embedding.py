@@ -126,3 +126,11 @@ def test_the_figure_shows_networks_distances_and_parameters():
     assert inner[:8, :8].max() < 1 < inner[:8, 8:].min()
     few = plot_embedding(embed_networks(np.zeros((3, 3))))
     assert all(axes.texts[0].get_text() == "few networks" for axes in few.axes)
+
+
+def test_what_is_no_distance_is_refused():
+    far = np.full((4, 4), np.inf)
+    np.fill_diagonal(far, 0.0)
+    for wrong, said in ((far, "inf"), (np.eye(4) - 1.0, "-1")):
+        with pytest.raises(ParameterError, match=f"distances = {said}.*is no distance"):
+            embed_networks(wrong)

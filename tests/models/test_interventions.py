@@ -57,8 +57,9 @@ def test_units_are_ranked_and_named():
     (score,) = named.scores
     assert score.n_units == 3 and score.measures["output_change"] == 0.0
     assert score.controls["accuracy"].size == 0 and score.p("accuracy") is None
-    with pytest.raises(ParameterError, match="units"):
-        run(None, units=[3, 3])
+    for wrong in ([3, 3], [0.5, 1.2], [True, False], [N], [[1]]):
+        with pytest.raises(ParameterError, match="units"):
+            run(None, units=wrong)
     assert run(None, units=[]).status == "no_target"
     rnn = carried_by_one()
     gone = silenced(rnn, [7])
@@ -162,6 +163,21 @@ def test_a_longer_delay_leaves_what_is_kept_and_hurts_what_decays():
     assert changed[0.8][1] > changed[0.8][0] > 0.01 and states[-1] < 1e-9
 
 
+def test_a_delay_is_what_a_run_with_longer_inputs_has():
+    rng = np.random.default_rng(0)
+    rnn = copies(rng.normal(size=(5, 2)), W_rec=rng.normal(size=(5, 5)) / 2, activation="tanh",
+                 tau=4.0, W_out=rng.normal(size=(1, 5)))  # fmt: skip
+    task = Shown()
+    settings = InterventionSettings(kind="delay", target="none", largest=2.5, n_strengths=1, at=0.6)
+    (score,) = run(settings, rnn, task).scores
+    task.reset(0)
+    u, targets, _ = task.get_batch()
+    step, longer = round(0.6 * 29), 75  # 2.5 trials of 30 steps
+    inputs = np.concatenate([u[:, :step], *[u[:, step : step + 1]] * longer, u[:, step:]], axis=1)
+    outputs = np.delete(rnn.run(inputs)[1], np.arange(step, step + longer), axis=1)
+    assert score.measures["mse"] == pytest.approx(float(np.mean((outputs - targets) ** 2)))
+
+
 def test_rounding_to_steps_below_all_differences_changes_nothing():
     rnn = copies(np.ones((2, 2)), W_rec=[[0.5, -0.25], [0.0, 0.5]], W_out=[[1.0, 1.0]],
                  activation="tanh")  # fmt: skip
@@ -193,6 +209,38 @@ def test_settings_that_do_not_fit_are_refused():
         InterventionSettings(largest=2.0)
     with pytest.raises(ParameterError, match="use none"):
         InterventionSettings(kind="noise")
+
+
+def test_where_nothing_can_be_taken_away_nothing_is_scored():
+    silent = copies(-np.ones((N, 2)) * [[0.0, 1.0]], -np.ones(N))
+    still = copies(np.zeros((N, 2)), np.ones(N), x_init=np.ones(N))
+    for rnn, wanted in ((silent, "silent"), (still, "constant")):
+        for one in (InterventionSettings(), InterventionSettings(kind="noise", target="none")):
+            found = run(one, rnn)
+            assert found.status == wanted and found.reason and not found.scores
+            assert plot_intervention(found).axes
+    missing = InterventionSettings(kind="perturb", target="regressor", target_of="taste")
+    assert run(missing).reason == "the network has no axis of a variable 'taste'"
+    unread = copies([[1.0, 0.0]] * 2, W_out=[[0.0, 0.0]])
+    assert "is 0" in run(InterventionSettings(kind="perturb", target="readout"), unread).reason
+    with pytest.raises(ParameterError, match=r"largest = 1000000000.*is too long"):
+        InterventionSettings(kind="delay", target="none", largest=1e9)
+
+
+def test_controls_are_others_or_none():
+    """All units cannot be others, one unit has one direction, and noise is beside noise."""
+    everyone = InterventionSettings(largest=1.0, n_strengths=2, n_controls=4)
+    half, whole = run(everyone).scores
+    assert len(half.controls["mse"]) == 4 and not len(whole.controls["mse"])
+    assert whole.p("mse") is None
+    alone = copies([[1.0, 0.0]], W_out=[[1.0]])
+    push = InterventionSettings(kind="perturb", target="readout", n_strengths=1)
+    assert all(not len(s.controls["mse"]) for s in run(push, alone).scores)
+    more = InterventionSettings(kind="noise", target="none", largest=1.0, n_strengths=1)
+    (score,) = run(more, carried_by_one(sigma_rec=0.2)).scores
+    own = score.controls["trajectory_change"]
+    assert len(own) == 6 and 0 < own.max() < score.measures["trajectory_change"]
+    assert score.p("trajectory_change") == pytest.approx(1 / 7)
 
 
 def test_networks_that_overflow_have_no_scores():

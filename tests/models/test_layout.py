@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,26 +19,34 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from models import (
+    BasinShares,
     DynamicSystemAnalyzer,
+    InputExponents,
     InterventionSettings,
     LearningCurve,
+    LyapunovAnalysis,
     PerformanceAnalyzer,
+    RankOneSettings,
     RNNNumpy,
     figure_style,
     get_clusters,
     get_population,
     get_psychometrics,
+    get_rank_one_parts,
     get_subspaces,
     get_trials,
     intervene,
     plot_activity_matrix,
+    plot_basin_shares,
     plot_clusters,
     plot_intervention,
     plot_learning_curves,
     plot_loss_terms,
+    plot_lyapunov,
     plot_manifolds,
     plot_population,
     plot_psychometrics,
+    plot_rank_one_parts,
     plot_subspaces,
     plot_sweep,
     plot_task,
@@ -166,6 +174,15 @@ def traces():
     )  # fmt: skip
 
 
+def exponents():
+    some = np.linspace(-1.5, 0.25, 24).reshape(12, 2)[:, ::-1]
+    inputs = {
+        f"{i}_{LONG}": InputExponents(np.zeros(1), some if i else some * np.nan, "growing")
+        for i in range(12)
+    }
+    return plot_lyapunov(LyapunovAnalysis("analysed", "", some, inputs))
+
+
 def of_population(what):
     rnn, task = copies([[1, 0], [1, 1], [-1, 0], [0, 1], [0, -1]], [0, 0, 0, 0, 0.3]), Flags()
     if what == "silent":
@@ -202,6 +219,18 @@ FIGURES = {
             "intervention",
         )
     },
+    "exponents": exponents,
+    "shares of basins": lambda: plot_basin_shares(
+        {
+            f"{i}_{LONG}": BasinShares(
+                "analysed", "", *[np.zeros((3, 0))] * 3, np.array([0, 1, -1])
+            )
+            for i in range(20)
+        }
+    ),
+    "rank-one parts": lambda: plot_rank_one_parts(
+        get_rank_one_parts(cddm()[0], cddm()[1], RankOneSettings(max_parts=3))
+    ),
     "traces": traces,
     "sweep": lambda: of_sweep(y="r2", hue="network.n_units", col=LONG),
     "sweep of names": lambda: of_sweep(y="r2", hue=LONG, kind="strip"),
@@ -345,6 +374,7 @@ def test_a_notebook_does_not_cut_the_labels_of_axes_in_space():
         assert np.all(np.array(image.size) >= np.floor(100 * figure.get_size_inches()))
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("abc dW_ij,+"), max_size=120), st.floats(0.4, 4.0))
 def test_a_text_that_is_fitted_is_no_wider(text, width):
     shown = fitted(text, width)
@@ -354,6 +384,7 @@ def test_a_text_that_is_fitted_is_no_wider(text, width):
         assert shown == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=20), st.floats(2.0, 8.0))
 def test_a_legend_has_the_columns_that_its_figure_bears(lengths, width):
     handles = [Line2D([], [], label="x" * n) for n in lengths]

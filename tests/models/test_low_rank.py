@@ -189,3 +189,12 @@ def test_what_has_no_parts_says_why():
     models.plot_rank_one_parts(found)
     grows = bare(np.eye(3) * 1e30)
     assert models.get_rank_one_parts(grows, Flags()).status == "not_finite"
+    # One that is silent has its vectors, and drives of 0 that explain nothing.
+    silent = models.RNNNumpy(
+        W_rec=np.ones((3, 3)), W_inp=np.zeros((3, 2)), W_out=np.ones((1, 3)), activation="relu"
+    )
+    found = models.get_rank_one_parts(silent, Flags())
+    assert (found.status, found.rank, found.explained) == ("silent", 1, None) and found.reason
+    assert not found.parts[0].drive.any() and found.parts[0].share is None
+    assert len(found.overlaps) == 2 * 3
+    models.plot_rank_one_parts(found)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.network.rnn_numpy import RNNNumpy
-from models.plots.basins import plot_basins
+from models.plots.basins import plot_basin_shares, plot_basins
+from models.plots.lyapunov import plot_lyapunov
 from models.populations.basins import basin_starts, get_basins
 from models.populations.lyapunov import get_lyapunov, lyapunov_exponents
 from models.populations.settings import BasinSettings, LyapunovSettings
@@ -109,6 +110,48 @@ def test_what_overflows_has_no_exponent():
         lyapunov_exponents(slow, np.zeros((2, 1)), np.zeros(2))
 
 
+def test_growth_without_end_is_not_chaos_and_chaos_of_relu_is():
+    """x' = 0.3 x: neighbours part at 0.3 too, long before anything overflows."""
+    task = Flags(n_steps=5, on=0)
+    grows = network(1.3 * np.eye(2), activation="relu")
+    found = get_lyapunov(grows, task, inputs={"on": np.ones(2)}).at_inputs["on"]
+    assert (found.kind, found.largest, found.spread) == ("growing", None, None)
+    # Strong random inhibition is chaotic, with rates that stay bounded.
+    rng = np.random.default_rng(3)
+    W = -np.abs(rng.normal(size=(60, 60))) * (rng.random((60, 60)) < 0.15) * 3.0
+    wild = RNNNumpy(W_rec=W, W_inp=np.ones((60, 2)), W_out=np.eye(1, 60), tau=10.0, dt=1.0)
+    few = LyapunovSettings(n_exponents=1, n_starts=2)
+    found = get_lyapunov(wild, task, few, inputs={"on": np.ones(2)}).at_inputs["on"]
+    assert found.kind == "chaotic" and 0.02 < found.largest < 5.0
+
+
+def test_trials_that_have_no_exponents_say_why():
+    rnn = network([[0.5]])
+    short = get_lyapunov(rnn, Flags(n_steps=1, on=0))
+    assert short.status == "analysed" and "one step" in short.reason and not short.in_trials.size
+    assert short.at_inputs["zero"].kind == "steady"
+    gone = get_lyapunov(network([[0.0]], tau=1.0), Flags(n_steps=5, on=0))
+    assert "nothing" in gone.reason and np.isneginf(gone.in_trials).all()
+    with pytest.raises(ParameterError, match="one step"):
+        lyapunov_exponents(rnn, np.zeros((1, 2)), np.zeros((2, 1, 2)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_figure_has_a_place_for_trials_and_each_input():
+    rnn = ring(1.6)
+    inputs = {"still": np.zeros(2), "on": np.ones(2)}
+    found = get_lyapunov(rnn, Flags(), LyapunovSettings(duration=20.0), inputs=inputs)
+    (axes,) = plot_lyapunov(found).axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["trials", "still", "on"]
+    assert len(axes.collections) == 3 * 2  # each exponent of each
+    assert axes.get_ylabel() == "exponent (1/τ)"
+    grows = get_lyapunov(network(1.3 * np.eye(2), "relu"), Flags(n_steps=5, on=0), inputs=inputs)
+    assert "growing" in [t.get_text() for t in plot_lyapunov(grows).axes[0].texts]
+    far = copies(np.ones((2, 2)), np.ones(2), W_rec=1e20 * np.eye(2))
+    texts = [t.get_text() for t in plot_lyapunov(get_lyapunov(far, Flags())).axes[0].texts]
+    assert texts == ["states overflow in some trial"]
+
+
 def two_wells():
     """One unit with W = 2 and tanh: attractors at +-0.9575, symmetric about 0."""
     rnn = network([[2.0]], tau=2.0)
@@ -137,11 +180,22 @@ def test_starts_that_end_in_no_known_point_are_counted():
     assert one.elsewhere == 0.5 and one.shares.tolist() == [0.5]
     none = get_basins(rnn, np.zeros(2), np.empty((0, 1)), starts)
     assert (none.status, none.elsewhere) == ("no_attractor", 1.0)
+    (axes,) = plot_basin_shares({"one": one, "none": none}).axes
+    assert [t.get_text() for t in axes.texts] == ["no stable point"]
+    drawn = [line.get_ydata().tolist() for line in axes.lines]
+    assert drawn == [[0.5], [0.5]] and len(plot_basin_shares({}).axes[0].texts) == 1
     cycle = ring(1.6)
     around = get_basins(cycle, np.zeros(2), np.zeros((1, 2)), np.eye(2))
     assert around.elsewhere == 1.0 and plot_basins(cycle, np.zeros(2), around).axes
     with pytest.raises(ParameterError, match="starts"):
         get_basins(rnn, np.zeros(2), points, np.zeros(3))
+    with pytest.raises(ParameterError, match="attractors"):
+        get_basins(rnn, np.zeros(2), [[np.nan]], starts)
+    for wrong in (np.zeros(3), np.full(2, np.nan)):
+        with pytest.raises(ParameterError, match="u"):
+            get_basins(rnn, wrong, points, starts)
+        with pytest.raises(ParameterError, match="u"):
+            get_lyapunov(rnn, Flags(), inputs={"still": wrong})
 
 
 def test_starts_lie_around_the_states_of_trials():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import models
 from models.plots.populations import plot_population
 from models.plots.subspaces import plot_subspaces
-from models.populations.dimensions import dimensionality, effective_rank, gini
+from models.populations.dimensions import Moments, dimensionality, effective_rank, gini
 from models.populations.periods import find_periods
 from models.populations.population import get_population
 from models.populations.recording import MOST_VALUES, record
@@ -46,6 +46,28 @@ def test_participation_ratio_of_activity_on_an_ellipsoid(axes):
     shares = np.cumsum(np.sort(squares)[::-1]) / squares.sum()
     assert found.cumulative[:n] == pytest.approx(shares)
     assert found.n_components(0.99) == 1 + int((shares < 0.99).sum())
+
+
+def test_dimensions_of_parts_keep_their_digits_beside_a_large_mean():
+    """A period in which hardly anything varies, of rates that differ much between periods."""
+    rng = np.random.default_rng(0)
+    small = 1e-6 * np.outer(rng.normal(size=500), [1.0, 2.0, 0.0]) + [3.0, 1.0, 2.0]
+    large = rng.normal([-20.0, 5.0, 0.0], size=(400, 3))
+    parts = Moments.of(small), Moments.of(large)
+    assert parts[0].dimensionality().participation_ratio == pytest.approx(1.0, abs=1e-6)
+    both = parts[0] + parts[1] + Moments.of(np.empty((0, 3)))
+    samples = np.concatenate([small, large])
+    assert both.mean == pytest.approx(samples.mean(axis=0))
+    assert both.scatter / 900 == pytest.approx(np.cov(samples.T, bias=True))
+    # What all trials do alike at one step has no variance, and no dimension of rounding errors.
+    settling = copies([[0.0, 0.0]] * 3, [1.0, 1.0, 2.0], tau=3.0)
+    found = get_population(settling, Flags(n_steps=10, on=9))
+    status = {period.name: part.status for period, part in found.periods}
+    assert status == {"whole": "measured", "period 1": "measured", "period 2": "no_variance"}
+    still = copies([[0.0, 0.0]] * 3, [0.1, 1 / 3, 2.7], x_init=[0.1, 1 / 3, 2.7], tau=3.0)
+    assert get_population(still, Flags()).units.within_trial.max() < 1e-14
+    for _, part in found.periods:
+        assert part.participation_ratio is None or part.participation_ratio >= 1.0
 
 
 def test_samples_that_are_too_few_or_do_not_vary_have_no_dimension():
@@ -242,8 +264,9 @@ def test_recurrent_weights_and_their_change():
     assert turning.spectral_abscissa == pytest.approx(0.0, abs=1e-12)
     assert turning.change_norm is None and turning.effective_rank == pytest.approx(2.0)
     assert recurrent_weights(start, start).change_effective_rank is None
-    with pytest.raises(ParameterError, match="W_rec_start"):
-        recurrent_weights(start, np.zeros((2, 2)))
+    for wrong in (np.zeros((2, 2)), np.full((3, 3), np.nan)):
+        with pytest.raises(ParameterError, match="W_rec_start"):
+            recurrent_weights(start, wrong)
 
 
 def test_excitatory_and_inhibitory_units_are_told_apart():
@@ -288,6 +311,21 @@ def test_the_figure_has_its_panels_and_legend():
     assert [text.get_text().split(":")[0] for text in legend.get_texts()] == [
         "whole", "period 1", "period 2", "by chance",
     ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_of_networks_without_an_answer_say_why():
+    still = copies(np.zeros((3, 2)), np.ones(3), x_init=np.ones(3))
+    figure = plot_population(get_population(still, Flags()))
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert {"no unit differs\nbetween trials", "all weights are 0"} <= set(texts)
+    # Within one decade components are counted on a linear axis.
+    few = plot_population(get_population(mixed(), Flags())).axes[0]
+    many = plot_population(get_population(copies(np.ones((12, 2))), Flags())).axes[0]
+    assert (few.get_xscale(), many.get_xscale()) == ("linear", "log")
+    # What overflows has a status, and makes no noise on the way.
+    grows = copies(np.ones((2, 2)), np.ones(2), W_rec=1e200 * np.eye(2))
+    assert get_population(grows, Flags()).status == "not_finite"
 
 
 def test_the_legends_say_what_chance_is():

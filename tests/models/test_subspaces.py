@@ -137,6 +137,17 @@ def test_networks_without_an_answer_say_why():
     assert states["a"] == "few_trials" and states["b"] == "one_value"
 
 
+def test_nothing_is_decoded_where_trials_do_not_differ():
+    settling = copies([[0.0, 0.0]] * 3, [1.0, 0.5, 2.0], tau=3.0)
+    found = get_subspaces(settling, Flags())
+    assert found.status == "analysed"
+    assert not any(one.status == "fitted" for one in found.subspaces)
+    assert {one.status for one in found.decoders} == {"no_difference", "one_value"}
+    assert not any(one.scores.size for one in found.decoders)
+    texts = [text.get_text() for axes in plot_subspaces(found).axes for text in axes.texts]
+    assert "nothing is coded" in texts and "analysed" not in texts
+
+
 def test_groups_of_more_than_two_names_have_a_plane():
     class Named(Flags):
         def conditions(self):

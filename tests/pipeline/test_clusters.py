@@ -62,7 +62,7 @@ def test_clusters_of_a_known_network_are_rows_and_targets(database, tmp_path):
     assert score["trajectory_change"] == pytest.approx(0.0, abs=1e-9)  # states go on, unread
     assert score["control_output_change"] > 0.1
     none = (p.Intervention & {"network_name": "silent", "intervention_name": "lesion"}).fetch1()
-    assert none["intervention_status"] == "no_target"
+    assert none["intervention_status"] == "silent"
     tables = (p.Clusters, p.Clusters.Cluster, p.Clusters.Member, p.Clusters.Weight)
     assert all(no_nan(table.to_dicts()) for table in tables)
     (p.Clusters & response).plot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import models
 from tasks_lib import ParameterError
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
@@ -29,18 +30,25 @@ def test_what_breaks_a_known_network_is_a_row(database, tmp_path):
              column["target"]: "regressor", column["target_of"]: "number"},
             {**one, "intervention_name": "nothing", column["kind"]: "perturb",
              column["target"]: "fixed_point"},
+            {**one, "intervention_name": "other_task", column["kind"]: "perturb",
+             column["target"]: "readout", column["target_of"]: "choice +"},
         ]
     )  # fmt: skip
-    with pytest.raises(ParameterError, match="is no target of noise"):
+    with pytest.raises(ParameterError, match=r"^intervention_target = .* is no target of noise"):
         p.InterventionParams.insert1({**one, "intervention_name": "none", column["kind"]: "noise"})
     # What is looked up in a table waits for its row.
     known = {"network_name": "known"}
     waiting = p.Intervention().key_source & known
-    assert sorted(waiting.to_arrays("intervention_name")) == ["first", "silence_ranked"]
+    there = ["first", "other_task", "silence_ranked"]
+    assert sorted(waiting.to_arrays("intervention_name")) == there
     assert p.fill((p.Subspaces, p.Intervention)).errors == []
     assert {*(p.Intervention & known).to_arrays("intervention_name")} == {
-        "first", "silence_ranked", "push",
+        *there, "push",
     }  # fmt: skip
+    # An output of networks of another task is no failure of this one's.
+    other = (p.Intervention & known & {"intervention_name": "other_task"}).fetch1()
+    assert other["intervention_status"] == "no_target"
+    assert other["intervention_reason"] == "the network has no output 'choice +'"
     row = (p.Intervention & known & {"intervention_name": "first"}).fetch1()
     assert row["intervention_status"] == "analysed" and row["intervention_vector"] is None
     score = (p.Intervention.Score & known & {"intervention_name": "first"}).fetch1()
@@ -53,16 +61,18 @@ def test_what_breaks_a_known_network_is_a_row(database, tmp_path):
     assert len(p.Intervention.Score & known & {"intervention_name": "push"}) == 2
     claim = p.Intervention.Score * p.InterventionParams & "choice_changed > 0.9"
     assert len(claim & known) >= 1
-    # A network that is silent has scores, and nothing to push along.
+    # Of a network that is silent nothing can be taken away.
     silent = p.Intervention & {"network_name": "silent"}
-    assert silent.to_arrays("intervention_status", order_by="intervention_name").tolist() == [
-        "analysed", "no_target", "analysed",
-    ]  # fmt: skip
+    status = dict(zip(*silent.to_arrays("intervention_name", "intervention_status"), strict=True))
+    assert status == dict.fromkeys(["first", "push", "silence_ranked"], "silent") | {
+        "other_task": "no_target"
+    }
+    assert not len(p.Intervention.Score & silent.proj())
     assert all(no_nan(table.to_dicts()) for table in (p.Intervention, p.Intervention.Score))
     (p.Intervention & known & {"intervention_name": "push"}).plot()
 
 
-def test_points_and_selection_vectors_are_targets(entered):
+def test_points_and_selection_vectors_are_targets(entered, tmp_path):
     p = entered
     column = p.InterventionParams.renamed
     one = {**p.InterventionParams.fetch1(), column["kind"]: "perturb", column["n_controls"]: 2}
@@ -86,3 +96,10 @@ def test_points_and_selection_vectors_are_targets(entered):
     vectors = np.asarray(line["selection_vectors"])
     if rows["line"]["intervention_vector"] is not None:
         assert np.array_equal(rows["line"]["intervention_vector"], vectors[len(vectors) // 2].real)
+    # A network of one unit has no line, and no job that fails.
+    alone = copies(np.ones((1, 6)), W_out=np.ones((2, 1)))
+    config = models.NetworkConfig(n_units=1, activation="relu", tau=1.0, dt=1.0)
+    path = models.write_network(tmp_path / "alone.npz", alone, config)
+    key = p.import_network(path, p.Task.fetch1("task_name"), "alone")
+    assert not len(p.LineAttractor().key_source & key)
+    assert len(p.FixedPoints().key_source & key)

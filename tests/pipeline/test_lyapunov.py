@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 
+from pipeline.tables.lyapunov import basins_from_rows, lyapunov_from_rows
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
 
@@ -34,6 +37,20 @@ def test_exponents_and_basins_of_known_networks_are_rows(database, tmp_path):
     shares = (p.Basins.Attractor * p.FixedPoints.Point & {"network_name": "two"}).to_dicts()
     assert sum(one["basin_share"] for one in shares) == pytest.approx(1.0)
     assert all(one["basin_share_low"] < 0.5 < one["basin_share_high"] for one in shares)
+    # Reports draw what rows keep.
+    key = {"network_name": "two"}
+    names = ("Lyapunov", "Lyapunov.AtInput", "Basins", "Basins.Attractor", "BasinParams")
+    rows = {name: (attrgetter(name)(p) & key).to_dicts(order_by="KEY") for name in names}
+    direct = p.Lyapunov()._analyse((p.Lyapunov & key).fetch1("KEY"))
+    drawn = lyapunov_from_rows(rows)
+    assert np.array_equal(drawn.in_trials, direct.in_trials)
+    for name, one in direct.at_inputs.items():
+        assert np.array_equal(drawn.at_inputs[name].exponents, one.exponents)
+        assert drawn.at_inputs[name].kind == one.kind
+    (basins,) = basins_from_rows(rows).values()
+    assert basins.shares == pytest.approx([one["basin_share"] for one in shares])
+    assert basins.intervals[:, 0] == pytest.approx([one["basin_share_low"] for one in shares])
+    assert (p.Lyapunov & key).plot().axes
     tables = (p.Lyapunov, p.Lyapunov.AtInput, p.Basins, p.Basins.Attractor)
     assert all(no_nan(table.to_dicts()) for table in tables)
     (p.Basins & {"network_name": "two"}).plot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.tables.rank_one_parts import rank_one_from_rows
 from tasks_lib import ParameterError
 from tests.pipeline.test_populations import no_nan
 
@@ -44,6 +45,14 @@ def test_networks_of_low_rank_are_trained_and_their_parts_are_rows(database):
     tables = (p.RankOneParts, p.RankOneParts.Drive, p.RankOneParts.Overlap)
     assert all(no_nan(table.to_dicts()) for table in tables)
     p.RankOneParts().plot()
+    # Reports draw what rows keep.
+    rows = {f"RankOneParts{name}": table.to_dicts(order_by="KEY") for name, table in
+            zip(("", ".Drive", ".Overlap"), tables, strict=True)}  # fmt: skip
+    drawn = rank_one_from_rows(rows)
+    direct = p.RankOneParts()._analyse(p.RankOneParts.fetch1("KEY"))
+    for mine, own in zip(drawn.parts, direct.parts, strict=True):
+        assert np.array_equal(mine.drive, own.drive) and mine.share == own.share
+    assert drawn.overlaps == direct.overlaps
     with pytest.raises(ParameterError, match="dale = True: the factors"):
         p.NetworkParams.insert1({"network_name": "signs", **LOW, "dale": True})
     assert not p.NetworkParams & {"network_name": "signs"}

@@ -9,7 +9,7 @@ import models
 from ...tables.latent_circuits import LatentCircuit, LatentCircuitParams, circuit_from_rows
 from ...tables.network import NetworkParams
 from ...tables.performance import VALIDATION_SEED, network_and_task
-from ...tables.rank_one_parts import RankOneParts
+from ...tables.rank_one_parts import RankOneParts, rank_one_from_rows
 from ...tables.task import Task
 from ...tables.training import Training
 from .base import Drawing, Grid, Number, Section, Tables
@@ -36,6 +36,11 @@ def _draw(rows: Tables) -> Figure:
     return models.plot_latent_circuit(fit, rnn, task, seed=VALIDATION_SEED)
 
 
+def _draw_parts(rows: Tables) -> Figure:
+    """Draw rank-one parts as `RankOneParts.plot` does."""
+    return models.plot_rank_one_parts(rank_one_from_rows(rows))
+
+
 RANK_ONE_PARTS = Section(
     "rank_one_parts",
     "Rank-one parts of W_rec",
@@ -60,6 +65,18 @@ RANK_ONE_PARTS = Section(
     ),
     (Number("exactrank", "rank of W_rec", "RankOneParts", "exact_rank"),),
     {"rank_one_name": DEFAULT},
+    Drawing(
+        "Drive through the first parts in every trial (red: mean), and cosines between what reads "
+        "(rows) and what writes (columns)",
+        ("rank_one_name",),
+        {
+            RankOneParts: ("rank_one_status", "rank_one_reason", "exact_rank"),
+            RankOneParts.Drive: ("part_singular_value", "drive_share", "drive_between", "drive"),
+            RankOneParts.Overlap: ("overlap", "overlap_cosine"),
+        },
+        _draw_parts,
+        when=lambda row: row["rank_one_status"] == ANALYSED,
+    ),
 )  # fmt: skip
 
 LATENT_CIRCUIT = Section(

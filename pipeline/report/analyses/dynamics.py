@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import models
+
 from ...tables.continuous_attractors import ContinuousAttractor
 from ...tables.line_attractors import LineAttractor
-from ...tables.lyapunov import Basins, Lyapunov
-from .base import Grid, Number, Section
+from ...tables.lyapunov import (
+    BasinParams,
+    Basins,
+    Lyapunov,
+    basins_from_rows,
+    lyapunov_from_rows,
+)
+from .base import Drawing, Grid, Number, Section, Tables
 from .queries import ANALYSED, DEFAULT, SETTINGS, STATUS, WHY
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _draw_exponents(rows: Tables) -> Figure:
+    """Draw exponents as `Lyapunov.plot` does."""
+    return models.plot_lyapunov(lyapunov_from_rows(rows))
+
+
+def _draw_shares(rows: Tables) -> Figure:
+    """Draw the shares of basins at all inputs."""
+    return models.plot_basin_shares(basins_from_rows(rows))
+
 
 LINE_ATTRACTORS = Section(
     "line_attractors",
@@ -72,6 +96,16 @@ LYAPUNOV = Section(
                "trial_exponent", "Lyapunov (1/τ)"),
     ),
     {"lyapunov_name": DEFAULT},
+    Drawing(
+        "Lyapunov exponents over each trial, and from each start at constant inputs",
+        ("lyapunov_name",),
+        {
+            Lyapunov: ("lyapunov_status", "lyapunov_reason", "trial_exponents"),
+            Lyapunov.AtInput: ("motion", "exponents"),
+        },
+        _draw_exponents,
+        when=lambda row: row["lyapunov_status"] == ANALYSED,
+    ),
 )  # fmt: skip
 
 BASINS = Section(
@@ -100,4 +134,15 @@ BASINS = Section(
                "Basins", "elsewhere", combine=max),
     ),
     {"search_name": "exact", "basin_name": DEFAULT},
+    Drawing(
+        "Share of starts that ends at each stable point, with its interval of 95 %",
+        ("search_name", "basin_name"),
+        {
+            Basins: ("basin_status", "basin_reason"),
+            Basins.Attractor: ("basin_share",),
+            BasinParams: (...,),
+        },
+        _draw_shares,
+        when=lambda row: row["basin_status"] == ANALYSED,
+    ),
 )  # fmt: skip
