@@ -192,7 +192,14 @@ def nan_spike(file):
     file["units/spike_times"][4] = np.nan
 
 
+def years(file):
+    file["intervals/trials/start_time"][:] *= 1e10
+    file["intervals/trials/stop_time"][:] *= 1e10
+
+
 BAD = [
+    (years, {"min_rate": 0.0}, r"bin_width = .*would take about .*wider bins"),
+    (None, {"bin_width": 1e-12}, r"bin_width = .*would take about .*wider bins"),
     (without("units"), {}, r"units = 'units'.*add_unit"),
     (without("intervals/trials"), {}, r"trials = .*add_trial"),
     (overlap, {}, r"start_time of trial 3 = 2.5: is before trial 2 ends"),
