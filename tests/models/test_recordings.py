@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-import h5py
 import numpy as np
 import pytest
 
@@ -16,7 +15,9 @@ from models.recordings.spikes import firing_rates
 from tasks_lib import ParameterError
 from tests.models.nwb_recordings import eight_trials, lively_network, write_nwb
 from tests.models.population_networks import Flags, copies
+from tests.needs import optional_module
 
+h5py = optional_module("h5py")
 TASK = Flags(n_steps=30, on=10, a=(-1.0, 0.0, 1.0))
 PLAIN = models.RecordingSettings(bin_width=0.1, smoothing=0.0, min_rate=0.0)
 
