@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.clocks import library as faketime
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 # Before torch is imported: threads that wait for each other make small networks slow on a busy
 # machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No test depends on how fast a machine is.
+hypothesis.settings.register_profile("any_speed", deadline=None)
+hypothesis.settings.load_profile("any_speed")
 
 # What Triton has compiled is kept for the next test and the next run, as what Numba has.
 _caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-pipeline"

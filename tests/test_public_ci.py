@@ -81,3 +81,12 @@ def test_the_script_that_tries_a_wheel_says_how_it_is_called(words):
         ["bash", ROOT / "scripts/try_wheel.sh", *words], capture_output=True, text=True
     )
     assert done.returncode == 2 and "lowest|highest" in done.stderr
+
+
+def test_scripts_that_are_called_by_their_name_can_be():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "scripts").glob("*.sh")]
+    by_name = re.compile(r"(?m)^(?: {4}|#\s+|)(?:[A-Z_]+=\S+ )*(scripts/[\w.]+\.sh)\b")
+    called = {name for page in pages for name in by_name.findall(page.read_text(encoding="utf-8"))}
+    assert "scripts/try_wheel.sh" in called
+    for name in called:
+        assert (ROOT / name).stat().st_mode & 0o100, f"{name} is no executable file"

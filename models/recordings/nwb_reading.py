@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import xarray
 
 Float = NDArray[np.float64]
+MOST_BINS = 10**15  # of which the memory is still a number in words
 
 
 @brief
@@ -104,6 +105,8 @@ def read_activity(path: str | Path, settings: RecordingSettings | None = None) -
     file = Path(path)
     with opened(file) as contents:
         trials = chosen_trials(contents, chosen)
+        length = (trials.window_off - chosen.window_on) / chosen.bin_width
+        _check_memory(len(trials.zero), int(min(length, MOST_BINS)), 1)
         edges = bin_edges(chosen.window_on, trials.window_off, chosen.bin_width)
         units = chosen_units(contents, trials.zero[:, None] + edges[[0, -1]], chosen)
         source = {

@@ -183,5 +183,5 @@ def open_(
         for name, value in opened.variables.items():
             console.print(f"    export {name}={shlex.quote(value)}", soft_wrap=True)
         again = [f"rnn verify --task {shlex.quote(name)}" for name in opened.tasks[:MOST_TASKS]]
-        for command in ("rnn status", "rnn show", "rnn verify --all --files", *again):
+        for command in ("rnn status", "rnn show", "rnn verify --all --files --retrain 3", *again):
             console.print(f"    {command}", soft_wrap=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.prompt import Confirm
 from rich.table import Table
 
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import ParameterError, use_one_of
 from tasks_lib.sizes import bytes_in_words, counted
 
 from .base import (
@@ -40,6 +40,14 @@ def delete(
             help="Not the cohorts: rows of this computed table, to be computed again.",
         ),
     ] = None,
+    comparison: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Not cohorts: this comparison, with its distances."),
+    ] = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Not cohorts: this recording, with what it gave."),
+    ] = None,
     module: Modules = None,
     parameters: Annotated[
         bool,
@@ -51,6 +59,8 @@ def delete(
 ) -> None:
     """Delete cohorts with their networks, all analyses, files and jobs; asks first.
 
+    With --comparison or --recording: one of these, and no network; --task says of which task.
+
     A worker that has a job of what is deleted drops it at its next heartbeat.
     """
     kept = "nothing was deleted"
@@ -58,14 +68,30 @@ def delete(
         from pipeline.tables.computed import tables_named
         from pipeline.tables.own_tables import own_tables
 
-        if not (of.given or all_):
+        named = {
+            kind: name
+            for kind, name in (("comparison", comparison), ("recording", recording))
+            if name is not None
+        }
+        if named:
+            alone = {
+                "--table": table,
+                "--module": module,
+                "--parameters": parameters,
+                "--all": all_,
+            }
+            selected: Any
+            rows_of: Any
+            rows_of, selected = _named(pipeline, named, of, alone)
+        elif not (of.given or all_):
             raise ParameterError(
                 "delete", None, "nothing is selected",
                 "name a sweep, a task, a network, a training or a seed, or say --all",
             )  # fmt: skip
-        selected = of.selection()
-        own = own_tables(module or ())
-        rows_of = pipeline.Cohort if table is None else tables_named([table], own)[0]
+        else:
+            selected = of.selection()
+            own = own_tables(module or ())
+            rows_of = pipeline.Cohort if table is None else tables_named([table], own)[0]
         preview = pipeline.delete(selected, rows_of, parameters, dry_run=True, everything=all_)
         if not preview.rows:
             console.print("No rows are selected.")
@@ -85,6 +111,31 @@ def delete(
         console.print(f"{rows} and {files} deleted, {bytes_in_words(done.removed_bytes)}.")
         if done.note:
             errors.print(f"note: {done.note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _named(
+    pipeline: Any, named: dict[str, str], of: Chosen, alone: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Return the table of a comparison or a recording, and its key."""
+    (kind, name), *more = named.items()
+    others = [f"--{other}" for other, _ in more] + [option for option, on in alone.items() if on]
+    others += [text.partition("=")[0] for text in of.arguments() if not text.startswith("--task=")]
+    if others:
+        raise ParameterError(
+            others[0], None, f"does not go with --{kind}", f"leave it out, or --{kind}"
+        )
+    table = {"comparison": pipeline.Comparison, "recording": pipeline.Recording}[kind]
+    column = f"{kind}_name"
+    rows = [row for row in table.proj().to_dicts() if of.given.items() <= row.items()]
+    found = [row for row in rows if row[column] == name]
+    if not found:
+        remedy = use_one_of(name, sorted({str(row[column]) for row in rows}))
+        raise ParameterError(f"--{kind}", name, "has not been entered", remedy)
+    if len(found) > 1:
+        tasks = ", ".join(sorted(str(row["task_name"]) for row in found))
+        problem = f"is one of several tasks ({tasks})"
+        raise ParameterError(f"--{kind}", name, problem, "say --task too")
+    return table, found[0]
 
 
 def _is_confirmed(question: str) -> bool:

@@ -61,13 +61,12 @@ def reproduce(
     except (ParameterError, OSError) as error:
         raise refusal(error) from None
     kept = "all rows that were computed are kept; the same command goes on"
-    with session(kept=kept) as pipeline:
+    with session(kept=kept):
         if dry_run:
             from pipeline.cli.cost_lines import cost_lines
-            from pipeline.reproduction.analyses import checked_analyses
+            from pipeline.reproduction.filling import dry_run as run_dry
 
-            checked_analyses(study.analyses)
-            for line in cost_lines(*pipeline.dry_run(study.submission, "use")):
+            for line in cost_lines(*run_dry(study)):
                 console.print(line, soft_wrap=True)
             return
         from pipeline.reproduction.results import reproduce as reproduce_study
@@ -82,7 +81,7 @@ def reproduce(
             errors.print(f"error: {table} {key}: {message}", style="red", soft_wrap=True)
         for fault in found.faults:
             errors.print(f"missing: {fault}", style="red", soft_wrap=True)
-        if found.errors:
+        if found.errors or found.faults:
             raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rnn_start import OutputError, starting
-from tasks_lib.errors import ParameterError
+from tasks_lib.errors import MAX_COUNT, ParameterError
 from tasks_lib.sizes import bytes_in_words, counted
 
 from .base import (
@@ -123,20 +123,34 @@ def verify(
     every_row: Annotated[
         bool, typer.Option("--all", help="Look at every row of parameters instead.")
     ] = False,
+    retrain: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MAX_COUNT,
+            help="Train so many of the networks again, some of each cohort; with --all, also.",
+        ),
+    ] = None,
 ) -> None:
     """Train a stored network again: is it the same to the bit? 0: yes, 1: no, 2: cannot say.
 
     With --files nothing is trained: is every stored array and figure what was stored? With --all:
-    are all parameters, settings and cohorts what was entered? Both may be asked at once.
+    are all parameters, settings and cohorts what was entered? Both may be asked at once, and with
+    --retrain N networks are trained again too.
     """
     try:
         with session():
-            whole: bool | None = True
+            answers: list[bool | None] = []
             if every_row:
-                whole = _verify_rows(of, device)
-            if files or not every_row:
-                other = _verify_files(of, device) if files else _train_again(of, device)
-                whole = False if False in (whole, other) else whole and other
+                answers.append(_verify_rows(of, device, retrain))
+            if files:
+                answers.append(_verify_files(of, device, retrain))
+            if retrain is not None or not (every_row or files):
+                answers.append(_train_again(of, device, retrain))
+            elif every_row:
+                _print_not_trained()
+            whole = False if False in answers else None if None in answers else True
     except typer.Exit:
         raise typer.Exit(2) from None
     except (BrokenPipeError, OutputError):
@@ -149,19 +163,47 @@ def verify(
         raise typer.Exit(2 if whole is None else 1)
 
 
-def _train_again(of: Chosen, device: str | None) -> bool:
+def _train_again(of: Chosen, device: str | None, most: int | None) -> bool | None:
     """Train networks again, and print what differs; return whether all are identical."""
-    if not of.given:
+    from pipeline.upkeep.verify_some import networks_to_train
+
+    if not of.given and most is None:
         raise ParameterError(
-            "selection", None, "is not given", "name a network, or say --files to read files"
-        )
+            "selection", None, "is not given",
+            "name a network, or say --files to read files, or --retrain N to train some",
+        )  # fmt: skip
     selection = of.selection()
     keys = selection.networks().keys(order_by="KEY")
     if not keys:
         raise ParameterError(
             "selection", selection.in_words(), "selects 0 networks", "see `rnn show`"
         )
-    return all([_is_the_same(key, device) for key in keys])  # each is trained, whatever one is
+    if most is None:
+        return all([_is_the_same(key, device) for key in keys])  # each, whatever one is
+    some = networks_to_train(selection.networks(), most)
+    same = [_is_the_same(key, device) for key in some.keys]
+    found = [f"{sum(same)} identical", *([f"{same.count(False)} not"] if False in same else [])]
+    counts = counted(len(same), "network")
+    console.print(f"{counts} trained again: {', '.join(found)}", highlight=False, soft_wrap=True)
+    for number, why in (
+        (some.n_others, "not trained again"),
+        (some.n_elsewhere, "not trained here, so that nothing can be trained again"),
+    ):
+        if number:
+            console.print(f"{counted(number, 'network')} {why}", highlight=False, soft_wrap=True)
+    return all(same) if same else None
+
+
+def _print_not_trained() -> None:
+    """Say that rows and files alone do not say whether networks come out again."""
+    from pipeline.tables.training import Training
+    from pipeline.upkeep.verify_some import networks_to_train
+
+    if number := networks_to_train(Training.Network(), 0).n_others:
+        console.print(
+            f"no network was trained again: --retrain N does it with N of {number}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _is_the_same(key: dict[str, Any], device: str | None) -> bool:
@@ -185,11 +227,11 @@ def _is_the_same(key: dict[str, Any], device: str | None) -> bool:
     return bool(result.identical)
 
 
-def _verify_rows(of: Chosen, device: str | None) -> bool | None:
+def _verify_rows(of: Chosen, device: str | None, retrain: int | None) -> bool | None:
     """Look at every row of parameters, and print those that are not what was entered."""
     from pipeline.upkeep.verify_rows import RowFault, verify_rows
 
-    if of.given or device is not None:
+    if retrain is None and (of.given or device is not None):
         option = [*of.arguments(), f"--device={device}"][0]
         name, _, value = option.partition("=")
         raise ParameterError(name, value, "chooses nothing with --all", "leave it out")
@@ -208,14 +250,14 @@ def _verify_rows(of: Chosen, device: str | None) -> bool | None:
     return result.is_whole
 
 
-def _verify_files(of: Chosen, device: str | None) -> bool | None:
+def _verify_files(of: Chosen, device: str | None, retrain: int | None) -> bool | None:
     """Read stored files, and print those that are not what was stored."""
     from tqdm import tqdm
 
     from pipeline.progress import file_bar
     from pipeline.upkeep.verify_files import Fault, verify_files
 
-    if device is not None:
+    if device is not None and retrain is None:
         raise ParameterError("--device", device, "trains nothing with --files", "leave it out")
 
     def say(fault: Fault) -> None:

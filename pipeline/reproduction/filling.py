@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
+from tasks_lib.errors import ParameterError, renamed
+
 from ..database import connection as database
+from ..submission import dry_run as run_dry
 from ..submission import submit
 from ..submitted import Submitted
+from ..sweeps.cost import Cost
 from ..tables.computed import tables_named
 from ..tables.rows import Row
 from ..tables.training import Training
 from ..workers.worker import Filled, WorkLoop
 from .analyses import checked_analyses, enter_analyses
+from .checks import as_written, checked_study
 from .study import Study
 
 Errors = list[tuple[str, Row, str]]
@@ -28,7 +34,8 @@ def enter(study: Study) -> tuple[Submitted, dict[str, list[Row]]]:
     nothing is entered.
     """
     analyses = checked_analyses(study.analyses)
-    done = submit(study.submission, equal="use")
+    with _as_written(study):
+        done = submit(study.submission, equal="use")
     enter_analyses(analyses)
     networks = {}
     for label, cohort in study.cohorts.items():
@@ -42,6 +49,28 @@ def enter(study: Study) -> tuple[Submitted, dict[str, list[Row]]]:
             {**key, "seed": seed} for key in own for seed in range(first, first + number)
         ]
     return done, networks
+
+
+def dry_run(study: Study) -> tuple[Submitted, Cost]:
+    """Return what a study would enter, and what its cohorts cost; nothing is written.
+
+    Raises
+    ------
+    ParameterError
+        Where `reproduce` would refuse it.
+    """
+    checked_study(study)
+    with _as_written(study):
+        return run_dry(study.submission, "use")
+
+
+@contextmanager
+def _as_written(study: Study) -> Iterator[None]:
+    """Name fields of its submission as the study's file does, where one is refused."""
+    try:
+        yield
+    except ParameterError as error:
+        raise renamed(error, partial(as_written, study)) from error
 
 
 def fill_tables(

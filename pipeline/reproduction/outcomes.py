@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -81,10 +83,19 @@ def _measured(
 ) -> float | None:
     try:
         value = measure(key, **expected.arguments)
-    except DataJointError as error:  # as where a job failed, whose row is missing
-        faults.append(f"{expected.name}, seed {key['seed']}: {kind_and_text(error)}")
+        return None if value is None or not np.isfinite(float(value)) else float(value)
+    except Exception as error:  # as where a job failed, whose row is missing; or of the measure
+        faults.append(f"{expected.name}, seed {key['seed']}: {fault_of(error)}")
         return None
-    return None if value is None else float(value)
+
+
+def fault_of(error: Exception) -> str:
+    """Return what went wrong in a measure, with the line of its code where that is the cause."""
+    said = kind_and_text(error)
+    if isinstance(error, DataJointError | ParameterError):
+        return said
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{said} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def pair_outcome(
@@ -101,8 +112,8 @@ def pair_outcome(
         try:
             if len(networks) > 1:
                 matrix = _checked_matrix(measure(networks, **expected.arguments), len(networks))
-        except (DataJointError, ParameterError) as error:
-            faults.append(f"{expected.name}, {label}: {kind_and_text(error)}")
+        except Exception as error:
+            faults.append(f"{expected.name}, {label}: {fault_of(error)}")
         seeds = [key["seed"] for key in networks]
         pairs = list(combinations(range(len(seeds)), 2))
         values[label] = {

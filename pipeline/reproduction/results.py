@@ -12,18 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from datajoint.errors import DataJointError
-
 from models.machine.atomic_file import write_atomically
-from tasks_lib.errors import ParameterError, kind_and_text
 
 from ..tables.performance import Validation
 from ..tables.provenance import code_version
 from ..tables.rows import Row
 from ..tables.training import Training
+from .checks import check_inputs, checked_study
 from .compared import compare_cohorts, names_of_comparisons
 from .filling import Errors, enter, fill, fill_tables, solves
-from .outcomes import Outcome, network_outcome, pair_outcome
+from .outcomes import Outcome, fault_of, network_outcome, pair_outcome
 from .study import Study
 
 
@@ -80,18 +78,14 @@ def reproduce(
     Raises
     ------
     ParameterError
-        Where the study names a measure that does not exist, or parameters that are refused; then
-        nothing is entered.
+        Where the study names a measure, an argument, a table, a column or a set of settings that
+        does not exist, or parameters that are refused; then nothing is entered.
     """
     began = time.perf_counter()
-    module = study.measures()
-    functions = {
-        e.name: study.function(module, e.measure, f"expected.{e.name}.measure")
-        for e in study.expected
-    }
-    draw = study.function(module, study.figure, "figure") if study.figure else None
+    functions, draw = checked_study(study)
     names_of_comparisons(study)  # whether they can be made
     _, networks = enter(study)
+    check_inputs(study, {key["task_name"] for keys in networks.values() for key in keys})
     filled = fill_tables(study, networks, workers, announce)
     there = {label: _trained(keys) for label, keys in networks.items()}
     good = {label: _solving(keys, study.solved) for label, keys in there.items()}
@@ -114,8 +108,8 @@ def reproduce(
     if draws and draw is not None:
         try:
             figure = draw(good)
-        except (DataJointError, ParameterError, ValueError) as error:
-            faults.append(f"figure: {kind_and_text(error)}")
+        except Exception as error:  # of whatever kind: what was measured is not lost for it
+            faults.append(f"figure: {fault_of(error)}")
     return Reproduction(
         study=study,
         outcomes=outcomes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.files.yaml_documents import read_yaml
@@ -56,6 +56,7 @@ def read_study(name: str, whole: bool = False) -> Study:
     for label, cohort in sections["cohorts"].items():
         _check_cohort(f"cohorts.{label}", cohort)
     changes = _mapping(content, REDUCED, optional=True)
+    _check_changes(sections, changes)
     form = sections if whole else reduced_sections(sections, changes)
     cohorts = form["cohorts"]
     compared = None
@@ -66,6 +67,12 @@ def read_study(name: str, whole: bool = False) -> Study:
     expected = content.get("expected")
     if not isinstance(expected, list) or not expected:
         raise ParameterError("expected", expected, "is no list of results", "write what to hit")
+    results = [
+        _expected(f"expected[{i}]", e, cohorts, whole)
+        for i, e in enumerate(expected)
+        if whole or not _is_of_whole(e)
+    ]
+    _check_names(results)
     return Study(
         name=folder.name,
         title=_text(content, "title"),
@@ -75,17 +82,13 @@ def read_study(name: str, whole: bool = False) -> Study:
         submission={**{s: form[s] for s in SETS}, "cohorts": list(cohorts.values())},
         cohorts=cohorts,
         changes=[] if whole else differences(sections, changes),
-        conditions=[str(line) for line in content.get("conditions", [])],
+        conditions=_lines(content, "conditions"),
         analyses=_analyses(_mapping(content, "analyses", optional=True)),
-        tables=dict(_table(f"tables[{i}]", t) for i, t in enumerate(content.get("tables", []))),
+        tables=dict(_table(f"tables[{i}]", t) for i, t in enumerate(_list(content, "tables"))),
         compared=compared,
         settings=dict(_mapping(content, "settings", optional=True)),
         solved=_solved(_mapping(content, "solved", optional=True)),
-        expected=[
-            _expected(f"expected[{i}]", e, cohorts, whole)
-            for i, e in enumerate(expected)
-            if whole or not _is_of_whole(e)
-        ],
+        expected=results,
         figure=_text(content, "figure") if "figure" in content else None,
     )
 
@@ -102,6 +105,29 @@ def _check_cohort(place: str, cohort: Any) -> None:
             raise ParameterError(f"{place}.{key}", None, "is missing", f"write {key}")
     check_int(f"{place}.first_seed", cohort["first_seed"], minimum=0)
     check_int(f"{place}.n_networks", cohort["n_networks"], minimum=1)
+
+
+def _check_changes(whole: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> None:
+    """Refuse what the reduced form changes and the whole form does not have."""
+    for section, names in changes.items():
+        if section not in whole:
+            remedy = use_one_of(str(section), whole)
+            raise ParameterError(f"{REDUCED}.{section}", names, "does not exist", remedy)
+        for name in _mapping(changes, section, place=f"{REDUCED}."):
+            if name not in whole[section]:
+                problem = "is not in the whole form"
+                remedy = use_one_of(str(name), whole[section])
+                raise ParameterError(f"{REDUCED}.{section}.{name}", names[name], problem, remedy)
+
+
+def _check_names(results: Sequence[Expected]) -> None:
+    """Refuse two results of one name, of which files would have one."""
+    seen = set()
+    for result in results:
+        if result.name in seen:
+            problem = "is the name of two results"
+            raise ParameterError("expected.name", result.name, problem, "give each its own")
+        seen.add(result.name)
 
 
 def _analyses(given: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -161,6 +187,10 @@ def _expected(place: str, given: Any, cohorts: Mapping[str, Any], whole: bool) -
         raise ParameterError(
             f"{place}.statistic", statistic, problem, "write mean, or leave it out"
         )
+    if "comparison" in given and versus is None:
+        problem = "compares with nothing"
+        remedy = "name a cohort by versus, or leave comparison out"
+        raise ParameterError(f"{place}.comparison", given["comparison"], problem, remedy)
     for key in ("cohort", "versus"):
         if key in given:
             check_choice(f"{place}.{key}", given[key], tuple(cohorts))
@@ -175,7 +205,7 @@ def _expected(place: str, given: Any, cohorts: Mapping[str, Any], whole: bool) -
         comparison=check_choice(
             f"{place}.comparison", given.get("comparison", "difference"), COMPARISONS
         ),
-        of_all=bool(given.get("of_all", False)),
+        of_all=check_bool(f"{place}.of_all", given.get("of_all", False)),
         of_pairs=of_pairs,
     )
 
@@ -199,11 +229,26 @@ def _solved(given: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _mapping(content: Mapping[str, Any], key: str, optional: bool = False) -> dict[str, Any]:
+def _mapping(
+    content: Mapping[str, Any], key: str, optional: bool = False, place: str = ""
+) -> dict[str, Any]:
     value = content.get(key, {} if optional else None)
     if not isinstance(value, Mapping):
-        raise ParameterError(key, value, "is no set of fields", "write name: value")
+        raise ParameterError(f"{place}{key}", value, "is no set of fields", "write name: value")
     return dict(value)
+
+
+def _list(content: Mapping[str, Any], key: str) -> list[Any]:
+    value = content.get(key, [])
+    if not isinstance(value, list):
+        raise ParameterError(key, value, "is no list", "write [a, b], or a line with - for each")
+    return value
+
+
+def _lines(content: Mapping[str, Any], key: str) -> list[str]:
+    for i, line in enumerate(_list(content, key)):
+        _text({f"{key}[{i}]": line}, f"{key}[{i}]")
+    return list(_list(content, key))
 
 
 def _text(content: Mapping[str, Any], key: str, place: str = "") -> str:

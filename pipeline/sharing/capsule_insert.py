@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import datajoint as dj
+import psycopg2
+import pymysql
+from datajoint.errors import DuplicateError, IntegrityError, MissingAttributeError
 
-from tasks_lib.errors import ParameterError, shown
+from tasks_lib.errors import ParameterError, kind_and_text, shown
 
 from ..database.upgrades import known_migrations, migration
 from ..report.rows import Row
@@ -22,6 +26,11 @@ from .capsule_values import ARRAY, FIGURE
 
 AT_ONCE = 200  # rows that are in memory with their arrays
 LATER = "update this package"
+# What servers and their libraries say of values: none of a lost connection, or of rights.
+REFUSED = (
+    pymysql.err.DataError, pymysql.err.IntegrityError, psycopg2.DataError, psycopg2.IntegrityError,
+    DuplicateError, IntegrityError, MissingAttributeError, ValueError, OverflowError,
+)  # fmt: skip
 Change = Callable[[str, Row], Row]  # of a row, by the title of its table
 
 
@@ -61,9 +70,25 @@ def insert_rows(capsule: CapsuleFile, progress: Callable[[int, int], object]) ->
             continue  # of an earlier version
         rows = _fitting(capsule, title, table, changes)
         while some := list(islice(rows, AT_ONCE)):
-            _insert(table, some)
+            with _said_of(capsule, title):
+                _insert(table, some)
             done += len(some)
             progress(done, total)
+
+
+@contextmanager
+def _said_of(capsule: CapsuleFile, title: str) -> Iterator[None]:
+    """Say of which table rows are that the server refuses: too large, twice, of no cohort."""
+    try:
+        yield
+    except ParameterError:
+        raise
+    except REFUSED as error:
+        raise ParameterError(
+            "PATH", str(capsule.path),
+            f"has rows of {title} that its table does not take ({kind_and_text(error)})",
+            "ask whoever made it",
+        ) from error  # fmt: skip
 
 
 def _changes(capsule: CapsuleFile) -> list[Change]:

@@ -255,6 +255,7 @@ def _on_server(
         except BaseException:
             if began:
                 _take_back(prefix, written, mark, began[0])
+                _remove_folders(folder, prefix)
             raise
     variables = {"RNN_PREFIX": prefix}
     if store is not None:
@@ -322,6 +323,14 @@ def _made_folder(store: str | Path | None) -> Iterator[None]:
         if folder is not None and made:
             _remove_empty(folder)
         raise
+
+
+def _remove_folders(store: Path | None, prefix: str) -> None:
+    """Remove the folders that the schemas of a new prefix have made in a store that was there."""
+    if store is not None:
+        beginning = str(get_store_backend(STORE).spec.get("schema_prefix", ""))
+        for name in SCHEMAS:
+            _remove_empty(store / beginning / f"{prefix}_{name}")
 
 
 def _remove_empty(folder: Path) -> None:

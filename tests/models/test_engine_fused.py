@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.needs import optional_module
+
+optional_module("triton")
+# These import it.
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-import kernel_resources
+import kernel_resources  # noqa: E402
 
-from models.engine import draw_kernels, fused_kernels, row_kernels, step_kernels
-from models.engine.backends import fused
+from models.engine import draw_kernels, fused_kernels, row_kernels, step_kernels  # noqa: E402
+from models.engine.backends import fused  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 

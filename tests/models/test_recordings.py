@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-import h5py
 import numpy as np
 import pytest
 
@@ -16,7 +15,9 @@ from models.recordings.spikes import firing_rates
 from tasks_lib import ParameterError
 from tests.models.nwb_recordings import eight_trials, lively_network, write_nwb
 from tests.models.population_networks import Flags, copies
+from tests.needs import optional_module
 
+h5py = optional_module("h5py")
 TASK = Flags(n_steps=30, on=10, a=(-1.0, 0.0, 1.0))
 PLAIN = models.RecordingSettings(bin_width=0.1, smoothing=0.0, min_rate=0.0)
 
@@ -192,7 +193,14 @@ def nan_spike(file):
     file["units/spike_times"][4] = np.nan
 
 
+def years(file):
+    file["intervals/trials/start_time"][:] *= 1e10
+    file["intervals/trials/stop_time"][:] *= 1e10
+
+
 BAD = [
+    (years, {"min_rate": 0.0}, r"bin_width = .*would take about .*wider bins"),
+    (None, {"bin_width": 1e-12}, r"bin_width = .*would take about .*wider bins"),
     (without("units"), {}, r"units = 'units'.*add_unit"),
     (without("intervals/trials"), {}, r"trials = .*add_trial"),
     (overlap, {}, r"start_time of trial 3 = 2.5: is before trial 2 ends"),

@@ -266,7 +266,7 @@ def test_without_a_server_it_gets_a_database_of_its_own(
     assert status == 0, said
     for text in (
         f"{N_NETWORKS} networks in 5 cohorts: ", f"export RNN_HOME={home}",
-        "rnn verify --all --files", "rnn verify --task flips",
+        "rnn verify --all --files --retrain 3", "rnn verify --task flips",
         "rows name classes of the package tests",
     ):  # fmt: skip
         assert text in said

@@ -182,6 +182,21 @@ def test_the_command_enters_and_says_how_far_it_is(database, tmp_path, monkeypat
         database.Comparison.update1(
             {"task_name": "louder", "comparison_name": "all", "comparison_cutoff": 2.0}
         )
+    # A comparison goes by its name, with all distances, and no network with it.
+    for words, problem in (
+        (("--comparison", "al"), "did you mean all"),
+        (("--comparison", "all", "--seed", "1"), "--seed"),
+        (("--comparison", "all", "--parameters"), "--parameters"),
+        (("--comparison", "all", "--recording", "x"), "--recording"),
+        (("--recording", "monkey"), "has not been entered"),
+    ):
+        assert problem in rnn("delete", *words, "--yes", status=1)
+    assert "NetworkPair" in rnn("delete", "--comparison", "all", "--dry-run")
+    n_networks = len(database.Training.Network())
+    rnn("delete", "--comparison", "all", "--yes")
+    tables = (database.Comparison, database.NetworkPair, database.NetworkSummary)
+    assert not any(len(table()) for table in tables)
+    assert len(database.Training.Network()) == n_networks
 
 
 @pytest.mark.usefixtures("own_classes_allowed")

@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 
 from pipeline.cli import commands as cli
 from pipeline.reproduction.analyses import checked_analyses
+from pipeline.reproduction.filling import dry_run as study_dry_run
 from pipeline.reproduction.filling import enter
 from pipeline.reproduction.results import reproduce, write_results
 from pipeline.reproduction.study import find_study, shipped_studies
 from pipeline.reproduction.study_file import read_study
 from pipeline.submission import dry_run
 from tasks_lib import ParameterError
+from tasks_lib.errors import ParameterErrors
 
 # Networks too small to learn: what is tested is what becomes of their numbers.
 STUDY = {
@@ -179,6 +181,75 @@ def test_nothing_is_entered_where_a_measure_is_missing(database, tmp_path):
 LESION = {"intervention_target": "cluster", "intervention_largest": 1.0}
 
 
+def test_all_that_a_study_names_is_looked_up_before_it_is_entered(database, tmp_path):
+    p = database
+    first = {**STUDY["expected"][0], "args": {"least": 1}}
+    content = changed(
+        expected=[first, *STUDY["expected"][1:]],
+        figure="plt",
+        tables=["Validations", {"FixedPoints": {"input": "zero", "search_name": "exakt"}}],
+        settings={"validation_name": "noise", "unit": 3},
+        solved={"r2_pooled": 0.5},
+    )
+    study = read_study(written(tmp_path / "wrong", content))
+    for look in (reproduce, study_dry_run):
+        with pytest.raises(ParameterErrors) as caught:
+            look(study)
+        assert [error.field for error in caught.value.errors] == [
+            "expected.done.args.least", "figure", "tables.Validations", "tables.FixedPoints.input",
+            "tables.FixedPoints.search_name", "settings.validation_name", "settings.unit", "solved",
+        ]  # fmt: skip
+    assert "did you mean Validation?" in str(caught.value.errors[2])
+    # Fields of its submission are called as the study's file calls them.
+    wrong = changed(
+        tables=[], solved={}, expected=STUDY["expected"][:1],
+        reduced={"trainings": {"nothing_adam": {"max_iters": 4}}},
+    )  # fmt: skip
+    wrong["cohorts"]["trained"]["network"] = "nobody"
+    for look in (reproduce, study_dry_run):
+        with pytest.raises(ParameterErrors) as caught:
+            look(read_study(written(tmp_path / "wrong", wrong)))
+        fields = {error.field for error in caught.value.errors}
+        assert fields == {"reduced.trainings.nothing_adam.max_iters", "cohorts.trained.network"}
+    assert not p.Task() and not p.TrainingParams()
+    # Whether an input is one of a task is known when this is there, and said before any training.
+    inputs = changed(tables=[{"FixedPoints": {"input_name": ["00", "one"]}}], solved={},
+                     expected=STUDY["expected"][:1])  # fmt: skip
+    with pytest.raises(ParameterError, match=r"tables.FixedPoints.input_name = 'one'"):
+        reproduce(read_study(written(tmp_path / "inputs", inputs)))
+    assert not p.Training()
+
+
+BROKEN = """
+def wrong(key):
+    return key["nobody"]
+
+def undefined(key):
+    return float("nan")
+
+def plot(networks):
+    raise TypeError("no figure")
+"""
+
+
+def test_what_a_measure_or_the_figure_raises_is_said_beside_all_else(database, tmp_path):
+    measured = [
+        {**STUDY["expected"][0], "name": name, "measure": name, "args": {}}
+        for name in ("wrong", "undefined")
+    ]
+    content = changed(
+        tables=[], solved={}, reduced={}, expected=measured,
+        cohorts={"trained": STUDY["cohorts"]["slow"]},
+    )  # fmt: skip
+    found = reproduce(read_study(written(tmp_path / "broken", content, BROKEN)))
+    assert found.faults == [
+        *(f"wrong, seed {i}: KeyError: 'nobody' (measures.py, line 3)" for i in range(3)),
+        "figure: TypeError: no figure (measures.py, line 9)",
+    ]
+    assert [each.n_left_out for each in found.outcomes] == [3, 3]
+    assert json.loads(write_results(found, tmp_path / "out")[0].read_text())["faults"]
+
+
 def test_settings_come_with_a_study_and_are_entered_once(database, tmp_path):
     content = changed(
         analyses={
@@ -324,6 +395,15 @@ def test_the_networks_of_a_cohort_are_compared(database, tmp_path, monkeypatch):
         ({"compared": "all"}, "compared"),
         ({"expected": [{**STUDY["expected"][0], "pairs": "yes"}]}, "expected[0].pairs"),
         ({"expected": [{**STUDY["expected"][1], "pairs": True}]}, "expected[0].statistic"),
+        ({"expected": [{**STUDY["expected"][0], "of_all": "no"}]}, "expected[0].of_all"),
+        ({"expected": [{**STUDY["expected"][0], "comparison": "ratio"}]}, "expected[0].comparison"),
+        ({"expected": STUDY["expected"][:1] * 2}, "expected.name"),
+        ({"conditions": "one line"}, "conditions"),
+        ({"conditions": [8]}, "conditions[0]"),
+        ({"tables": "Validation"}, "tables"),
+        ({"reduced": {"nets": {}}}, "reduced.nets"),
+        ({"reduced": {"cohorts": {"others": {"n_networks": 2}}}}, "reduced.cohorts.others"),
+        ({"reduced": {"networks": ["n_units"]}}, "reduced.networks"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(tmp_path, content, field):

@@ -15,6 +15,7 @@ from models.files.exchange import write_network
 from models.machine.kernels import kernels_of
 from pipeline.cli.commands import app
 from pipeline.upkeep import verify as module
+from pipeline.upkeep import verify_some
 from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
 from tests.pipeline.test_stored_files import forget_hash
@@ -47,6 +48,10 @@ def trained(database, submission, prepared):
 def in_place(table, row):
     """Change a row as plain SQL does, whatever hangs on it."""
     Table.update1(table(), row)
+
+
+def key_of(seed):
+    return (pipeline.Training.Network & {"seed": seed}).fetch1("KEY")
 
 
 def counts(p):
@@ -268,6 +273,43 @@ def test_the_command_says_so_with_its_exit_status(trained, run):
     result = run(seed=99)
     assert result.exit_code == 2 and "selects 0 networks" in result.output
     assert run("--device", "abacus").exit_code == 2
+
+
+def test_some_networks_are_trained_again_beside_rows_and_files(trained, arguments, monkeypatch):
+    connect = pipeline.connect
+    monkeypatch.setattr(pipeline, "connect", lambda **_: connect(**arguments))
+
+    def verified(*words):
+        result = CliRunner().invoke(app, ["verify", *words])
+        connect(**arguments)
+        return result.exit_code, result.output
+
+    # Rows alone do not say whether networks come out again, and the command says that.
+    status, said = verified("--all")
+    assert status == 0 and "no network was trained again: --retrain N does it with N of 3" in said
+    assert "trained again: --retrain" not in verified("--files")[1]
+    status, said = verified("--all", "--files", "--retrain", "2")
+    assert status == 0, said
+    for text in ("as they were entered", "none damaged", "seed 3, on cpu: identical",
+                 "seed 4, on cpu: identical", "2 networks trained again: 2 identical",
+                 "1 network not trained again"):  # fmt: skip
+        assert text in said
+    in_place(trained.Training.Network, {**key_of(seed=4), "r2": 0.5})
+    status, said = verified("--all", "--retrain", "9", "--seed", "4")
+    assert status == 1 and "1 network trained again: 0 identical, 1 not" in said
+    for seed in (3, 5):
+        in_place(trained.Training.Network, {**key_of(seed=seed), "status": "imported"})
+    status, said = verified("--retrain", "9")
+    assert status == 1 and "1 network trained again: 0 identical, 1 not" in said
+    assert "2 networks not trained here" in said
+    # Of several cohorts the first network of each comes first.
+    with monkeypatch.context() as patch:
+        cohorts = iter("aab")
+        patch.setattr(verify_some, "cohort_key", lambda row: next(cohorts))
+        in_place(trained.Training.Network, {**key_of(seed=3), "status": "finished"})
+        in_place(trained.Training.Network, {**key_of(seed=5), "status": "finished"})
+        some = verify_some.networks_to_train(trained.Training.Network(), 2)
+    assert [key["seed"] for key in some.keys] == [3, 5] and some.n_others == 1
 
 
 def test_a_store_that_goes_away_meanwhile_is_no_difference(trained, run, store, monkeypatch):

@@ -147,7 +147,8 @@ def test_the_command_says_so_with_its_exit_status(entered, arguments, monkeypatc
     assert result.exit_code == 0, result.output
     n_rows = 19 + len(p.Task.Input())
     assert result.output.splitlines() == [
-        f"{n_rows} rows of parameters: all are as they were entered"
+        f"{n_rows} rows of parameters: all are as they were entered",
+        "no network was trained again: --retrain N does it with N of 2",
     ]
     assert "none damaged, none missing" in run("--files").output
     plain(p.TrainingParams, {"lr": 0.5}, training_name="short")
