@@ -43,8 +43,8 @@ def plot_lyapunov(result: LyapunovAnalysis) -> Figure:
     largest = np.concatenate([np.empty(0), *(one[:, 0] for one in sets.values() if one.size)])
     shown = {
         "largest, above 0": (VERMILLION, bool((largest > 0).any())),
-        "largest, below": (INK, bool((largest <= 0).any())),
-        "smaller ones": (TRIALS, any(one.ndim == 2 and one.shape[1] > 1 for one in sets.values())),
+        "largest, below 0": (INK, bool((largest <= 0).any())),
+        "smaller": (TRIALS, any(one.ndim == 2 and one.shape[1] > 1 for one in sets.values())),
     }
     handles = [
         Line2D([], [], marker="o", ls="", ms=3, color=colour, label=label)
