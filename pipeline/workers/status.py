@@ -92,26 +92,33 @@ def table_status(
     tables: Sequence[type[Populated]] = COMPUTED, selection: Selection | None = None
 ) -> list[TableStatus]:
     """Count the keys of each computed table, or those of them that belong to a selection."""
-    result = []
     without = Counter(
         name for names in not_wanted(restriction_for(LeftOut, selection)).values() for name in names
     )
-    for table in tables:
-        instance = table()
-        wanted = None if selection is None else selection.restriction(table)
-        asked = () if wanted is None else (wanted,)
-        remaining, total = instance.progress(*asked, display=False)
-        jobs = Queue(table).jobs
-        # A job whose row has come in meanwhile is neither running nor failed.
-        undone = instance.key_source - instance.proj()
-        if wanted is not None:
-            undone &= wanted
-        left = jobs.restrict(undone.proj(), semantic_check=False)
-        running, failed = len(left & {"status": "reserved"}), len(left & {"status": "error"})
+    asked = " UNION ALL ".join(
+        f"SELECT {number}, {_counts(table, selection)}" for number, table in enumerate(tables)
+    )
+    rows = sorted(connection().query(asked).fetchall()) if tables else []
+    result = []
+    for table, (_, total, *left) in zip(tables, rows, strict=True):
+        remaining, running, failed = map(int, left)
         pending = max(remaining - running - failed, 0)
-        done, title = total - remaining, title_of(table)
+        done, title = int(total) - remaining, title_of(table)
         result.append(TableStatus(title, done, pending, running, failed, without[title]))
     return result
+
+
+def _counts(table: type[Populated], selection: Selection | None) -> str:
+    """Return the SQL of the numbers of all keys, of those without a row, reserved and failed."""
+    instance = table()
+    keys = instance.key_source
+    if selection is not None:
+        keys &= selection.restriction(table)
+    # A job whose row has come in meanwhile is neither running nor failed.
+    undone = (keys - instance.proj()).proj()
+    left = Queue(table).jobs.restrict(undone, semantic_check=False)
+    counted = (keys.proj(), undone, *((left & {"status": s}).proj() for s in ("reserved", "error")))
+    return ", ".join(f"(SELECT COUNT(*) FROM ({query.make_sql()}) AS counted)" for query in counted)
 
 
 def worker_status(
