@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ..populations.clusters import UnitClusters
+from ..populations.clusters import COMPONENT, UnitClusters
 from .layout import fitted, panel_grid, text_width
 from .palette import DIVERGING, INK, SEQUENTIAL, TRIALS
 from .populations import say_why
@@ -25,7 +25,8 @@ WHY_SIZE = (3.5, 1.0)  # of a figure that says why there is none, inches
 def plot_clusters(result: UnitClusters, W_rec: NDArray[np.float64]) -> Figure:
     """Plot clusters of units, in four panels.
 
-    Row by row: features of the units, sorted by cluster; W_rec in the same order; mean
+    Row by row: features of the units, sorted by cluster (variances over a unit's largest, or scores
+    of its response); W_rec in the same order; mean
     weights between clusters; mean silhouette by the number of clusters, grey the value of permuted
     features. Where there are no clusters, the figure says why.
 
@@ -54,7 +55,8 @@ def plot_clusters(result: UnitClusters, W_rec: NDArray[np.float64]) -> Figure:
     image = features.imshow(
         result.features[order], aspect="auto", interpolation="nearest", cmap=SEQUENTIAL
     )
-    features.set_title(f"{len(order)} units")
+    what = "scores" if result.feature_names == (COMPONENT,) else "relative variance"
+    features.set_title(f"{what}, {len(order)} units")
     features.set_ylabel("units by cluster")
     if named:
         features.set_xticks(range(len(names)), names, rotation=45, ha="right")

@@ -108,7 +108,8 @@ def _draw_across(axes: Any, result: SubspaceAnalysis) -> None:
         axes.set_title("across time")
         return say_why(axes, "none")
     last = trained[-1]
-    axes.set_title(last.name.replace("_", " "))
+    what = "R²" if last.kind == NUMBER else "accuracy"
+    axes.set_title(f"{last.name.replace('_', ' ')}, {what}")
     end = float(last.bins[-1, 1])
     axes.imshow(
         last.scores, origin="lower", cmap=SEQUENTIAL, vmin=0, vmax=1, extent=(0, end, 0, end),

@@ -21,6 +21,7 @@ Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 FEW_UNITS, ALIKE = "few_units", "alike"
 FEWEST = 4  # units
+COMPONENT = "principal component"  # the name of features that have none of their own
 N_BINS = 30  # of a trial, in which responses are compared
 N_COMPONENTS = 20  # of responses
 N_PERMUTED = 100  # labels, for the control of weights
@@ -200,7 +201,7 @@ def _features(
         return np.divide(
             found, largest, out=np.full_like(found, np.nan), where=largest > noise
         ), tuple(names[: found.shape[1]])
-    return _responses(rates, recording.variables, trials), ("principal component",)
+    return _responses(rates, recording.variables, trials), (COMPONENT,)
 
 
 def _responses(rates: Float, variables: list[ConditionVariable], trials: Int) -> Float:
