@@ -46,8 +46,8 @@ def chosen_units(contents: Any, windows: Float, settings: RecordingSettings) -> 
     Raises
     ------
     ParameterError
-        For a table or a column that is missing, times that are not finite, and where no unit is
-        left.
+        For a table or a column that is missing, times that are not finite, ids that are there
+        twice, and where no unit is left.
     """
     table = contents.units
     if table is None or not len(table):
@@ -58,6 +58,11 @@ def chosen_units(contents: Any, windows: Float, settings: RecordingSettings) -> 
         remedy = "add the spikes of each unit: add_unit(spike_times=...)"
         raise ParameterError("units", "spike_times", problem, remedy)
     ids = np.asarray(table.id[:])
+    values, counts = np.unique(ids, return_counts=True)
+    if counts.max() > 1:
+        problem = f"is that of {counts.max()} units"
+        remedy = "give every unit an id of its own"
+        raise ParameterError("units.id", values[counts.argmax()].item(), problem, remedy)
     kept = [i for i in range(len(ids)) if _is_wanted(table, i, settings)]
     if not kept:
         wanted = {k: v for k in ("quality", "electrode_group") if (v := getattr(settings, k))}

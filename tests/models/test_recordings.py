@@ -193,6 +193,10 @@ def nan_spike(file):
     file["units/spike_times"][4] = np.nan
 
 
+def same_ids(file):
+    file["units/id"][:] = 10
+
+
 def years(file):
     file["intervals/trials/start_time"][:] *= 1e10
     file["intervals/trials/stop_time"][:] *= 1e10
@@ -206,6 +210,7 @@ BAD = [
     (overlap, {}, r"start_time of trial 3 = 2.5: is before trial 2 ends"),
     (backwards, {}, r"trials.stop_time = 3.0: is not after start_time in trial 3"),
     (nan_spike, {}, r"units.spike_times of unit 10 = nan"),
+    (same_ids, {}, r"units.id = 10: is that of \d+ units"),
     (None, {"align": "go_time"}, r"trials = 'go_time': is no column.*cue_time"),
     (None, {"align": "side"}, r"trials.*'side'|trials.side = "),
     (None, {"conditions": {"colour": "c"}}, r"conditions = 'colour'.*side"),
