@@ -15,7 +15,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models.engine import draw_kernels, fused_kernels, row_kernels, step_kernels
+from models.engine import (
+    draw_kernels,
+    fused_kernels,
+    row_kernels,
+    split_kernels,
+    step_kernels,
+)
 from models.engine.backends import fused, row_products, stepped, triton_launch
 from models.engine.backends.triton_launch import products_in
 from models.engine.philox import PARTS
@@ -79,16 +85,24 @@ class Resources:
 
 
 def whole_loops(
-    n: int, activation: str, form: str, rows: int | None = None, precision: str = "ieee"
+    n: int,
+    activation: str,
+    form: str,
+    rows: int | None = None,
+    precision: str = "ieee",
+    warps: int | None = None,
 ) -> Iterator[Kernel]:
     """Yield the kernels of whole time loops, with noise, damping and all adjoints."""
     equation = Equation(activation, form, gamma=0.1)
     layout = fused.Layout(n, N_INPUTS, N_OUTPUTS)
-    tile = fused.choose_tile(layout, 64, 225, torch.device("cpu"))
+    tile = fused.choose_tile(layout, 64, 225, torch.device("cpu"), precision)
     if rows is not None:
-        tile = fused.Tile(rows, tile.n_warps, tile.n_stages)
-    tile = fused.for_precision(tile, precision)
+        tile = replace(tile, rows=rows)
+    if warps is not None:
+        tile = replace(tile, n_warps=warps)
     what = f"loop, N {n}, {tile.rows} trials, {activation} {form}, {precision}"
+    if warps is not None:
+        what += f", {warps} warps"
     for direction, function, beside, more in (
         ("forward", fused_kernels.forward_kernel, N_INPUTS + 1,
          {"M": N_INPUTS, "NOISE": "drawn", "NOISE_INSIDE": False}),
@@ -115,8 +129,9 @@ def single_steps(n: int, activation: str, form: str, precision: str = "ieee") ->
 
 def products_of_all_rows(precision: str = "ieee") -> Iterator[Kernel]:
     """Yield the kernels of products over all steps and trials, and of the sums of their parts."""
-    side, warps = row_products.SIDE, row_products.WARPS
-    common = {"ACTIVATION": "tanh", "CHUNK": row_products.CHUNK}
+    side, chunk = row_products.tile_of(precision)
+    warps = row_products.WARPS
+    common = {"ACTIVATION": "tanh", "CHUNK": chunk}
     split = common | {"PRECISION": precision}
     yield Kernel(
         f"gradients of weights, N 100, {precision}", row_kernels.rows_by_rows_kernel,
@@ -153,6 +168,12 @@ def draws() -> Iterator[Kernel]:
     )
 
 
+def splitting() -> Iterator[Kernel]:
+    """Yield the kernel that parts weights."""
+    constants = {"LD": 1024, "BLOCK": stepped.BLOCK}
+    yield Kernel("parts of weights, N 1000", split_kernels.split_kernel, constants, 4)
+
+
 def all_kernels() -> list[Kernel]:
     """Return every kernel, in sizes and precisions that stand for the others."""
     return [
@@ -161,6 +182,8 @@ def all_kernels() -> list[Kernel]:
         *whole_loops(100, "softplus", "h"),
         *whole_loops(100, "relu", "h", rows=2),
         *whole_loops(100, "relu", "h", precision="bf16x6"),
+        *whole_loops(100, "relu", "h", precision="bf16x6", warps=4),
+        *whole_loops(50, "tanh", "s", precision="bf16x6", warps=2),
         *whole_loops(128, "gelu", "s"),
         *whole_loops(200, "sigmoid", "s"),
         *single_steps(1000, "leaky_relu", "h"),
@@ -168,6 +191,7 @@ def all_kernels() -> list[Kernel]:
         *single_steps(1000, "relu", "h", "tf32x3"),
         *products_of_all_rows(),
         *products_of_all_rows("bf16x6"),
+        *splitting(),
         *draws(),
     ]
 
@@ -201,6 +225,8 @@ def _compiled(kernel: Kernel, capability: int) -> Any:
             signature[name] = "constexpr"
         elif name in POINTERS:
             signature[name] = "*i64" if name in OF_WHOLE_NUMBERS else "*fp32"
+            if name in _parted(kernel):
+                signature[name] = "*bf16"
             aligned[(position,)] = [["tt.divisibility", 16]]
         else:
             signature[name] = "fp32" if name in REALS else "i32"
@@ -213,6 +239,16 @@ def _compiled(kernel: Kernel, capability: int) -> Any:
             "enable_fp_fusion": True,
         },
     )
+
+
+def _parted(kernel: Kernel) -> tuple[str, ...]:
+    """Return which arrays are parted."""
+    if kernel.function is split_kernels.split_kernel:
+        return ("out",)
+    of_steps = (step_kernels.forward_step_kernel, step_kernels.backward_step_kernel)
+    if kernel.function in of_steps and kernel.constants["PRECISION"] == "bf16x6":
+        return ("weights", "sent")
+    return ()
 
 
 def _said(option: str, compiled: Any) -> str:

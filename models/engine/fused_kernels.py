@@ -24,6 +24,7 @@ import triton
 import triton.language as tl
 
 from .philox import PARTS, ROUNDS
+from .split_kernels import add_product, parts, product_of_parts
 
 _ROUNDS = tl.constexpr(ROUNDS)
 _PART = tl.constexpr(PARTS["rec"] << 24)
@@ -186,13 +187,22 @@ def _rows_of_weights(weights, FIRST: tl.constexpr, INNER: tl.constexpr, P: tl.co
 
 
 @triton.jit
-def _quarters_of_weights(weights, INNER: tl.constexpr, P: tl.constexpr):
-    """Load the first INNER rows of (P, P) as four blocks of rows."""
-    w0 = _rows_of_weights(weights, 0, INNER, P)
-    w1 = _rows_of_weights(weights, P // 4, INNER, P)
-    w2 = _rows_of_weights(weights, P // 2, INNER, P)
-    w3 = _rows_of_weights(weights, 3 * (P // 4), INNER, P)
-    return w0, w1, w2, w3
+def _kept_weights(weights, INNER: tl.constexpr, P: tl.constexpr, PRECISION: tl.constexpr):
+    """Load (P, P) as it is multiplied at each step: four tensors.
+
+    They are four blocks of rows, the first INNER in all; of products of parts they are the parts,
+    made here once for all steps, and the last is not used.
+    """
+    if PRECISION == "bf16x6":
+        all_rows = tl.arange(0, P)
+        a, b, c = parts(tl.load(weights + all_rows[:, None] * P + all_rows[None, :]))
+        return a, b, c, c
+    else:
+        w0 = _rows_of_weights(weights, 0, INNER, P)
+        w1 = _rows_of_weights(weights, P // 4, INNER, P)
+        w2 = _rows_of_weights(weights, P // 2, INNER, P)
+        w3 = _rows_of_weights(weights, 3 * (P // 4), INNER, P)
+        return w0, w1, w2, w3
 
 
 @triton.jit
@@ -220,17 +230,23 @@ def _product(
     From INNER on, a multiple of 16, both factors are padding, and are left out.
 
     One product of P terms is compiled to a single run of instructions, whose loads ptxas may move
-    to its start until registers spill by the thousand. A barrier is where no load passes.
+    to its start until registers spill by the thousand. A barrier is where no load passes. Products
+    of parts are not divided: to take columns of x apart costs more than tensor cores need for
+    what the padding is.
     """
-    left, right = _halves(x, ROWS, P)
-    x0, x1 = _halves(left, ROWS, P // 2)
-    x2, x3 = _halves(right, ROWS, P // 2)
-    total = tl.dot(x0, w0, input_precision=PRECISION)
-    tl.debug_barrier()
-    total = _add_block(total, x1, w1, P // 4, INNER, ROWS, P, PRECISION)
-    total = _add_block(total, x2, w2, P // 2, INNER, ROWS, P, PRECISION)
-    total = _add_block(total, x3, w3, 3 * (P // 4), INNER, ROWS, P, PRECISION)
-    return total
+    if PRECISION == "bf16x6":
+        a, b, c = parts(x)
+        return product_of_parts(a, b, c, w0, w1, w2)
+    else:
+        left, right = _halves(x, ROWS, P)
+        x0, x1 = _halves(left, ROWS, P // 2)
+        x2, x3 = _halves(right, ROWS, P // 2)
+        total = tl.dot(x0, w0, input_precision=PRECISION)
+        tl.debug_barrier()
+        total = _add_block(total, x1, w1, P // 4, INNER, ROWS, P, PRECISION)
+        total = _add_block(total, x2, w2, P // 2, INNER, ROWS, P, PRECISION)
+        total = _add_block(total, x3, w3, 3 * (P // 4), INNER, ROWS, P, PRECISION)
+        return total
 
 
 @triton.jit
@@ -252,7 +268,7 @@ def _product_by_chunks(
             factor = _activate(factor, p0, p1, ACTIVATION)
         # Rows of the weights from N on are zero, whatever f(0) is.
         block = tl.load(weights + inner[:, None] * P + unit)
-        total = tl.dot(factor, block, total, input_precision=PRECISION)
+        total = add_product(factor, block, total, PRECISION)
     return total
 
 
@@ -289,7 +305,7 @@ def forward_kernel(
     fed += first_row * width
     weights += network * P * P
     if RESIDENT:
-        w0, w1, w2, w3 = _quarters_of_weights(weights, INNER, P)
+        w0, w1, w2, w3 = _kept_weights(weights, INNER, P, PRECISION)
     x = tl.load(start + network * N + unit, mask=is_unit, other=0.0)
     x = tl.broadcast_to(x, (ROWS, P))
     if NOISE == "drawn":
@@ -395,7 +411,7 @@ def backward_kernel(
     delta += last_row * N
     weights += network * P * P
     if RESIDENT:
-        w0, w1, w2, w3 = _quarters_of_weights(weights, INNER, P)
+        w0, w1, w2, w3 = _kept_weights(weights, INNER, P, PRECISION)
     adjoint = tl.zeros((ROWS, P), tl.float32)
     leak = 1.0 - alpha
     # As in the forward kernel, a step's tiles are loaded one step ahead. The argument of the last

@@ -8,6 +8,7 @@ import torch
 
 # Up to this many units the weights stay in shared memory: 64 KiB, beside 10 KiB of scratch.
 MAX_RESIDENT = 128
+TENSOR_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Layout:
         beside = max(self.n_inputs + 1, self.n_outputs)
         return self.resident and self.n_units + beside <= self.padded
 
+    @property
+    def bytes_of_parts(self) -> int:
+        """Shared memory of a program that multiplies parts: weights, what is multiplied, 1 KiB."""
+        return 3 * 2 * self.padded * (self.padded + TENSOR_ROWS) + 1024
+
     def inner(self, n_beside: int, tile: Tile) -> int:
         """Return how many rows of the weights are multiplied, with so many beside the units.
 
@@ -64,7 +70,9 @@ class Layout:
         return -(-used // unit) * unit
 
 
-def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device) -> Tile:
+def choose_tile(
+    layout: Layout, n_runs: int, n_trials: int, device: torch.device, precision: str = "ieee"
+) -> Tile:
     """Return the fastest tile for networks of a size on a device.
 
     Parameters
@@ -75,6 +83,7 @@ def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device
     n_trials : int
         Of each.
     device : torch.device
+    precision : {"ieee", "bf16x6", "tf32x3", "tf32"}
     """
     # As compiled for sm_80, sm_90 and sm_100 (benchmarks/kernel_resources.md), on four warps: 16
     # trials take 72 KiB of shared memory at N = 128 and 64 at N = 100, and 170 to 255 registers a
@@ -85,17 +94,20 @@ def choose_tile(layout: Layout, n_runs: int, n_trials: int, device: torch.device
     # Weights that are not kept come from the L2 cache at each step, for whose sake a tile is large.
     if not layout.resident:
         return Tile(16, n_warps=8, n_stages=2)
-    processors = 1
+    processors, shared = 1, 0
     if device.type == "cuda":
-        processors = torch.cuda.get_device_properties(device).multi_processor_count
+        properties = torch.cuda.get_device_properties(device)
+        processors = properties.multi_processor_count
+        shared = getattr(properties, "shared_memory_per_multiprocessor", 0)
+    if precision != "ieee":
+        # Tensor cores take 16 rows. With 16 units a warp has more company to wait in; with 32 two
+        # programs share a multiprocessor, which then reads less out of shared memory in all.
+        n_programs = n_runs * -(-n_trials // TENSOR_ROWS)
+        alone = n_programs <= processors or shared < 2 * layout.bytes_of_parts
+        return Tile(TENSOR_ROWS, n_warps=layout.padded // (16 if alone else 32))
 
     def cycles(rows: int) -> int:
         n_programs = n_runs * -(-n_trials // rows)
         return -(-n_programs // processors) * (900 + 105 * rows)
 
     return Tile(min((16, 8, 4, 2), key=cycles))
-
-
-def for_precision(tile: Tile, precision: str) -> Tile:
-    """Return a tile that tensor cores take, which want 16 rows."""
-    return tile if precision == "ieee" else Tile(max(16, tile.rows), tile.n_warps, tile.n_stages)

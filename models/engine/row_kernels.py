@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 
 from .fused_kernels import _activate
+from .split_kernels import add_product
 
 
 @triton.jit(do_not_specialize=["n_rows", "n_networks", "n_row_tiles", "n_column_tiles"])
@@ -52,7 +53,7 @@ def rows_times_matrix_kernel(
         block = tl.load(
             matrix + inner[:, None] * OUT + column, mask=is_inner[:, None] & is_column, other=0.0
         )
-        total = tl.dot(factor, block, total, input_precision=PRECISION, out_dtype=total.dtype)
+        total = add_product(factor, block, total, PRECISION)
     if HAS_BIAS:
         total += tl.load(bias + network * OUT + column, mask=is_column, other=0.0)
     tl.store(out + (run * n_rows + row) * OUT + column, total, mask=is_row & is_column)
@@ -102,7 +103,7 @@ def rows_by_rows_kernel(
             b += tl.load(inputs + row * M + (r - N)[None, :], mask=is_row & is_channel, other=0.0)
         if HAS_ONE:
             b = tl.where((r == N + M)[None, :], 1.0, b)
-        total = tl.dot(tl.trans(a), b, total, input_precision=PRECISION, out_dtype=total.dtype)
+        total = add_product(tl.trans(a), b, total, PRECISION)
     place = ((run * n_parts + part) * L + l[:, None]) * width + r[None, :]
     tl.store(out + place, total, mask=(l < L)[:, None] & (r < width)[None, :])
 

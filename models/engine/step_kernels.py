@@ -5,6 +5,9 @@ Where the weights of a network and the states of some of its trials do not fit o
 program makes a tile of trials and units, reads what the launch before it has written, and
 multiplies, updates and draws in one go. States go through global memory, which the second-level
 cache holds. The formulas are those of `models.engine.loops`.
+
+Products of parts (``SPLIT``) find both factors parted already: the weights are once for all steps,
+and what a step sends to the next is where it is made. They are padded to LD with zeros.
 """
 
 # mypy: ignore-errors
@@ -14,6 +17,7 @@ import triton
 import triton.language as tl
 
 from .fused_kernels import _PART, _activate, _normals, _slope, _words
+from .split_kernels import add_product, add_product_of_parts, load_parts, store_parts
 
 
 @triton.jit
@@ -30,7 +34,25 @@ def _add_product(
             rows + row * WIDTH + inner[None, :], mask=is_row & is_inner[None, :], other=0.0
         )
         block = tl.load(matrix + inner[:, None] * LD + column, mask=is_inner[:, None], other=0.0)
-        total = tl.dot(factor, block, total, input_precision=PRECISION)
+        total = add_product(factor, block, total, PRECISION)
+    return total
+
+
+@triton.jit
+def _add_product_of_parts(
+    total, rows, matrix, row, n_rows, column, n_inner, LD: tl.constexpr, CHUNK: tl.constexpr
+):
+    """Add parted rows (3, n_rows, LD) times a parted matrix (3, LD, LD); the first n_inner terms.
+
+    A row that is not there is the last one.
+    """
+    some = tl.arange(0, CHUNK)
+    row = tl.minimum(row, n_rows - 1)
+    for first in range(0, n_inner, CHUNK):
+        inner = first + some
+        a, b, c = load_parts(rows + row * LD + inner[None, :], n_rows * LD)
+        a2, b2, c2 = load_parts(matrix + inner[:, None] * LD + column, LD * LD)
+        total = add_product_of_parts(a, b, c, a2, b2, c2, total)
     return total
 
 
@@ -67,7 +89,8 @@ def forward_step_kernel(
     Arrays: weights (K, N, LD) and w_inp (K, M, LD), both transposed, bias (K, N), inputs (K, T, B,
     M), scales (K), keys (K, 2), number (1) of the simulation, given, states, arguments (K, T, B,
     N); sent (2, K, B, N): what even and odd steps send, f(x), in form h; kept (K, 3, B, N): the
-    draws of the next three steps. NOISE is "none", "drawn" or "given".
+    draws of the next three steps. NOISE is "none", "drawn" or "given". Of products of parts weights
+    are (K, 3, LD, LD), and sent is (2, K, 3, B, LD), in form s too.
     """
     network, trial, unit = _tile(n_row_tiles, n_column_tiles, ROWS, COLUMNS)
     is_row = trial < n_trials
@@ -77,12 +100,19 @@ def forward_step_kernel(
     place = trial * N + unit
     step = network * n_steps + t
     states += step * size
-    source = states if FORM_S else sent + ((t & 1) * n_networks + network) * size
+    even_or_odd = (t & 1) * n_networks + network
+    following = ((t + 1) & 1) * n_networks + network
     argument = tl.zeros((ROWS, COLUMNS), tl.float32)
-    argument = _add_product(
-        argument, source, weights + network * N * LD, trial, is_row, unit, N,
-        N, LD, CHUNK, PRECISION,
-    )  # fmt: skip
+    if PRECISION == "bf16x6":
+        argument = _add_product_of_parts(
+            argument, sent + even_or_odd * 3 * n_trials * LD, weights + network * 3 * LD * LD,
+            trial, n_trials, unit, N, LD, CHUNK,
+        )  # fmt: skip
+    else:
+        argument = _add_product(
+            argument, states if FORM_S else sent + even_or_odd * size,
+            weights + network * N * LD, trial, is_row, unit, N, N, LD, CHUNK, PRECISION,
+        )  # fmt: skip
     if M > 0:
         argument = _add_product(
             argument, inputs + step * n_trials * M, w_inp + network * M * LD, trial, is_row, unit,
@@ -127,15 +157,19 @@ def forward_step_kernel(
     x += alpha * (field - x)
     tl.store(states + size + place, x, mask=mask)
     if not FORM_S:
-        following = sent + (((t + 1) & 1) * n_networks + network) * size
-        tl.store(following + place, _activate(x, p0, p1, ACTIVATION), mask=mask)
+        x = _activate(x, p0, p1, ACTIVATION)
+    if PRECISION == "bf16x6":
+        own = sent + following * 3 * n_trials * LD + trial * LD + unit
+        store_parts(own, n_trials * LD, x, mask)
+    elif not FORM_S:
+        tl.store(sent + following * size + place, x, mask=mask)
 
 
 @triton.jit(
     do_not_specialize=["t", "n_networks", "n_steps", "n_trials", "n_row_tiles", "n_column_tiles"]
 )
 def backward_step_kernel(
-    weights, w_out, points, states, on_outputs, dense, delta, adjoint,
+    weights, w_out, points, states, on_outputs, dense, delta, sent, adjoint,
     t, n_networks, n_steps, n_trials, n_row_tiles, n_column_tiles, alpha, gamma, p0, p1,
     N: tl.constexpr, OUT: tl.constexpr, LD: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHUNK: tl.constexpr,
@@ -146,7 +180,9 @@ def backward_step_kernel(
 
     Run = adjoint * K + network. Arrays: weights (K, N, LD), w_out (K, O, LD), points where f' is
     taken and states (K, T, B, N), on_outputs (A, K, T, B, O), dense and delta (A, K, T, B, N), of
-    which delta of the last step is zero; adjoint (A, K, B, N), zero before the first launch.
+    which delta of the last step is zero; adjoint (A, K, B, N), zero before the first launch. Of
+    products of parts weights are (K, 3, LD, LD), and sent (2, A, K, 3, B, LD) is delta of even and
+    odd steps once more.
     """
     run, trial, unit = _tile(n_row_tiles, n_column_tiles, ROWS, COLUMNS)
     network = run % n_networks
@@ -159,10 +195,19 @@ def backward_step_kernel(
     points += (network * n_steps + t) * size
     back = tl.zeros((ROWS, COLUMNS), tl.float32)
     n_inner = N * tl.minimum(n_steps - 1 - t, 1)  # the last step sends nothing on
-    back = _add_product(
-        back, delta, weights + network * N * LD, trial, is_row, unit, n_inner,
-        N, LD, CHUNK, PRECISION,
-    )  # fmt: skip
+    if PRECISION == "bf16x6":
+        n_runs = tl.num_programs(0) // (n_row_tiles * n_column_tiles)
+        even_or_odd = (t & 1) * n_runs + run
+        following = ((t + 1) & 1) * n_runs + run
+        back = _add_product_of_parts(
+            back, sent + even_or_odd * 3 * n_trials * LD, weights + network * 3 * LD * LD,
+            trial, n_trials, unit, n_inner, LD, CHUNK,
+        )  # fmt: skip
+    else:
+        back = _add_product(
+            back, delta, weights + network * N * LD, trial, is_row, unit, n_inner,
+            N, LD, CHUNK, PRECISION,
+        )  # fmt: skip
     back = _add_product(
         back, on_outputs + step * n_trials * OUT, w_out + network * OUT * LD, trial, is_row, unit,
         OUT, OUT, LD, 16, PRECISION,
@@ -181,8 +226,11 @@ def backward_step_kernel(
         after = leak * before + back
     tl.store(adjoint + place, after, mask=mask)
     is_sent = mask & (trial < n_trials * tl.minimum(t, 1))  # nothing before the first step
-    sent = alpha * after
+    before_it = alpha * after
     if FORM_S:
         point = tl.load(points - size + place, mask=is_sent, other=0.0)
-        sent *= _slope(point, p0, p1, ACTIVATION)
-    tl.store(delta - size + place, sent, mask=is_sent)
+        before_it *= _slope(point, p0, p1, ACTIVATION)
+    tl.store(delta - size + place, before_it, mask=is_sent)
+    if PRECISION == "bf16x6":
+        own = sent + following * 3 * n_trials * LD + trial * LD + unit
+        store_parts(own, n_trials * LD, before_it, is_sent)

@@ -15,18 +15,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from tasks_lib.errors import check_choice
+
 from ...formulas.equations import Equation
 from ..buffers import Buffers
-from ..fused_tiles import Layout, Tile, choose_tile, for_precision
+from ..fused_tiles import MAX_RESIDENT, Layout, Tile, choose_tile
 from ..statistics import Statistic
 from ..trajectory import Cotangent, RecurrentNoise, Trajectory
 from ..weights import Weights
 from .base import onto_states, statistics_of
 from .row_products import rows_by_rows, rows_times, sum_of_parts
 from .triton_launch import (
+    PRECISIONS,
     TritonBackEnd,
     activation_arguments,
-    kernel_precision,
     lack_of,
     launch,
     noise_on,
@@ -64,7 +66,14 @@ class Fused(TritonBackEnd):
     """Triton kernels of whole time loops, on a GPU."""
 
     name = "fused"
-    max_units = MAX_UNITS
+
+    @property
+    def max_units(self) -> int:
+        """Those whose weights are read again at each step too, if they need not be parted for it.
+
+        To part them takes more instructions than to multiply them: `stepped` finds them parted.
+        """
+        return MAX_RESIDENT if is_split() else MAX_UNITS
 
     def forward(
         self,
@@ -100,6 +109,7 @@ def _constants(
     equation: Equation, layout: Layout, tile: Tile, precision: str, n_beside: int
 ) -> tuple[tuple[float, ...], dict[str, Any]]:
     """Return the arguments alpha, gamma, p0, p1 and what kernels are compiled for."""
+    check_choice("precision", precision, PRECISIONS)
     p0, p1 = activation_arguments(equation)
     constants = {
         "N": layout.n_units,
@@ -113,7 +123,7 @@ def _constants(
         "HAS_GAMMA": equation.gamma != 0,
         "FOLDED": layout.folded,
         "RESIDENT": layout.resident,
-        "PRECISION": kernel_precision(precision),
+        "PRECISION": precision,
     }
     return (equation.alpha, equation.gamma, p0, p1), constants
 
@@ -181,8 +191,7 @@ def forward(
     n_networks, n_steps, n_trials, n_inputs = inputs.shape
     n_outputs, n_units = W_out.shape[1:]
     layout = Layout(n_units, n_inputs, n_outputs)
-    tile = tile or choose_tile(layout, n_networks, n_trials, inputs.device)
-    tile = for_precision(tile, precision)
+    tile = tile or choose_tile(layout, n_networks, n_trials, inputs.device, precision)
     form_s = equation.equation_type == "s"
     p = layout.padded
     weights = W_rec.new_zeros(n_networks, p, p)
@@ -275,8 +284,7 @@ def backward(
     n_inputs, n_units = inputs.shape[3], states.shape[3]
     n_runs = n_adjoints * n_networks
     layout = Layout(n_units, n_inputs, n_outputs)
-    tile = tile or choose_tile(layout, n_runs, n_trials, states.device)
-    tile = for_precision(tile, precision)
+    tile = tile or choose_tile(layout, n_runs, n_trials, states.device, precision)
     p = layout.padded
     weights = W_rec.new_zeros(n_networks, p, p)
     weights[:, :n_units, :n_units] = W_rec

@@ -24,7 +24,7 @@ from .row_products import rows_by_rows, rows_times, sum_of_parts
 from .triton_launch import (
     TritonBackEnd,
     activation_arguments,
-    kernel_precision,
+    is_split,
     launch,
     noise_on,
     products,
@@ -36,13 +36,18 @@ MAX_UNITS = 8192
 # take 24 KiB and up to 206 registers a thread, those of the draws, and spill nothing.
 ROWS, COLUMNS, CHUNK = 32, 64, 32
 WARPS, STAGES = 8, 3
+BLOCK = 1024  # numbers that a program parts
 
 
 class Stepped(TritonBackEnd):
     """Triton kernels of single steps, on a GPU, for networks of any size."""
 
     name = "stepped"
-    max_units = MAX_UNITS
+
+    @property
+    def max_units(self) -> int:
+        """Of any size that is trained."""
+        return MAX_UNITS
 
     def forward(
         self,
@@ -73,24 +78,47 @@ class Stepped(TritonBackEnd):
 
 def padded(matrix: Tensor) -> Tensor:
     """Return matrices (K, I, J) with zeros beside them, up to whole tiles."""
-    width = -(-matrix.shape[2] // COLUMNS) * COLUMNS
-    out = matrix.new_zeros(*matrix.shape[:2], width)
+    out = matrix.new_zeros(*matrix.shape[:2], leading_dimension(matrix.shape[2]))
     out[:, :, : matrix.shape[2]] = matrix
     return out
+
+
+def parted(rows: Tensor, height: int | None = None) -> Tensor:
+    """Return (K, I, J) as sums of three of bfloat16, (K, 3, height or I, LD), zeros beside."""
+    from .. import split_kernels
+
+    n_networks, n_rows, n_columns = rows.shape
+    width = leading_dimension(n_columns)
+    out = torch.empty(
+        n_networks, 3, height or n_rows, width, dtype=torch.bfloat16, device=rows.device
+    )
+    n_places = out[0, 0].numel()
+    n_blocks = -(-n_places // BLOCK)
+    launch(
+        split_kernels.split_kernel, n_networks * n_blocks, 4, 1, rows.device,
+        rows.contiguous(), out, n_rows, n_columns, n_places, n_blocks,
+        {"LD": width, "BLOCK": BLOCK},
+    )  # fmt: skip
+    return out
+
+
+def leading_dimension(n_units: int) -> int:
+    """Return LD: units up to whole tiles."""
+    return -(-n_units // COLUMNS) * COLUMNS
 
 
 def constants_of(equation: Equation, n_units: int) -> dict[str, Any]:
     """Return what both kernels are compiled for."""
     return {
         "N": n_units,
-        "LD": -(-n_units // COLUMNS) * COLUMNS,
+        "LD": leading_dimension(n_units),
         "ROWS": ROWS,
         "COLUMNS": COLUMNS,
         "CHUNK": CHUNK,
         "FORM_S": equation.equation_type == "s",
         "ACTIVATION": equation.activation.name,
         "HAS_GAMMA": equation.gamma != 0,
-        "PRECISION": kernel_precision(products().precision),
+        "PRECISION": products().precision,
     }
 
 
@@ -100,6 +128,18 @@ def _scalars(equation: Equation) -> tuple[float, float, float, float]:
 
 def _tiles(n_trials: int, n_units: int) -> tuple[int, int]:
     return -(-n_trials // ROWS), -(-n_units // COLUMNS)
+
+
+def _weights(W_rec: Tensor) -> Tensor:
+    """Return recurrent weights (K, N, N) as the kernels of this precision take them."""
+    return parted(W_rec, leading_dimension(W_rec.shape[1])) if is_split() else padded(W_rec)
+
+
+def _room_for_parts(like: Tensor) -> Tensor:
+    """Return room for what even and odd steps send, (runs, B, N): (2, runs, 3, B, LD), zeros."""
+    runs, n_trials, n = like.shape
+    shape = 2, runs, 3, n_trials, leading_dimension(n)
+    return torch.zeros(shape, dtype=torch.bfloat16, device=like.device)
 
 
 def _forward(
@@ -114,10 +154,13 @@ def _forward(
     states = inputs.new_empty(k, n_steps, n_trials, n)
     states[:, 0] = weights.x_init[:, None]
     arguments = torch.empty_like(states) if form_s else None
-    sent = states
-    if not form_s:
+    sent, first = states, equation.rates(weights.x_init)
+    if is_split():
+        sent = _room_for_parts(states[:, 0])
+        sent[0] = parted(first[:, None])
+    elif not form_s:
         sent = inputs.new_empty(2, k, n_trials, n)
-        sent[0] = equation.rates(weights.x_init)[:, None]
+        sent[0] = first[:, None]
     kind, given, kept = "none", states, states
     scales, keys, number = noise_on(noise, inputs)
     if noise.given is not None:
@@ -126,7 +169,7 @@ def _forward(
         kind, kept = "drawn", inputs.new_empty(k, 3, n_trials, n)
     tiles = _tiles(n_trials, n)
     arrays = (
-        padded(weights.W_rec.transpose(1, 2)), padded(weights.W_inp.transpose(1, 2)),
+        _weights(weights.W_rec.transpose(1, 2)), padded(weights.W_inp.transpose(1, 2)),
         weights.b_rec.contiguous(), sent, inputs.contiguous(),
         states if scales is None else scales, keys, number, kept, given, states,
         states if arguments is None else arguments,
@@ -156,10 +199,11 @@ def _backward(
     delta[:, :, -1] = 0.0
     adjoint = states.new_zeros(n_adjoints, k, n_trials, n)
     tiles = _tiles(n_trials, n)
+    sent = _room_for_parts(adjoint.flatten(0, 1)) if is_split() else delta
     arrays = (
-        padded(run.weights.W_rec), padded(run.weights.W_out),
+        _weights(run.weights.W_rec), padded(run.weights.W_out),
         states if run.arguments is None else run.arguments, states, on_outputs,
-        states if on_states is None else on_states.contiguous(), delta, adjoint,
+        states if on_states is None else on_states.contiguous(), delta, sent, adjoint,
     )  # fmt: skip
     constants = constants_of(equation, n) | {
         "OUT": n_outputs, "HAS_DENSE": on_states is not None

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,6 +57,11 @@ def products() -> Products:
     return _products.get()
 
 
+def is_split() -> bool:
+    """Return whether kernels multiply parts that are made beforehand."""
+    return products().precision == "bf16x6"
+
+
 @contextmanager
 def products_in(precision: str = "ieee", same_bits: bool = True) -> Iterator[None]:
     """Let the kernels that run inside multiply in a way; see `Products`."""
@@ -90,16 +95,15 @@ def lack_of(dtype: torch.dtype, device: torch.device) -> str | None:
 
 
 class TritonBackEnd(BackEnd):
-    """What back ends made of Triton kernels share; each says how large networks may be.
-
-    Attributes
-    ----------
-    max_units : int
-    """
+    """What back ends made of Triton kernels share; each says how large networks may be."""
 
     can_be_captured = True
     splits_products = True
-    max_units: ClassVar[int]
+
+    @property
+    def max_units(self) -> int:
+        """Of the largest networks that it runs."""
+        raise NotImplementedError
 
     def is_for(self, device: torch.device) -> bool:
         """Return whether it is a CUDA device."""
@@ -183,13 +187,6 @@ def _normals(
             {"PART": PARTS[part] << 24, "BLOCK": DRAWS},
         )  # fmt: skip
     return out
-
-
-def kernel_precision(precision: str) -> str:
-    """Return what kernels are told, after checking that there is such a precision."""
-    check_choice("precision", precision, PRECISIONS)
-    # The interpreter multiplies in float32 whatever it is told, and does not know this word.
-    return "ieee" if precision == "bf16x6" and is_interpreted() else precision
 
 
 def activation_arguments(equation: Equation) -> tuple[float, float]:
