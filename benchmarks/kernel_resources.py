@@ -33,6 +33,7 @@ from models.engine import (
 )
 from models.engine.backends import fused, row_products, stepped, triton_launch
 from models.engine.backends.triton_launch import products_in
+from models.engine.fused_tiles import SUMS_ON_CHIP_SINCE
 from models.engine.philox import PARTS
 from models.formulas.equations import Equation
 
@@ -44,7 +45,7 @@ SHARED = {80: 164 * 1024, 90: 228 * 1024, 100: 228 * 1024}
 POINTERS = {
     "weights", "start", "fed", "scales", "keys", "given", "states", "arguments", "outputs",
     "points", "dense", "delta", "on_start", "w_inp", "bias", "sent", "inputs", "kept", "w_out",
-    "on_outputs", "adjoint", "rows", "matrix", "out", "left", "parts", "number",
+    "on_outputs", "adjoint", "rows", "matrix", "out", "left", "parts", "number", "gradients",
 }  # fmt: skip
 OF_WHOLE_NUMBERS = {"keys", "number"}
 REALS = {"alpha", "gamma", "p0", "p1"}
@@ -60,6 +61,12 @@ class Kernel:
     constants: dict[str, Any]
     n_warps: int
     n_stages: int = 1
+    oldest: int = CAPABILITIES[0]
+
+    @property
+    def capabilities(self) -> tuple[int, ...]:
+        """Of those that it is compiled for here, on which it is launched."""
+        return tuple(c for c in CAPABILITIES if c >= self.oldest)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ def whole_loops(
     rows: int | None = None,
     precision: str = "ieee",
     warps: int | None = None,
+    sums: bool = False,
 ) -> Iterator[Kernel]:
     """Yield the kernels of whole time loops, with noise, damping and all adjoints."""
     equation = Equation(activation, form, gamma=0.1)
@@ -103,13 +111,19 @@ def whole_loops(
     what = f"loop, N {n}, {tile.rows} trials, {activation} {form}, {precision}"
     if warps is not None:
         what += f", {warps} warps"
+    if sums:
+        what += ", gradients"
     for direction, function, beside, more in (
         ("forward", fused_kernels.forward_kernel, N_INPUTS + 1,
          {"M": N_INPUTS, "NOISE": "drawn", "NOISE_INSIDE": False}),
-        ("backward", fused_kernels.backward_kernel, N_OUTPUTS, {"HAS_DENSE": True}),
+        ("backward", fused_kernels.backward_kernel, N_OUTPUTS,
+         {"M": N_INPUTS, "HAS_DENSE": True, "SUMS": sums}),
     ):  # fmt: skip
         _, constants = fused._constants(equation, layout, tile, precision, beside)
-        yield Kernel(f"{direction} {what}", function, constants | more, tile.n_warps, tile.n_stages)
+        yield Kernel(
+            f"{direction} {what}", function, constants | more, tile.n_warps, tile.n_stages,
+            SUMS_ON_CHIP_SINCE[0] * 10 if sums else CAPABILITIES[0],
+        )  # fmt: skip
 
 
 def single_steps(n: int, activation: str, form: str, precision: str = "ieee") -> Iterator[Kernel]:
@@ -181,13 +195,15 @@ def all_kernels() -> list[Kernel]:
         *whole_loops(70, "relu", "h"),
         *whole_loops(100, "softplus", "h"),
         *whole_loops(100, "relu", "h", rows=2),
-        *whole_loops(100, "relu", "h", precision="bf16x6"),
+        *whole_loops(100, "relu", "h", precision="bf16x6", warps=8),
         *whole_loops(100, "relu", "h", precision="bf16x6", warps=4),
-        *whole_loops(50, "tanh", "s", precision="bf16x6", warps=2),
+        *list(whole_loops(100, "gelu", "s", precision="bf16x6", warps=8, sums=True))[1:],
+        *list(whole_loops(50, "tanh", "s", precision="bf16x6", warps=4, sums=True))[1:],
         *whole_loops(128, "gelu", "s"),
         *whole_loops(200, "sigmoid", "s"),
         *single_steps(1000, "leaky_relu", "h"),
         *single_steps(257, "gelu", "s", "bf16x6"),
+        *single_steps(1000, "relu", "h", "bf16x6"),
         *single_steps(1000, "relu", "h", "tf32x3"),
         *products_of_all_rows(),
         *products_of_all_rows("bf16x6"),
@@ -271,7 +287,7 @@ def table(capabilities: Sequence[int]) -> str:
         f"{triton.__version__}; no GPU has run these. Registers are of a thread, shared memory in "
         "KiB of a program, spills in bytes of a thread; *programs* is how many a multiprocessor "
         "holds, *FMA* and *tensor* the instructions of float32 products and of tensor cores in a "
-        "thread's code.",
+        "thread's code. Loops with *gradients* sum those of all weights as adjoints go back.",
     ]
     for capability in capabilities:
         lines += [
@@ -282,6 +298,8 @@ def table(capabilities: Sequence[int]) -> str:
             "|---|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for kernel in all_kernels():
+            if capability not in kernel.capabilities:
+                continue
             r = resources(kernel, capability)
             n_fma, n_tensor = products_in_code(kernel, capability)
             lines.append(

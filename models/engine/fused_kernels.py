@@ -24,7 +24,7 @@ import triton
 import triton.language as tl
 
 from .philox import PARTS, ROUNDS
-from .split_kernels import add_product, parts, product_of_parts
+from .split_kernels import add_product, add_product_of_parts, parts, product_of_parts
 
 _ROUNDS = tl.constexpr(ROUNDS)
 _PART = tl.constexpr(PARTS["rec"] << 24)
@@ -377,19 +377,22 @@ def forward_kernel(
 
 @triton.jit(do_not_specialize=["n_networks", "n_steps", "n_trials", "n_tiles"])
 def backward_kernel(
-    weights, points, states, fed, dense, delta, on_start,
+    weights, points, states, inputs, fed, dense, delta, gradients, on_start,
     n_networks, n_steps, n_trials, n_tiles, alpha, gamma, p0, p1,
-    N: tl.constexpr, OUT: tl.constexpr, INNER: tl.constexpr, P: tl.constexpr,
+    N: tl.constexpr, M: tl.constexpr, OUT: tl.constexpr, INNER: tl.constexpr, P: tl.constexpr,
     ROWS: tl.constexpr, CHUNK: tl.constexpr,
     FORM_S: tl.constexpr, ACTIVATION: tl.constexpr, HAS_GAMMA: tl.constexpr,
-    HAS_DENSE: tl.constexpr, FOLDED: tl.constexpr, RESIDENT: tl.constexpr,
+    HAS_DENSE: tl.constexpr, FOLDED: tl.constexpr, RESIDENT: tl.constexpr, SUMS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Propagate one adjoint through ROWS trials of one network, from the last step to the first.
 
     Program = (adjoint * K + network) * n_tiles + tile. Arrays: weights (K, P, P), points where f'
     is taken and states (K, T, B, N), fed (A, K, T, B, O) if folded, else (A, K, T, B, N): dL/dr,
-    dense (A, K, T, B, N), delta (A, K, T, B, N) and on_start (A, K, B, N) to be filled.
+    dense (A, K, T, B, N), delta (A, K, T, B, N) and on_start (A, K, B, N) to be filled. With SUMS,
+    of products of parts that are folded, delta is not written: a program keeps the gradients of
+    all weights by its trials, [δ, e]ᵀ [r, u, 1], and writes them, (programs, P, P), at the end;
+    inputs are (K, T, B, M).
     """
     program = tl.program_id(0)
     pair = (program // n_tiles).to(tl.int64)
@@ -404,6 +407,7 @@ def backward_kernel(
     last_row = (network * n_steps + n_steps - 1) * n_trials
     points += last_row * N
     states += last_row * N
+    inputs += last_row * M
     last_row = (pair * n_steps + n_steps - 1) * n_trials
     width: tl.constexpr = OUT if FOLDED else N
     fed += last_row * width
@@ -421,12 +425,18 @@ def backward_kernel(
     else:
         next_point = tl.load(points + place, mask=mask, other=0.0)
     next_fed = _fed(fed, trial, unit, is_row, N, OUT, FOLDED, False)
-    if HAS_GAMMA:
+    if FORM_S and (HAS_GAMMA or SUMS):  # in form h the points are the states
         next_state = tl.load(states + place, mask=mask, other=0.0)
+    if SUMS:
+        next_input = _fed(inputs, trial, unit, is_row, N, M, True, True)
+        total = tl.zeros((P, P), tl.float32)
     if HAS_DENSE:
         next_dense = tl.load(dense + place, mask=mask, other=0.0)
     for step in range(n_steps):
         point = next_point
+        state = point
+        if FORM_S and (HAS_GAMMA or SUMS):
+            state = next_state
         fed_now = next_fed
         is_next = trial < n_trials * tl.minimum(n_steps - 1 - step, 1)  # no trial before the first
         points -= n_trials * N
@@ -436,11 +446,24 @@ def backward_kernel(
         back = alpha * adjoint
         if FORM_S:
             back *= _slope(point, p0, p1, ACTIVATION)
-        tl.store(delta + place, back, mask=mask)
+        if not SUMS:
+            tl.store(delta + place, back, mask=mask)
         if RESIDENT:
             if FOLDED:
                 back = tl.where(is_unit, back, fed_now)
-            back = _product(back, w0, w1, w2, w3, INNER, ROWS, P, PRECISION)
+            if SUMS:
+                r = state if FORM_S else _activate(point, p0, p1, ACTIVATION)
+                r = tl.where(is_unit, r, next_input)
+                inputs -= n_trials * M
+                next_input = _fed(inputs, trial, unit, is_next, N, M, True, True)
+                a, b, c = parts(back)
+                a2, b2, c2 = parts(r)
+                total = add_product_of_parts(
+                    tl.trans(a), tl.trans(b), tl.trans(c), a2, b2, c2, total
+                )
+                back = product_of_parts(a, b, c, w0, w1, w2)
+            else:
+                back = _product(back, w0, w1, w2, w3, INNER, ROWS, P, PRECISION)
         else:
             back = _product_by_chunks(
                 delta, weights, trial, unit, is_row, p0, p1,
@@ -455,11 +478,15 @@ def backward_kernel(
             dense -= n_trials * N
             next_dense = tl.load(dense + place, mask=is_next & is_unit, other=0.0)
         if HAS_GAMMA:
-            cubic = 3.0 * alpha * gamma * next_state * next_state
-            states -= n_trials * N
-            next_state = tl.load(states + place, mask=is_next & is_unit, other=0.0)
+            cubic = 3.0 * alpha * gamma * state * state
             adjoint = (leak - cubic) * adjoint + back
         else:
             adjoint = leak * adjoint + back
+        if FORM_S and (HAS_GAMMA or SUMS):
+            states -= n_trials * N
+            next_state = tl.load(states + place, mask=is_next & is_unit, other=0.0)
         delta -= n_trials * N
     tl.store(on_start + pair * n_trials * N + place, adjoint, mask=mask)
+    if SUMS:
+        left = tl.arange(0, P)[:, None]
+        tl.store(gradients + program.to(tl.int64) * P * P + left * P + unit, total)

@@ -9,6 +9,7 @@ import torch
 # Up to this many units the weights stay in shared memory: 64 KiB, beside 10 KiB of scratch.
 MAX_RESIDENT = 128
 TENSOR_ROWS = 16
+SUMS_ON_CHIP_SINCE = (9, 0)  # compute capability
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ class Layout:
         unit = 16 if tile.rows >= 8 else self.padded // 4
         used = self.n_units + (n_beside if self.folded else 0)
         return -(-used // unit) * unit
+
+
+def sums_on_chip(layout: Layout, device: torch.device, precision: str) -> bool:
+    """Return whether programs that propagate adjoints sum the gradients of all weights as well.
+
+    Then neither adjoints are written nor states read once more. On tensor cores that take a factor
+    out of shared memory, of sm_90 and later, it needs no more registers than there are; on those
+    before it spills 22 KiB a thread (as compiled), and without tensor cores it has no room.
+    """
+    if precision != "bf16x6" or not layout.folded:
+        return False
+    return device.type != "cuda" or torch.cuda.get_device_capability(device) >= SUMS_ON_CHIP_SINCE
 
 
 def choose_tile(

@@ -169,11 +169,11 @@ def test_a_network_has_the_same_bits_in_any_company(name, n, form, monkeypatch):
 def test_parts_do_not_depend_on_the_number_of_networks():
     """They fill a chip for one network of any size, and are no more than there are rows for."""
     for n in (10, 100, 256, 1000, 2000):
-        parts = row_products.n_parts(300 * 225, n, n + 7)
+        parts = row_products.n_parts(300 * 225, n, n + 7, 64)
         tiles = (-(-n // 64)) * (-(-(n + 7) // 64))
         assert 1 <= parts <= row_products.MOST_PARTS
         assert parts * tiles >= 128 or n == 10
-    assert row_products.n_parts(100, 10, 12) == 1
+    assert row_products.n_parts(100, 10, 12, 64) == 1
 
 
 def test_products_by_cublas_are_the_same_to_rounding():

@@ -16,14 +16,22 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import kernel_resources  # noqa: E402
 
-from models.engine import draw_kernels, fused_kernels, row_kernels, step_kernels  # noqa: E402
+from models.engine import (  # noqa: E402
+    draw_kernels,
+    fused_kernels,
+    row_kernels,
+    split_kernels,
+    step_kernels,
+)
 from models.engine.backends import fused  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["fused_interpreted", "stepped_interpreted"])
+@pytest.mark.parametrize(
+    "module", ["fused_interpreted", "stepped_interpreted", "split_interpreted"]
+)
 def test_interpreted(module):
     """What needs Triton to interpret, in a process in which it does."""
     done = subprocess.run(
@@ -43,32 +51,38 @@ BOUNDS = {
     "loop, N 70, 16 trials, relu h, ieee": (255, 48, 96, 2),
     "loop, N 100, 16 trials, softplus h, ieee": (255, 64, 96, 2),
     "loop, N 100, 2 trials, relu h, ieee": (96, 65, 0, 2),
-    "loop, N 100, 16 trials, relu h, bf16x6": (255, 92, 256, 1),
+    "loop, N 100, 16 trials, relu h, bf16x6, 8 warps": (255, 108, 0, 1),
+    "loop, N 100, 16 trials, relu h, bf16x6, 4 warps": (255, 108, 384, 1),
+    "loop, N 100, 16 trials, gelu s, bf16x6, 8 warps, gradients": (255, 132, 160, 1),
+    "loop, N 50, 16 trials, tanh s, bf16x6, 4 warps, gradients": (255, 42, 64, 2),
+    "step, N 1000, relu h, bf16x6": (128, 36, 0, 2),
+    "parts of weights, N 1000": (48, 0, 0, 10),
     "loop, N 128, 16 trials, gelu s, ieee": (255, 72, 96, 2),
     "loop, N 200, 16 trials, sigmoid s, ieee": (255, 18, 256, 1),
     "step, N 1000, leaky_relu h, ieee": (128, 24, 0, 2),
-    "step, N 257, gelu s, bf16x6": (192, 24, 0, 1),
+    "step, N 257, gelu s, bf16x6": (192, 36, 0, 1),
     "step, N 1000, relu h, tf32x3": (128, 24, 0, 2),
     "gradients of weights, N 100, ieee": (128, 16, 32, 2),
     "gradients of the readout, N 1000, ieee": (80, 9, 0, 3),
     "outputs, N 1000": (64, 9, 0, 4),
     "drive, N 200": (80, 16, 0, 3),
     "sums of parts": (48, 1, 0, 5),
-    "gradients of weights, N 100, bf16x6": (144, 18, 32, 1),
-    "gradients of the readout, N 1000, bf16x6": (80, 11, 0, 3),
+    "gradients of weights, N 100, bf16x6": (255, 80, 64, 1),
+    "gradients of the readout, N 1000, bf16x6": (128, 44, 32, 2),
     "noise of inputs and readout": (48, 0, 0, 10),
 }
 # These on three GPUs, the others on one of them each.
 EVERYWHERE = (
     "loop, N 100, 2 trials", "loop, N 200", "step, N 1000, leaky_relu",
     "gradients of weights, N 100, ieee", "outputs", "sums", "noise",
+    "loop, N 100, 16 trials, gelu s, bf16x6, 8 warps, gradients",
 )  # fmt: skip
 
 
 def _compilations():
     for number, kernel in enumerate(kernel_resources.all_kernels()):
         what = kernel.name.removeprefix("forward ").removeprefix("backward ")
-        some = kernel_resources.CAPABILITIES
+        some = kernel.capabilities
         if not what.startswith(EVERYWHERE):
             some = (some[number // 2 % len(some)],)
         for capability in some:
@@ -91,7 +105,7 @@ def test_every_kernel_is_compiled():
     """Of each module of kernels all that can be launched, and each bound is used."""
     kernels = kernel_resources.all_kernels()
     ours = {
-        value for module in (draw_kernels, fused_kernels, row_kernels, step_kernels)
+        value for module in (draw_kernels, fused_kernels, row_kernels, split_kernels, step_kernels)
         for name, value in vars(module).items() if name.endswith("_kernel")
     }  # fmt: skip
     assert {kernel.function for kernel in kernels} == ours
@@ -119,5 +133,28 @@ def test_tiles_fill_the_chip():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "get_device_properties", lambda device: _Processors)
-        assert fused.choose_tile(layout, 1, 225, torch.device("cuda")).rows == 2
-        assert fused.choose_tile(layout, 64, 225, torch.device("cuda")).rows == 16
+        cuda = torch.device("cuda")
+        assert fused.choose_tile(layout, 1, 225, cuda).rows == 2
+        assert fused.choose_tile(layout, 64, 225, cuda).rows == 16
+        # Tensor cores take 16 rows; two programs share a multiprocessor where there is room.
+        for kib, warps in ((228, 4), (164, 8)):
+            _Processors.shared_memory_per_multiprocessor = 1024 * kib
+            assert fused.choose_tile(layout, 64, 225, cuda, "bf16x6") == fused.Tile(16, warps)
+            assert fused.choose_tile(layout, 1, 225, cuda, "bf16x6") == fused.Tile(16, 8)
+
+
+def test_shared_memory_is_what_tiles_are_chosen_by():
+    """What is said of a program that multiplies parts is what the compiler gives it, or more."""
+    for n in (50, 100):
+        kernel = next(iter(kernel_resources.whole_loops(n, "relu", "h", precision="bf16x6")))
+        shared = kernel_resources.resources(kernel, 90).shared
+        assert 0 <= fused.Layout(n, 6, 2).bytes_of_parts - shared <= 4096
+
+
+@pytest.mark.slow
+def test_products_of_parts_run_on_tensor_cores():
+    """Six for each product of 16 rows, 16 terms and 8 units, and hardly any others."""
+    for kernel in kernel_resources.whole_loops(100, "relu", "h", precision="bf16x6", warps=8):
+        n_fma, n_tensor = kernel_resources.products_in_code(kernel, 90)
+        assert n_tensor == 6 * (128 // 16) * (128 // 8) // 8
+        assert n_fma < 400  # of noise and what is done element by element

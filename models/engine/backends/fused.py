@@ -10,6 +10,7 @@ Noise is that of `models.engine.philox`. Triton is imported when it is first nee
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from tasks_lib.errors import check_choice
 
 from ...formulas.equations import Equation
 from ..buffers import Buffers
-from ..fused_tiles import MAX_RESIDENT, Layout, Tile, choose_tile
+from ..fused_tiles import MAX_RESIDENT, Layout, Tile, choose_tile, sums_on_chip
 from ..statistics import Statistic
 from ..trajectory import Cotangent, RecurrentNoise, Trajectory
 from ..weights import Weights
@@ -29,6 +30,7 @@ from .triton_launch import (
     PRECISIONS,
     TritonBackEnd,
     activation_arguments,
+    is_split,
     lack_of,
     launch,
     noise_on,
@@ -242,6 +244,7 @@ def backward(
     *,
     precision: str = "ieee",
     tile: Tile | None = None,
+    on_chip: bool | None = None,
 ) -> Gradients:
     """Return the gradients of A losses of each of K networks.
 
@@ -263,6 +266,8 @@ def backward(
         Of the products with the recurrent weights.
     tile : Tile, optional
         Instead of that of `choose_tile`.
+    on_chip : bool, optional
+        Whether gradients are summed as adjoints go back; instead of what `sums_on_chip` says.
 
     Returns
     -------
@@ -285,6 +290,9 @@ def backward(
     n_runs = n_adjoints * n_networks
     layout = Layout(n_units, n_inputs, n_outputs)
     tile = tile or choose_tile(layout, n_runs, n_trials, states.device, precision)
+    sums = sums_on_chip(layout, states.device, precision) if on_chip is None else on_chip
+    if sums:
+        tile = replace(tile, n_warps=layout.padded // 16)
     p = layout.padded
     weights = W_rec.new_zeros(n_networks, p, p)
     weights[:, :n_units, :n_units] = W_rec
@@ -294,21 +302,30 @@ def backward(
         weights[:, n_units : n_units + n_outputs, :n_units] = W_out
     else:
         fed = rows_times(on_outputs, W_out)
-    delta = states.new_empty(n_adjoints, *states.shape)
     n_tiles = -(-n_trials // tile.rows)
+    # One of them is written.
+    delta = states if sums else states.new_empty(n_adjoints, *states.shape)
+    gradients = states.new_empty(n_runs, n_tiles, p, p) if sums else states
     on_start = states.new_empty(n_runs, n_trials, n_units)
     scalars, constants = _constants(equation, layout, tile, precision, n_outputs)
     launch(
         fused_kernels.backward_kernel, n_runs * n_tiles, tile.n_warps, tile.n_stages,
         states.device,
-        weights, states if arguments is None else arguments, states, fed,
-        states if on_states is None else on_states.contiguous(), delta, on_start,
+        weights, states if arguments is None else arguments, states, inputs.contiguous(), fed,
+        states if on_states is None else on_states.contiguous(), delta, gradients, on_start,
         n_networks, n_steps, n_trials, n_tiles, *scalars,
-        constants | {"HAS_DENSE": on_states is not None},
+        constants | {"M": n_inputs, "HAS_DENSE": on_states is not None, "SUMS": sums},
     )  # fmt: skip
+    # Trial after trial: tiles are not the same in every company.
+    first = sum_of_parts(on_start).view(n_adjoints, n_networks, n_units)
+    if sums:
+        n, total = n_units, sum_of_parts(gradients.flatten(2)).view(n_adjoints, n_networks, p, p)
+        of_units = total[:, :, :n]
+        return Gradients(
+            of_units[..., :n], of_units[..., n : n + n_inputs],
+            total[:, :, n : n + n_outputs, :n], of_units[..., n + n_inputs], first,
+        )  # fmt: skip
     on_rec, on_inp, on_bias = rows_by_rows(delta, states, inputs, equation, precision)
     on_out, _, _ = rows_by_rows(on_outputs, states, None, equation, precision)
     assert on_inp is not None and on_bias is not None
-    # Trial after trial: tiles are not the same in every company.
-    first = sum_of_parts(on_start).view(n_adjoints, n_networks, n_units)
     return Gradients(on_rec, on_inp, on_out, on_bias, first)
