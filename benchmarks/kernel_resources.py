@@ -5,7 +5,7 @@
 Triton compiles each kernel as the back ends launch it, and the assembler that comes with Triton
 says what it takes. ``programs`` is how many of them one multiprocessor holds by that; ``FMA`` are
 the instructions of float32 products in the code of a program's thread, ``tensor`` those of tensor
-cores.
+cores, ``loop`` all of its longest loop.
 """
 
 from __future__ import annotations
@@ -234,6 +234,35 @@ def products_in_code(kernel: Kernel, capability: int) -> tuple[int, int]:
     return len(re.findall(r"\bFFMA2?\b", code)), len(tensor)
 
 
+def loop_in_code(kernel: Kernel, capability: int) -> tuple[int, int]:
+    """Return how many instructions a thread has in its longest loop, and how many are not always.
+
+    The second are those of the longest part that a branch passes over: the draws, which are for
+    four steps.
+    """
+    code = _said("-sass", _compiled(kernel, capability))
+    places = [int(at, 16) for at in re.findall(r"^\s+/\*([0-9a-f]{4,})\*/\s", code, re.MULTILINE)]
+    branches = [
+        (int(at, 16), int(to, 16))
+        for at, to in re.findall(
+            r"^\s+/\*([0-9a-f]{4,})\*/\s.*\bBRA\b.*?0x([0-9a-f]+)", code, re.MULTILINE
+        )
+    ]
+
+    def between(first: int, last: int) -> int:
+        return sum(first <= place <= last for place in places)
+
+    loops = [(to, at) for at, to in branches if to <= at]
+    if not loops:
+        return 0, 0
+    first, last = max(loops, key=lambda loop: between(*loop))
+    # The code ends with a branch to itself.
+    total = between(first, last) if last > first else 0
+    passed = [between(at + 1, to - 1) for at, to in branches if first <= at < to <= last]
+    seldom = max(passed, default=0)
+    return total - seldom, seldom
+
+
 def _compiled(kernel: Kernel, capability: int) -> Any:
     signature, aligned = {}, {}
     for position, name in enumerate(kernel.function.arg_names):
@@ -287,24 +316,28 @@ def table(capabilities: Sequence[int]) -> str:
         f"{triton.__version__}; no GPU has run these. Registers are of a thread, shared memory in "
         "KiB of a program, spills in bytes of a thread; *programs* is how many a multiprocessor "
         "holds, *FMA* and *tensor* the instructions of float32 products and of tensor cores in a "
-        "thread's code. Loops with *gradients* sum those of all weights as adjoints go back.",
+        "thread's code, *loop* all that its longest loop has (a step of a whole loop, a chunk of "
+        "terms of the others), those of draws for four steps by themselves. Loops with *gradients* "
+        "sum those of all weights as adjoints go back.",
     ]
     for capability in capabilities:
         lines += [
             "",
             f"## sm_{capability}",
             "",
-            "| kernel | warps | registers | shared | spills | programs | FMA | tensor |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|",
+            "| kernel | warps | registers | shared | spills | programs | FMA | tensor | loop |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for kernel in all_kernels():
             if capability not in kernel.capabilities:
                 continue
             r = resources(kernel, capability)
             n_fma, n_tensor = products_in_code(kernel, capability)
+            always, seldom = loop_in_code(kernel, capability)
+            loop = f"{always} + {seldom}" if seldom > always / 4 else f"{always + seldom}"
             lines.append(
                 f"| {kernel.name} | {kernel.n_warps} | {r.registers} | {r.shared / 1024:.1f} | "
-                f"{r.stack} | {r.programs} | {n_fma} | {n_tensor} |"
+                f"{r.stack} | {r.programs} | {n_fma} | {n_tensor} | {loop} |"
             )
     return "\n".join(lines) + "\n"
 

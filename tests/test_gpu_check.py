@@ -69,6 +69,21 @@ def test_every_part_runs_on_a_bare_machine(tmp_path):
     assert [section["check"]["card"] for section in stored.values()] == [found["card"]]
 
 
+@pytest.mark.slow
+def test_products_of_parts_have_their_own_tiles(tmp_path):
+    found = tmp_path / "found.json"
+    done = subprocess.run(
+        [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--precision", "bf16x6",
+         "--only", "tiles", "whole loops", "--json", str(found)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    lines = {line["what"]: line["note"] for line in json.loads(found.read_text())["lines"]}
+    assert any("gradients summed as adjoints go back" in what for what in lines)
+    assert "16 trials" in lines["N 8, K 1: kernels with the chosen tile by those with the best"]
+    assert not any(what.startswith("N 256") for what in lines)  # those are single steps
+
+
 @pytest.fixture
 def printed():
     return []

@@ -56,12 +56,13 @@ class Case:
     def back_end(self) -> str:
         """What runs them on the device; on a CPU the kernels, interpreted, where they can."""
         kind = NetworkKind(self.equation, self.n_units, torch.float32, torch.device(self.device))
-        if kind.device.type == "cpu":
-            return next(
-                name for name in registry.BACK_ENDS
-                if name != "compiled" and registry.get(name).supports(kind) is None
-            )  # fmt: skip
-        return choose_back_end(kind).name
+        with products_in(self.precision):  # it counts in the choice
+            if kind.device.type == "cpu":
+                return next(
+                    name for name in registry.BACK_ENDS
+                    if name != "compiled" and registry.get(name).supports(kind) is None
+                )  # fmt: skip
+            return choose_back_end(kind).name
 
 
 def draw_networks(k: int, n: int, m: int, o: int, seed: int = 0) -> Weights:

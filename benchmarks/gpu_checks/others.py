@@ -11,6 +11,7 @@ import torch
 from models.engine import Buffers, Cotangent, RecurrentNoise, Weights, philox, simulate
 from models.engine.backends import fused, registry
 from models.engine.backends.triton_launch import products_in
+from models.engine.fused_tiles import TENSOR_ROWS
 from models.formulas.equations import Equation
 from models.network.rnn_numpy import RNNNumpy
 
@@ -36,19 +37,28 @@ def _check_tiles_of(check: Check, k: int) -> None:
     scales = torch.full((k,), 0.2, device=check.device)
     keys = torch.arange(2 * k, device=check.device).view(k, 2)
 
-    def both(tile: fused.Tile) -> None:
+    def both(tile: fused.Tile, on_chip: bool | None = None) -> None:
         options = {"precision": check.precision, "tile": tile}
         states, arguments, _ = fused.forward(equation, *w, u, scales, keys, 0, **options)
         fused.backward(
-            equation, w.W_rec, w.W_inp, w.W_out, u, states, arguments, arriving, **options
-        )
+            equation, w.W_rec, w.W_inp, w.W_out, u, states, arguments, arriving,
+            on_chip=on_chip, **options,
+        )  # fmt: skip
 
-    tile = fused.choose_tile(fused.Layout(n, m, o), k, n_trials, u.device)
+    layout = fused.Layout(n, m, o)
+    tile = fused.choose_tile(layout, k, n_trials, u.device, check.precision)
     own = (tile.rows, tile.n_warps)
+    # Tensor cores take 16 rows at least.
+    others = [t for t in TILES if check.precision == "ieee" or t[0] >= TENSOR_ROWS]
     times = {
         shape: milliseconds(check, partial(both, fused.Tile(*shape)), warm_ups=2)
-        for shape in ((own,) if check.tiny else dict.fromkeys((own, *TILES)))
+        for shape in ((own,) if check.tiny else dict.fromkeys((own, *others)))
     }
+    if fused.sums_on_chip(layout, u.device, check.precision):
+        written = milliseconds(check, partial(both, tile, False), warm_ups=2)
+        check.add(f"N {n}, K {k}: gradients summed as adjoints go back by those of all rows",
+                  times[own] / written, "times", 1.1,
+                  note=f"{times[own]:.3g} and {written:.3g} ms")  # fmt: skip
     best = min(times.values())
     each = ", ".join(f"{rows} trials, {n_warps} warps: {ms:.3g} ms"
                      for (rows, n_warps), ms in times.items())  # fmt: skip
@@ -101,7 +111,9 @@ def _kernels(check: Check, name: str, n: int, k: int) -> float:
 
 def check_regimes(check: Check) -> None:
     """Time the kernels of whole loops beside those of single steps, where both can run."""
-    for n, k in ((128, 1), (128, 64), (256, 1), (256, 16)):
+    # Parts of larger networks are made for single steps alone.
+    sizes = (128,) if check.precision == "bf16x6" else (128, 256)
+    for n, k in ((size, k) for size in sizes for k in (1, 64 if size == 128 else 16)):
         with products_in(check.precision):
             whole, single = (_kernels(check, name, n, k) for name in ("fused", "stepped"))
         what = f"N {n}, K {k}: the kernels that are chosen by those of single steps"
