@@ -81,7 +81,7 @@ def options_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=480.0, help="that it may take")
     parser.add_argument("--device", help="cuda by default")
-    parser.add_argument("--precision", default="ieee", choices=("ieee", "bf16x6", "tf32x3"),
+    parser.add_argument("--precision", default="ieee", choices=("ieee", "bf16x6"),
                         help="of the kernels' products")  # fmt: skip
     parser.add_argument("--seed-trainer", type=Path, help="a checkout of trainRNNbrain")
     parser.add_argument("--only", nargs="+", default=[], help="parts whose name has one of these")

@@ -204,7 +204,6 @@ def all_kernels() -> list[Kernel]:
         *single_steps(1000, "leaky_relu", "h"),
         *single_steps(257, "gelu", "s", "bf16x6"),
         *single_steps(1000, "relu", "h", "bf16x6"),
-        *single_steps(1000, "relu", "h", "tf32x3"),
         *products_of_all_rows(),
         *products_of_all_rows("bf16x6"),
         *splitting(),

@@ -208,14 +208,14 @@ def _kept_weights(weights, INNER: tl.constexpr, P: tl.constexpr, PRECISION: tl.c
 @triton.jit
 def _add_block(
     total, x, w, FIRST: tl.constexpr, INNER: tl.constexpr,
-    ROWS: tl.constexpr, P: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
     """Add the product of a quarter of the factor and a block of weights, as far as they count."""
     quarter: tl.constexpr = P // 4
     if FIRST < INNER:
         if FIRST + quarter > INNER:
             x, _ = _halves(x, ROWS, quarter)
-        total = tl.dot(x, w, total, input_precision=PRECISION)
+        total = tl.dot(x, w, total, input_precision="ieee")
         tl.debug_barrier()
     return total
 
@@ -241,11 +241,11 @@ def _product(
         left, right = _halves(x, ROWS, P)
         x0, x1 = _halves(left, ROWS, P // 2)
         x2, x3 = _halves(right, ROWS, P // 2)
-        total = tl.dot(x0, w0, input_precision=PRECISION)
+        total = tl.dot(x0, w0, input_precision="ieee")
         tl.debug_barrier()
-        total = _add_block(total, x1, w1, P // 4, INNER, ROWS, P, PRECISION)
-        total = _add_block(total, x2, w2, P // 2, INNER, ROWS, P, PRECISION)
-        total = _add_block(total, x3, w3, 3 * (P // 4), INNER, ROWS, P, PRECISION)
+        total = _add_block(total, x1, w1, P // 4, INNER, ROWS, P)
+        total = _add_block(total, x2, w2, P // 2, INNER, ROWS, P)
+        total = _add_block(total, x3, w3, 3 * (P // 4), INNER, ROWS, P)
         return total
 
 

@@ -96,7 +96,7 @@ def choose_tile(
     n_trials : int
         Of each.
     device : torch.device
-    precision : {"ieee", "bf16x6", "tf32x3", "tf32"}
+    precision : {"ieee", "bf16x6"}
     """
     # As compiled for sm_80, sm_90 and sm_100 (benchmarks/kernel_resources.md), on four warps: 16
     # trials take 72 KiB of shared memory at N = 128 and 64 at N = 100, and 170 to 255 registers a

@@ -73,26 +73,31 @@ def store_parts(place, distance, x, mask):
 @triton.jit
 def add_product_of_parts(a, b, c, a2, b2, c2, total):
     """Add the product of two matrices that are given by their parts."""
-    total = tl.dot(c, a2, total)
-    total = tl.dot(a, c2, total)
-    total = tl.dot(b, b2, total)
-    total = tl.dot(b, a2, total)
-    total = tl.dot(a, b2, total)
-    return tl.dot(a, a2, total)
+    # A tensor core rounds towards zero whatever it adds to: a long sum would shrink by half a digit
+    # with each product. So that of a few terms begins at 0, the small ones first, and is added
+    # as float32 are.
+    some = tl.dot(c, a2)
+    some = tl.dot(a, c2, some)
+    some = tl.dot(b, b2, some)
+    some = tl.dot(b, a2, some)
+    some = tl.dot(a, b2, some)
+    return total + tl.dot(a, a2, some)
 
 
 @triton.jit
 def product_of_parts(a, b, c, a2, b2, c2):
     """Multiply two matrices that are given by their parts, in chains that do not wait for others.
 
-    For a program that has no other work while it waits.
+    For a program that has no other work while it waits. (A product that begins at 0 would be made
+    one that begins at what it is added to: no chain has only one.)
     """
-    small = tl.dot(b, b2)
-    small = tl.dot(a, c2, small)
-    small = tl.dot(c, a2, small)
-    middle = tl.dot(a, b2)
-    middle = tl.dot(b, a2, middle)
-    return tl.dot(a, a2) + (middle + small)
+    one = tl.dot(c, a2)
+    one = tl.dot(a, a2, one)
+    two = tl.dot(a, c2)
+    two = tl.dot(b, a2, two)
+    three = tl.dot(b, b2)
+    three = tl.dot(a, b2, three)
+    return one + (two + three)
 
 
 @triton.jit
@@ -103,7 +108,7 @@ def add_product(x, w, total, PRECISION: tl.constexpr):
         a2, b2, c2 = parts(w)
         return add_product_of_parts(a, b, c, a2, b2, c2, total)
     else:
-        return tl.dot(x, w, total, input_precision=PRECISION, out_dtype=total.dtype)
+        return tl.dot(x, w, total, input_precision="ieee", out_dtype=total.dtype)
 
 
 @triton.jit(do_not_specialize=["n_rows", "n_columns", "n_places", "n_blocks"])

@@ -24,7 +24,7 @@ TASK_TERM = "task"  # the name of the task's own term of the loss, which no pena
 WINDOWS = (100, 1_000, 10_000)  # iterations over which changes of the weights are recorded
 # How a GPU may multiply: those that are good enough for a training
 # (`models.engine.backends.triton_launch.Products`).
-GPU_PRECISIONS = ("ieee", "bf16x6", "tf32x3")
+GPU_PRECISIONS = ("ieee", "bf16x6")
 DROPOUT_KINDS = ("mute", "dead")
 DROPOUT_SAMPLINGS = ("uniform", "participation", "output_weights")
 
@@ -128,8 +128,8 @@ class TrainingConfig:
         "ieee",
         GPU_PRECISIONS,
         "how a GPU multiplies: float32, or on tensor cores",
-        details="There as six products of parts in bfloat16, as exact, or as three in TF32, nearly "
-        "as exact (docs/engine.md). A CPU multiplies in float32 whatever is set.",
+        details="There as six products of parts in bfloat16, as exact (docs/engine.md). A CPU "
+        "multiplies in float32 whatever is set.",
     )
     penalties: dict[str, dict[str, Any]] = mapping(
         "penalties added to the loss", details='Name -> {"weight": lambda, "args": {...}}.'

@@ -185,7 +185,7 @@ class Training(dj.Computed):
     numpy_version   : varchar(32)
     trained_at      : datetime      # end of training, or of the import, UTC
     n_together=1    : int32         # cohorts trained as one batch, it included; seconds: its share
-    product_precision='ieee' : enum('ieee', 'bf16x6', 'tf32x3')  # in which it multiplied
+    product_precision='ieee' : enum('ieee', 'bf16x6')  # in which it multiplied
     kernels=null    : varchar(255)  # kernels of BLAS and torch and processor, or GPU; null: unknown
     """
 

@@ -285,7 +285,7 @@ def test_the_state_of_another_training_is_refused(tmp_path, change, named):
 def test_a_state_of_before_there_was_a_choice_of_precision_is_read():
     """Of a release that had none: the identity says nothing of it where it is float32."""
     assert "gpu_precision" not in make().identity
-    assert make(gpu_precision="tf32x3").identity["gpu_precision"] == "tf32x3"
+    assert make(gpu_precision="bf16x6").identity["gpu_precision"] == "bf16x6"
 
 
 def test_a_cpu_multiplies_in_float32_whatever_is_set():

@@ -169,7 +169,7 @@ def forward(
         Number of the first of these trials in the simulation.
     given : Tensor (K, T, B, N), optional
         Scaled noise to be used instead of drawn one.
-    precision : {"ieee", "bf16x6", "tf32x3", "tf32"}
+    precision : {"ieee", "bf16x6"}
         Of the products with the recurrent weights.
     tile : Tile, optional
         Instead of that of `choose_tile`.
@@ -262,7 +262,7 @@ def backward(
         dL/dy.
     on_states : Tensor (A, K, T, B, N), optional
         dL/dx beside what outputs bring.
-    precision : {"ieee", "bf16x6", "tf32x3", "tf32"}
+    precision : {"ieee", "bf16x6"}
         Of the products with the recurrent weights.
     tile : Tile, optional
         Instead of that of `choose_tile`.

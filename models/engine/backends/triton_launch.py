@@ -23,7 +23,7 @@ from .base import BackEnd, BackEndUnavailableError, NetworkKind
 OLDEST_CAPABILITY = (8, 0)
 # Those that `models.engine.fused_kernels` has formulas of, in `_activate` and `_slope`.
 ACTIVATIONS_WITH_CODE = ("relu", "leaky_relu", "tanh", "sigmoid", "softplus", "gelu")
-PRECISIONS = ("ieee", "bf16x6", "tf32x3", "tf32")
+PRECISIONS = ("ieee", "bf16x6")
 DRAWS, DRAW_WARPS = 256, 4  # places of a program that draws noise: two for each thread
 
 
@@ -37,9 +37,8 @@ class Products:
 
     Attributes
     ----------
-    precision : {"ieee", "bf16x6", "tf32x3", "tf32"}
-        float32; on tensor cores as six products of parts of 8 bits each, as exact; as three of
-        parts of 11 bits, nearly as exact; or as one of those, which is not.
+    precision : {"ieee", "bf16x6"}
+        float32; or on tensor cores, each product as six of parts of 8 bits, as exact.
     same_bits : bool
         Whether products over all steps and trials are kernels of our own, which add in an order
         that companions do not change, or cuBLAS's.
