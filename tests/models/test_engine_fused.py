@@ -51,7 +51,7 @@ BOUNDS = {
     "loop, N 70, 16 trials, relu h, ieee": (255, 48, 96, 2),
     "loop, N 100, 16 trials, softplus h, ieee": (255, 64, 96, 2),
     "loop, N 100, 2 trials, relu h, ieee": (96, 65, 0, 2),
-    "loop, N 100, 16 trials, relu h, bf16x6, 8 warps": (255, 108, 0, 1),
+    "loop, N 100, 16 trials, relu h, bf16x6, 8 warps": (255, 108, 32, 1),
     "loop, N 100, 16 trials, relu h, bf16x6, 4 warps": (255, 108, 384, 1),
     "loop, N 100, 16 trials, gelu s, bf16x6, 8 warps, gradients": (255, 124, 320, 1),
     "loop, N 50, 16 trials, tanh s, bf16x6, 4 warps, gradients": (255, 40, 96, 2),
