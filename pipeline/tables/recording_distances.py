@@ -92,3 +92,21 @@ class RecordingDistance(Analysis):
                 for what in ("spread", "chance", "p"):
                     row[f"recording_{name}_{what}"] = getattr(one, what)
         self.insert1({**key, **row})
+
+
+def comparison_from_row(row: Row) -> models.RecordingComparison:
+    """Return the comparison that a row of `RecordingDistance` is of."""
+    return models.RecordingComparison(
+        row["recording_status"],
+        row["recording_reason"],
+        row["n_conditions"],
+        row["n_sampled"],
+        {
+            name: models.MeasuredDistance(
+                *(row.get(f"recording_{name}{what}") for what in ("", "_spread", "_chance", "_p"))
+            )
+            for name in MEASURES
+            if row[f"recording_{name}"] is not None
+        },
+        row["half_procrustes"],
+    )
