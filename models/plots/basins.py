@@ -59,7 +59,9 @@ def plot_basins(
         Line2D([], [], marker="o", ls="", color=colours[i], label=f"{100 * share:.0f} %")
         for i, share in enumerate(basins.shares[:MOST_POINTS])
     ]
-    if basins.elsewhere:
+    if not len(basins.attractors):
+        handles.append(Line2D([], [], marker="o", ls="", color=TRIALS, label="no stable point"))
+    elif basins.elsewhere:
         label = f"elsewhere {100 * basins.elsewhere:.0f} %"
         handles.append(Line2D([], [], marker="o", ls="", color=TRIALS, label=label))
     legend = plan_legend(handles, unit() * 3.3, "share of starts")
