@@ -168,6 +168,7 @@ def _common_end(room: Float, settings: RecordingSettings) -> float:
         problem = f"counted from {settings.align} is too early in the shortest trial: no bin fits"
         remedy = "give window_off, with unusable=leave_out"
         raise ParameterError("trials.stop_time", end, problem, remedy)
+    settings.check_smoothing(end)
     return end
 
 

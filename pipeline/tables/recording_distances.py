@@ -96,17 +96,12 @@ class RecordingDistance(Analysis):
 
 def comparison_from_row(row: Row) -> models.RecordingComparison:
     """Return the comparison that a row of `RecordingDistance` is of."""
+    distances = {}
+    for name in MEASURES:
+        if (distance := row[f"recording_{name}"]) is not None:
+            more = (row.get(f"recording_{name}_{what}") for what in ("spread", "chance", "p"))
+            distances[name] = models.MeasuredDistance(distance, *more)
     return models.RecordingComparison(
-        row["recording_status"],
-        row["recording_reason"],
-        row["n_conditions"],
-        row["n_sampled"],
-        {
-            name: models.MeasuredDistance(
-                *(row.get(f"recording_{name}{what}") for what in ("", "_spread", "_chance", "_p"))
-            )
-            for name in MEASURES
-            if row[f"recording_{name}"] is not None
-        },
-        row["half_procrustes"],
-    )
+        row["recording_status"], row["recording_reason"], row["n_conditions"], row["n_sampled"],
+        distances, row["half_procrustes"],
+    )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 import models
 from models.recordings.settings import RecordingSettings
+from tasks_lib.stored_values import as_stored
 
 from ..database import schemas
 from .one_row import one_key
@@ -102,7 +103,10 @@ class Recording(dj.Manual):
 def settings_of(row: Mapping[str, Any]) -> RecordingSettings:
     """Return how a recording was read, by its row; what this lacks has its default."""
     values = {name: row[column] for name, column in SETTINGS.items() if column in row}
-    made: RecordingSettings = make_config(RecordingSettings, as_flags(RecordingSettings, values))
+    with as_stored():  # which may be settings that cannot be entered any more
+        made: RecordingSettings = make_config(
+            RecordingSettings, as_flags(RecordingSettings, values)
+        )
     return made
 
 

@@ -204,7 +204,8 @@ def years(file):
 
 BAD = [
     (years, {"min_rate": 0.0}, r"bin_width = .*would take about .*wider bins"),
-    (None, {"bin_width": 1e-12}, r"bin_width = .*would take about .*wider bins"),
+    (None, {"bin_width": 1e-12}, r"bin_width = .*shorter than a tenth of a spike.*use at least"),
+    (None, {"smoothing": 30.0}, r"smoothing = 30.0: is more than the window of 1 s"),
     (without("units"), {}, r"units = 'units'.*add_unit"),
     (without("intervals/trials"), {}, r"trials = .*add_trial"),
     (overlap, {}, r"start_time of trial 3 = 2.5: is before trial 2 ends"),
