@@ -68,6 +68,7 @@ def chosen_trials(contents: Any, settings: RecordingSettings) -> ChosenTrials:
     _refuse(f"trials.{STOP}", stop, known & (stop <= start), ids,
             "is not after start_time", "mend the table")  # fmt: skip
     _refuse_overlap(start, stop, known, ids)
+    _refuse_other_clock(zero[~lacking], start[~lacking], stop[~lacking], settings)
     off = settings.window_off
     room = stop - zero
     if off is None:
@@ -156,6 +157,17 @@ def _refuse_overlap(start: Float, stop: Float, known: NDArray[np.bool_], ids: li
         remedy = "mend the table: a spike would count in two trials"
         field = f"trials.{START} of trial {ids[second]}"
         raise ParameterError(field, float(start[second]), problem, remedy)
+
+
+def _refuse_other_clock(
+    zero: Float, start: Float, stop: Float, settings: RecordingSettings
+) -> None:
+    """Refuse times most of which lie outside of their trials: they are of another clock."""
+    outside = (zero < start - 1e-6) | (zero > stop + 1e-6)
+    if outside.sum() > len(zero) / 2:
+        problem = "lies outside of its trial, as most do: trials are by the session's clock"
+        remedy = "if the column counts from the beginning of a trial, add start_time to it"
+        raise ParameterError(f"trials.{settings.align}", float(zero[outside][0]), problem, remedy)
 
 
 def _common_end(room: Float, settings: RecordingSettings) -> float:

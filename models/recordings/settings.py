@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tasks_lib.errors import ParameterError
 
 from ..parameters import (
+    assign,
     check_parameters,
     choice,
     documented,
@@ -63,10 +66,17 @@ class RecordingSettings:
         details="Where there are none, all columns with a value for each trial, by their own "
         "names.",
     )
+    unit_columns: Mapping[str, Any] = mapping(
+        "columns of the units table, with what they say of units that are kept",
+        details="Several values: a list, or a text with | between them; a unit is kept that has "
+        "one of them, in every column. `location` is that of a unit's electrodes where the table "
+        "has no such column.",
+    )
 
     def __post_init__(self) -> None:
         """Check every field, and that they fit each other."""
         check_parameters(self)
+        assign(self, unit_columns=_wanted(self.unit_columns))
         if not self.align:
             raise ParameterError("align", "", "names no column", "use start_time, say")
         for column, field in self.conditions.items():
@@ -214,3 +224,30 @@ def settings_or_default(given: Any, kind: type[Any]) -> Any:
             "settings", given, f"is no {kind.__name__}", f"make one: models.{kind.__name__}(...)"
         )
     return given
+
+
+def text_of_cell(value: Any) -> str:
+    """Return what stands in a table, as a text: 2 and 2.0 are "2", true is "true"."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    return f"{value:.12g}" if is_number else str(value)
+
+
+def _wanted(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the values of units that are kept, by column: texts, as `text_of_cell` has them."""
+    found = {}
+    for column, values in given.items():
+        each = values.split("|") if isinstance(values, str) else values
+        each = each if isinstance(each, list | tuple) else [each]
+        texts = sorted({text_of_cell(one).strip() for one in each})
+        plain = all(isinstance(one, str | bool | int | float) for one in each)
+        if not (isinstance(column, str) and column and texts and plain and all(texts)):
+            problem = "is no name of a column with values of units"
+            raise ParameterError(
+                "unit_columns", {column: values}, problem, "write column: value, or several with |"
+            )
+        found[column] = texts
+    return found

@@ -14,7 +14,7 @@ from tasks_lib.stored_values import as_stored
 
 from ..database import schemas
 from .one_row import one_key
-from .parameters import as_flags, columns, make_config, stored
+from .parameters import as_flags, columns, defaults_of, make_config, stored
 from .rows import Row
 from .settings import prefixed
 from .task import Task  # noqa: F401  (named in a definition)
@@ -70,6 +70,11 @@ class Recording(dj.Manual):
         unit_in_file : int64    # its id in the file
         window_rate  : float64  # mean rate in the windows of the trials, in Hz
         """
+
+    @classmethod
+    def default_columns(cls) -> dict[str, Any]:
+        """Return column -> what it holds in rows that were stored before there was one."""
+        return {SETTINGS[name]: value for name, value in defaults_of(RecordingSettings).items()}
 
     def trials(self) -> Dataset:
         """Return the trials of the one row that this query selects.

@@ -163,7 +163,8 @@ def _see_report(p, folder):
 def test_what_cannot_be_entered_leaves_nothing(connected, tmp_path):
     p = connected
     p.submit({"tasks": {"flags": FLAGS}})
-    path = write_nwb(tmp_path / "hand.nwb", trials=eight_trials(a=1.0))
+    areas = [{"area": area} for area in ("M2", "M2", "ALM")]
+    path = write_nwb(tmp_path / "hand.nwb", trials=eight_trials(a=1.0), units=areas)
     for arguments, words in (
         ((path, "flag"), "did you mean flags"),
         ((path, "flags", "no name"), "is not a name"),
@@ -186,6 +187,18 @@ def test_what_cannot_be_entered_leaves_nothing(connected, tmp_path):
     assert (p.Recording & {"recording_name": "other"}).fetch1("recording_conditions") == {
         "side": "b"
     }
+    # The same file with units of one area is another recording, of which the row says so.
+    chosen = ("import", path, "--task", "flags", "--recording", "of_m2", "--set", "min_rate=0")
+    code, output = rnn(*chosen, "--set", "unit_columns=area:M2|M1")
+    assert code == 0 and "flags/of_m2: 2 of 3 units" in output, output
+    found = p.Recording & {"recording_name": "of_m2"}
+    assert found.fetch1("recording_unit_columns") == {"area": ["M1", "M2"]}
+    assert found.trials().sizes["unit"] == 2 and p.Recording.default_columns()[
+        "recording_unit_columns"] == {}  # fmt: skip
+    with pytest.raises(ParameterError, match="read in the same way, as of_m2"):
+        p.enter_recording(path, "flags", min_rate=0.0, recording_name="x",
+                          unit_columns={"area": ["M2", "M1"]})  # fmt: skip
+    p.delete({"recording_name": "of_m2"}, p.Recording)
     # Few units are said to be few, and numbers that would mislead are not there.
     assert p.fill((p.RecordedPopulation,)).errors == []
     rows = p.RecordedPopulation.to_dicts(order_by="recording_name")
