@@ -33,6 +33,7 @@ from tasks_lib.errors import (
     collecting,
     raise_all,
 )
+from tasks_lib.stored_values import are_stored
 
 Kind = Literal["whole", "number", "flag", "choice", "name", "mapping"]
 Settings = TypeVar("Settings")
@@ -63,6 +64,13 @@ class Parameter:
         Whether None is a value.
     derived : str
         What None is replaced by when the settings are made, in words; "" where it is not.
+    least, most : float, optional
+        Range of what is entered, within that above; rows of before may hold other values, which
+        stay readable (`tasks_lib.stored_values`).
+    or_zero : bool
+        Whether 0 is entered too, which means none.
+    because : str
+        Why nothing beyond ``least`` or ``most`` can be meant, after "field = value": "is ...".
     """
 
     kind: Kind
@@ -76,6 +84,10 @@ class Parameter:
     choices: tuple[str, ...] = ()
     nullable: bool = False
     derived: str = ""
+    least: float | None = None
+    most: float | None = None
+    or_zero: bool = False
+    because: str = ""
 
     def checked(self, name: str, value: Any) -> Any:
         """Return a value in its normal form; raise `ParameterError` where it cannot be used."""
@@ -83,12 +95,13 @@ class Parameter:
             return None
         if self.kind == "whole":
             low, high = (None if m is None else int(m) for m in (self.minimum, self.maximum))
-            return check_int(name, value, low, high)
+            return self._meant(name, check_int(name, value, low, high))
         if self.kind == "number":
-            return check_float(
+            made = check_float(
                 name, value, self.minimum, self.maximum,
                 self.exclusive_minimum, self.exclusive_maximum,
             )  # fmt: skip
+            return self._meant(name, made)
         if self.kind == "flag":
             return check_bool(name, value)
         if self.kind == "choice":
@@ -98,6 +111,16 @@ class Parameter:
             raise ParameterError(name, value, "is no text", "write a name")
         if self.kind == "mapping" and not isinstance(value, Mapping):
             raise ParameterError(name, value, "is not a set of named values", "write name: value")
+        return value
+
+    def _meant(self, name: str, value: Any) -> Any:
+        """Return a number; refuse what nobody can mean, unless it is stored already."""
+        is_low = self.least is not None and value < self.least and not (self.or_zero and not value)
+        is_high = self.most is not None and value > self.most
+        if is_low or is_high:
+            bound = f"at least {self.least:g}" if is_low else f"at most {self.most:g}"
+            remedy = f"use {bound}" + (", or 0 for none" if self.or_zero and is_low else "")
+            refuse_unmeant(name, value, self.because, remedy)
         return value
 
     @property
@@ -110,13 +133,18 @@ class Parameter:
         """The values that are accepted, in words or as an interval; "" where any are."""
         if self.kind == "choice":
             return ", ".join(self.choices)
+        least = self.minimum if self.least is None else self.least
+        most = self.most
+        if most is None and self.maximum != MAX_COUNT:
+            most = self.maximum
         parts = (
-            ("at least", self.minimum),
-            ("more than", self.exclusive_minimum),
-            ("at most", self.maximum if self.maximum != MAX_COUNT else None),
+            ("at least", least),
+            ("more than", self.exclusive_minimum if self.least is None else None),
+            ("at most", most),
             ("less than", self.exclusive_maximum),
         )
-        return " and ".join(f"{word} {bound:g}" for word, bound in parts if bound is not None)
+        words = " and ".join(f"{word} {bound:g}" for word, bound in parts if bound is not None)
+        return f"0, or {words}" if self.or_zero else words
 
 
 def whole(
@@ -127,9 +155,16 @@ def whole(
     maximum: int | None = MAX_COUNT,
     unit: str = "",
     details: str = "",
+    least: int | None = None,
+    or_zero: bool = False,
+    because: str = "",
 ) -> Any:
     """Return a field of whole numbers, which a column of them holds."""
-    return _field(default, Parameter("whole", text, details, unit, minimum, maximum))
+    parameter = Parameter(
+        "whole", text, details, unit, minimum, maximum,
+        least=least, or_zero=or_zero, because=because,
+    )  # fmt: skip
+    return _field(default, parameter)
 
 
 def number(
@@ -144,11 +179,16 @@ def number(
     details: str = "",
     nullable: bool = False,
     derived: str = "",
+    least: float | None = None,
+    most: float | None = None,
+    or_zero: bool = False,
+    because: str = "",
 ) -> Any:
     """Return a field of finite numbers."""
     parameter = Parameter(
         "number", text, details, unit, minimum, maximum, exclusive_minimum, exclusive_maximum,
-        nullable=nullable, derived=derived,
+        nullable=nullable, derived=derived, least=least, most=most, or_zero=or_zero,
+        because=because,
     )  # fmt: skip
     return _field(default, parameter)
 
@@ -201,6 +241,17 @@ def check_parameters(instance: Any) -> None:
         with collecting(errors):
             assign(instance, **{name: parameter.checked(name, getattr(instance, name))})
     raise_all(errors)
+
+
+def refuse_unmeant(name: str, value: Any, problem: str, remedy: str) -> None:
+    """Refuse a value that nobody can mean; one that is stored already is read as it is.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not are_stored():
+        raise ParameterError(name, value, problem, remedy)
 
 
 def assign(instance: Any, **values: Any) -> None:

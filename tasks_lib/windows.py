@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ParameterError, check_int
+from .stored_values import are_stored
 
 Window = tuple[int, int]
-_as_stored: ContextVar[bool] = ContextVar("as_stored", default=False)
 
 
 def check_window(name: str, on: Any, off: Any, n_steps: int) -> Window:
@@ -49,23 +47,13 @@ def check_due(due: Mapping[str, int], shown: Mapping[str, int]) -> None:
     """
     ((field, value),) = due.items()
     for other, onset in shown.items():
-        if value < onset and not _as_stored.get():
+        if value < onset and not are_stored():
             raise ParameterError(
                 field,
                 value,
                 f"is before {other} = {onset}, of what it depends on",
                 f"give at least {onset}, or move {other}",
             )
-
-
-@contextmanager
-def as_stored() -> Iterator[None]:
-    """Make tasks as earlier versions stored them, whose windows `check_due` refuses by now."""
-    token = _as_stored.set(True)
-    try:
-        yield
-    finally:
-        _as_stored.reset(token)
 
 
 def check_shifts(random_window: Any, windows: Mapping[str, Window], n_steps: int) -> int:

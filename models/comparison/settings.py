@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..parameters import check_parameters, choice, documented, name, number, whole
+from ..populations.settings import FEWEST_SHUFFLES, NO_P
 
 # Distances of a pair, in the order of columns and pages.
 DISTANCES = (
@@ -55,6 +56,8 @@ class ComparisonSettings:
         "largest distance between the eigenvalues of two points, and what a missing point counts",
         exclusive_minimum=0.0,
         unit="1 / tau",
+        least=1e-6,
+        because="is so small that all points are equally far",
     )
     dsa: str = choice(
         "none",
@@ -80,8 +83,9 @@ class EmbeddingSettings:
     n_dimensions: int = whole(2, "dimensions of the embedding", minimum=2, maximum=100)
     max_classes: int = whole(10, "classes at most", minimum=2, maximum=100)
     n_shuffles: int = whole(
-        200, "permutations of networks in the controls", minimum=0, maximum=10_000
-    )
+        200, "permutations of networks in the controls", minimum=0, maximum=10_000,
+        least=FEWEST_SHUFFLES, or_zero=True, because=NO_P,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Check every field."""

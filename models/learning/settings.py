@@ -17,6 +17,8 @@ class FollowSettings:
         "longest step along a curve of fixed points",
         exclusive_minimum=0.0,
         maximum=1.0,
+        least=1e-5,
+        because="is so short that no curve is followed to its end",
         details="Of its length in s and in x over the norm of the largest state.",
     )
     most_steps: int = whole(2000, "steps along a curve at most", minimum=10, maximum=10**6)
@@ -25,6 +27,8 @@ class FollowSettings:
         "distance up to which two states are one, over the norm of the largest state",
         exclusive_minimum=0.0,
         maximum=0.1,
+        least=1e-12,
+        because="is below what float64 can tell",
     )
 
     def __post_init__(self) -> None:

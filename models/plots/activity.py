@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.errors import ParameterError, check_bool, check_choice, check_int
 
 from .layout import LegendPlan, fit_left, fit_space, fitted, letter, panel_grid, plan_legend
-from .palette import DIVERGING, INK, SEQUENTIAL
+from .palette import DIVERGING, SEQUENTIAL, grey, ink
 from .paths import draw_heads
 from .printed import PrintedFigure
 from .projection import Projection
@@ -267,7 +267,7 @@ def _draw_path(axes: Any, path: Float, colour: Any, thin: bool) -> None:
     width = 0.5 if thin else 1.3
     size = 2.0 if thin else 4.0
     axes.plot(*path, color=colour, lw=width, alpha=0.6 if thin else 1.0)
-    axes.plot(*path[:, :1], "o", color="white", mec=colour, mew=0.8, ms=size)
+    axes.plot(*path[:, :1], "o", color=grey("white"), mec=colour, mew=0.8, ms=size)
     if len(path) == 3:
         axes.plot(*path[:, -1:], "s", color=colour, ms=size)
     elif path.shape[1] > 1:
@@ -310,8 +310,10 @@ def group_legend(
     """
     handles = [Line2D([], [], color=g.colour, lw=1.5, label=g.label) for g in groups]
     if n_axes:
-        mark: dict[str, Any] = {"ls": "", "ms": 4, "color": INK}
-        handles.append(Line2D([], [], marker="o", mfc="white", label="start of trials", **mark))
+        mark: dict[str, Any] = {"ls": "", "ms": 4, "color": ink()}
+        handles.append(
+            Line2D([], [], marker="o", mfc=grey("white"), label="start of trials", **mark)
+        )
         marker, end = (">", "direction and end") if n_axes == 2 else ("s", "end of trials")
         handles.append(Line2D([], [], marker=marker, label=end, **mark))
     title = f"{what} trials by condition".strip() if len(groups) > 1 else None

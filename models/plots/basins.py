@@ -13,7 +13,7 @@ from ..network.rnn_numpy import RNNNumpy
 from ..populations.basins import BasinShares
 from .layout import panel_grid, plan_legend
 from .lyapunov import named_places
-from .palette import INK, TRIALS, categories
+from .palette import categories, grey, ink, pale
 from .populations import say_why
 from .projection import Projection
 from .style import plain_matplotlib, unit
@@ -59,9 +59,11 @@ def plot_basins(
         Line2D([], [], marker="o", ls="", color=colours[i], label=f"{100 * share:.0f} %")
         for i, share in enumerate(basins.shares[:MOST_POINTS])
     ]
-    if basins.elsewhere:
+    if not len(basins.attractors):
+        handles.append(Line2D([], [], marker="o", ls="", color=pale(), label="no stable point"))
+    elif basins.elsewhere:
         label = f"elsewhere {100 * basins.elsewhere:.0f} %"
-        handles.append(Line2D([], [], marker="o", ls="", color=TRIALS, label=label))
+        handles.append(Line2D([], [], marker="o", ls="", color=pale(), label=label))
     legend = plan_legend(handles, unit() * 3.3, "share of starts")
     figure, grid = panel_grid((1, 1), PANEL, (0.6, 0.1, 0.45, 0.1), foot=legend.height)
     axes = grid[0, 0]
@@ -77,13 +79,13 @@ def plot_basins(
         flow = frame.vectors(rnn.rhs(plane, np.asarray(u, dtype=np.float64)))
         size = np.linalg.norm(flow, axis=0)
         shown = flow / np.maximum(size, 1e-300) * np.sqrt(size / max(float(size.max()), 1e-300))
-        axes.quiver(x.ravel(), y.ravel(), *shown, color="0.75", width=0.004, zorder=0)
+        axes.quiver(x.ravel(), y.ravel(), *shown, color=grey("0.75"), width=0.004, zorder=0)
     for which in (-1, *range(len(basins.attractors))):
         own = basins.which == which
-        colour = TRIALS if which < 0 else colours[which]
+        colour = pale() if which < 0 else colours[which]
         axes.plot(*starts[:, own], "o", ms=2, color=colour, mew=0)
     for i in range(points.shape[1]):
-        axes.plot(*points[:, i : i + 1], "o", ms=7, color=colours[i], mec="white", mew=0.8)
+        axes.plot(*points[:, i : i + 1], "o", ms=7, color=colours[i], mec=grey("white"), mew=0.8)
     labels = [f"{name} (a.u.)" for name in frame.names]
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1] if len(labels) > 1 else "")
@@ -105,8 +107,8 @@ def plot_basin_shares(basins: Mapping[str, BasinShares]) -> Figure:
         Name of a constant input -> its basins, of `models.get_basins`.
     """
     handles = [
-        Line2D([], [], marker="o", ls="-", lw=0.8, ms=3, color=INK, label="stable point"),
-        Line2D([], [], marker="o", ls="", ms=3, color=TRIALS, label="elsewhere"),
+        Line2D([], [], marker="o", ls="-", lw=0.8, ms=3, color=ink(), label="stable point"),
+        Line2D([], [], marker="o", ls="", ms=3, color=pale(), label="elsewhere"),
     ]
     _, axes, finish = named_places(list(basins), handles)
     if not basins:
@@ -120,9 +122,9 @@ def plot_basin_shares(basins: Mapping[str, BasinShares]) -> Figure:
         order = np.argsort(-one.shares, kind="stable")
         beside = place + np.linspace(-0.25, 0.15 if len(order) > 1 else -0.25, len(order))
         shares, intervals = one.shares[order], one.intervals[order]
-        axes.vlines(beside, *intervals.T, color=INK, lw=0.8)
-        axes.plot(beside, shares, "o", ms=3, mew=0, color=INK)
-        axes.plot([place + 0.3], [one.elsewhere], "o", ms=3, mew=0, color=TRIALS)
+        axes.vlines(beside, *intervals.T, color=ink(), lw=0.8)
+        axes.plot(beside, shares, "o", ms=3, mew=0, color=ink())
+        axes.plot([place + 0.3], [one.elsewhere], "o", ms=3, mew=0, color=pale())
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("share of starts")
     return finish()

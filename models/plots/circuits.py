@@ -17,7 +17,7 @@ from ..circuits.perturbation import CONNECTION, KINDS, NODE
 from ..network.rnn_numpy import RNNNumpy
 from ..populations.intervention_scores import run_untouched
 from .layout import fit_left, panel_grid, plan_legend
-from .palette import BLUE, DIVERGING, INK, TRIALS, VERMILLION
+from .palette import BLUE, DIVERGING, VERMILLION, ink, pale
 from .populations import say_why
 from .style import plain_matplotlib, time_label, unit
 
@@ -47,11 +47,11 @@ def plot_latent_circuit(result: CircuitFit, rnn: RNNNumpy, task: Task, seed: int
         Of the trials.
     """
     handles: list[Any] = [
-        Line2D([], [], color=INK, label="network"),
+        Line2D([], [], color=ink(), label="network"),
         Line2D([], [], color=VERMILLION, ls="--", label="circuit, embedded"),
         Line2D([], [], color=BLUE, marker="o", ms=3, ls="", label="connection changed"),
         Line2D([], [], color=VERMILLION, marker="^", ms=4, ls="", label="node pushed"),
-        Line2D([], [], color=TRIALS, marker="o", ms=3, ls="", label="random directions"),
+        Line2D([], [], color=pale(), marker="o", ms=3, ls="", label="random directions"),
     ]
     width = unit() * (MARGINS[0] + MARGINS[1] + 3 * PANEL[0] + 2 * GAPS[0])
     legend = plan_legend(handles, width, most=5)
@@ -105,7 +105,7 @@ def _draw_rates(
     units = np.argsort(-rates.var(axis=(1, 2)), kind="stable")[: len(panels)]
     times = rnn.equation.dt * np.arange(rates.shape[1])
     for axes, chosen in zip(panels, units, strict=False):
-        axes.plot(times, rates[chosen], color=INK)
+        axes.plot(times, rates[chosen], color=ink())
         axes.plot(times, fitted[chosen], "--", color=VERMILLION)
         axes.set_title(f"unit {chosen}", pad=3)
         axes.set_xlabel(time_label(rnn.equation.dt))
@@ -123,10 +123,10 @@ def _draw_perturbations(axes: Any, result: CircuitFit) -> None:
         say_why(axes, "not perturbed: " + result.status.replace("_", " "))
         return
     ends = [limit(limit(pair) for pair in every) for limit in (min, max)]
-    axes.plot(ends, ends, color=INK, lw=0.6)
+    axes.plot(ends, ends, color=ink(), lw=0.6)
     random = points("control", KINDS)
     if random:
-        axes.plot(*zip(*random, strict=True), "o", ms=2, color=TRIALS)
+        axes.plot(*zip(*random, strict=True), "o", ms=2, color=pale())
     for kind, colour, marker in ((CONNECTION, BLUE, "o"), (NODE, VERMILLION, "^")):
         own = points("observed", (kind,))
         if own:

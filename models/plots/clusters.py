@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..populations.clusters import COMPONENT, UnitClusters
 from .layout import fitted, panel_grid, text_width
-from .palette import DIVERGING, INK, SEQUENTIAL, TRIALS
+from .palette import DIVERGING, SEQUENTIAL, ink, pale
 from .populations import say_why
 from .style import plain_matplotlib, unit
 
@@ -69,16 +69,16 @@ def plot_clusters(result: UnitClusters, W_rec: NDArray[np.float64]) -> Figure:
     weights.set_ylabel("to unit")
     for axes, across in ((features, False), (weights, True)):
         for edge in edges:
-            axes.axhline(edge, color=INK, lw=0.6)
+            axes.axhline(edge, color=ink(), lw=0.6)
             if across:
-                axes.axvline(edge, color=INK, lw=0.6)
+                axes.axvline(edge, color=ink(), lw=0.6)
     _matrix(figure, blocks, result.weights, "mean weight")
     blocks.set_xlabel("from cluster")
     blocks.set_ylabel("to cluster")
     numbers = sorted(result.silhouettes)
-    silhouette.plot(numbers, [result.silhouettes[k] for k in numbers], "o-", ms=3, color=INK)
+    silhouette.plot(numbers, [result.silhouettes[k] for k in numbers], "o-", ms=3, color=ink())
     if result.chance is not None:
-        (chance,) = silhouette.plot([result.n_clusters], [result.chance], "o", ms=4, color=TRIALS)
+        (chance,) = silhouette.plot([result.n_clusters], [result.chance], "o", ms=4, color=pale())
         # Above the panel: the curve may be anywhere in it.
         silhouette.legend(
             [chance], ["permuted features"], loc="lower right", bbox_to_anchor=(1.0, 1.1),

@@ -16,7 +16,7 @@ from tasks_lib.errors import ParameterError, use_one_of
 from ..comparison.embedding import NetworkEmbedding
 from ..comparison.related import COMPARED
 from .layout import equal_scale, fitted, panel_grid, plan_legend
-from .palette import INK, SEQUENTIAL, TRIALS, colours_of_values
+from .palette import SEQUENTIAL, colours_of_values, grey, ink, pale
 from .populations import say_why
 from .style import plain_matplotlib, unit
 
@@ -122,7 +122,7 @@ def _draw_points(figure: Figure, axes: Axes, result: NetworkEmbedding, colours: 
         own = np.flatnonzero(result.labels == label)
         axes.scatter(
             points[own, 0], points[own, 1], c=[colours[i] for i in own], s=16,
-            marker=MARKERS[label % len(MARKERS)], linewidths=0.4, edgecolors="white",
+            marker=MARKERS[label % len(MARKERS)], linewidths=0.4, edgecolors=grey("white"),
         )  # fmt: skip
     room = 0.08 * float(np.ptp(points, axis=0).max())
     equal_scale(figure, axes, points.min(axis=0) - room, points.max(axis=0) + room)
@@ -162,9 +162,9 @@ def _draw_bars(axes: Axes, result: NetworkEmbedding) -> None:
         return
     for i, one in enumerate(known):
         explained = one.explained or 0.0
-        axes.barh(i + 0.2, explained, color=INK, height=0.4)
+        axes.barh(i + 0.2, explained, color=ink(), height=0.4)
         if one.explained_chance is not None:
-            axes.plot([one.explained_chance] * 2, [i, i + 0.4], color=TRIALS, lw=2)
+            axes.plot([one.explained_chance] * 2, [i, i + 0.4], color=pale(), lw=2)
         name = fitted(one.name.replace("_", " "), PANEL[0] * unit() * 0.95, "ytick.labelsize", 1)
         is_strong = one.explained_p is not None and one.explained_p <= 0.05
         # Above its bar: names are long, and panels narrow.

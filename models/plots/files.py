@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -133,6 +134,7 @@ def _draw_footer(described: DescribedFigure) -> tuple[Any, float]:
     """Draw the footer below a figure; return it, and the inches that it takes."""
     figure = described.figure
     width, size = figure.get_figwidth(), 0.7 * letter()
+    is_light = sum(to_rgb(figure.get_facecolor())) > 1.5
     text = " · ".join(filter(None, (described.title, described.software)))
     shown = fitted(text, width * letter() / size - 0.1)
     height = size * (1.25 * (shown.count("\n") + 1) + 0.5)
@@ -140,6 +142,6 @@ def _draw_footer(described: DescribedFigure) -> tuple[Any, float]:
         legend.set_bbox_to_anchor((0.0, 0.0, 1.0, 1.0), figure.transFigure)
     note = figure.text(
         0.5, -0.25 * size / figure.get_figheight(), shown, ha="center", va="top",
-        size=72 * size, color="0.4", fontfamily=rcParams["font.family"],
+        size=72 * size, color="0.4" if is_light else "0.6", fontfamily=rcParams["font.family"],
     )  # fmt: skip
     return note, height

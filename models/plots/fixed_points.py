@@ -15,7 +15,7 @@ from tasks_lib.errors import check_choice
 
 from ..fixed_points.point_set import FixedPointSet
 from .layout import LegendPlan, equal_scale, fit_left, fit_space, panel_grid, plan_legend
-from .palette import INK, fill
+from .palette import fill, ink
 from .paths import draw_paths, inside, joined, legend_of_paths
 from .printed import PrintedFigure
 from .projection import Projection
@@ -218,13 +218,13 @@ def _legend(scene: Scene, kinds: Mapping[str, str], cut: bool) -> LegendPlan:
         for name in scene.sets
     ]  # fmt: skip
     handles += [
-        Line2D([], [], linestyle="", marker=marker, markersize=5, color=INK, markeredgewidth=0.8,
-               mfc=fill(INK, text if text in ("stable", "marginal") else "unstable"), label=text)
+        Line2D([], [], linestyle="", marker=marker, markersize=5, color=ink(), markeredgewidth=0.8,
+               mfc=fill(ink(), text if text in ("stable", "marginal") else "unstable"), label=text)
         for text, marker in kinds.items()
     ]  # fmt: skip
     if scene.connections:
         handles.append(
-            Line2D([], [], color=INK, linewidth=1.0, alpha=0.55, label="flow from saddles")
+            Line2D([], [], color=ink(), linewidth=1.0, alpha=0.55, label="flow from saddles")
         )
     notes = []
     if scene.paths is not None:

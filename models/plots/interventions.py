@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ..populations.interventions import InterventionCurve
 from .layout import fit_left, panel_grid, plan_legend
-from .palette import INK, TRIALS, VERMILLION
+from .palette import VERMILLION, ink, pale
 from .populations import say_why
 from .style import plain_matplotlib, unit
 
@@ -39,8 +39,8 @@ def plot_intervention(result: InterventionCurve) -> Figure:
     names = ("accuracy", "choice_changed") if has_choices else ("r2", "output_change")
     handles: list[Any] = [Line2D([], [], color=VERMILLION, label=_title(result))]
     if any(values.size for score in result.scores for values in score.controls.values()):
-        handles.append(Line2D([], [], color=TRIALS, lw=4, label="random controls"))
-    handles.append(Line2D([], [], color=INK, ls="--", label="untouched"))
+        handles.append(Line2D([], [], color=pale(), lw=4, label="random controls"))
+    handles.append(Line2D([], [], color=ink(), ls="--", label="untouched"))
     width = unit() * (MARGINS[0] + MARGINS[1] + 3 * PANEL[0] + 2 * GAPS[0])
     legend = plan_legend(handles, width)
     figure, grid = panel_grid((1, 3), PANEL, MARGINS, GAPS, foot=legend.height)
@@ -67,8 +67,8 @@ def _draw(axes: Any, result: InterventionCurve, name: str) -> None:
     if bands:
         at = [strength for strength, _ in bands]
         low, high = ([f(v) for _, v in bands] for f in (np.min, np.max))
-        axes.fill_between(at, low, high, color=TRIALS, alpha=0.5, lw=0)
-        axes.plot(at, [v.mean() for _, v in bands], color=TRIALS)
+        axes.fill_between(at, low, high, color=pale(), alpha=0.5, lw=0)
+        axes.plot(at, [v.mean() for _, v in bands], color=pale())
     known = [(s.strength, s.measures[name]) for s in scores if s.measures[name] is not None]
     if not (known or bands):
         return say_why(axes, "not defined")
@@ -76,7 +76,7 @@ def _draw(axes: Any, result: InterventionCurve, name: str) -> None:
         axes.plot(*zip(*known, strict=True), "o-", ms=3, color=VERMILLION)
     untouched = result.untouched.get(name)
     if untouched is not None:
-        axes.axhline(untouched, color=INK, ls="--", lw=0.8)
+        axes.axhline(untouched, color=ink(), ls="--", lw=0.8)
     if name in ("accuracy", "choice_changed"):
         axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("strength")

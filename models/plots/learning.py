@@ -19,7 +19,7 @@ from ..learning.branches import LearningBranches, NetworkSnapshot
 from ..training.config import WINDOWS
 from ..training.traces import TrainingTrace
 from .layout import panel_grid, plan_legend
-from .palette import INK, categories
+from .palette import categories, grey, ink
 from .projection import Projection
 from .style import log_axis, plain_matplotlib, unit
 
@@ -74,8 +74,8 @@ def plot_traces(traces: Sequence[Sequence[TrainingTrace]]) -> Figure:
     dimension, silent, change, cosine, gradient, free = grid.ravel()
     free.set_visible(False)
     for own in shown:
-        _line(dimension, own, [t.participation_ratio for t in own], INK)
-        _line(silent, own, [t.n_silent for t in own], INK)
+        _line(dimension, own, [t.participation_ratio for t in own], ink())
+        _line(silent, own, [t.n_silent for t in own], ink())
         for n in windows:
             _line(change, own, [_divided(t.changes.get(n), n) for t in own], colours[n])
             _line(cosine, own, [t.cosines.get(n) for t in own], colours[n])
@@ -93,7 +93,7 @@ def plot_traces(traces: Sequence[Sequence[TrainingTrace]]) -> Figure:
     silent.set_ylim(0, max(1.0, silent.get_ylim()[1]))
     silent.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     cosine.set_ylim(-1.05, 1.05)
-    cosine.axhline(0.0, color="0.7", lw=0.6)
+    cosine.axhline(0.0, color=grey("0.7"), lw=0.6)
     for axes in (change, gradient):
         if any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
             log_axis(axes)
@@ -188,9 +188,9 @@ def plot_branches(
     frame = Projection.principal(np.concatenate([line.states for line in lines]).T, 1)
     kinds = [kind for kind in MARKERS if any(one[2] == kind for one in bifurcations)]
     handles = [
-        Line2D([], [], marker="o", ls="", ms=4, color=INK, label="stable"),
-        Line2D([], [], marker="o", ls="", ms=4, color=INK, mfc="white", label="unstable"),
-        *(Line2D([], [], marker=MARKERS[kind], ls="", ms=6, color=INK, mfc="none",
+        Line2D([], [], marker="o", ls="", ms=4, color=ink(), label="stable"),
+        Line2D([], [], marker="o", ls="", ms=4, color=ink(), mfc=grey("white"), label="unstable"),
+        *(Line2D([], [], marker=MARKERS[kind], ls="", ms=6, color=ink(), mfc="none",
                  label=NAMES.get(kind, kind)) for kind in kinds),
     ]  # fmt: skip
     legend = plan_legend(handles, unit() * 3.9)
@@ -203,12 +203,12 @@ def plot_branches(
         y = frame(line.states.T)[0]
         axes.plot(line.places, y, "-", color=colour, lw=0.9)
         whole = line.places == np.round(line.places)
-        for which, face in ((line.stable, colour), (~line.stable, "white")):
+        for which, face in ((line.stable, colour), (~line.stable, grey("white"))):
             chosen = whole & which
             axes.plot(line.places[chosen], y[chosen], "o", ms=4, color=colour, mfc=face)
     for place, state, kind in bifurcations:
         at = frame(np.asarray(state, dtype=np.float64)[:, None])[0]
-        axes.plot([place], at, MARKERS[kind], ms=6, color=INK, mfc="none", zorder=3)
+        axes.plot([place], at, MARKERS[kind], ms=6, color=ink(), mfc="none", zorder=3)
     axes.set_xticks(range(len(iterations)), [f"{i:,}" for i in iterations])
     if is_turned:
         axes.tick_params(axis="x", labelrotation=45)

@@ -16,7 +16,7 @@ from tasks_lib.brief import brief
 from tasks_lib.errors import ParameterError
 
 from .layout import panel_grid, plan_legend
-from .palette import CATEGORIES, INK, categories, in_order
+from .palette import CATEGORIES, categories, in_order, ink
 from .style import SCORE, log_axis, plain_matplotlib, score_axis, unit
 
 Float = NDArray[np.float64]
@@ -199,5 +199,5 @@ def _handles(
         colour, dash = styles[group]
         handles.append(Line2D([], [], color=colour, ls=dash, lw=1.6, label=label))
     if any(curve.diverged for curve in curves):
-        handles.append(Line2D([], [], color=INK, marker="x", ls="", ms=5, label="diverged"))
+        handles.append(Line2D([], [], color=ink(), marker="x", ls="", ms=5, label="diverged"))
     return handles

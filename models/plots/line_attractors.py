@@ -17,7 +17,7 @@ from tasks_lib.errors import ParameterError
 from ..dynamics.line_attractors import ContextLineAttractor
 from .layout import LegendPlan, fit_space, plan_legend
 from .palette import CONTEXTS as COLOURS
-from .palette import INK, fill
+from .palette import fill, grey, ink
 from .paths import Paths, draw_paths, legend_of_paths, mean_paths
 from .printed import PrintedFigure
 from .projection import Projection, principal_directions
@@ -99,7 +99,7 @@ def _draw_space(space: Any, line: ContextLineAttractor, frame: Projection, colou
     )  # fmt: skip
     if _has_points(line):
         space.scatter(
-            *frame(line.fixed_points), s=34, marker="s", edgecolors="black", depthshade=False,
+            *frame(line.fixed_points), s=34, marker="s", edgecolors=grey("black"), depthshade=False,
             facecolors=[fill(colour, kind) for kind in _kinds(line)], linewidths=0.9, zorder=5,
         )  # fmt: skip
 
@@ -139,7 +139,7 @@ def _style(speeds: Any, angles: Any) -> None:
         speeds.yaxis.set_minor_formatter(NullFormatter())
     angles.set_xlabel("position (− to + choice)")
     angles.set_ylabel("angle of l to input (°)")
-    angles.axhline(90, color="0.6", lw=0.6, zorder=0)
+    angles.axhline(90, color=grey("0.6"), lw=0.6, zorder=0)
     angles.set_ylim(0, 180)
     angles.set_yticks([0, 45, 90, 135, 180])
     for panel in (speeds, angles):
@@ -154,17 +154,19 @@ def _legend(lines: Sequence[ContextLineAttractor], paths: Paths | None) -> Legen
         for line in lines
     ]  # fmt: skip
     handles += [
-        Line2D([], [], color=INK, ls="-", lw=1.2, label="relevant stimulus"),
-        Line2D([], [], color=INK, ls="--", lw=1.2, label="irrelevant stimulus"),
+        Line2D([], [], color=ink(), ls="-", lw=1.2, label="relevant stimulus"),
+        Line2D([], [], color=ink(), ls="--", lw=1.2, label="irrelevant stimulus"),
     ]
     grows = np.concatenate([_grows(line) for line in lines])
     points = [kind for line in lines if _has_points(line) for kind in _kinds(line)]
     for kind, there in (("stable", not grows.all()), ("unstable", bool(grows.any()))):
-        style: dict[str, Any] = {"ls": "", "mfc": fill(INK, kind)}
+        style: dict[str, Any] = {"ls": "", "mfc": fill(ink(), kind)}
         if there:
-            handles.append(Line2D([], [], color=INK, marker="o", ms=3, label=kind, **style))
+            handles.append(Line2D([], [], color=ink(), marker="o", ms=3, label=kind, **style))
         if kind in points:
             label = f"{kind} fixed point"
-            handles.append(Line2D([], [], color="black", marker="s", ms=4.5, label=label, **style))
+            handles.append(
+                Line2D([], [], color=grey("black"), marker="s", ms=4.5, label=label, **style)
+            )
     handles += legend_of_paths(paths) if paths is not None else []
     return plan_legend(handles, unit() * 7.2, most=4)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..populations.lyapunov import LyapunovAnalysis
 from .layout import LegendPlan, fit_left, fitted, panel_grid, plan_legend, text_width
-from .palette import INK, TRIALS, VERMILLION
+from .palette import VERMILLION, grey, ink, pale
 from .populations import say_why
 from .style import plain_matplotlib, unit
 
@@ -43,8 +43,8 @@ def plot_lyapunov(result: LyapunovAnalysis) -> Figure:
     largest = np.concatenate([np.empty(0), *(one[:, 0] for one in sets.values() if one.size)])
     shown = {
         "largest, above 0": (VERMILLION, bool((largest > 0).any())),
-        "largest, below 0": (INK, bool((largest <= 0).any())),
-        "smaller": (TRIALS, any(one.ndim == 2 and one.shape[1] > 1 for one in sets.values())),
+        "largest, below 0": (ink(), bool((largest <= 0).any())),
+        "smaller": (pale(), any(one.ndim == 2 and one.shape[1] > 1 for one in sets.values())),
     }
     handles = [
         Line2D([], [], marker="o", ls="", ms=3, color=colour, label=label)
@@ -59,14 +59,14 @@ def plot_lyapunov(result: LyapunovAnalysis) -> Figure:
         for rank in reversed(range(exponents.shape[1] if exponents.ndim == 2 else 0)):
             own = exponents[:, rank]
             own = own[np.isfinite(own)]
-            colours = np.where(own > 0, VERMILLION, INK) if rank == 0 else [TRIALS] * len(own)
+            colours = np.where(own > 0, VERMILLION, ink()) if rank == 0 else [pale()] * len(own)
             axes.scatter(
                 place + _beside(len(own)), own, s=6, c=list(colours), lw=0, zorder=3 - min(rank, 1)
             )
         known = result.at_inputs.get(name)
         if known is not None and not np.isfinite(known.exponents).any():
             axes.text(place, 0.0, known.kind, rotation=90, ha="center", va="bottom", fontsize=6)
-    axes.axhline(0.0, color="0.7", lw=0.6, zorder=0)
+    axes.axhline(0.0, color=grey("0.7"), lw=0.6, zorder=0)
     axes.set_ylabel("exponent (1/τ)")
     return finish()
 

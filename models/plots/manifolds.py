@@ -19,7 +19,7 @@ from ..fixed_points.point_set import FixedPointSet
 from ..manifolds import SlowManifold
 from ..manifolds.attractor import rounding_floor, sign_changes
 from .layout import LegendPlan, equal_scale, fit_space, make_room_left, plan_legend
-from .palette import INK, colours_of_names, fill
+from .palette import colours_of_names, fill, grey, ink
 from .paths import draw_paths, legend_of_paths, make_paths
 from .printed import PrintedFigure
 from .projection import Projection
@@ -167,7 +167,7 @@ def _draw_points(ax: Any, found: FixedPointSet, frame: Projection, colour: str) 
         if not chosen.any() or found.need_not_be_isolated.all():  # a continuum is the line itself
             continue
         ax.scatter(
-            *frame(found.points[chosen].T), s=16, linewidths=0.9, edgecolors="black" if stable
+            *frame(found.points[chosen].T), s=16, linewidths=0.9, edgecolors=grey("black") if stable
             else colour, facecolors=[fill(colour, "stable" if stable else "unstable")], zorder=5,
             **({"depthshade": False} if len(frame.names) == 3 else {}),
         )  # fmt: skip
@@ -193,7 +193,7 @@ def _draw_drift(ax: Any, manifold: SlowManifold, colour: str) -> None:
         place = position[i] + gap * drift[i] / (drift[i] - drift[k])
         ax.plot(
             place % manifold.length if closed else place, 0.0, "o", ms=3.5, mew=0.9,
-            mec="black" if drift[i] > 0 else colour, zorder=5,
+            mec=grey("black") if drift[i] > 0 else colour, zorder=5,
             mfc=fill(colour, "stable" if drift[i] > 0 else "unstable"),
         )  # fmt: skip
 
@@ -210,7 +210,7 @@ def _style_space(ax: Any, low: Float, high: Float, labels: Sequence[str]) -> Non
 
 
 def _style_drift(ax: Any, manifolds: Sequence[SlowManifold]) -> None:
-    ax.axhline(0.0, color="0.6", lw=0.6, zorder=0)
+    ax.axhline(0.0, color=grey("0.6"), lw=0.6, zorder=0)
     curves = [m for m in manifolds if m.dimension == 1]
     shown = [m.drift for m in curves] if curves else [m.speed for m in manifolds]
     low, high = min(float(v.min()) for v in shown), max(float(v.max()) for v in shown)
@@ -240,7 +240,9 @@ def _legend(
     for kind, there in stable.items():
         if there:
             handles.append(
-                Line2D([], [], ls="", marker="o", ms=4, mec=INK, mfc=fill(INK, kind), label=kind)
+                Line2D(
+                    [], [], ls="", marker="o", ms=4, mec=ink(), mfc=fill(ink(), kind), label=kind
+                )
             )
     return plan_legend(handles, unit() * 7.0, most=3)
 

@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import to_rgb
+from matplotlib import colormaps, rcParams
+from matplotlib.colors import to_hex, to_rgb, to_rgba
 from numpy.typing import NDArray
 
 BLUE, VERMILLION, SKY, BLACK, ORANGE, GREEN, INDIGO = (
@@ -34,9 +34,11 @@ CHANNELS = {
 }  # fmt: skip
 # How much of a marker's colour fills it: stable is full, unstable open, whatever the colour says.
 STABILITY = {"stable": 1.0, "marginal": 0.45, "unstable": 0.0}
+# Greys, as on white paper: `grey` returns them as the style in force has its paper and letters.
 TRIALS = "#C4C4C4"  # trials that are not told apart
 MASKED = "#E6E6E6"  # steps that do not count
 INK = "#404040"  # in legends, what may have any colour
+ON_DARK = 1.5  # power of the way from letters to paper: dim greys are seen less well on black
 SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"  # of numbers, and of signed ones
 
 
@@ -47,6 +49,45 @@ own_categories: ContextVar[tuple[Any, ...]] = ContextVar("own_categories", defau
 def categories() -> tuple[Any, ...]:
     """Return the colours of what has none of its own; a style of one's own may replace them."""
     return own_categories.get()
+
+
+def grey(level: str) -> str:
+    """Return a grey as far between letters and paper of the style in force as it is on white.
+
+    So greys, and the edges and fillings of markers, are seen in styles with a dark background.
+
+    Parameters
+    ----------
+    level : str
+        A grey of matplotlib on white paper: "0.7", "black" (of letters), "white" (of paper).
+    """
+    letters, paper = to_rgb(rcParams["text.color"]), _paper()
+    if letters == (0.0, 0.0, 0.0) and paper == (1.0, 1.0, 1.0):
+        return level
+    share = to_rgb(level)[0]
+    if sum(paper) < sum(letters):
+        share **= ON_DARK
+    r, g, b = ((1 - share) * a + share * b for a, b in zip(letters, paper, strict=True))
+    return to_hex((r, g, b))
+
+
+def _paper() -> tuple[float, float, float]:
+    """Return what is behind a plot; where nothing is painted, the white of a page."""
+    for name in ("axes.facecolor", "figure.facecolor"):
+        *colour, alpha = to_rgba(rcParams[name])
+        if alpha > 0:
+            return colour[0], colour[1], colour[2]
+    return 1.0, 1.0, 1.0
+
+
+def ink() -> str:
+    """Return the colour of what has no colour of its own: numbers of all networks, say."""
+    return grey(INK)
+
+
+def pale() -> str:
+    """Return the colour of what stands behind: trials that are not told apart, and controls."""
+    return grey(TRIALS)
 
 
 def colours_of_names(names: Sequence[str]) -> dict[str, Any]:
@@ -95,7 +136,7 @@ def colours_of_values(field: str, values: NDArray[Any]) -> list[Any]:
     if numbers.min() < 0 < numbers.max():
         share = 0.5 + 0.5 * numbers / np.abs(numbers).max()
         shown = colormaps[DIVERGING](share)
-        return ["0.6" if v == 0 else tuple(c) for v, c in zip(numbers, shown, strict=True)]
+        return [grey("0.6") if v == 0 else tuple(c) for v, c in zip(numbers, shown, strict=True)]
     return in_order(numbers)
 
 
@@ -110,5 +151,8 @@ def in_order(numbers: NDArray[np.float64]) -> list[Any]:
 def fill(colour: Any, stability: str) -> tuple[float, float, float]:
     """Return what fills the marker of a fixed point: full, half or open."""
     share = STABILITY[stability]
-    red, green, blue = (1.0 - share + share * part for part in to_rgb(colour))
+    behind = to_rgb(grey("white"))
+    red, green, blue = (
+        (1.0 - share) * part + share * own for part, own in zip(behind, to_rgb(colour), strict=True)
+    )
     return red, green, blue

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tasks_lib.errors import ParameterError
 
-from .palette import TRIALS, colour_of_choice
+from .palette import colour_of_choice, grey, pale
 from .projection import Projection
 from .trial_groups import TrialGroup, trial_groups
 
@@ -24,9 +24,6 @@ MAX_TRAJECTORIES = 40
 MAX_NAMED = 4  # groups that a legend names one by one; of more, the first, middle and last
 FARTHEST = 1e3  # |x| of trials that are drawn, for the largest |x| of a point
 ENDS = {1: "^", -1: "v", 0: "_"}
-START: dict[str, Any] = {
-    "ls": "", "marker": "o", "ms": 3.2, "color": "black", "mfc": "white", "mew": 0.7,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,12 +158,12 @@ def draw_paths(axes: Any, paths: Paths, frame: Projection, low: Float, high: Flo
     lines = frame(paths.states)  # (n_axes, T, B)
     for group in _groups(paths):
         own = lines[:, :, group.trials]
-        pale = 1.0 if group.colour == TRIALS else 0.55
-        axes.plot(*inside(joined(own), low, high), color=group.colour, lw=0.4, alpha=pale, zorder=0)
+        dim = 1.0 if group.colour == pale() else 0.55
+        axes.plot(*inside(joined(own), low, high), color=group.colour, lw=0.4, alpha=dim, zorder=0)
         draw_heads(axes, own, group.colour, low, high)
     # Trials that start alike start at one place.
     starts = np.unique(np.round(lines[:, 0].T, 9), axis=0).T
-    axes.plot(*inside(starts, low, high), **START, zorder=4)
+    axes.plot(*inside(starts, low, high), **_start(), zorder=4)
     for choice in _choices(paths):
         ends = inside(lines[:, -1, paths.choices == choice], low, high)
         axes.plot(*ends, **_end(choice), alpha=0.85, zorder=3)
@@ -180,7 +177,7 @@ def legend_of_paths(paths: Paths) -> list[Line2D]:
     if len(groups) > MAX_NAMED:
         groups = [groups[0], groups[len(groups) // 2], groups[-1]]
     handles = [Line2D([], [], color=g.colour, lw=1.0, label=g.label) for g in groups]
-    handles.append(Line2D([], [], **START, label="start of trials"))
+    handles.append(Line2D([], [], **_start(), label="start of trials"))
     return handles + [
         Line2D([], [], **_end(choice), label=f"end: {choice_in_words(choice)}")
         for choice in _choices(paths)
@@ -188,7 +185,7 @@ def legend_of_paths(paths: Paths) -> list[Line2D]:
 
 
 def _groups(paths: Paths) -> Sequence[TrialGroup]:
-    return paths.groups or [TrialGroup("trials", np.arange(paths.states.shape[2]), TRIALS)]
+    return paths.groups or [TrialGroup("trials", np.arange(paths.states.shape[2]), pale())]
 
 
 def _choices(paths: Paths) -> list[int]:
@@ -241,3 +238,9 @@ def draw_heads(axes: Any, lines: Float, colour: Any, low: Float, high: Float) ->
             *here, *step, length=0.03 * size, normalize=False, color=colour, lw=0.6,
             arrow_length_ratio=1.0, pivot="tip",
         )  # fmt: skip
+
+
+def _start() -> dict[str, Any]:
+    """Return how the marker of the start of a trial is drawn."""
+    own = {"color": grey("black"), "mfc": grey("white")}
+    return {"ls": "", "marker": "o", "ms": 3.2, "mew": 0.7, **own}

@@ -11,13 +11,13 @@ from matplotlib.ticker import MaxNLocator
 
 from ..populations.population import PopulationAnalysis
 from .layout import LegendPlan, fit_left, fitted, panel_grid, plan_legend
-from .palette import BLUE, INK, TRIALS, VERMILLION, categories, colours_of_names
+from .palette import BLUE, VERMILLION, categories, colours_of_names, grey, ink, pale
 from .style import plain_matplotlib, unit
 
 PANEL = (2.4, 1.45)  # inches
 MARGINS, GAPS = (0.75, 0.12, 0.45, 0.25), (0.7, 0.75)
 NAME_WIDTH = 0.75  # inches, of a variable beside its bars
-CELL_COLOURS = {"excitatory": VERMILLION, "inhibitory": BLUE, "unit": INK}
+CELL_COLOURS = {"excitatory": VERMILLION, "inhibitory": BLUE}
 
 
 @plain_matplotlib()
@@ -40,7 +40,7 @@ def plot_population(result: PopulationAnalysis) -> Figure:
         Line2D([], [], color=colour, label=_said(result, name)) for name, colour in colours.items()
     ]
     if any(np.isfinite(one.chance).any() for one in result.selectivity):
-        handles.append(Line2D([], [], color=TRIALS, label="by chance"))
+        handles.append(Line2D([], [], color=pale(), label="by chance"))
     width = unit() * (MARGINS[0] + MARGINS[1] + 2 * PANEL[0] + GAPS[0])
     legend = plan_legend(handles, width) if handles else LegendPlan([], 1, 0.0)
     figure, grid = panel_grid((2, 2), PANEL, MARGINS, GAPS, foot=legend.height)
@@ -56,7 +56,7 @@ def plot_population(result: PopulationAnalysis) -> Figure:
 
 def _period_colours(result: PopulationAnalysis) -> dict[str, Any]:
     names = [period.name for period, _ in result.periods]
-    return dict(zip(names, [INK, *categories()[: len(names)]], strict=False))
+    return dict(zip(names, [ink(), *categories()[: len(names)]], strict=False))
 
 
 def _said(result: PopulationAnalysis, name: str) -> str:
@@ -89,7 +89,7 @@ def _draw_variance(axes: Any, result: PopulationAnalysis, colours: dict[str, Any
     else:  # within one decade a logarithmic scale has no labels that can be read
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylim(0, 1.03)
-    axes.axhline(0.9, color="0.7", lw=0.6, ls=":")
+    axes.axhline(0.9, color=grey("0.7"), lw=0.6, ls=":")
     axes.set_xlabel("components")
     axes.set_ylabel("share of variance")
     return None
@@ -118,7 +118,7 @@ def _draw_rates(axes: Any, result: PopulationAnalysis) -> None:
         axes.set_ylim(top=1.4 * axes.get_ylim()[1])  # the legend above the bars
         axes.legend(loc="upper left", handlelength=1.0, borderaxespad=0.1)
     else:
-        axes.hist(logs, edges, color=CELL_COLOURS["unit"], lw=0)
+        axes.hist(logs, edges, color=ink(), lw=0)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("log10 of mean |rate|" if known else "log10 of root mean square rate")
     axes.set_ylabel("units")
@@ -144,7 +144,7 @@ def _draw_coding(axes: Any, result: PopulationAnalysis, colours: dict[str, Any])
             axes.barh(at, summary["eta"], height, color=colours[one.period], lw=0)
             if summary["chance"] is not None:
                 ends = [at - height / 2, at + height / 2]
-                axes.plot([summary["chance"]] * 2, ends, color=TRIALS, lw=1.5)
+                axes.plot([summary["chance"]] * 2, ends, color=pale(), lw=1.5)
     width = NAME_WIDTH * unit()
     shown = [fitted(name.replace("_", " "), width, "ytick.labelsize") for name in names]
     axes.set_yticks(range(len(names)), shown)

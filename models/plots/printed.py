@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 # (How many ticks an axis has depends on the size of their letters.)
 LATE_SETTINGS = (
     "xtick.labelsize", "ytick.labelsize", "pdf.fonttype", "svg.fonttype", "svg.hashsalt",
-    "savefig.dpi",
+    "savefig.dpi", "savefig.facecolor", "savefig.edgecolor",
 )  # fmt: skip
 
 

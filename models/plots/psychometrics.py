@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..performance.psychometrics import PsychometricCurves
 from .layout import LINE, letter, panel_grid, text_width, with_minus
-from .palette import INK, SEQUENTIAL, colours_of_names
+from .palette import SEQUENTIAL, colours_of_names, grey, ink
 from .style import plain_matplotlib, unit
 
 PANEL = (1.75, 1.6)  # inches
@@ -27,7 +27,7 @@ def plot_psychometrics(result: PsychometricCurves) -> Figure:
     contexts = list(dict.fromkeys(context for context, _ in result.points))
     with_grid = result.fraction_right is not None
     # In the order of their names, as trajectories have them.
-    colours = colours_of_names(sorted(contexts)) if len(contexts) > 1 else {contexts[0]: INK}
+    colours = colours_of_names(sorted(contexts)) if len(contexts) > 1 else {contexts[0]: ink()}
     most = max(sum(own == context for own, _ in result.points) for context in contexts)
     titled = len(contexts) > 1 and not with_grid
     above = letter() / unit() * (LINE * (most + titled) + 1.0)  # legends, and names of contexts
@@ -84,7 +84,7 @@ def _draw_curves(
         reach = np.maximum([p - low, high - p], 0)
         axes.errorbar(
             points.stimulus, p, reach, fmt="o", ms=3, lw=0.6, color=color,
-            mfc=color if is_relevant else "white", label=_said(which, fit),
+            mfc=color if is_relevant else grey("white"), label=_said(which, fit),
         )  # fmt: skip
         fine = np.linspace(points.stimulus[0], points.stimulus[-1], 400)
         if fit.ok:

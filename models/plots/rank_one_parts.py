@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..populations.rank_one_parts import RankOneAnalysis
 from .layout import fit_left, panel_grid
-from .palette import DIVERGING, TRIALS, VERMILLION
+from .palette import DIVERGING, VERMILLION, pale
 from .populations import say_why
 from .style import plain_matplotlib
 
@@ -40,7 +40,7 @@ def plot_rank_one_parts(result: RankOneAnalysis) -> Figure:
     if not shown:
         say_why(grid[0][0], result.status.replace("_", " "))
     for number, (axes, part) in enumerate(zip(grid[0], shown, strict=False)):
-        axes.plot(part.drive.T, color=TRIALS, lw=0.5)
+        axes.plot(part.drive.T, color=pale(), lw=0.5)
         axes.plot(part.drive.mean(axis=0), color=VERMILLION)
         share = "" if part.share is None else f" ({part.share:.0%})"
         axes.set_title(f"part {number}{share}")

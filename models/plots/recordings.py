@@ -13,7 +13,7 @@ from tasks_lib.errors import ParameterError, check_choice
 
 from ..recordings.comparison import MEASURES, RecordingComparison
 from .layout import fitted, panel_grid, plan_legend
-from .palette import INK, SEQUENTIAL, TRIALS, VERMILLION
+from .palette import SEQUENTIAL, VERMILLION, ink, pale
 from .style import plain_matplotlib, unit
 from .trial_groups import TrialGroup, trial_groups
 
@@ -120,12 +120,12 @@ def _draw_distances(axes: Any, known: Mapping[str, RecordingComparison], measure
     distances = [one.distance for one in found]
     spread = [one.spread or 0.0 for one in found]
     chance = [np.nan if one.chance is None else one.chance for one in found]
-    axes.plot(chance, rows, "|", color=TRIALS, ms=6, mew=1.5)
-    axes.errorbar(distances, rows, xerr=spread, fmt="o", ms=3, color=INK, elinewidth=0.8)
+    axes.plot(chance, rows, "|", color=pale(), ms=6, mew=1.5)
+    axes.errorbar(distances, rows, xerr=spread, fmt="o", ms=3, color=ink(), elinewidth=0.8)
     axes.plot(distances[:1], rows[:1], "o", ms=4, color=VERMILLION, zorder=3)
     half = known[names[0]].half_distance
     if half is not None and measure == "procrustes":
-        axes.axvline(half, color=INK, lw=0.8, ls="--")
+        axes.axvline(half, color=ink(), lw=0.8, ls="--")
     shown = [fitted(name, GAPS[0] * 0.6 * unit(), "ytick.labelsize", 1) for name in names]
     if len(names) <= MOST_NAMED:
         axes.set_yticks(rows, shown)

@@ -12,7 +12,7 @@ from ..populations.decoding import NUMBER, Decoding
 from ..populations.regression import FITTED
 from ..populations.subspaces import SubspaceAnalysis
 from .layout import LegendPlan, fit_left, fitted, panel_grid, plan_legend
-from .palette import INK, SEQUENTIAL, categories
+from .palette import SEQUENTIAL, categories, ink
 from .populations import say_why
 from .style import plain_matplotlib, unit
 
@@ -41,7 +41,7 @@ def plot_subspaces(result: SubspaceAnalysis) -> Figure:
         for one in result.subspaces
     ]
     if any(np.isfinite(one.chance_95).all() for one in _trained(result)):
-        handles.append(Line2D([], [], color=INK, ls=":", label="95 % of permuted trials"))
+        handles.append(Line2D([], [], color=ink(), ls=":", label="95 % of permuted trials"))
     width = unit() * (MARGINS[0] + MARGINS[1] + 2 * PANEL[0] + GAPS[0])
     legend = plan_legend(handles, width) if handles else LegendPlan([], 1, 0.0)
     figure, grid = panel_grid((2, 2), PANEL, MARGINS, GAPS, foot=legend.height)

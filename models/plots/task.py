@@ -18,7 +18,7 @@ from tasks_lib.masks import asked, read_mask
 
 from ..activity.coordinates import in_words
 from .layout import fit_left, fitted, letter, panel_grid, plan_legend, with_minus
-from .palette import MASKED, colours_of_names
+from .palette import MASKED, colours_of_names, grey
 from .style import plain_matplotlib, time_label, unit
 
 Float = NDArray[np.float64]
@@ -67,7 +67,7 @@ def plot_task(
     counts[steps] = True if at_steps is None else at_steps.any(axis=0)
     label = "steps that do not count" + (" (outside the mask)" if at_steps is None else "")
     ignores = not counts[:, trials].all()
-    legend = plan_legend([Patch(color=MASKED, label=label)] if ignores else [], width + 1.1)
+    legend = plan_legend([Patch(color=grey(MASKED), label=label)] if ignores else [], width + 1.1)
     figure, panels = panel_grid(
         (2, len(trials)), (PANEL, LANE * sum(heights) / 2),
         (0.7, 0.35, 0.4, 0.08 + 1.3 * letter("axes.titlesize") / unit() * n_lines),
@@ -81,7 +81,9 @@ def plot_task(
         low, high = min(np.nanmin(shown), 0.0), max(np.nanmax(shown), 0.0)
         for i, axes in enumerate(row):
             ignored = np.flatnonzero(~counts[:, trials[i]])
-            axes.bar(ignored, 1, width=1, align="edge", color=MASKED, lw=0, transform=_spans(axes))
+            axes.bar(
+                ignored, 1, width=1, align="edge", color=grey(MASKED), lw=0, transform=_spans(axes)
+            )
             colours = colours_of_names(names)
             lanes = _draw_lanes(
                 axes, shown[:, :, i], low, high if high > low else low + 1.0, list(colours.values())
@@ -115,7 +117,7 @@ def _draw_lanes(
     middles = []
     for channel, values in enumerate(streams):
         zero = -channel * spacing
-        axes.axhline(zero, color="0.7", lw=0.4, zorder=1)
+        axes.axhline(zero, color=grey("0.7"), lw=0.4, zorder=1)
         axes.stairs(zero + values, baseline=None, color=colours[channel], lw=1.1, zorder=2)
         middles.append(zero + (low + high) / 2)
     margin = GAP * (high - low) / 2
@@ -129,7 +131,7 @@ def _draw_scale(axes: Any, largest: float) -> None:
     decade = 10.0 ** np.floor(np.log10(largest))
     size = max(m * decade for m in (1, 2, 5) if m * decade <= largest)
     beside = axes.get_yaxis_transform()
-    axes.plot([1.04, 1.04], [0, size], color="black", lw=1.2, transform=beside, clip_on=False)
+    axes.plot([1.04, 1.04], [0, size], color=grey("black"), lw=1.2, transform=beside, clip_on=False)
     letters = rcParams["legend.fontsize"]
     axes.text(1.07, size / 2, f"{size:g}", transform=beside, va="center", size=letters)
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from tasks_lib.masks import asked
 
 from .layout import fit_left, fitted, letter, panel_grid, plan_legend
-from .palette import INK, MASKED, colours_of_names
+from .palette import MASKED, colours_of_names, grey, ink
 from .style import plain_matplotlib, time_label, unit
 
 PANEL = (1.85, 1.0)  # inches
@@ -87,7 +87,7 @@ def plot_trials(
             axes.set_visible(False)
             continue
         for first, stop in runs(ignored[:, b]):
-            axes.axvspan(dt * (first - 0.5), dt * (stop - 0.5), color=MASKED, lw=0, zorder=0)
+            axes.axvspan(dt * (first - 0.5), dt * (stop - 0.5), color=grey(MASKED), lw=0, zorder=0)
         for i in range(n_outputs):
             axes.plot(time, y[i, :, b], color=colours[i], lw=1.2)
             axes.plot(time, shown[i, :, b], color=colours[i], lw=1.2, ls="--", alpha=0.7)
@@ -115,11 +115,11 @@ def _handles(
         Line2D([], [], color=colour, lw=1.5, label=name)
         for name, colour in zip(names, colours, strict=True)
     ]
-    handles.append(Line2D([], [], color=INK, lw=1.2, label="network"))
+    handles.append(Line2D([], [], color=ink(), lw=1.2, label="network"))
     if np.isfinite(shown).any():
-        handles.append(Line2D([], [], color=INK, lw=1.2, ls="--", alpha=0.7, label="target"))
+        handles.append(Line2D([], [], color=ink(), lw=1.2, ls="--", alpha=0.7, label="target"))
     if ignored.any():
-        handles.append(Patch(color=MASKED, label="does not count"))
+        handles.append(Patch(color=grey(MASKED), label="does not count"))
     return handles
 
 

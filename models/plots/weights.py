@@ -14,7 +14,7 @@ from tasks_lib.errors import ParameterError
 
 from ..network.rnn_numpy import RNNNumpy
 from .layout import fit_left, panel_grid, plan_legend
-from .palette import DIVERGING, INK
+from .palette import DIVERGING, grey, ink
 from .style import plain_matplotlib, unit
 
 BLOCKS = ("W_inp", "W_rec", "W_out")
@@ -73,8 +73,8 @@ def plot_weight_histograms(rnn: RNNNumpy) -> Figure:
         weights = np.asarray(getattr(rnn, name)).ravel()
         present = weights[weights != 0]
         if present.size:
-            axes.hist(present, bins=_bins(present), color=INK, lw=0)
-            axes.axvline(0, color="0.5", lw=0.6)
+            axes.hist(present, bins=_bins(present), color=ink(), lw=0)
+            axes.axvline(0, color=grey("0.5"), lw=0.6)
         share = 1 - present.size / weights.size
         axes.set_title(name + (f", {100 * share:.0f} % are zero" if share else ""), pad=3)
         axes.set_xlabel("weight (a.u.)")
@@ -96,16 +96,16 @@ def plot_weight_eigenvalues(rnn: RNNNumpy) -> Figure:
     radius = float(rnn.W_rec.std() * np.sqrt(rnn.n_units))
     angle = np.linspace(0, 2 * np.pi, 200)
     handles = [
-        Line2D([], [], color=INK, marker="o", ms=3, ls="", label="eigenvalues of W_rec"),
-        Line2D([], [], color="0.7", lw=0.8, label="random, equal variance"),
-        Line2D([], [], color="0.4", lw=0.8, ls="--", label="real part 1"),
+        Line2D([], [], color=ink(), marker="o", ms=3, ls="", label="eigenvalues of W_rec"),
+        Line2D([], [], color=grey("0.7"), lw=0.8, label="random, equal variance"),
+        Line2D([], [], color=grey("0.4"), lw=0.8, ls="--", label="real part 1"),
     ]
     legend = plan_legend(handles, unit() * 3.0)
     figure, grid = panel_grid((1, 1), (2.3, 2.2), (0.5, 0.1, 0.42, 0.1), foot=legend.height)
     axes = grid[0, 0]
-    axes.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.7", lw=0.8)
-    axes.axvline(1.0, color="0.4", lw=0.8, ls="--")
-    axes.plot(values.real, values.imag, "o", ms=3, color=INK)
+    axes.plot(radius * np.cos(angle), radius * np.sin(angle), color=grey("0.7"), lw=0.8)
+    axes.axvline(1.0, color=grey("0.4"), lw=0.8, ls="--")
+    axes.plot(values.real, values.imag, "o", ms=3, color=ink())
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel("real part")
     axes.set_ylabel("imaginary part")

@@ -52,9 +52,10 @@ class BasinShares:
         return np.asarray(counts / max(len(self.which), 1))
 
     @property
-    def elsewhere(self) -> float:
-        """Share of the starts that ends in none of them."""
-        return float((self.which < 0).mean()) if len(self.which) else 0.0
+    def elsewhere(self) -> float | None:
+        """Share of the starts that ends in none of them; None: there is no attractor, or start."""
+        known = len(self.attractors) and len(self.which)
+        return float((self.which < 0).mean()) if known else None
 
     @property
     def intervals(self) -> Float:

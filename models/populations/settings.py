@@ -6,10 +6,25 @@ from dataclasses import dataclass
 
 from tasks_lib.errors import ParameterError
 
-from ..parameters import check_parameters, choice, documented, flag, name, number, whole
+from ..parameters import (
+    check_parameters,
+    choice,
+    documented,
+    flag,
+    name,
+    number,
+    refuse_unmeant,
+    whole,
+)
 
 MOST_SHUFFLES = 10_000
 LONGEST_DELAY = 1000.0  # in trials
+FEWEST_SHUFFLES = 19  # with which p = (1 + k) / (1 + n) can be 0.05
+NO_P = "is too few for a p of 0.05, which is (1 + k) / (1 + n)"
+NO_SPREAD = "is too few: one alone has no spread"
+LONGEST = 1e6  # units of tau
+NO_TIME = "is no time in which a network comes to rest, or one that no machine runs"
+TOO_LONG = "is a time that no machine runs"
 TRIALS = "trials at most, spread over the task's batch; of large networks fewer"
 
 
@@ -28,8 +43,9 @@ class PopulationSettings:
         0.9, "quantile of |r| in a unit's participation", minimum=0.0, maximum=1.0
     )
     n_shuffles: int = whole(
-        100, "permutations of the trials in the control", minimum=0, maximum=MOST_SHUFFLES
-    )
+        100, "permutations of the trials in the control", minimum=0, maximum=MOST_SHUFFLES,
+        least=FEWEST_SHUFFLES, or_zero=True, because=NO_P,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -60,8 +76,9 @@ class SubspaceSettings:
         10.0, "penalty of a decoder's weights, of standardised rates", exclusive_minimum=0.0
     )
     n_shuffles: int = whole(
-        50, "permutations of the trials in the control", minimum=0, maximum=MOST_SHUFFLES
-    )
+        50, "permutations of the trials in the control", minimum=0, maximum=MOST_SHUFFLES,
+        least=FEWEST_SHUFFLES, or_zero=True, because=NO_P,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -79,6 +96,7 @@ OF_KIND = {
     "silence": ("participation", "mean_rate", "output_weights", "cluster"),
     "perturb": ("readout", "selection_vector", "fixed_point", "regressor"),
 }
+SMALLEST = {"silence": 1e-4, "delay": 1e-4}  # less than a unit of 10,000, or a step of as many
 
 
 def named_cluster(target_of: str) -> tuple[str, str]:
@@ -129,8 +147,9 @@ class InterventionSettings:
         0.5, "when states are moved or inputs held, as share of a trial", minimum=0.0, maximum=1.0
     )
     n_controls: int = whole(
-        6, "random controls of the same strength, or draws", minimum=0, maximum=1000
-    )
+        6, "random controls of the same strength, or draws", minimum=0, maximum=1000,
+        least=2, or_zero=True, because=NO_SPREAD,
+    )  # fmt: skip
     max_trials: int = whole(32, TRIALS, minimum=2)
 
     def __post_init__(self) -> None:
@@ -146,6 +165,10 @@ class InterventionSettings:
                 'give its number, 0 is the largest, or "WAY: 0", the name of a clustering first'
             )
             raise ParameterError("target_of", self.target_of, "is no cluster", remedy)
+        smallest = SMALLEST.get(self.kind, 1e-6)
+        if self.largest < smallest:
+            problem = f"is too small for {self.kind} to change anything"
+            refuse_unmeant("largest", self.largest, problem, f"use at least {smallest:g}")
         if self.kind == "silence" and self.largest > 1:
             raise ParameterError("largest", self.largest, "is a share of the units", "use up to 1")
         if self.kind == "delay" and self.largest > LONGEST_DELAY:
@@ -168,11 +191,13 @@ class ClusterSettings:
     )
     max_clusters: int = whole(10, "clusters at most", minimum=2, maximum=100)
     n_resamples: int = whole(
-        5, "halves of the trials by which stability is measured", minimum=0, maximum=1000
-    )
+        5, "halves of the trials by which stability is measured", minimum=0, maximum=1000,
+        least=2, or_zero=True, because=NO_SPREAD,
+    )  # fmt: skip
     n_shuffles: int = whole(
-        5, "permutations of units within each feature, or of labels", minimum=0, maximum=1000
-    )
+        5, "permutations of units within each feature, or of labels", minimum=0, maximum=1000,
+        least=2, or_zero=True, because=NO_SPREAD,
+    )  # fmt: skip
     max_trials: int = whole(256, TRIALS, minimum=4)
     silent_below: float = number(
         1e-3, "largest |rate| of a silent unit, over all trials and steps", minimum=0.0
@@ -193,14 +218,16 @@ class LyapunovSettings:
         4, "states of trials from which the network runs on", minimum=1, maximum=1000
     )
     settle: float = number(
-        50.0, "time before exponents are measured", minimum=0.0, unit="units of tau"
-    )
+        50.0, "time before exponents are measured", minimum=0.0, unit="units of tau",
+        most=LONGEST, because=TOO_LONG,
+    )  # fmt: skip
     duration: float = number(
-        100.0, "time over which they are measured", exclusive_minimum=0.0, unit="units of tau"
-    )
+        100.0, "time over which they are measured", exclusive_minimum=0.0, unit="units of tau",
+        least=1.0, most=LONGEST, because=NO_TIME,
+    )  # fmt: skip
     zero: float = number(
         0.02, "exponents up to this size are no sign of growth or decay", minimum=0.0,
-        unit="1 / tau",
+        unit="1 / tau", most=0.5, because="calls the decay of a single unit, 1 / tau, none",
     )  # fmt: skip
     max_trials: int = whole(32, TRIALS, minimum=2)
 
@@ -214,21 +241,29 @@ class LyapunovSettings:
 class BasinSettings:
     """Settings of basins of attraction."""
 
-    n_starts: int = whole(200, "starts", minimum=1, maximum=1_000_000)
+    n_starts: int = whole(
+        200, "starts", minimum=1, maximum=1_000_000,
+        least=10, because="is too few for shares of them",
+    )  # fmt: skip
     spread: float = number(
         1.0,
         "standard deviation of the starts around states of trials",
         minimum=0.0,
         unit="standard deviations of these states",
+        most=1000.0,
+        because="is far from every state of a trial",
     )
     duration: float = number(
-        100.0, "time after which starts have ended", exclusive_minimum=0.0, unit="units of tau"
-    )
+        100.0, "time after which starts have ended", exclusive_minimum=0.0, unit="units of tau",
+        least=1.0, most=LONGEST, because=NO_TIME,
+    )  # fmt: skip
     tolerance: float = number(
         0.05,
         "distance up to which a start has ended at a point",
         exclusive_minimum=0.0,
         maximum=0.5,
+        least=1e-6,
+        because="is so small that no start arrives in time",
         details="As share of the distance between the two closest points, or of the spread of the "
         "states where there is one point.",
     )

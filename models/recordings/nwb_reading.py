@@ -60,7 +60,7 @@ class RecordedActivity:
         chosen = self.settings
         edges = bin_edges(chosen.window_on, self.window_off, chosen.bin_width)
         # What every format of files holds: neither a mapping nor None.
-        how = {k: v for k, v in vars(chosen).items() if k != "conditions"}
+        how = {k: v for k, v in vars(chosen).items() if not isinstance(v, Mapping)}
         return recorded_dataset(
             self.rates, (edges[:-1] + edges[1:]) / 2, self.trials, self.unit_ids,
             {"source": "NWB file", **self.source, **how, "window_off": self.window_off},

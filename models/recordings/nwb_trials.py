@@ -68,6 +68,7 @@ def chosen_trials(contents: Any, settings: RecordingSettings) -> ChosenTrials:
     _refuse(f"trials.{STOP}", stop, known & (stop <= start), ids,
             "is not after start_time", "mend the table")  # fmt: skip
     _refuse_overlap(start, stop, known, ids)
+    _refuse_other_clock(zero[~lacking], start[~lacking], stop[~lacking], settings)
     off = settings.window_off
     room = stop - zero
     if off is None:
@@ -158,6 +159,17 @@ def _refuse_overlap(start: Float, stop: Float, known: NDArray[np.bool_], ids: li
         raise ParameterError(field, float(start[second]), problem, remedy)
 
 
+def _refuse_other_clock(
+    zero: Float, start: Float, stop: Float, settings: RecordingSettings
+) -> None:
+    """Refuse times most of which lie outside of their trials: they are of another clock."""
+    outside = (zero < start - 1e-6) | (zero > stop + 1e-6)
+    if outside.sum() > len(zero) / 2:
+        problem = "lies outside of its trial, as most do: trials are by the session's clock"
+        remedy = "if the column counts from the beginning of a trial, add start_time to it"
+        raise ParameterError(f"trials.{settings.align}", float(zero[outside][0]), problem, remedy)
+
+
 def _common_end(room: Float, settings: RecordingSettings) -> float:
     """Return when the trial ends that ends first, from time 0."""
     if not len(room):
@@ -168,6 +180,7 @@ def _common_end(room: Float, settings: RecordingSettings) -> float:
         problem = f"counted from {settings.align} is too early in the shortest trial: no bin fits"
         remedy = "give window_off, with unusable=leave_out"
         raise ParameterError("trials.stop_time", end, problem, remedy)
+    settings.check_smoothing(end)
     return end
 
 

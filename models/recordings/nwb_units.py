@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from tasks_lib.errors import ParameterError, use_one_of
 
-from .settings import RecordingSettings
+from .settings import RecordingSettings, text_of_cell
 
 Float = NDArray[np.float64]
+LOCATION = "location"  # of electrodes: the area of the brain
+OF_SPIKES = ("spike_times", "obs_intervals", "waveform_mean", "waveform_sd", "waveforms")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,14 @@ def chosen_units(contents: Any, windows: Float, settings: RecordingSettings) -> 
         field = next(iter(wanted), "units")
         problem = f"is that of none of {len(ids)} units"
         raise ParameterError(field, wanted.get(field), problem, _there_are(table, field))
+    for column, wanted in settings.unit_columns.items():
+        said = {i: _said_of(table, i, column) for i in kept}
+        kept = [i for i in kept if said[i] & {*wanted}]
+        if not kept:
+            there = sorted(set().union(*said.values()))
+            problem = f"is that of none of {len(said)} units"
+            remedy = use_one_of(wanted[0], there[:12]) if there else "name another column"
+            raise ParameterError("unit_columns", {column: " | ".join(wanted)}, problem, remedy)
     spikes = {i: _spikes(table, i, ids) for i in kept}
     observed = [i for i in kept if _is_observed(table, i, windows)]
     if not observed:
@@ -100,6 +110,26 @@ def _is_wanted(table: Any, i: int, settings: RecordingSettings) -> bool:
     _check_column(table, "electrodes")
     electrodes = table["electrodes"][i]
     return settings.electrode_group in {str(name) for name in electrodes["group_name"]}
+
+
+def _said_of(table: Any, i: int, column: str) -> set[str]:
+    """Return what a column says of a unit; of its location, what its electrodes say."""
+    if column in table.colnames:
+        value = table[column][i]
+        if isinstance(value, str | bytes | bool | int | float | np.generic):
+            return {text_of_cell(value)}
+        if hasattr(value, "name"):  # a group of electrodes, say
+            return {str(value.name)}
+        problem, remedy = "has no single value for a unit", "name a column of texts or numbers"
+        raise ParameterError("unit_columns", column, problem, remedy)
+    if column == LOCATION and "electrodes" in table.colnames:
+        return {text_of_cell(place) for place in table["electrodes"][i][LOCATION]}
+    if column == LOCATION and "electrode_group" in table.colnames:
+        return {text_of_cell(table["electrode_group"][i].location)}
+    known = [name for name in table.colnames if name not in OF_SPIKES]
+    problem = "is no column of the units table"
+    remedy = use_one_of(column, known) if known else "leave unit_columns empty: it has none"
+    raise ParameterError("unit_columns", column, problem, remedy)
 
 
 def _check_column(table: Any, name: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..store.stored_figures import to_png
 from ..tables.keys import NETWORK, Key
 from ..tables.selections import Selection
 from .analyses import ANALYSES
-from .analyses.base import Drawing, Row, Section
+from .analyses.base import Drawing, Row, Section, Tables
 from .names import figure_name
 from .pictures import CURVES_DPI
 from .rows import NetworkRows
@@ -22,7 +23,7 @@ MOST_NETWORKS = 100  # of a report that draws them without being asked
 
 @dataclass(frozen=True)
 class DrawnFigure:
-    """A figure of one analysis of a network, and where the report has it.
+    """A figure of one analysis of a network or a recording, and where the report has it.
 
     Attributes
     ----------
@@ -31,7 +32,7 @@ class DrawnFigure:
         From the folder of the report.
     caption : str
     key : dict
-        Of the network, and what tells the figure from others of the section.
+        Of the network or the recording, and what tells the figure from others of the section.
     rows : list of list of dict
         Those that the page shows of it, by grid.
     """
@@ -50,27 +51,46 @@ class DrawnFigure:
 
 def drawn_figures(network: NetworkRows) -> list[DrawnFigure]:
     """Return the figures of the analyses of a network, in the order of its page."""
+    key = {name: network.row[name] for name in NETWORK}
+    return figures_of(ANALYSES, network.tables, key, partial(figure_name, network.row))
+
+
+def figures_of(
+    sections: Sequence[Section], tables: Tables, key: Row, name: Callable[..., str]
+) -> list[DrawnFigure]:
+    """Return the figures that are drawn of rows of one key.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+    tables : mapping of str to sequence of dict
+        The rows, by the title of their grid.
+    key : dict
+        Of what was analysed.
+    name : callable
+        Returns the name of a file from the section's name and the settings.
+    """
     found = []
-    for section in ANALYSES:
+    for section in sections:
         drawing = section.drawing
         if drawing is None:
             continue
-        rows = network.tables.get(section.grids[0].title, ())
-        shown = {tuple(r[name] for name in drawing.by): r for r in rows if drawing.when(r)}
+        rows = tables.get(section.grids[0].title, ())
+        by = [column for column in drawing.by if column not in key]
+        shown = {tuple(r[column] for column in by): r for r in rows if drawing.when(r)}
         for settings in shown:
-            key = dict(zip(drawing.by, settings, strict=True))
+            chosen = dict(zip(by, settings, strict=True))
             of_figure = [
-                [r for r in network.tables.get(grid.title, ()) if key.items() <= r.items()]
+                [r for r in tables.get(grid.title, ()) if chosen.items() <= r.items()]
                 for grid in section.grids
             ]
-            shown_settings = [v for n, v in key.items() if v != section.settings.get(n)]
-            name = figure_name(network.row, section.name, *settings)
+            shown_settings = [v for n, v in chosen.items() if v != section.settings.get(n)]
             found.append(
                 DrawnFigure(
                     section=section,
-                    path=f"figures/{name}",
+                    path=f"figures/{name(section.name, *settings)}",
                     caption=", ".join([drawing.caption, *map(str, shown_settings)]),
-                    key={name: network.row[name] for name in NETWORK} | key,
+                    key=key | chosen,
                     rows=of_figure,
                 )
             )

@@ -108,6 +108,7 @@ def index_context(
     selection: Mapping[str, Any],
     sweeps: Sequence[Row] = (),
     comparisons: Sequence[Row] = (),
+    recordings: Sequence[Row] = (),
 ) -> dict[str, Any]:
     """Return what the index shows."""
     every = [n for of_cohort in summaries for n in of_cohort]
@@ -136,6 +137,7 @@ def index_context(
         "cohorts": lines,
         "sweeps": list(sweeps),
         "comparisons": list(comparisons),
+        "recordings": list(recordings),
         "networks": every,
         "columns": columns_of(every),
     }
@@ -176,6 +178,7 @@ def network_context(
     views: Sequence[Row] = (),
     figures: Sequence[Row] = (),
     comparisons: Sequence[Row] = (),
+    recordings: Sequence[Row] = (),
 ) -> dict[str, Any]:
     """Return what the page of a network shows, but for its curves.
 
@@ -219,6 +222,7 @@ def network_context(
         "due": network.due,
         "failed": network.failed,
         "comparisons": list(comparisons),
+        "recordings": list(recordings),
         "pictures": list(pictures),
         "views": list(views),
         "provenance": _provenance(cohort),

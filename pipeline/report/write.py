@@ -12,6 +12,7 @@ from ..tables.selections import Selection
 from .comparison_rows import fetch_comparisons
 from .drawn import MOST_NETWORKS, Drawings
 from .made import Report
+from .recording_rows import fetch_recordings
 from .rows import CohortRows, fetch_cohorts
 from .site import Site
 from .sweeps import fetch_sweeps
@@ -77,9 +78,9 @@ def writer_of(
     interactive: bool = False,
     draw: bool | None = None,
 ) -> Writer:
-    """Return what writes cohorts of a selection to a site; its sweeps and comparisons are fetched.
+    """Return what writes cohorts of a selection to a site.
 
-    Other parameters are those of `write_report`.
+    Its sweeps, comparisons and recordings are fetched. Other parameters: see `write_report`.
     """
     views = None
     if interactive:
@@ -90,4 +91,7 @@ def writer_of(
         draw = sum(len(c.networks) for c in cohorts) <= MOST_NETWORKS
     drawings = Drawings(selection) if draw and figures else None
     sweeps, comparisons = fetch_sweeps(selection), fetch_comparisons(selection)
-    return Writer(site, cohorts, selection, figures, views, sweeps, comparisons, drawings)
+    recordings = fetch_recordings(selection)
+    return Writer(
+        site, cohorts, selection, figures, views, sweeps, comparisons, drawings, recordings
+    )

@@ -9,16 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datajoint.errors import MissingExternalFile
 from markupsafe import Markup
 
-from tasks_lib.errors import ParameterError, text_of
+from tasks_lib.errors import ParameterError
 
-from ..store.checked_files import DamagedFile
 from ..tables.keys import cohort_key, network_key
 from ..tables.network_rows import curves_of
 from ..tables.selections import Selection
-from ..transient.errors import is_transient
 from . import pages
 from .comparison_rows import ComparisonRows
 from .comparisons import (
@@ -38,9 +35,18 @@ from .pictures import (
     curves_made_from,
     learning_curves,
     pictures_of,
-    shown_width,
+)
+from .recording_rows import RecordingRows
+from .recordings import (
+    CAPTION,
+    RecordingPages,
+    draw_units,
+    drawn_of_recording,
+    recording_context,
+    units_made_from,
 )
 from .rows import CohortRows, NetworkRows, Row
+from .shown_figures import ShownFigures
 from .site import MANIFEST, Site, fingerprint
 from .summaries import distributions, summary_of
 from .sweeps import SweepPages, SweepRows, draw_figure, figures_of, sweep_context
@@ -49,7 +55,6 @@ if TYPE_CHECKING:
     from .interactive import View, Views
 
 INDEX, MEANINGS = "index.html", "parameters.html"
-MISSING_OR_DAMAGED = (MissingExternalFile, FileNotFoundError, DamagedFile)
 
 
 Progress = Callable[[int, int], object]
@@ -70,7 +75,8 @@ class Writer:
     sweeps : sequence of SweepRows
     comparisons : sequence of ComparisonRows
     drawings : Drawings, optional
-        Draws the figures of analyses; without it there are none.
+        Draws the figures of analyses of networks; without it there are none.
+    recordings : sequence of RecordingRows
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Writer:
         sweeps: Sequence[SweepRows] = (),
         comparisons: Sequence[ComparisonRows] = (),
         drawings: Drawings | None = None,
+        recordings: Sequence[RecordingRows] = (),
     ) -> None:
         self.site, self.cohorts, self.selection = site, cohorts, selection
         self.has_figures, self.views, self.drawings = figures, views, drawings
@@ -107,7 +114,10 @@ class Writer:
         }
         there = (network_key(n.row) for c in cohorts for n in c.networks)
         self.comparisons = ComparisonPages(comparisons, there)
+        self.recordings = RecordingPages(recordings, cohorts)
         self.report = Report(site.folder / INDEX)
+        self.figures = ShownFigures(site, self.report.faults)
+        self.of_recordings = Drawings(selection)
 
     def write(self, progress: Progress = lambda done, total: None) -> Report:
         """Write what has changed, and remove what is not of the report any more."""
@@ -134,12 +144,15 @@ class Writer:
             self._write_sweep(sweep)
         for comparison in self.comparisons:
             self._write_comparison(comparison)
+        for recording in self.recordings:
+            self._write_recording(recording)
         context = pages.index_context(
             self.cohorts,
             list(self.summaries.values()),
             self.selection.given,
             self.sweeps.listed(self.summaries),
             self.comparisons.listed(),
+            self.recordings.listed(),
         )
         self._write_page(INDEX, "index.html", context)
         self._write_page(MEANINGS, "parameters.html", meanings_context())
@@ -169,6 +182,10 @@ class Writer:
             paths += [comparison.page]
             if self.has_figures:
                 paths += [embedding.path for embedding in comparison.embeddings]
+        for recording in self.recordings:
+            paths += [recording.page]
+            if self.has_figures:
+                paths += [recording.figure, *(f.path for f in drawn_of_recording(recording))]
         twice = [path for path, number in Counter(paths).items() if number > 1]
         if twice:
             raise ParameterError(
@@ -182,7 +199,7 @@ class Writer:
         page = summary["page"]
         shown, small = [], []
         for picture in self.pictures[page]:
-            made = self._picture(picture.path, picture.caption,
+            made = self.figures.picture(picture.path, picture.caption,
                                  partial(copy_picture, self.site, picture))  # fmt: skip
             shown.append(made)
             if picture.small and not made["problem"]:
@@ -190,11 +207,12 @@ class Writer:
         summary["small"] = small
         views = []
         for view in self.turning[page]:
-            if not self._try(partial(self._write_view, cohort, network, view)):
+            if not self.figures.read(partial(self._write_view, cohort, network, view)):
                 views.append({"path": view.path, "search": view.search})
         context = pages.network_context(
-            cohort, network, summary, parameters, shown, views, self._draw(page),
-            self.comparisons.of(network_key(network.row)),
+            cohort, network, summary, parameters, shown, views,
+            self.figures.drawn(self.drawn[page], self.drawings),
+            self.comparisons.of(network_key(network.row)), self.recordings.of(network),
         )  # fmt: skip
         is_left = self.drawn[page] and self.has_figures and self.drawings is None
         context["undrawn"] = MOST_NETWORKS if is_left else 0
@@ -202,36 +220,12 @@ class Writer:
         known = pages.made_from("network.html", context, curves)
         drawn: dict[str, Any] = {}
         if self.has_figures and not self.site.is_current(page, known):
-            problem = self._try(lambda: drawn.update(_drawings(network.row)))
+            problem = self.figures.read(lambda: drawn.update(_drawings(network.row)))
             drawn["problem"] = problem
             known = "" if problem else known  # its curves may be there again next time
         self.site.write(
             page, known, lambda: pages.render("network.html", context | {"drawn": drawn})
         )
-
-    def _draw(self, page: str) -> list[Row]:
-        """Draw the figures of the analyses of a network; return what its page shows of them."""
-        if self.drawings is None:
-            return []
-        shown = []
-        for figure in self.drawn[page]:
-            draw = partial(self.drawings.png, figure)
-            write = partial(self.site.write, figure.path, figure.made_from, draw)
-            try:
-                made = self._picture(figure.path, figure.caption, write)
-            except ParameterError as error:  # the class of its task may not be imported here
-                said = f"not drawn here: {text_of(error)}"
-                made = {"path": "", "caption": figure.caption, "problem": said, "width": 0}
-            shown.append(made | {"section": figure.section.name})
-        return shown
-
-    def _picture(self, path: str, caption: str, write: Callable[[], object]) -> Row:
-        """Write a picture; return what a page shows of it."""
-        problem = self._try(write)
-        width = 0 if problem else shown_width(self.site.folder / path)
-        if problem:
-            problem += "; rnn verify --files says more"
-        return {"path": path, "caption": caption, "problem": problem, "width": width}
 
     def _write_view(self, cohort: CohortRows, network: NetworkRows, view: View) -> None:
         """Write the page of a view that turns."""
@@ -250,7 +244,7 @@ class Writer:
             known = fingerprint(
                 [curves_made_from(n.row, n.tables["terms"]) for n in cohort.networks]
             )
-            if self._try(
+            if self.figures.read(
                 lambda: self.site.write(path, known, lambda: learning_curves(cohort.networks))
             ):
                 path = ""
@@ -276,24 +270,25 @@ class Writer:
             draw = partial(draw_embedding, embedding)
             write = partial(self.site.write, embedding.path, drawn_from(embedding), draw)
             caption = "Networks by their distances, the distances by class, what they go with"
-            figures[embedding.name] = self._picture(embedding.path, caption, write)
+            figures[embedding.name] = self.figures.picture(embedding.path, caption, write)
         context = comparison_context(comparison, figures)
         self._write_page(comparison.page, "comparison.html", context)
+
+    def _write_recording(self, recording: RecordingRows) -> None:
+        distances = self.recordings.distances(recording)
+        pictures, figures = [], []
+        if self.has_figures:
+            draw = partial(draw_units, recording, distances)
+            made_from = units_made_from(recording, distances)
+            write = partial(self.site.write, recording.figure, made_from, draw)
+            pictures = [self.figures.picture(recording.figure, CAPTION, write)]
+            figures = self.figures.drawn(drawn_of_recording(recording), self.of_recordings)
+        context = recording_context(recording, distances, pictures, figures)
+        self._write_page(recording.page, "recording.html", context)
 
     def _write_page(self, path: str, template: str, context: dict[str, Any]) -> None:
         known = pages.made_from(template, context)
         self.site.write(path, known, lambda: pages.render(template, context))
-
-    def _try(self, read: Callable[[], object]) -> str:
-        """Do what reads files of the store; return what is wrong with one, "" where nothing is."""
-        try:
-            read()
-        except MISSING_OR_DAMAGED as error:
-            if is_transient(error):  # the whole store is away
-                raise
-            self.report.faults.append(text_of(error))
-            return "missing or damaged in the store"
-        return ""
 
 
 def _curves_path(cohort: CohortRows) -> str:

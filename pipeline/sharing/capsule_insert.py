@@ -106,7 +106,7 @@ def _fitting(
     columns = {*heading.names}
     kinds = capsule.tables[title].columns
     stored = {name: heading[name].codec is not None for name in columns}
-    filled = table().default_columns() if issubclass(table, CheckedTable) else {}
+    filled: Row = getattr(table, "default_columns", dict)()
     for plain in capsule.rows(title):
         row = {name: _value(capsule, value, kinds[name]) for name, value in plain.items()}
         for change in changes:

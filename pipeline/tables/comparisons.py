@@ -9,6 +9,7 @@ import datajoint as dj
 
 from models.comparison.settings import ComparisonSettings
 from tasks_lib.errors import ParameterError, use_one_of
+from tasks_lib.stored_values import as_stored
 
 from ..database import schemas
 from .checked import CheckedTable
@@ -70,7 +71,13 @@ class Comparison(CheckedTable, dj.Manual):
 
     @classmethod
     def build(cls, row: Mapping[str, Any]) -> ComparisonSettings:
-        """Return the settings of a row; what it lacks has its default."""
+        """Return the settings of a stored row; what it lacks has its default."""
+        with as_stored():
+            return cls.made(row)
+
+    @classmethod
+    def made(cls, row: Mapping[str, Any]) -> ComparisonSettings:
+        """Return the settings of a row, as `build` does; of one that is entered."""
         values = {name: row[column] for name, column in SETTINGS.items() if column in row}
         made: ComparisonSettings = make_config(
             ComparisonSettings, as_flags(ComparisonSettings, values)
@@ -87,7 +94,7 @@ class Comparison(CheckedTable, dj.Manual):
         if any(other != task for other in others):
             remedy = "give this one another name"
             raise ParameterError("comparison_name", name, f"is of the task {others[0]}", remedy)
-        settings = self.build(row)
+        settings = self.made(row)
         if settings.search and not FixedPointParams & {"search_name": settings.search}:
             known = FixedPointParams.to_arrays("search_name").tolist()
             remedy = f'{use_one_of(settings.search, known)}; "" compares no fixed points'

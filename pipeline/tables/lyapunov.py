@@ -168,7 +168,7 @@ class Basins(Analysis):
     basin_status : varchar(16)   # analysed or no_attractor
     basin_reason : varchar(255)  # why there are no shares; empty: there are
     n_attractors : int32         # stable points of the set
-    elsewhere    : float64       # share of starts that ends at none of them
+    elsewhere=null : float64     # share of starts that ends at none of them; null: there is none
     """
 
     class Attractor(dj.Part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ import models
 
 from .fixed_points import finite_or_null
 from .rows import Row
+
+if TYPE_CHECKING:
+    from models.populations.recurrent_weights import RecurrentWeights
 
 CELL_TYPES = {1: "excitatory", -1: "inhibitory", 0: None}
 
@@ -151,24 +154,14 @@ def population_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.Populati
     Parameters
     ----------
     tables : mapping of str to sequence of dict
-        "Population", "Population.Unit", ... -> rows of one key, in the order of their keys.
+        "Population", "Population.Unit", ... -> rows of one key, in the order of their keys. Those
+        of recorded units have no columns of weights.
     """
     from models.populations.periods import TrialPeriod
-    from models.populations.recurrent_weights import RecurrentWeights
     from models.populations.selectivity import UnitSelectivity
 
     (row,), units = tables["Population"], tables["Population.Unit"]
-    signs = {name: sign for sign, name in CELL_TYPES.items()}
-    weights = RecurrentWeights(
-        spectral_radius=row["w_rec_radius"],
-        spectral_abscissa=row["w_rec_abscissa"],
-        singular_values=np.asarray(row["w_rec_singular_values"]),
-        effective_rank=row["w_rec_rank"],
-        change_singular_values=row["w_rec_change_singular_values"],
-        change_effective_rank=row["w_rec_change_rank"],
-        change_norm=row["w_rec_change"],
-        cell_types=np.array([signs[unit["cell_type"]] for unit in units], np.int64),
-    )
+    weights = _weights_from_rows(row, units) if "w_rec_radius" in row else None
     status, reason = row["population_status"], row["population_reason"]
     n_trials = row["population_trials"]
     if not units:
@@ -207,4 +200,20 @@ def population_from_rows(tables: Mapping[str, Sequence[Row]]) -> models.Populati
     ]
     return models.PopulationAnalysis(
         status, reason, n_trials, weights, activity, periods=periods, selectivity=selectivity
+    )
+
+
+def _weights_from_rows(row: Row, units: Sequence[Row]) -> RecurrentWeights:
+    from models.populations.recurrent_weights import RecurrentWeights
+
+    signs = {name: sign for sign, name in CELL_TYPES.items()}
+    return RecurrentWeights(
+        spectral_radius=row["w_rec_radius"],
+        spectral_abscissa=row["w_rec_abscissa"],
+        singular_values=np.asarray(row["w_rec_singular_values"]),
+        effective_rank=row["w_rec_rank"],
+        change_singular_values=row["w_rec_change_singular_values"],
+        change_effective_rank=row["w_rec_change_rank"],
+        change_norm=row["w_rec_change"],
+        cell_types=np.array([signs[unit["cell_type"]] for unit in units], np.int64),
     )

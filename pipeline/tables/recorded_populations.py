@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import datajoint as dj
@@ -78,6 +78,11 @@ def recorded(
 def recorded_row(row: Row) -> Row:
     """Return a row of `Population`, or of a part of it, as one of a recording."""
     return {f"{PREFIX}{name}": v for name, v in row.items() if name not in OF_WEIGHTS}
+
+
+def rows_of_networks(rows: Iterable[Row]) -> list[Row]:
+    """Return rows of a recorded population, or of a part of it, with the names of `Population`."""
+    return [{name.removeprefix(PREFIX): v for name, v in row.items()} for row in rows]
 
 
 class OfNetworks:

@@ -92,3 +92,16 @@ class RecordingDistance(Analysis):
                 for what in ("spread", "chance", "p"):
                     row[f"recording_{name}_{what}"] = getattr(one, what)
         self.insert1({**key, **row})
+
+
+def comparison_from_row(row: Row) -> models.RecordingComparison:
+    """Return the comparison that a row of `RecordingDistance` is of."""
+    distances = {}
+    for name in MEASURES:
+        if (distance := row[f"recording_{name}"]) is not None:
+            more = (row.get(f"recording_{name}_{what}") for what in ("spread", "chance", "p"))
+            distances[name] = models.MeasuredDistance(distance, *more)
+    return models.RecordingComparison(
+        row["recording_status"], row["recording_reason"], row["n_conditions"], row["n_sampled"],
+        distances, row["half_procrustes"],
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from ..database.server import transaction
 from ..database.types import Restriction
 from .given_settings import check_fields, settings_from_texts
 from .network import NetworkParams
+from .other_versions import for_columns
 from .parameters import check_name
 from .performance import fetch_network
 from .provenance import code_version
@@ -74,7 +75,8 @@ def enter_recording(
         held[column] = str(held[column])[-MOST_TEXT:]
     with transaction(connection()):
         _refuse_taken(key)
-        Recording.insert1({**key, **held, "recording_code": code_version()[0]})
+        row = {**key, **held, "recording_code": code_version()[0]}
+        Recording.insert1(for_columns(Recording(), row, Recording.default_columns()))
         for part, rows in parts.items():
             for some in in_chunks(rows):
                 getattr(Recording, part).insert({**key, **row} for row in some)

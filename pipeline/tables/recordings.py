@@ -10,10 +10,11 @@ import numpy as np
 
 import models
 from models.recordings.settings import RecordingSettings
+from tasks_lib.stored_values import as_stored
 
 from ..database import schemas
 from .one_row import one_key
-from .parameters import as_flags, columns, make_config, stored
+from .parameters import as_flags, columns, defaults_of, make_config, stored
 from .rows import Row
 from .settings import prefixed
 from .task import Task  # noqa: F401  (named in a definition)
@@ -70,6 +71,11 @@ class Recording(dj.Manual):
         window_rate  : float64  # mean rate in the windows of the trials, in Hz
         """
 
+    @classmethod
+    def default_columns(cls) -> dict[str, Any]:
+        """Return column -> what it holds in rows that were stored before there was one."""
+        return {SETTINGS[name]: value for name, value in defaults_of(RecordingSettings).items()}
+
     def trials(self) -> Dataset:
         """Return the trials of the one row that this query selects.
 
@@ -102,7 +108,10 @@ class Recording(dj.Manual):
 def settings_of(row: Mapping[str, Any]) -> RecordingSettings:
     """Return how a recording was read, by its row; what this lacks has its default."""
     values = {name: row[column] for name, column in SETTINGS.items() if column in row}
-    made: RecordingSettings = make_config(RecordingSettings, as_flags(RecordingSettings, values))
+    with as_stored():  # which may be settings that cannot be entered any more
+        made: RecordingSettings = make_config(
+            RecordingSettings, as_flags(RecordingSettings, values)
+        )
     return made
 
 

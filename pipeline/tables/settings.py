@@ -9,6 +9,7 @@ import datajoint as dj
 
 from models.parameters import parameters_of
 from tasks_lib.errors import ParameterError, renamed
+from tasks_lib.stored_values import as_stored
 
 from .checked import CheckedTable
 from .parameters import as_flags, check_name, defaults_of, make_config, stored
@@ -47,13 +48,21 @@ class CheckedSettings(CheckedTable, dj.Lookup):
 
     @classmethod
     def build(cls, row: Mapping[str, Any]) -> Any:
-        """Return the settings that a row describes; what it lacks has its default.
+        """Return the settings that a stored row describes; what it lacks has its default.
+
+        Values that earlier versions stored are taken, also those that cannot be entered by now.
 
         Raises
         ------
         ParameterError
             For a column that does not exist, or a value that cannot be used.
         """
+        with as_stored():
+            return cls.made(row)
+
+    @classmethod
+    def made(cls, row: Mapping[str, Any]) -> Any:
+        """Return the settings of a row, as `build` does; of one that is entered."""
         known = {
             cls.renamed.get(name, name): name
             for name in parameters_of(cls.config)
@@ -74,7 +83,7 @@ class CheckedSettings(CheckedTable, dj.Lookup):
         (name,) = self.primary_key
         return {
             name: check_name(name, row.get(name)),
-            **stored(self.build(row), self.left_out, self.renamed),
+            **stored(self.made(row), self.left_out, self.renamed),
         }
 
     def enter(self, row: Row, skip_duplicates: bool) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import tasks_lib
 from tasks_lib.errors import ParameterError
 from tasks_lib.registry import defined_name, long_names
-from tasks_lib.windows import as_stored
+from tasks_lib.stored_values import as_stored
 
 from ..database import schemas
 from .allowed_imports import only_allowed_imports

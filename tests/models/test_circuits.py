@@ -172,7 +172,7 @@ def test_trials_with_the_same_inputs_are_held_out_together():
     # XOR has four different trials, 64 of each.
     rnn, _ = in_groups("s", "relu", W_inp=np.ones((3, 4)), W_out=np.eye(2, 3))
     found = models.fit_latent_circuit(
-        rnn, XOR(seed=0), settings(n_iterations=1, n_starts=1, inputs="free", max_trials=40)
+        rnn, XOR(seed=0), settings(n_iterations=10, n_starts=1, inputs="free", max_trials=40)
     )
     assert (found.n_trials, found.n_held_out) == (40, 10)
 

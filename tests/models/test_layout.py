@@ -13,9 +13,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib import rc_context
+from matplotlib import rc_context, style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb, to_rgba
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.spines import Spine
+from matplotlib.text import Text
 from PIL import Image
 
 from models import (
@@ -59,6 +63,7 @@ from models import (
 )
 from models.fixed_points import SearchSettings, find_fixed_points
 from models.manifolds import find_manifolds
+from models.plots import palette
 from models.plots.files import DescribedFigure, figure_file
 from models.plots.layout import (
     corners,
@@ -419,3 +424,57 @@ def test_a_sweep_has_colours_in_the_order_of_its_number_however_many_there_are()
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(named) == 6
     assert named[0] == "lr = 0.0001 (1 network)" and named[-1] == "lr = 1 (1 network)"
+
+
+def contrast(colour, paper):
+    """Ratio of luminances, as WCAG has it: 1 is not seen at all."""
+
+    def luminance(one):
+        c = np.array(to_rgb(one))
+        return (
+            np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+            @ [0.2126, 0.7152, 0.0722]
+            + 0.05
+        )
+
+    low, high = sorted((luminance(colour), luminance(paper)))
+    return high / low
+
+
+def greys_of(figure):
+    """What a figure draws in greys: artist and colour, of markers that of the edge."""
+    shown = [(text, text.get_color()) for text in figure.findobj(Text) if text.get_text()]
+    for line in figure.findobj(Line2D):
+        if len(line.get_xdata()) or line.get_label():
+            drawn = line.get_linestyle() not in ("None", "")
+            shown.append((line, line.get_color() if drawn else line.get_markeredgecolor()))
+    papers = {figure.patch, *(axes.patch for axes in figure.axes)}
+    shown += [(p, p.get_facecolor()) for p in figure.findobj(Patch) if p not in papers]
+    greys = [(a, c) for a, c in shown if isinstance(c, str | tuple) and c != "none"]
+    return [(a, c) for a, c in greys if a.get_visible() and np.ptp(to_rgba(c)[:3]) < 1e-3
+            and to_rgba(c)[3] > 0 and not isinstance(a, Spine)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["population", "intervention", "eigenvalues", "exponents", "shares of basins", "trials"]
+)
+def test_greys_are_seen_on_a_dark_background(name):
+    with figure_style("dark_background"):
+        figure = FIGURES[name]()
+    assert to_hex(figure.get_facecolor()) == "#000000"
+    found = greys_of(figure)
+    assert len(found) > 5
+    hidden = [(artist, colour) for artist, colour in found if contrast(colour, "black") < 1.3]
+    assert not hidden
+    assert {contrast(colour, "black") for _, colour in found if colour == palette.INK} == set()
+
+
+def test_a_style_that_somebody_uses_hides_nothing():
+    """Figures are those of our own style, saved where another one is in force."""
+    drawn = []
+    for chosen in ("default", "dark_background", {"savefig.facecolor": "black"}):
+        with style.context(chosen):
+            buffer = io.BytesIO()
+            FIGURES["eigenvalues"]().savefig(buffer, format="png", dpi=60)
+        drawn.append(buffer.getvalue())
+    assert drawn[0] == drawn[1] == drawn[2]

@@ -179,7 +179,9 @@ def test_starts_that_end_in_no_known_point_are_counted():
     one = get_basins(rnn, np.zeros(2), points[:1], starts)
     assert one.elsewhere == 0.5 and one.shares.tolist() == [0.5]
     none = get_basins(rnn, np.zeros(2), np.empty((0, 1)), starts)
-    assert (none.status, none.elsewhere) == ("no_attractor", 1.0)
+    assert (none.status, none.elsewhere) == ("no_attractor", None)
+    (legend,) = plot_basins(rnn, np.zeros(2), none).legends
+    assert [text.get_text() for text in legend.texts] == ["no stable point"]
     (axes,) = plot_basin_shares({"one": one, "none": none}).axes
     assert [t.get_text() for t in axes.texts] == ["no stable point"]
     drawn = [line.get_ydata().tolist() for line in axes.lines]

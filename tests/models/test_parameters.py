@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import ManifoldSettings, NetworkConfig, TrainingConfig
+from models.circuits.settings import CircuitSettings
+from models.comparison.settings import ComparisonSettings, EmbeddingSettings
 from models.fixed_points import SearchSettings
 from models.formulas.equations import Equation
+from models.learning.settings import FollowSettings
 from models.parameters import (
     check_parameters,
     choice,
@@ -23,8 +26,22 @@ from models.parameters import (
     whole,
 )
 from models.performance.settings import ValidationSettings
+from models.populations.settings import (
+    BasinSettings,
+    ClusterSettings,
+    InterventionSettings,
+    LyapunovSettings,
+    PopulationSettings,
+    SubspaceSettings,
+)
+from models.recordings.settings import (
+    RecordingComparisonSettings,
+    RecordingSettings,
+    SpikeSettings,
+)
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
+from tasks_lib.stored_values import as_stored
 
 ALL = (NetworkConfig, TrainingConfig, SearchSettings, ManifoldSettings, ValidationSettings)
 
@@ -162,3 +179,69 @@ def test_fields_of_the_equation_are_those_of_the_network():
 def test_a_number_of_repeats_is_checked(value):
     with pytest.raises(ParameterError, match="n_repeats"):
         ValidationSettings(n_repeats=value)
+
+
+# What cannot mean anything: settings, field, value, and words of the error.
+ABSURD = [
+    (PopulationSettings, "n_shuffles", 1, "too few for a p of 0.05.*at least 19, or 0 for none"),
+    (SubspaceSettings, "n_shuffles", 18, "use at least 19"),
+    (EmbeddingSettings, "n_shuffles", 1, "use at least 19"),
+    (RecordingComparisonSettings, "n_shuffles", 1, "use at least 19"),
+    (ClusterSettings, "n_shuffles", 1, "one alone has no spread.*at least 2, or 0"),
+    (ClusterSettings, "n_resamples", 1, "at least 2"),
+    (InterventionSettings, "n_controls", 1, "at least 2"),
+    (InterventionSettings, "largest", 1e-9, "too small for silence.*at least 0.0001"),
+    (LyapunovSettings, "duration", 1e-9, "at least 1$"),
+    (LyapunovSettings, "duration", 1e300, "at most 1e\\+06"),
+    (LyapunovSettings, "settle", 1e9, "no machine runs"),
+    (LyapunovSettings, "zero", 2.0, "at most 0.5"),
+    (BasinSettings, "n_starts", 1, "too few for shares"),
+    (BasinSettings, "duration", 1e-9, "no time"),
+    (BasinSettings, "spread", 1e9, "at most 1000"),
+    (BasinSettings, "tolerance", 1e-300, "at least 1e-06"),
+    (ComparisonSettings, "cutoff", 1e-300, "equally far"),
+    (CircuitSettings, "n_iterations", 1, "at least 10"),
+    (CircuitSettings, "learning_rate", 1e300, "leads nowhere"),
+    (CircuitSettings, "output_weight", 1e-300, "leaves the outputs out"),
+    (CircuitSettings, "component_share", 1e-9, "at least 0.01"),
+    (CircuitSettings, "min_r2", -1e9, "at least 0$"),
+    (CircuitSettings, "strength", 1e-300, "at least 1e-06"),
+    (CircuitSettings, "n_controls", 1, "at least 2"),
+    (FollowSettings, "longest_step", 1e-12, "at least 1e-05"),
+    (FollowSettings, "same_point", 1e-300, "float64"),
+    (RecordingSettings, "bin_width", 1e-9, "at least 0.0001"),
+    (RecordingSettings, "smoothing", 1e-9, "at least 0.0001, or 0"),
+    (RecordingSettings, "min_rate", 1e9, "no neuron"),
+    (RecordingComparisonSettings, "network_off", 1e-9, "0.01 of the trial"),
+    (SpikeSettings, "gain", 1e-9, "no spikes"),
+    (SpikeSettings, "tau_seconds", 1e-9, "at least 0.0001"),
+    (SpikeSettings, "pause", 1e9, "at most 3600"),
+]
+
+
+@pytest.mark.parametrize(("settings", "field", "value", "words"), ABSURD)
+def test_what_cannot_mean_anything_is_refused_and_what_is_stored_is_read(
+    settings, field, value, words
+):
+    with pytest.raises(ParameterError, match=words) as caught:
+        settings(**{field: value})
+    assert (caught.value.field, caught.value.value) == (field, value)
+    with as_stored():
+        assert getattr(settings(**{field: value}), field) == value
+    with pytest.raises(ParameterError):  # and only there
+        settings(**{field: value})
+    settings(**{field: getattr(settings(), field)})
+
+
+def test_windows_and_kinds_decide_what_is_too_small():
+    InterventionSettings(kind="weight_noise", target="none", largest=1e-5)
+    with pytest.raises(ParameterError, match="too small for delay"):
+        InterventionSettings(kind="delay", target="none", largest=1e-5)
+    with pytest.raises(ParameterError, match=r"more than the window of 0\.5 s"):
+        RecordingSettings(window_off=0.5, smoothing=1.0)
+    with as_stored():
+        RecordingSettings(window_off=0.5, smoothing=1.0)
+    for settings in (PopulationSettings, ClusterSettings, EmbeddingSettings):
+        assert settings(n_shuffles=0).n_shuffles == 0
+    assert parameters_of(PopulationSettings)["n_shuffles"].range.startswith("0, or at least 19")
+    assert parameters_of(LyapunovSettings)["duration"].range == "at least 1 and at most 1e+06"

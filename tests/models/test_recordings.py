@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -158,6 +159,57 @@ def test_units_are_those_of_a_quality_and_a_group_that_were_observed(tmp_path):
         read(electrode_group="mt")
 
 
+def test_units_are_those_of_which_columns_say_what_is_asked(tmp_path):
+    spikes = [np.arange(0.005, 10, 0.01)] * 4
+    units = [
+        {"cell_type": cell, "depth": depth, "is_tagged": tagged}
+        for cell, depth, tagged in
+        [("FSI", 200, True), ("PV", 300, False), ("pyramidal", 200, True), ("FSI", 200, False)]
+    ]  # fmt: skip
+    path = write_nwb(tmp_path / "a.nwb", spikes, eight_trials(), units, ("v1", "v1", "v4", "v4"))
+
+    def read(**columns):
+        chosen = settings(unit_columns=columns)
+        assert chosen == settings(unit_columns=chosen.unit_columns)  # as rows have it
+        return models.read_recording(path, chosen)["unit_id"].values.tolist()
+
+    assert read(cell_type="FSI") == [10, 13]
+    assert read(cell_type="FSI | PV") == read(cell_type=["PV", "FSI"]) == [10, 11, 13]
+    assert read(cell_type=["FSI", "pyramidal"], depth=200.0, is_tagged=True) == [10, 12]
+    assert read(depth="200", is_tagged="false") == [13]
+    assert read(electrode_group="v4") == [12, 13]
+    assert read(location="cortex") == [10, 11, 12, 13]
+    for columns, said in (
+        ({"cell_type": "PVN"}, r"unit_columns = .*PVN.*none of 4 units.*did you mean PV"),
+        ({"depth": 300, "is_tagged": True}, r"is_tagged.*none of 1 unit"),
+        ({"area": "v1"}, r"unit_columns = 'area': is no column of the units table.*cell_type"),
+        ({"location": "striatum"}, r"striatum.*none of 4 units.*cortex"),
+        ({"spike_times": 1.0}, r"no single value for a unit"),
+    ):
+        with pytest.raises(ParameterError, match=said):
+            read(**columns)
+
+
+def test_trials_aligned_to_an_event_have_their_time_zero_there(tmp_path):
+    trials = [{**one, "go_cue_time": one["start_time"] + 0.2 + 0.05 * i, "delay": 0.1 * i}
+              for i, one in enumerate(eight_trials())]  # fmt: skip
+    trials[6]["go_cue_time"] = np.nan
+    # One unit fires 0.1 s after each cue.
+    cues = np.array([one["go_cue_time"] for one in trials])
+    burst = np.sort(np.concatenate([cues[np.isfinite(cues)] + 0.1 + 0.001 * k for k in range(9)]))
+    path = write_nwb(tmp_path / "a.nwb", [burst], trials)
+    asked = {"window_on": -0.2, "window_off": 0.4, "unusable": "leave_out"}
+    found = models.read_recording(path, settings(align="go_cue_time", **asked))
+    assert found["delay"].values == pytest.approx([0.1 * i for i in range(8) if i != 6])
+    rates = found["rates"].isel(unit=0).values
+    assert rates[:, 3] == pytest.approx(90.0) and not np.delete(rates, 3, axis=1).any()
+    assert found["input"].values.tolist() == ["cue", "go_cue"]
+    assert (found["inputs"].sel(input="go_cue").values == (found["time"].values > 0)).all()
+    # Times from the beginning of each trial are not those of the session.
+    with pytest.raises(ParameterError, match=r"trials.delay = 0\.1: .*clock; .*add start_time"):
+        models.read_recording(path, settings(align="delay", **asked))
+
+
 def test_trials_that_cannot_be_used_are_refused_or_left_out(tmp_path):
     trials = eight_trials()
     trials[2]["cue_time"] = np.nan
@@ -204,7 +256,8 @@ def years(file):
 
 BAD = [
     (years, {"min_rate": 0.0}, r"bin_width = .*would take about .*wider bins"),
-    (None, {"bin_width": 1e-12}, r"bin_width = .*would take about .*wider bins"),
+    (None, {"bin_width": 1e-12}, r"bin_width = .*shorter than a tenth of a spike.*use at least"),
+    (None, {"smoothing": 30.0}, r"smoothing = 30.0: is more than the window of 1 s"),
     (without("units"), {}, r"units = 'units'.*add_unit"),
     (without("intervals/trials"), {}, r"trials = .*add_trial"),
     (overlap, {}, r"start_time of trial 3 = 2.5: is before trial 2 ends"),
@@ -450,12 +503,15 @@ def test_numbers_with_many_values_are_grouped_alike():
         ("RecordingSettings", {"align": ""}, "align"),
         ("RecordingSettings", {"conditions": {"x": "a", "y": "a"}}, "same name"),
         ("RecordingSettings", {"conditions": {"x": 1}}, "write column: field"),
+        ("RecordingSettings", {"unit_columns": {"x": ""}}, "several with |"),
+        ("RecordingSettings", {"unit_columns": {"x": [[1]]}}, "several with |"),
+        ("RecordingSettings", {"unit_columns": {3: "a"}}, "no name of a column"),
         ("SpikeSettings", {"gain": -1.0}, "gain"),
         ("RecordingComparisonSettings", {"network_on": 0.5, "network_off": 0.5}, "network_off"),
     ],
 )
 def test_settings_are_checked(kind, values, said):
-    with pytest.raises(ParameterError, match=said):
+    with pytest.raises(ParameterError, match=re.escape(said)):
         getattr(models, kind)(**values)
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.tables.parameters import ParameterTable, column_length
+from pipeline.upkeep.verify_rows import verify_rows
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
 from tests import preloaded
@@ -207,6 +208,35 @@ def test_searches_are_rows_that_are_checked(database, column, value, named):
     # no column is one of a table that it is joined with
     assert len(p.FixedPoints * p.FixedPointParams) == 0
     assert len(p.ValidationParams * p.FixedPointParams) == 2
+
+
+def test_settings_that_mean_nothing_are_refused_and_stored_ones_stay_readable(database):
+    p = database
+    for table, column, value in (
+        (p.PopulationParams, "population_n_shuffles", 1),
+        (p.LyapunovParams, "lyapunov_duration", 1e-9),
+        (p.InterventionParams, "intervention_largest", 1e-9),
+        (p.RecordingDistanceParams, "distance_network_off", 1e-9),
+    ):
+        (name,) = table.primary_key
+        before = table.to_dicts()
+        row = before[0] | {column: value}
+        for change, given in ((table.insert1, row | {name: "absurd"}), (table.update1, row)):
+            with pytest.raises(ParameterError, match=rf"^{column} = .* use ") as caught:
+                change(given)
+            assert "\n" not in str(caught.value)
+        assert table.to_dicts() == before
+        # As a version before has stored it.
+        table().store([row | {name: "absurd"}])
+        made = table.build((table & {name: "absurd"}).fetch1())
+        assert getattr(made, next(f for f, c in table.renamed.items() if c == column)) == value
+    assert verify_rows().is_whole
+    task = {"class": "CDDM", "n_steps": 20, "params": {"stim_on": 3, "dec_on": 10}}
+    p.submit({"tasks": {"cddm": task}})
+    comparison = {"task_name": "cddm", "comparison_name": "all", "comparison_cutoff": 1e-300}
+    with pytest.raises(ParameterError, match="equally far"):
+        p.Comparison.insert1(comparison)
+    assert not p.Comparison() and p.Comparison.build(comparison).cutoff == 1e-300
 
 
 def test_no_seed_is_trained_in_two_cohorts(database, submission):

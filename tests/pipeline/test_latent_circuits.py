@@ -33,7 +33,7 @@ def test_the_circuit_of_a_known_network_is_rows(database, tmp_path):
     column = p.LatentCircuitParams.renamed
     three = {
         "circuit_name": "three", column["n_nodes"]: 3, column["n_starts"]: 2,
-        column["n_iterations"]: 400, column["weight_decay"]: 1e-6, column["n_controls"]: 1,
+        column["n_iterations"]: 400, column["weight_decay"]: 1e-6, column["n_controls"]: 2,
     }  # fmt: skip
     p.LatentCircuitParams.insert1(three)
     with pytest.raises(ParameterError, match="inputs"):

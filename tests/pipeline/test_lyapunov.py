@@ -21,7 +21,9 @@ def test_exponents_and_basins_of_known_networks_are_rows(database, tmp_path):
     two = copies(np.zeros((3, 1)), [1.0, 1.0, -1.0],
                  W_rec=[[0.0, -2.0, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
                  W_out=[[1.0, 0.0, 0.0]], tau=1.0, dt=0.1)  # fmt: skip
-    enter(p, tmp_path, {"one": wells, "two": two})
+    # x' = x + 1 above 0: no point is fixed, and states grow without end.
+    growing = copies([[0.0]], [1.0], W_rec=[[2.0]], W_out=[[1.0]], tau=1.0, dt=0.1)
+    enter(p, tmp_path, {"one": wells, "two": two, "growing": growing})
     assert p.fill((p.Lyapunov, p.FixedPoints, p.Basins)).errors == []
     at = {row["network_name"]: row for row in p.Lyapunov.AtInput.to_dicts()}
     # One point where both are on: the slower mode has the eigenvalue -1 + 0.8.
@@ -34,6 +36,9 @@ def test_exponents_and_basins_of_known_networks_are_rows(database, tmp_path):
     assert at["two"]["motion"] == "steady"
     row = (p.Basins & {"network_name": "two"}).fetch1()
     assert (row["basin_status"], row["n_attractors"], row["elsewhere"]) == ("analysed", 2, 0.0)
+    none = (p.Basins & {"network_name": "growing"}).fetch1()
+    assert (none["basin_status"], none["elsewhere"]) == ("no_attractor", None)
+    assert not p.Basins.Attractor & {"network_name": "growing"}
     shares = (p.Basins.Attractor * p.FixedPoints.Point & {"network_name": "two"}).to_dicts()
     assert sum(one["basin_share"] for one in shares) == pytest.approx(1.0)
     assert all(one["basin_share_low"] < 0.5 < one["basin_share_high"] for one in shares)

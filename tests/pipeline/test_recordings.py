@@ -10,8 +10,13 @@ from typer.testing import CliRunner
 
 import models
 from pipeline.cli import commands as cli
+from pipeline.report.analyses.recordings import RECORDED_POPULATION
+from pipeline.report.drawn import Drawings
+from pipeline.report.write import write_report
 from pipeline.sharing.capsule_rows import CapsuleRows
-from pipeline.tables.recorded_populations import PREFIX
+from pipeline.tables.population_rows import population_from_rows
+from pipeline.tables.recorded_populations import PREFIX, rows_of_networks
+from pipeline.tables.recording_distances import comparison_from_row
 from pipeline.upkeep.verify_rows import verify_rows
 from tasks_lib import ParameterError
 from tests.models.nwb_recordings import eight_trials, lively_network, write_nwb
@@ -103,6 +108,7 @@ def test_a_network_is_written_entered_described_and_found_again(connected, tmp_p
     notes = _notes(path)
     assert notes["network"]["network_name"] == "seven" and notes["parameters"]["n_units"] == 40
     assert notes["code_version"] and notes["n_units"] == 25
+    _see_report(p, tmp_path / "report")
     # A capsule of one network has the recordings of its task.
     held = {t.title: len(t.rows) for t in CapsuleRows(p.Selection(network_name="seven")).tables()}
     assert [held[name] for name in ("Recording", "Recording.Unit", "RecordedPopulation")] == [
@@ -124,11 +130,41 @@ def test_a_network_is_written_entered_described_and_found_again(connected, tmp_p
     assert not len(p.RecordedPopulation()) and not len(p.Recording.Trial())
 
 
+def _see_report(p, folder):
+    """Look at the page of the recording in a report of one network, and of another task's none."""
+    report = write_report(folder, SEVEN, draw=False)
+    name = "flags--probe"
+    figures = {f"recordings/{name}--units.png", f"figures/{name}--recorded_population--default.png"}
+    assert figures < report.paths and not report.faults
+    page = (folder / "recordings" / f"{name}.html").read_text()
+    distance = (p.RecordingDistance & SEVEN).fetch1("recording_procrustes")
+    group = (p.RecordedPopulation.Group & "recorded_unit_group = 'active'").fetch1()
+    assert "25 recorded units in 72 trials of the task flags" in page
+    assert f"<td>{group['recorded_group_mean_rate']:.4g}" in page and "Dimensions of rates" in page
+    assert f"<td>{distance:.3g}" in page and "from bin" in page and "spectral radius" not in page
+    assert "<dt>smoothing<dd>0.05" in page and "eight" not in page
+    for file in (folder / "index.html", next((folder / "networks").iterdir())):
+        assert f"recordings/{name}.html" in file.read_text()
+    assert write_report(folder, SEVEN, draw=False).n_written == 0
+    # What the figure of its population shows is what was found.
+    drawing = RECORDED_POPULATION.drawing
+    fetched = Drawings(p.Selection())._fetch(drawing)
+    rows = {title.removeprefix("Recorded"): rows_of_networks(next(iter(by_key.values())))
+            for title, (_, by_key) in fetched.items()}  # fmt: skip
+    shown = population_from_rows(rows)
+    direct = p.RecordedPopulation()._analyse(p.RecordedPopulation.fetch1("KEY"))
+    assert shown.weights is None and np.allclose(shown.units.energy, direct.units.energy)
+    assert [o.name for o, _ in shown.periods] == [o.name for o, _ in direct.periods]
+    row = (p.RecordingDistance & SEVEN).fetch1()
+    assert comparison_from_row(row).distances["rsa"].chance == row["recording_rsa_chance"]
+
+
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_what_cannot_be_entered_leaves_nothing(connected, tmp_path):
     p = connected
     p.submit({"tasks": {"flags": FLAGS}})
-    path = write_nwb(tmp_path / "hand.nwb", trials=eight_trials(a=1.0))
+    areas = [{"area": area} for area in ("M2", "M2", "ALM")]
+    path = write_nwb(tmp_path / "hand.nwb", trials=eight_trials(a=1.0), units=areas)
     for arguments, words in (
         ((path, "flag"), "did you mean flags"),
         ((path, "flags", "no name"), "is not a name"),
@@ -151,6 +187,18 @@ def test_what_cannot_be_entered_leaves_nothing(connected, tmp_path):
     assert (p.Recording & {"recording_name": "other"}).fetch1("recording_conditions") == {
         "side": "b"
     }
+    # The same file with units of one area is another recording, of which the row says so.
+    chosen = ("import", path, "--task", "flags", "--recording", "of_m2", "--set", "min_rate=0")
+    code, output = rnn(*chosen, "--set", "unit_columns=area:M2|M1")
+    assert code == 0 and "flags/of_m2: 2 of 3 units" in output, output
+    found = p.Recording & {"recording_name": "of_m2"}
+    assert found.fetch1("recording_unit_columns") == {"area": ["M1", "M2"]}
+    assert found.trials().sizes["unit"] == 2 and p.Recording.default_columns()[
+        "recording_unit_columns"] == {}  # fmt: skip
+    with pytest.raises(ParameterError, match="read in the same way, as of_m2"):
+        p.enter_recording(path, "flags", min_rate=0.0, recording_name="x",
+                          unit_columns={"area": ["M2", "M1"]})  # fmt: skip
+    p.delete({"recording_name": "of_m2"}, p.Recording)
     # Few units are said to be few, and numbers that would mislead are not there.
     assert p.fill((p.RecordedPopulation,)).errors == []
     rows = p.RecordedPopulation.to_dicts(order_by="recording_name")

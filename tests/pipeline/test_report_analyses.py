@@ -21,6 +21,8 @@ from pipeline.report.comparisons import DISTANCES as SHOWN_DISTANCES
 from pipeline.report.comparisons import NUMBERS as NUMBERS_OF_EMBEDDING
 from pipeline.report.drawn import Drawings, drawn_figures
 from pipeline.report.names import url
+from pipeline.report.recording_rows import RecordingRows
+from pipeline.report.recordings import READ, _labels
 from pipeline.report.rows import FIGURES, VALUES, fetch_cohorts
 from pipeline.report.site import Site
 from pipeline.report.summaries import NUMBERS, columns_of, summary_of
@@ -31,6 +33,7 @@ from pipeline.tables.interventions import intervention_from_rows
 from pipeline.tables.keys import network_key
 from pipeline.tables.left_out import Analysis
 from pipeline.tables.population_rows import population_from_rows
+from pipeline.tables.recordings import SETTINGS as RECORDING_SETTINGS
 from pipeline.tables.selections import Selection
 from pipeline.tables.subspaces import subspaces_from_rows
 from tests.pipeline.test_comparison import enter, networks
@@ -276,6 +279,54 @@ def test_pages_of_comparisons_link_their_networks_and_names_are_safe(tmp_path):
     # Its page alone, and no other: its figure is the same dot.
     assert write_compared(tmp_path, cohorts, [changed]).n_written == 1
     assert write_compared(tmp_path, cohorts, []).n_removed == 3
+
+
+def recorded(task="cddm", name=HOSTILE, **changes):
+    """A recording with a population that is still to be described."""
+    row = dict.fromkeys([*READ, *RECORDING_SETTINGS.values()], HOSTILE)
+    row |= {"recording_units": 9, "recording_trials": 30, "recorded_rates": None}
+    made = RecordingRows({"task_name": task, "recording_name": name} | row | changes, is_due=True)
+    made.failed = [HOSTILE]
+    return made
+
+
+def test_pages_of_recordings_link_their_networks_and_names_are_safe(tmp_path):
+    cohorts = [cohort(HOSTILE), cohort("other", 1)]
+    for network, distance in zip(cohorts[0].networks, (0.75, None, 0.25), strict=True):
+        columns = next(s for s in ANALYSES if s.name == "recording_distances").grids[0].columns
+        network.tables["RecordingDistance"].append(
+            dict.fromkeys(columns) | {"recording_name": HOSTILE, "distance_name": "default"}
+            | {"recording_status": "compared" if distance else "silent"}
+            | {"recording_procrustes": distance, "recording_reason": "" if distance else HOSTILE}
+        )  # fmt: skip
+    of_none = recorded("other", "alone", recording_session="")
+    of_none.is_due, of_none.failed = True, []
+    recordings = [recorded(HOSTILE), of_none, recorded("gone", "gone")]
+
+    def write_recorded():
+        site = Site(tmp_path)
+        return Writer(site, cohorts, Selection(), figures=False, recordings=recordings).write()
+
+    report = write_recorded()
+    for file in tmp_path.rglob("*.html"):
+        found = LinksOf(file.read_text())
+        assert found.tags.count("script") == 1 and not found.handlers
+        for link in found.refers:
+            assert (file.parent / unquote(link.partition("#")[0])).is_file(), (file, link)
+    assert len([path for path in report.paths if path.startswith("recordings/")]) == 2
+    text = (tmp_path / recordings[0].page).read_text()
+    assert re.findall(r"<td><a href[^>]*>(\d)</a>", text) == ["7", "5", "6"]  # nearest first
+    assert "<td>silent<td>&lt;" in text and "Failed: Population (&lt;" in text
+    text = (tmp_path / of_none.page).read_text()
+    assert "No network of this report has been compared" in text and "session" not in text
+    assert "Not computed yet: Population." in text
+    index = (tmp_path / "index.html").read_text()
+    assert "small/short seed 7</a><td>0.25" in index and "gone" not in index
+    page = next((tmp_path / "networks").glob("other*")).read_text()
+    assert url(of_none.page) in page and url(recordings[0].page) not in page
+    assert write_recorded().n_written == 0
+    labels = _labels(cohorts[0].networks)
+    assert labels == ["seed 5", "seed 6", "seed 7"] and _labels(cohorts[1].networks) == ["small"]
 
 
 def make():

@@ -210,3 +210,11 @@ def test_a_report_has_sweeps_scores_by_condition_and_what_is_not_wanted(database
     assert "Not wanted of its cohort: Basins, ContinuousAttractor, " in text
     whole = write_report(folder)
     assert "sweeps/others.html" in whole.paths and not whole.faults
+    # An export by a condition, on an axis or on a result, has the page of the points that fit.
+    out = tmp_path / "export"
+    for where in ("training.lr = 0.01", "r2_pooled > -100000000 and lr = 0.01"):
+        p.export(out, {"where": where}, figures=False, update=True)
+        page = (out / "report" / "sweeps" / "rates.html").read_text()
+        assert "what for. 1 point; 2 networks trained" in page
+        assert 'href="sweeps/rates.html"' in (out / "report" / "index.html").read_text()
+        assert {path.name for path in (out / "report" / "sweeps").iterdir()} == {"rates.html"}

@@ -101,6 +101,10 @@ def test_connecting_says_what_is_behind_and_changes_nothing(old, server, argumen
 def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
     pending = {*upgrades.known_migrations()} - released.migrations(old, server.backend)
     assert len(pending) == len(upgrades.known_migrations()) or old != FIRST
+    basins = f"{arguments['prefix']}_dynamics.__basins"
+    if old != FIRST:  # which had no basins
+        without = "basin_status = 'no_attractor', n_attractors = 0, elsewhere = 1"
+        released.execute(server, f"UPDATE {basins} SET {without} WHERE input_name = 'color'")
     said = run_rnn(server, arguments, "declare")
     assert said.returncode == 0, said.stderr
     assert set(re.findall(r"\b(m\d{4}_\w+): ", said.stdout)) == pending
@@ -117,6 +121,9 @@ def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
     had = {name: n for name, n in before.items() if "~" not in name}
     if pending:  # of which a row is kept each
         had.pop("work.applied_migration", None)
+    if old != FIRST:
+        shares = {(r["basin_status"], r["elsewhere"]) for r in pipeline.Basins.to_dicts()}
+        assert shares == {("no_attractor", None), ("analysed", 0.0)}
     after = {name: counts[name] for name in had}
     print(f"\n{old} on {server.backend}: {sum(had.values())} rows in {len(had)} tables: {had}")
     assert after == had
@@ -319,6 +326,14 @@ def test_every_migration_says_what_it_does():
     for name in upgrades.known_migrations():
         assert upgrades.migration(name).migrate.__doc__
         assert 20 < len(upgrades.summary(name)) < 120
+
+
+def test_a_row_of_a_capsule_has_no_share_without_an_attractor():
+    migrate_row = upgrades.migration("m0012_no_share_without_an_attractor").migrate_row
+    for status, share in (("no_attractor", None), ("analysed", 1.0)):
+        row = {"basin_status": status, "elsewhere": 1.0}
+        assert migrate_row("Basins", row) == {"basin_status": status, "elsewhere": share}
+    assert migrate_row("Basins.Attractor", {"point": 1}) == {"point": 1}
 
 
 def test_a_new_database_needs_no_migration_and_a_later_one_is_left_alone(

@@ -14,7 +14,7 @@ from tasks_lib.errors import (
     check_int,
     use_one_of,
 )
-from tasks_lib.windows import as_stored
+from tasks_lib.stored_values import as_stored
 
 from .test_check_task import Echo
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class Grid:
         return {
             "caption": self.caption,
             "headings": list(columns.values()),
-            "rows": [[self._cell(row, name) for name in columns] for row in rows[:MOST_ROWS]],
+            "rows": [self.cells(row, columns) for row in rows[:MOST_ROWS]],
             "n_more": max(len(rows) - MOST_ROWS, 0),
             "table": self.table.__qualname__,
         }
@@ -79,6 +79,10 @@ class Grid:
         """Return the columns of names, not shown by themselves, in which rows differ."""
         more = [n for n, v in rows[0].items() if isinstance(v, str) and n not in self.columns]
         return [n for n in more if n not in NETWORK and len({row[n] for row in rows}) > 1]
+
+    def cells(self, row: Row, columns: Iterable[str]) -> list[Any]:
+        """Return what is shown of some columns of a row; None where that is nothing."""
+        return [self._cell(row, name) for name in columns]
 
     def _cell(self, row: Row, name: str) -> Any:
         value = row[name]

@@ -20,7 +20,18 @@ RELEASES = sorted(path.name for path in HERE.iterdir() if (path / "mysql.sql.gz"
 
 def restore(release: str, server: Server, prefix: str, store: Path) -> None:
     """Put the database of a release onto a server, under a prefix, and its files into a store."""
-    sql = _sql(release, server.backend).replace(f"{PREFIX}_", f"{prefix}_")
+    execute(server, _sql(release, server.backend).replace(f"{PREFIX}_", f"{prefix}_"))
+    with tarfile.open(HERE / release / f"{server.backend}_store.tar.xz") as archive:
+        archive.extractall(store, filter="data")
+    # Folders and the mark are called by the prefix too.
+    for folder in (store / "_schema").iterdir():
+        folder.rename(folder.with_name(folder.name.replace(f"{PREFIX}_", f"{prefix}_")))
+    for mark in (store / "databases").iterdir():
+        mark.rename(mark.with_name(mark.name.replace(f"{PREFIX}.", f"{prefix}.")))
+
+
+def execute(server: Server, sql: str) -> None:
+    """Run statements as they are, one in each line."""
     if server.backend == "mysql":
         with (
             pymysql.connect(
@@ -41,13 +52,6 @@ def restore(release: str, server: Server, prefix: str, store: Path) -> None:
                 cursor.execute(sql)
         finally:
             connection.close()
-    with tarfile.open(HERE / release / f"{server.backend}_store.tar.xz") as archive:
-        archive.extractall(store, filter="data")
-    # Folders and the mark are called by the prefix too.
-    for folder in (store / "_schema").iterdir():
-        folder.rename(folder.with_name(folder.name.replace(f"{PREFIX}_", f"{prefix}_")))
-    for mark in (store / "databases").iterdir():
-        mark.rename(mark.with_name(mark.name.replace(f"{PREFIX}.", f"{prefix}.")))
 
 
 def rows(release: str, backend: str) -> dict[str, int]:
