@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -13,9 +14,21 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
 
-def execute(path: Path, home: Path) -> nbformat.NotebookNode:
-    """Execute a notebook with its own RNN_HOME; raise where a cell does."""
+def execute(
+    path: Path, home: Path, change: Callable[[str], str] | None = None
+) -> nbformat.NotebookNode:
+    """Execute a notebook with its own RNN_HOME; raise where a cell does.
+
+    Parameters
+    ----------
+    path, home : Path
+    change : callable, optional
+        Gives the source of a cell as it is executed.
+    """
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if change is not None and cell.cell_type == "code":
+            cell.source = change(cell.source)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_"))}
     client = NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}

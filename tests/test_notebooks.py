@@ -1,4 +1,4 @@
-"""The notebooks run, as they stand, on an embedded database that others have used."""
+"""The notebooks run on an embedded database that others have used, with shorter trainings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import nbformat
 import pytest
 
 from tests import preloaded
+from tests.test_readme import STEPS
 
-# The notebooks take four minutes on two cores that do nothing else.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +29,15 @@ def images(notebook):
     ]
 
 
+# Enough iterations for what the cells look at: traces, a line and a ring of fixed points. What they
+# show after as many as they say is committed, and `make notebooks` executes them so.
+SHORTER = {600: 150, 1200: 600, 300: 100}
+
+
+def shorter(source):
+    return re.sub(r'(?<="max_iter": )\d+', lambda n: str(SHORTER.get(int(n[0]), n[0])), source)
+
+
 ENTER = """
 import sys, pipeline
 from pipeline.cli.demo import SUBMISSION
@@ -41,12 +50,16 @@ for file in (SUBMISSION, *sys.argv[1:]):
 
 @pytest.fixture(scope="module")
 def home(short_folder):
-    """A home where the demonstration and every example have been submitted."""
+    """A home where the demonstration, every example and the README's files have been submitted."""
     folder = short_folder / "notebooks"
     folder.mkdir()
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "RNN_"))}
     examples = sorted(map(str, (ROOT / "examples").glob("*.yaml")))
     assert len(examples) >= 12
+    for number, (kind, text) in enumerate(STEPS):
+        if kind == "yaml" and "NeuroGym" not in text:  # which asks for a variable of its own
+            (folder / f"{number}.yaml").write_text(text, encoding="utf-8")
+            examples.append(str(folder / f"{number}.yaml"))
     preloaded.run(
         [sys.executable, "-c", ENTER, *examples],
         check=True, cwd=ROOT, env={**clean, "RNN_HOME": str(folder)},
@@ -67,7 +80,7 @@ def printed(notebook):
 def test_notebook_runs_twice_after_all_examples_and_is_committed_with_its_outputs(path, home):
     from run_notebooks import execute
 
-    executed = execute(path, home)
+    executed = execute(path, home, shorter)
     committed = nbformat.read(path, as_version=4)
     assert len(images(executed)) == len(images(committed)) >= 2
     assert all(cell.outputs or not cell.source.strip().endswith(")") for cell in committed.cells
@@ -76,7 +89,7 @@ def test_notebook_runs_twice_after_all_examples_and_is_committed_with_its_output
     assert ("which is used" in printed(executed)) == shares_sets
     assert re.search(r"cohorts: [1-9]\d* new", printed(executed))
     assert "which is used" not in printed(committed)  # in a home of its own
-    again = printed(execute(path, home))
+    again = printed(execute(path, home, shorter))
     assert ("which is used" in again) == shares_sets and not re.search(r" [1-9]\d* new", again)
 
 

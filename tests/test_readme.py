@@ -115,10 +115,6 @@ def test_the_readme_can_be_followed(short_folder, tmp_path):
     assert points.startswith("{0: 4, 1: ") and "index sum +1" in points
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "It prints an R² of 0.91" in text and "`{0: 4, 1: 4, 4: 1}`" in text
-    # The first notebook, on what the README has entered.
-    from run_notebooks import execute
-
-    execute(ROOT / "notebooks" / "01_quickstart.ipynb", home)
 
 
 # Figures -----------------------------------------------------------------------------------------
