@@ -1,19 +1,33 @@
 """Fail unless a test report shows that tests ran, on both back ends, and none was skipped there.
 
+With the folder that `tests/filled_tables.py` writes to, also where a table got rows on one alone.
+
 Prints how many ran where, and which took longest: their files come first in `tests/conftest.py`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
 BACKENDS = ("mysql", "postgresql")
 N_SLOWEST = 20
 
 
-def main(path: str) -> int:
+def filled_on_one(folder: Path) -> list[str]:
+    """Return the tables that tests have inserted rows into on one back end only."""
+    filled: dict[str, set[str]] = {where: set() for where in BACKENDS}
+    for path in folder.glob("*.json"):
+        for where, tables in json.loads(path.read_text()).items():
+            filled[where].update(tables)
+    every = set.union(*filled.values())
+    return [f"{table} on {where}" for where in BACKENDS for table in sorted(every - filled[where])]
+
+
+def main(path: str, folder: str | None = None) -> int:
     """Count the tests of a JUnit report by back end; return the exit status."""
     counts: Counter[str] = Counter()
     # With their fixtures: of each test, of each file, and of a back end.
@@ -39,6 +53,10 @@ def main(path: str) -> int:
         print(f"tests on {where}: {counts[where]}, {seconds_where[where]:.0f} s")
     for name in skipped:
         print(f"skipped: {name}")
+    unfilled = filled_on_one(Path(folder)) if folder else []
+    if unfilled:
+        print(f"error: no test inserts rows into {', '.join(unfilled)}")
+        return 1
     missing = [where for where in ("no database", *BACKENDS) if not counts[where]]
     if missing or skipped:
         print(f"error: no tests ran on {missing}" if missing else "error: tests were skipped")
@@ -47,4 +65,4 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:3]))

@@ -1,4 +1,7 @@
-"""Fixtures: both back ends. Tests that ask for `database` run once on each."""
+"""Fixtures: both back ends. Tests that ask for `database` run once on each.
+
+Those with the mark `either_backend` run on one of the two.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import itertools
 import os
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -103,9 +107,37 @@ SLOW_FILES = (
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    left_out = [item for item in items if runs_elsewhere(item, config)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in {*left_out}]
     places = {name: place for place, name in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_sessionfinish():
+    from tests import filled_tables
+
+    filled_tables.save()
+
+
+def runs_elsewhere(item: pytest.Item, config: pytest.Config) -> bool:
+    """Return whether a test of ``either_backend`` is for the other back end.
+
+    Which one it is for follows from its name and its parameters, so that it is the same in every
+    run, and half of the cases of a parametrised test are for each.
+    """
+    if item.get_closest_marker("both_backends") or not item.get_closest_marker("either_backend"):
+        return False
+    if os.environ.get("RNN_TEST_BOTH_BACKENDS") or any("::" in given for given in config.args):
+        return False
+    wanted = getattr(item.module, "BACKENDS", BACKENDS)
+    backend = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+    if backend is None or len(wanted) == 1:
+        return False
+    name = item.nodeid.replace(backend, "")
+    return wanted[zlib.crc32(name.encode()) % len(wanted)] != backend
 
 
 def pytest_generate_tests(metafunc):

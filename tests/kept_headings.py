@@ -15,6 +15,8 @@ from typing import Any
 import datajoint as dj
 from datajoint.heading import Heading
 
+from tests import filled_tables
+
 ALTERS = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME|TRUNCATE|COMMENT)\b", re.IGNORECASE)
 WRITES_LINEAGE = re.compile(r"\s*(INSERT|REPLACE|UPDATE|DELETE)\b[^;]*~lineage", re.IGNORECASE)
 PARTS = ("_table_status", "_lineage_available", "_attributes", "indexes")
@@ -46,6 +48,7 @@ class KeptHeadings:
         def query(connection: dj.Connection, text: str, *args: Any, **options: Any) -> Any:
             if ALTERS.match(text) or WRITES_LINEAGE.match(text):
                 kept.forget()
+            filled_tables.note(connection.adapter.backend, text)
             return kept._query(connection, text, *args, **options)
 
         Heading._init_from_database, dj.Connection.query = read, query

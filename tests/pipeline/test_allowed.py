@@ -15,6 +15,8 @@ from pipeline.submission import Submitted
 from pipeline.tables.allowed_imports import allowed_packages
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 SOURCE = """
 from tests.pipeline.own import Echo
 class Mine(Echo):

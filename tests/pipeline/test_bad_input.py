@@ -15,6 +15,8 @@ from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
 from tests import preloaded
 
+pytestmark = pytest.mark.either_backend
+
 
 def counts(p):
     tables = (p.Task, p.Task.Input, p.NetworkParams, p.TrainingParams, p.TrainingParams.Penalty)
@@ -401,6 +403,7 @@ def assert_one_line(result, *words):
         assert word in lines[0]
 
 
+@pytest.mark.both_backends
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mysql", "postgresql"])
 def test_unreachable_server(kind, store):
@@ -412,6 +415,7 @@ def test_unreachable_server(kind, store):
     assert "geheim" not in result.stderr
 
 
+@pytest.mark.both_backends
 def test_refusing_server(server, store):
     if server.backend == "postgresql":
         environment = {**server.environment, "DJ_USER": "nobody_there"}

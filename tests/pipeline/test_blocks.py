@@ -9,6 +9,8 @@ from models.network.connectivity import initial_connectivity
 from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 BLOCKS = {
     "W_rec": [
         {"to": "sensory", "from": "motor", "weights": "absent"},

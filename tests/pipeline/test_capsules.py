@@ -172,6 +172,7 @@ def report_without_drawings(monkeypatch):
     monkeypatch.setattr("pipeline.report.write.MOST_NETWORKS", 0)
 
 
+@pytest.mark.either_backend
 @every_capsule
 @pytest.mark.usefixtures("report_without_drawings")
 def test_the_kept_capsule_opens(kept, server, tmp_path, arguments, elsewhere):
@@ -324,6 +325,7 @@ def without(row, name):
     return {column: value for column, value in row.items() if column != name}
 
 
+@pytest.mark.either_backend
 @pytest.mark.usefixtures("report_without_drawings")
 def test_what_cannot_be_made_is_refused_and_leaves_nothing(analysed, tmp_path, store, monkeypatch):
     p, out = analysed, tmp_path / "x.zip"
@@ -366,6 +368,7 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(analysed, tmp_path, s
         assert name in names
 
 
+@pytest.mark.either_backend
 @pytest.mark.usefixtures("report_without_drawings")
 def test_the_command_writes_one(analysed, tmp_path, arguments, monkeypatch):
     connect = pipeline.connect

@@ -12,6 +12,8 @@ from pipeline.database.schemas import SCHEMAS, load_headings
 from pipeline.workers.queue import Queue
 from tests.kept_headings import headings
 
+pytestmark = pytest.mark.either_backend
+
 
 def content(heading: Heading) -> tuple[object, ...]:
     """All that a heading holds: also hidden columns, and in their order."""
@@ -75,6 +77,7 @@ def test_the_tables_of_the_pipeline_are_read_together(queries):
     assert len(queries) <= 5
 
 
+@pytest.mark.both_backends
 def test_a_table_that_was_altered_is_looked_at_again(queries, backend):
     """What was read with the others is used once."""
     table = SCHEMAS["task"].declare_list[0][0]

@@ -12,7 +12,10 @@ import pytest
 from models import FixedPointSet, NetworkConfig, TrainingConfig, plot_fixed_points, train_cohort
 from tasks_lib import ParameterError, create_task
 
+pytestmark = pytest.mark.either_backend
 
+
+@pytest.mark.both_backends
 def test_submission_becomes_networks_scores_and_fixed_points(database, submission):
     p = database
     assert p.submit(submission) == {"tasks": 1, "networks": 1, "trainings": 1, "cohorts": 1}

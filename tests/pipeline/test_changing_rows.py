@@ -15,6 +15,8 @@ from pipeline.tables.in_use import locked_row
 from tasks_lib import ParameterError
 from tests.pipeline.test_inserting import only
 
+pytestmark = pytest.mark.either_backend
+
 
 def hash_of(table, name):
     return only(table, name)[table.hash_field]
@@ -93,6 +95,7 @@ def test_a_running_job_keeps_what_it_began_with(entered):
     assert p.Cohort.fetch1("n_networks") == 1
 
 
+@pytest.mark.both_backends
 def test_a_labs_own_table_keeps_what_it_refers_to(database):
     p = database
     schema = dj.Schema(
@@ -226,6 +229,7 @@ def test_deleting_a_part_asks_as_datajoint_does(database, monkeypatch):
     assert "Delete 1 row of TrainingParams.Penalty without their sets?" in asked[0]
 
 
+@pytest.mark.both_backends
 def test_who_enters_a_cohort_waits_for_a_change(database, server, submission):
     """What a cohort is trained with is what the set had when the cohort came in, or since."""
     p = database

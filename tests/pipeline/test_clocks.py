@@ -138,6 +138,7 @@ def checkpoints(store: Path) -> set[tuple[str, int]]:
     }
 
 
+@pytest.mark.either_backend
 def test_workers_clock_while_they_work(database, lab: Laboratory, store, tmp_path):
     """Nothing happens: leases go by the server's clock, and schedules by one that is never set."""
     clock = Clock(tmp_path / "clock", looks_each_second=True)

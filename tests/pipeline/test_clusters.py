@@ -11,7 +11,10 @@ from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
 from tests.pipeline.test_report_analyses import rows_of
 
+pytestmark = pytest.mark.either_backend
 
+
+@pytest.mark.both_backends
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_clusters_of_a_known_network_are_rows_and_targets(database, tmp_path):
     p = database

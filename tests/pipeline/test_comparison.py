@@ -18,6 +18,8 @@ from tasks_lib import ParameterError
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import LOUDER, no_nan
 
+pytestmark = pytest.mark.either_backend
+
 NAMES = ("one", "permuted", "reversed", "larger", "silent")
 TABLES = ("NetworkSummary", "PairBlock", "Embedding")
 
@@ -279,6 +281,7 @@ def test_fixed_points_are_waited_for_and_compared(entered):
         p.distance_matrix("other")
 
 
+@pytest.mark.both_backends
 def test_the_search_of_a_comparison_may_be_renamed(entered):
     p = entered
     p.fill((p.Training,))

@@ -16,6 +16,8 @@ from pipeline.tables.computed import COMPUTED
 from tests import preloaded
 from tests.pipeline.workers import wait_until
 
+pytestmark = pytest.mark.either_backend
+
 CLEAN = {name: v for name, v in os.environ.items() if not name.startswith(("DJ_", "RNN_"))}
 
 

@@ -18,6 +18,8 @@ from models import (
 from pipeline.tables.performance import fetch_network
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 TASK = {"class": "MemoryAntiNumber", "params": {"batch_size": 16}}
 
 
@@ -75,6 +77,7 @@ def test_manifolds_are_rows_and_come_back(networks):
         assert np.all(same), field.name
 
 
+@pytest.mark.both_backends
 def test_what_is_read_in_which_period_is_a_query(networks):
     p = networks
     lines = p.ContinuousAttractor.Manifold & {"topology": "open line"} & "relative_speed < 0.001"
@@ -146,6 +149,7 @@ def test_closed_surfaces_and_long_explanations_come_back_whole(networks, monkeyp
     assert stored.ends == ()
 
 
+@pytest.mark.both_backends
 def test_what_is_fetched_is_small_and_tells_one_set_from_another(networks):
     p = networks
     key = (p.ContinuousAttractor & {"input_name": "delay"}).fetch1("KEY")

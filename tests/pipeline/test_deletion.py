@@ -66,6 +66,7 @@ def stored(store):
     return {path for path in files_in(store) if path.endswith((".npy", ".png"))}
 
 
+@pytest.mark.either_backend
 def test_rows_go_with_their_files_and_no_others(filled, store):
     before, files = counts(filled), stored(store)
     preview = filled.delete({"task_name": "cddm"}, dry_run=True)
@@ -98,6 +99,7 @@ def test_parameter_sets_that_nothing_uses_go_too(filled):
     assert [len(table()) for table in tables] == [0, 0, 0, 0]
 
 
+@pytest.mark.either_backend
 def test_rows_of_one_table_are_computed_again(filled, store):
     """And those of one network only, if so."""
     before = stored(store)
@@ -229,6 +231,7 @@ def test_a_column_that_is_not_there_does_not_select_all(filled):
 # The command ---------------------------------------------------------------------------------
 
 
+@pytest.mark.either_backend
 def test_the_command_shows_asks_and_deletes(filled, store, monkeypatch):
     before = counts(filled)
     words = ("delete", "--task", "cddm", "--first-seed", "3")

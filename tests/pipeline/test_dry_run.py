@@ -15,6 +15,8 @@ from pipeline.tables.training_rows import TrainingRows
 from tasks_lib.errors import ParameterError
 from tests.pipeline.test_selections import SUBMISSION
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.fixture
 def p(database):
@@ -26,6 +28,7 @@ def everything(p):
     return [len(table()) for table in tables]
 
 
+@pytest.mark.both_backends
 def test_nothing_is_entered_and_all_of_it_is_said(p):
     probed = []
 

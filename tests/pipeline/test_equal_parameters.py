@@ -9,6 +9,8 @@ import pytest
 from pipeline.submission import Submitted
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 
 def renamed(submission, **cohort):
     """The same parameters, each under another name."""

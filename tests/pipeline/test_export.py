@@ -24,6 +24,8 @@ from tasks_lib import ParameterError
 from tests.needs import skip_unless_required
 from tests.pipeline.test_imported import SEED_FILE
 
+pytestmark = pytest.mark.either_backend
+
 ANALYSED = ("Training", "Validation", "TrialPlot", "FixedPoints")
 
 
@@ -57,6 +59,7 @@ def rows_of(folder, table):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.both_backends
 def test_everything_of_a_selection_is_there(analysed, tmp_path):
     p, out = analysed, tmp_path / "shared"
     made = p.export(out, {"network_name": "small"})
@@ -366,6 +369,7 @@ def test_what_is_there_is_replaced_only_where_it_is_an_export(trained, tmp_path)
     assert {p.name for p in tmp_path.iterdir() if p.name.startswith(".")} == set()
 
 
+@pytest.mark.both_backends
 def test_rows_that_come_meanwhile_are_not_in_it(analysed, tmp_path, monkeypatch, arguments):
     """Another session deletes and commits while it reads: the export is of one moment."""
     from tests.kept_schemas import session
@@ -438,6 +442,7 @@ def _header(out, table):
         return next(csv.reader(file))
 
 
+@pytest.mark.both_backends
 @pytest.mark.fresh_schemas
 def test_tables_of_ones_own(entered, tmp_path, monkeypatch, arguments):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")

@@ -23,6 +23,8 @@ from pipeline.workers.worker import WorkLoop, checked_device, running_loop
 from tasks_lib import ParameterError
 from tests.pipeline.workers import assert_identical, files_of_arrays, referenced_files
 
+pytestmark = pytest.mark.either_backend
+
 
 class Unprintable(Exception):
     def __str__(self):
@@ -253,6 +255,7 @@ def test_a_job_fails_that_gets_no_further(database, submission, begun, fails):
         assert has_failed == (fails and number == len(begun) - 1), number
 
 
+@pytest.mark.both_backends
 def test_files_of_a_commit_that_was_not_done_go(database, submission, store, monkeypatch):
     p = database
     p.submit(submission)

@@ -23,6 +23,8 @@ from models.plots.weights import plot_weight_eigenvalues, plot_weight_histograms
 from pipeline.store.codecs import to_png
 from tasks_lib import CDDM, NBitFlipFlop
 
+pytestmark = pytest.mark.either_backend
+
 SETTINGS = {
     "text.usetex": True, "font.family": "serif", "font.size": 20, "savefig.bbox": "tight",
     "savefig.pad_inches": 1, "figure.dpi": 37, "savefig.dpi": 11, "axes.facecolor": "black",

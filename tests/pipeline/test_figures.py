@@ -16,6 +16,8 @@ from pipeline.tables.figures import FigureTable
 from pipeline.tables.provenance import code_version
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 TABLES = ("Training", "TrialPlot", "FixedPoints", "FixedPointPlot", "Psychometric")
 
 

@@ -32,6 +32,8 @@ from pipeline.workers.heartbeat import LIVE_STATES
 from pipeline.workers.queue import Queue, job_hash
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 HOUR = 3600.0
 
 
@@ -83,6 +85,7 @@ def checkpoint(table, key, name="networks_0_1.npz"):
     return place.folder
 
 
+@pytest.mark.both_backends
 def test_orphans_go_and_live_files_stay(filled, store):
     p = filled
     live = files(store)
@@ -219,6 +222,7 @@ def test_nothing_is_removed_while_a_job_is_reserved(filled, store, submission):
     assert gc.collect(delete=True).n_removed == 8
 
 
+@pytest.mark.both_backends
 def test_nothing_is_removed_while_a_worker_lives(filled, store):
     p = filled
     rolled_back_insert(p)
@@ -243,6 +247,7 @@ def gc_now():
     return dialect_of(connection()).now
 
 
+@pytest.mark.both_backends
 def test_a_worker_that_starts_meanwhile_stops_it(filled, store, monkeypatch):
     p = filled
     rolled_back_insert(p)
@@ -265,6 +270,7 @@ def test_a_worker_that_starts_meanwhile_stops_it(filled, store, monkeypatch):
     assert len(removed) == 3
 
 
+@pytest.mark.both_backends
 def test_a_table_that_cannot_be_read_stops_it(filled, store):
     p = filled
     rolled_back_insert(p)
@@ -284,6 +290,7 @@ def test_a_table_that_cannot_be_read_stops_it(filled, store):
     assert gc.collect(delete=True).n_removed == 8
 
 
+@pytest.mark.both_backends
 def test_a_table_that_may_not_be_read_stops_it(filled, store, arguments):
     """As a user who sees all tables but one: the server then leaves it out of its lists."""
     p = filled

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.fixture
 def growing(submission):

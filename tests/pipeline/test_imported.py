@@ -25,6 +25,8 @@ from pipeline.tables.performance import VALIDATION_SEED
 from tasks_lib import ParameterError
 from tests.pipeline.test_bad_input import assert_one_line, run_rnn
 
+pytestmark = pytest.mark.either_backend
+
 DATA = Path(__file__).parent.parent / "data"
 SEED_FILE = DATA / "seed_s_relu_dale.json"
 SEED_CONFIG = DATA / "seed_s_relu_dale_config.yaml"

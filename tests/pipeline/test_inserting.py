@@ -15,6 +15,8 @@ import pipeline
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
 
+pytestmark = pytest.mark.either_backend
+
 PAGE = Path(__file__).parents[2] / "docs" / "inserting.md"
 PENALTIES = {"metabolic": {"weight": 0.01, "args": {}}}
 

@@ -23,6 +23,8 @@ from pipeline.tables.task import Task
 from pipeline.tables.training import Cohort, TrainingParams
 from pipeline.transient.errors import is_transient
 
+pytestmark = pytest.mark.either_backend
+
 TABLES = (Task, NetworkParams, TrainingParams, TrainingParams.Penalty, Cohort)
 NOTHING, COMPLETE = [0, 0, 0, 0, 0], [1, 1, 1, 1, 2]
 

@@ -10,6 +10,8 @@ from tasks_lib import ParameterError
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_what_breaks_a_known_network_is_a_row(database, tmp_path):
@@ -72,6 +74,7 @@ def test_what_breaks_a_known_network_is_a_row(database, tmp_path):
     (p.Intervention & known & {"intervention_name": "push"}).plot()
 
 
+@pytest.mark.both_backends
 def test_points_and_selection_vectors_are_targets(entered, tmp_path):
     p = entered
     column = p.InterventionParams.renamed

@@ -27,7 +27,7 @@ from tests.pipeline.workers import (
 )
 from tests.slow_files import SlowFiles, missing, slow_files
 
-pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+pytestmark = [pytest.mark.either_backend, pytest.mark.usefixtures("own_classes_allowed")]
 PROMISED = 10.0  # seconds from a signal until a job is pending again
 ARRAY = "*.npy*"
 

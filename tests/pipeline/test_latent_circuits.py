@@ -14,9 +14,12 @@ from tests.models.population_networks import copies
 from tests.pipeline.test_populations import no_nan
 from tests.pipeline.test_report_analyses import rows_of
 
+pytestmark = pytest.mark.either_backend
+
 PULSES = "tests.models.circuit_networks:Pulses"
 
 
+@pytest.mark.both_backends
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_the_circuit_of_a_known_network_is_rows(database, tmp_path):
     p = database

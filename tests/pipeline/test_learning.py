@@ -10,6 +10,8 @@ from models.network.connectivity import WEIGHTS
 from tasks_lib import ParameterError, create_task
 from tests.pipeline.test_populations import no_nan
 
+pytestmark = pytest.mark.either_backend
+
 TRAINING = {"max_iter": 6, "lr": 0.02, "trace_interval": 2, "snapshots": 2}
 
 
@@ -89,6 +91,7 @@ def test_records_are_rows_and_snapshots_become_networks(p, submission):
         p.enter_snapshots(one)
 
 
+@pytest.mark.both_backends
 def test_fixed_points_are_followed_through_snapshots(p):
     smooth = p.Cohort & {"network_name": "smooth", "origin": "trained"}
     (key,) = p.enter_snapshots(

@@ -20,6 +20,8 @@ from pipeline.workers.queue import Queue
 from pipeline.workers.status import Pace
 from tasks_lib.errors import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 OF_POINTS = {
     "Linearization",
     "FixedPointPlot",

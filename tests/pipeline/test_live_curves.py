@@ -20,6 +20,8 @@ from pipeline.workers.status import Pace, worker_status
 from pipeline.workers.worker import WorkLoop
 from tests.pipeline.test_selections import SUBMISSION
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.mark.parametrize("n_cohorts", [1, 2])  # alone, and as one batch
 def test_a_query_sees_the_curves_of_what_runs(database, monkeypatch, n_cohorts):

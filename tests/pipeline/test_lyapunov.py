@@ -11,6 +11,8 @@ from pipeline.tables.lyapunov import basins_from_rows, lyapunov_from_rows
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_exponents_and_basins_of_known_networks_are_rows(database, tmp_path):

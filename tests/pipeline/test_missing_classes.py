@@ -15,6 +15,8 @@ from pipeline.workers.status import Pace
 from pipeline.workers.worker import WorkLoop
 from tests.pipeline.workers import Laboratory, jobs, submission, wait_until
 
+pytestmark = pytest.mark.either_backend
+
 ECHO = "tests.pipeline.workers:Obedient"
 
 

@@ -12,6 +12,8 @@ from pipeline.upkeep.verify import verify
 from pipeline.workers.missing_classes import named_by
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 OWN = "tests.pipeline.own:Echo"
 COMPONENTS = [
     {"name": "go", "class": "GoNoGo", "n_steps": 20, "params": {"cue_on": 8, "batch_size": 8}},

@@ -25,6 +25,8 @@ from tests import preloaded
 from tests.middlemen import gate
 from tests.s3_server import S3_BUCKET
 
+pytestmark = pytest.mark.either_backend
+
 TABLES = ("Training", "Validation", "TrialPlot", "FixedPoints")
 ADDRESS = f"s3://{S3_BUCKET}/lab/one"
 

@@ -17,6 +17,8 @@ from tasks_lib.imports import imports_only_from
 from tasks_lib.registry import defined_name as defined_task
 from tasks_lib.registry import long_names
 
+pytestmark = pytest.mark.either_backend
+
 PACKAGE = "lab_of_names"
 DEFINITIONS = """
 from models import ActivationFunction

@@ -148,6 +148,7 @@ def test_server_that_ends_resting_sessions(lab: Laboratory, own_server, store):
     assert_nobody_was_lost()
 
 
+@pytest.mark.either_backend
 def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
     """Its folder is a mount point: nothing may be written where it was."""
     import pipeline
@@ -170,6 +171,7 @@ def test_store_is_away_for_some_seconds(lab: Laboratory, own_server, store):
     assert_identical()
 
 
+@pytest.mark.either_backend
 def test_slow_worker_is_left_alone(lab: Laboratory, own_server, store):
     """It reports nothing of its job for long, and its heartbeats go on."""
     import pipeline

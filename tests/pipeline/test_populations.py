@@ -10,6 +10,8 @@ from pipeline.tables.performance import VALIDATION_SEED, fetch_network
 from tasks_lib import ParameterError
 from tests.models.population_networks import copies
 
+pytestmark = pytest.mark.either_backend
+
 LOUDER = "tests.pipeline.own:Louder"
 
 

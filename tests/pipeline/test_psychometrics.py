@@ -6,6 +6,8 @@ import pytest
 
 from pipeline.tables import performance
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_every_task_with_choices_by_a_signed_stimulus_has_curves(database, monkeypatch):

@@ -9,9 +9,12 @@ from pipeline.tables.rank_one_parts import rank_one_from_rows
 from tasks_lib import ParameterError
 from tests.pipeline.test_populations import no_nan
 
+pytestmark = pytest.mark.either_backend
+
 LOW = {"n_units": 10, "max_rank": 2, "self_connections": True, "activation": "tanh"}
 
 
+@pytest.mark.both_backends
 def test_networks_of_low_rank_are_trained_and_their_parts_are_rows(database):
     p = database
     p.submit(

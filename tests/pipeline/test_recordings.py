@@ -22,6 +22,8 @@ from tasks_lib import ParameterError
 from tests.models.nwb_recordings import eight_trials, lively_network, write_nwb
 from tests.pipeline.test_populations import no_nan
 
+pytestmark = pytest.mark.either_backend
+
 FLAGS = {
     "class": "tests.models.population_networks:Flags",
     "n_steps": 30,

@@ -18,6 +18,8 @@ from pipeline.store.codecs import check_reference
 from pipeline.upkeep import gc
 from tests.pipeline.test_stored_files import forget_hash
 
+pytestmark = pytest.mark.either_backend
+
 OUTSIDE = [
     "../outside.npy",
     "_schema/../../outside.npy",

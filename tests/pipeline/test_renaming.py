@@ -138,6 +138,7 @@ def test_a_rename_that_is_interrupted_leaves_nothing_half(filled, monkeypatch, k
     assert filled.Task.to_arrays("task_name").tolist() == ["cddm"]
 
 
+@pytest.mark.either_backend
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

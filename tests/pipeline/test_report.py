@@ -19,6 +19,8 @@ from pipeline.database.connection import connection
 from pipeline.sharing.figures import export_figures
 from tasks_lib import TASKS
 
+pytestmark = pytest.mark.either_backend
+
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 

@@ -40,6 +40,8 @@ from tests.pipeline.test_comparison import enter, networks
 from tests.pipeline.test_report_site import HOSTILE, cohort, write
 from tests.pipeline.test_report_site import Links as LinksOf
 
+pytestmark = pytest.mark.either_backend
+
 TRACES = {
     "trace_status": "traced", "trace_reason": "", "trace_participation": 2.0, "trace_n_silent": 1,
     **{f"{kind}_{n}": None for kind in ("change", "cosine") for n in (100, 1000, 10000)},

@@ -21,6 +21,8 @@ from pipeline.tables.fixed_points import FixedPoints
 from pipeline.tables.linearization import Linearization
 from tasks_lib.errors import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 
 def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

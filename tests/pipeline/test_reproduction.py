@@ -22,6 +22,8 @@ from pipeline.submission import dry_run
 from tasks_lib import ParameterError
 from tasks_lib.errors import ParameterErrors
 
+pytestmark = pytest.mark.either_backend
+
 # Networks too small to learn: what is tested is what becomes of their numbers.
 STUDY = {
     "title": "A study of nothing",

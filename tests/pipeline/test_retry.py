@@ -16,6 +16,8 @@ from pipeline.workers.queue import Queue, job_hash
 from tasks_lib import ParameterError
 from tests.pipeline import own
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.fixture
 def failing(database, submission, monkeypatch, own_classes_allowed):
@@ -111,6 +113,7 @@ def test_earlier_losses_do_not_count_after_a_retry(failing):
     assert [bool(row["counts"]) for row in counting] == [False, False, True]
 
 
+@pytest.mark.both_backends
 def test_jobs_reserved_by_nobody_are_given_back_and_no_others(failing, monkeypatch):
     """A plain populate that was killed leaves its connection's number, which is no worker's."""
     p = failing
@@ -132,6 +135,7 @@ def test_jobs_reserved_by_nobody_are_given_back_and_no_others(failing, monkeypat
     assert p.fill((p.Training,)).made == 1
 
 
+@pytest.mark.both_backends
 @pytest.mark.usefixtures("failing")
 def test_the_commands_print_failures_and_retry_them(run):
     listed = run("failures", "--table", "Training", "--task", "echo")

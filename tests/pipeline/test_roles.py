@@ -173,6 +173,7 @@ def test_experimenter_enters_worker_fills_analyst_reads(connect_as, submission):
     assert len(p.Training.Network()) == 0
 
 
+@pytest.mark.either_backend
 @pytest.mark.parametrize("kind", ["folder", "bucket"])
 def test_who_reads_needs_only_read_the_store(
     kind, connect_as, arguments, store, submission, tmp_path, request

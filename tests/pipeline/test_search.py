@@ -19,6 +19,8 @@ from pipeline.searching.study import schema_of_studies, study_of
 from pipeline.tables.keys import COHORT
 from tasks_lib.errors import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 optuna = pytest.importorskip("optuna")
 
 SEARCH = {

@@ -16,6 +16,8 @@ from pipeline.workers.queue import Queue
 from pipeline.workers.worker import WorkLoop
 from tasks_lib.errors import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 SUBMISSION = {
     "tasks": {
         name: {"class": "NBitFlipFlop", "n_steps": 20, "params": {"pulse": 3, "batch_size": 8}}
@@ -128,6 +130,7 @@ def test_conditions_on_columns_of_any_table(trained):
         assert not of(where=text).cohorts()
 
 
+@pytest.mark.both_backends
 def test_every_column_that_may_be_named_can_be_asked_for(p):
     columns = known_columns()
     assert {"r2", "lr", "n_units", "accuracy", "value", "weight", "n_points"} <= set(columns)
@@ -209,6 +212,7 @@ def test_any_text_is_read_or_refused(text):
     assert all(each.column.isidentifier() for each in found)
 
 
+@pytest.mark.both_backends
 def test_a_worker_takes_only_that_work(p):
     """In the query of its queue: jobs of others are not even reserved for a moment."""
     updates = []
@@ -252,6 +256,7 @@ def run(p, arguments, monkeypatch):
     return run
 
 
+@pytest.mark.both_backends
 def test_all_commands_take_it(trained, run, tmp_path):
     p = trained
     where = ("--where", "lr > 0.005 and tau = 10")
@@ -308,6 +313,7 @@ def test_all_commands_take_it(trained, run, tmp_path):
     assert deleted.exit_code == 0 and len(p.Cohort()) == 4, deleted.output
 
 
+@pytest.mark.both_backends
 def test_jobs_that_failed_are_chosen_by_it(p, run, monkeypatch):
     monkeypatch.setattr(p.Training, "make_fetch", lambda *_: 1 / 0)
     p.fill([p.Training])

@@ -14,6 +14,8 @@ from pipeline.cli.cohort_report import cohort_reports, sorted_cohorts
 from pipeline.cli.looking import NONE_TRAINED
 from pipeline.cli.report import network_reports, points_in_words, sorted_networks
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.fixture
 def rnn(database, monkeypatch):

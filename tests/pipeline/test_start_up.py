@@ -6,8 +6,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.pipeline.workers import settings_of
 from tests.test_start_up import HEAVY, after_commands, loaded
+
+pytestmark = pytest.mark.either_backend
 
 
 def test_status_waits_for_no_library_that_takes_long(database, arguments, submission):

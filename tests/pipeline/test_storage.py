@@ -18,6 +18,8 @@ from pipeline.store.codecs import to_png
 from pipeline.tables.hashing import canonical_json, parameter_hash
 from tasks_lib import ParameterError
 
+pytestmark = pytest.mark.either_backend
+
 
 def test_hash_is_golden():
     """Recipe 1 never changes: these hashes are in databases."""

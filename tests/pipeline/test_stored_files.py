@@ -28,6 +28,8 @@ from tasks_lib import ParameterError
 from tests.pipeline.test_imported import SEED_FILE
 from tests.s3_server import S3_BUCKET
 
+pytestmark = pytest.mark.either_backend
+
 BUCKET = f"s3://{S3_BUCKET}/hashed"
 TABLES = ("Training", "TrialPlot")
 SEED = {"seed": 3}
@@ -334,6 +336,7 @@ def test_the_function_reads_files_in_a_bucket_and_tells_how_far_it_is(stored):
         verify_files({"colour": 1})
 
 
+@pytest.mark.both_backends
 def test_a_row_that_was_deleted_meanwhile_is_no_fault(filled, store, monkeypatch):
     p, read = filled, StorageBackend.get_buffer
     figure = p.TrialPlot & SEED & {"validation_name": "noisy"}

@@ -10,6 +10,8 @@ from pipeline.tables.performance import VALIDATION_SEED, fetch_network
 from tests.models.population_networks import copies
 from tests.pipeline.test_populations import enter, no_nan
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_subspaces_of_known_networks_are_rows(database, tmp_path):
@@ -40,6 +42,7 @@ def test_subspaces_of_known_networks_are_rows(database, tmp_path):
     assert all(no_nan(table.to_dicts()) for table in tables)
 
 
+@pytest.mark.both_backends
 def test_angles_to_selection_vectors_are_rows(entered):
     p = entered
     tables = (p.Training, p.LineAttractor, p.Subspaces, p.SelectionAngle)

@@ -16,7 +16,7 @@ from pipeline.workers import supervisor
 from pipeline.workers.registry import LostJob, Worker
 from tests.pipeline.workers import Laboratory, jobs, submission, wait_until
 
-pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+pytestmark = [pytest.mark.either_backend, pytest.mark.usefixtures("own_classes_allowed")]
 
 
 def deadly() -> dict:

@@ -15,6 +15,8 @@ from pipeline.sweeps.design import points_of
 from pipeline.sweeps.naming import set_name
 from tasks_lib.errors import ParameterError, ParameterErrors
 
+pytestmark = pytest.mark.either_backend
+
 TASK = {"class": "NBitFlipFlop", "n_steps": 20, "params": {"pulse": 3, "batch_size": 8}}
 GRID = {
     "training.lr": [0.001, 0.003, 0.01],
@@ -299,6 +301,7 @@ def test_a_base_whose_channels_follow_from_what_varies_is_the_same(database):
         p.submit(other)
 
 
+@pytest.mark.both_backends
 def test_a_description_stays_and_it_is_said(database):
     p = database
     given = content(vary={"training.lr": [0.1]}, description="first words")

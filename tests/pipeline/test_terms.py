@@ -11,6 +11,8 @@ from pipeline.sharing.figures import export_figures
 from tasks_lib import ParameterError, create_task
 from tests.pipeline.test_imported import SEED_FILE
 
+pytestmark = pytest.mark.either_backend
+
 PENALTIES = {"metabolic": {"weight": 0.01}, "fr_magnitude": {"weight": 0.2, "args": {"tau": 0.2}}}
 TERMS = ["fr_magnitude", "metabolic", "task"]
 

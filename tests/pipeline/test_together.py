@@ -31,7 +31,7 @@ from tests.pipeline.workers import (
     wait_until,
 )
 
-pytestmark = pytest.mark.usefixtures("own_classes_allowed")
+pytestmark = [pytest.mark.either_backend, pytest.mark.usefixtures("own_classes_allowed")]
 
 
 def sweep(n_iterations: int = 12, task: str = "Obedient") -> dict:
@@ -86,6 +86,7 @@ def test_points_that_share_shapes(database, store):
     assert (seconds > 0).all()
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize(("most", "numbers"), [(1, {1}), (2, {1, 2}), (4, {1, 2, 4})])
 def test_as_many_as_are_asked_for(database, store, most, numbers):
     database.submit(sweep(3))
@@ -114,6 +115,7 @@ def test_where_it_does_not_pay(database):
     assert set(Training.to_arrays("n_together")) == {1}
 
 
+@pytest.mark.both_backends
 def test_only_of_the_same_priority(database):
     """Who asked for a job first is not kept waiting for others."""
     database.submit(submission(3, n_cohorts=4))
@@ -178,6 +180,7 @@ def test_an_error_that_is_no_jobs_own(database, store, monkeypatch, error):
     assert set(Training.to_arrays("n_together")) == {1}
 
 
+@pytest.mark.both_backends
 def test_a_worker_leaves_others_their_share(database, lab: Laboratory):
     both = lab.start("--table=Training", "--forever", "--together=auto", n=2)
     for worker in both:
@@ -279,6 +282,7 @@ def states(store) -> list[str]:
     return [path for path in checkpoints_in(store) if path.endswith(".npz")]
 
 
+@pytest.mark.both_backends
 def test_one_that_is_another_workers_by_now(database, store):
     """Only that one is let go: whoever has it inserts it."""
     database.submit(submission(400, n_cohorts=3, task="Unhurried"))
@@ -328,6 +332,7 @@ def sets() -> dict[str, list[dict]]:
     return found
 
 
+@pytest.mark.both_backends
 def test_searches_of_many_networks_in_one_call(entered, monkeypatch):
     """On a CPU, where it has to be asked for, each finds what it finds alone."""
     fill([Training])
@@ -352,6 +357,7 @@ def test_searches_of_many_networks_in_one_call(entered, monkeypatch):
     assert sets() == alone
 
 
+@pytest.mark.both_backends
 def test_one_search_that_fails(entered, monkeypatch):
     fill([Training])
     load = performance.load_network

@@ -10,6 +10,8 @@ import pytest
 from models import NetworkConfig, TrainingConfig, train_cohort
 from tasks_lib import ParameterError, Task, create_task
 
+pytestmark = pytest.mark.either_backend
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = "trials_of_different_lengths:CuedResponse"
 PER_TRIAL = "tests.tasks_lib.test_masks:MaskPerTrial"

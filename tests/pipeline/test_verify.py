@@ -20,6 +20,8 @@ from pipeline.upkeep.verify import verify
 from tasks_lib import ParameterError
 from tests.pipeline.test_stored_files import forget_hash
 
+pytestmark = pytest.mark.either_backend
+
 
 @pytest.fixture
 def trained(database, submission, prepared):

@@ -19,6 +19,8 @@ from pipeline.tables.hashing import parameter_hash
 from pipeline.tables.network import NetworkParams
 from pipeline.upkeep.verify_rows import verify_rows
 
+pytestmark = pytest.mark.either_backend
+
 
 def plain(table, values, **key):
     """Change a row with plain SQL."""

@@ -31,6 +31,7 @@ def assert_given_back() -> None:
     assert jobs("pending")
 
 
+@pytest.mark.either_backend
 def test_signals_while_training(database, lab: Laboratory, store):
     database.submit(submission(800))
     done = 0
@@ -49,6 +50,7 @@ def test_signals_while_training(database, lab: Laboratory, store):
     assert_identical()
 
 
+@pytest.mark.either_backend
 def test_signals_while_analysing_and_idle(database, lab: Laboratory, store):
     database.submit(submission(5, n_cohorts=2))
     fill([Training])
@@ -95,6 +97,7 @@ def test_killed_while_training(database, lab: Laboratory, store):
     assert_identical()
 
 
+@pytest.mark.either_backend
 def test_killed_while_writing_a_checkpoint(database, lab: Laboratory, store):
     database.submit(submission(300))
     (killed,) = lab.start("--table=Training")
