@@ -29,7 +29,7 @@ TABLES = ("Training", "Validation", "TrialPlot", "FixedPoints")
 GO_ON = "RNN_TEST_GO_ON"
 SWEEP = SMALL | {
     "tasks": {"cddm": SMALL["tasks"]["cddm"] | {"class": f"{__name__}:Held"}},
-    "trainings": {"long": {"max_iter": 3_000, "lr": 0.001, "same_batch": False}},
+    "trainings": {"long": {"max_iter": 1_000, "lr": 0.001, "same_batch": False}},
     "cohorts": [
         {"task": "cddm", "network": "small", "training": "long", "first_seed": s, "n_networks": 1}
         for s in range(N_WORKERS)

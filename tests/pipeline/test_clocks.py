@@ -27,7 +27,7 @@ from tests.pipeline.workers import (
 )
 
 pytestmark = pytest.mark.usefixtures("own_classes_allowed", "settable_clocks")
-HOURS = (1, 0, -1, 0)
+HOURS = (1, -1)
 BEAT, DEATH = "--heartbeat=0.6", 2.4  # s
 # Where nobody may be taken for dead, on machines where much else runs.
 SLOW_BEAT, SLOW_DEATH = "--heartbeat=1.5", 6.0

@@ -74,7 +74,7 @@ def statements(monkeypatch):
 
 
 def test_processes_that_connect_to_an_empty_server_at_once_all_succeed(server, arguments):
-    prefixes = [f"{arguments['prefix']}_{number}" for number in range(5)]
+    prefixes = [f"{arguments['prefix']}_{number}" for number in range(3)]
     said = connect_at_once({**server.environment, "RNN_STORE": str(arguments["store"])}, prefixes)
     for prefix in prefixes:
         pipeline.connect(**{**arguments, "prefix": prefix})
@@ -88,7 +88,7 @@ def test_processes_that_connect_to_an_empty_server_at_once_all_succeed(server, a
         pipeline.disconnect()
         assert [codec.name for codec in types] == ["npy", "blob"]
     assert n_searches > 0
-    assert said == [[f"{n_searches} 0 0\n"] * 4] * 5
+    assert said == [[f"{n_searches} 0 0\n"] * 4] * 3
 
 
 @pytest.mark.postgresql

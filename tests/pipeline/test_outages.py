@@ -33,7 +33,7 @@ def lab(own_lab):
     return own_lab
 
 
-CUT = 48  # connections that are ended, of four workers
+CUT = 24  # connections that are ended, of four workers
 
 
 def assert_nobody_was_lost() -> None:
@@ -101,7 +101,7 @@ def test_server_is_away_at_the_start_and_at_the_end(lab: Laboratory, own_server,
 def test_connections_are_dropped_again_and_again(lab: Laboratory, own_server, store):
     import pipeline
 
-    pipeline.submit(submission(100, n_cohorts=40))
+    pipeline.submit(submission(100, n_cohorts=20))
     workers = lab.start("--table=Training", "--table=Validation", "--forever", n=4)
     connection = pipeline_database.connection()
     dropped, deadline = 0, time.monotonic() + 120
@@ -112,12 +112,12 @@ def test_connections_are_dropped_again_and_again(lab: Laboratory, own_server, st
                 end_session(connection, number)
                 dropped += 1
         time.sleep(0.3)
-    wait_until(lambda: len(Training()) == 40 and len(Validation()) == 80)
+    wait_until(lambda: len(Training()) == 20 and len(Validation()) == 40)
     for worker in workers:
         assert worker.poll() is None, lab.log(worker)
     lab.end()
     assert_nobody_was_lost()
-    assert_all_right(40, store)
+    assert_all_right(20, store)
     assert_identical(Training.keys()[::8])
 
 

@@ -1,4 +1,4 @@
-"""A hundred jobs, five workers, kills and restarts: each job is done once.
+"""72 jobs, four workers, kills and restarts: each job is done once.
 
 benchmarks/soak.py does the same at length.
 """
@@ -38,22 +38,22 @@ def collected() -> bool:
 
 
 def test_nothing_is_lost_and_nothing_done_twice(own_lab, own_server, store):
-    n_cohorts = 40  # three jobs each
+    n_cohorts = 24  # three jobs each
     outcome = Soak(
         own_lab,
         own_server,
-        n_workers=5,
+        n_workers=4,
         n_cohorts=n_cohorts,
         n_iterations=60,
         seconds_between_kills=2.0,
         n_restarts=2,
-        n_kills=6,
+        n_kills=4,
         seed=1,
         seconds=300,
     ).run()
     print(section(outcome))
     assert outcome.n_restarts == 2
-    assert outcome.n_kills >= 6
+    assert outcome.n_kills >= 4
     assert any(outcome.killed)  # some had a job
     assert outcome.n_losses >= 1
     assert (outcome.missing, outcome.doubled, outcome.stuck) == (0, 0, 0)

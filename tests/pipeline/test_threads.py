@@ -54,9 +54,7 @@ def submit(database):
 @pytest.mark.parametrize(
     ("options", "preset", "expected"),
     [
-        (["--threads=1"], None, 1),
         (["--threads=1"], 3, 1),
-        (["--threads=3"], None, 3),
         ([], 3, 1),
         (["--threads=3", "--processes=2"], 1, 3),
     ],
