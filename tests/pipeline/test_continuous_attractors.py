@@ -24,7 +24,7 @@ TASK = {"class": "MemoryAntiNumber", "params": {"batch_size": 16}}
 
 
 @pytest.fixture
-def networks(database, tmp_path):
+def networks(database, tmp_path, prepared):
     """A network with two rays of fixed points: one in the delay, one in the recall.
 
     The bias silences the second group of units, the recall cue lifts it and silences the first.
@@ -44,10 +44,15 @@ def networks(database, tmp_path):
         tau=10.0,
         **{name: getattr(config, name) for name in ("sigma_rec", "sigma_inp", "sigma_out")},
     )
-    path = write_network(tmp_path / "two_rays.npz", rnn, config)
-    p.submit({"tasks": {"memory": TASK}})
-    p.import_network(path, "memory")
-    assert p.fill((p.FixedPoints, p.ContinuousAttractor, p.ContinuousAttractorPlot)).errors == []
+
+    def enter_and_analyse():
+        path = write_network(tmp_path / "two_rays.npz", rnn, config)
+        p.submit({"tasks": {"memory": TASK}})
+        p.import_network(path, "memory")
+        tables = (p.FixedPoints, p.ContinuousAttractor, p.ContinuousAttractorPlot)
+        assert p.fill(tables).errors == []
+
+    prepared(enter_and_analyse)
     return p
 
 
