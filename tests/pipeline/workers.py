@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import multiprocessing
 import os
@@ -103,11 +102,16 @@ def obey(path: Path) -> None:
 
 
 def native_call(locked: bool) -> None:
-    """Be in one call for an hour, which is left by no handler of Python's; if so, with its lock."""
-    if locked:
-        sum(range(10**12))
-    else:
-        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+    """Be in one call for ever, which is left by no handler of Python's; if so, with its lock.
+
+    It waits for a mutex that it has: unlike a sleep, that goes on after a signal, and unlike a long
+    computation it leaves the processor to others.
+    """
+    library = (ctypes.PyDLL if locked else ctypes.CDLL)(None)
+    mutex = ctypes.create_string_buffer(128)  # larger than any system's
+    library.pthread_mutex_init(mutex, None)
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
 
 
 class Deadly(Echo):
