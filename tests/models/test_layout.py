@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 
 import numpy as np
@@ -141,14 +141,19 @@ def of_sweep(**options):
     return plot_sweep(pd.DataFrame(rows), "lr", **options)
 
 
-def manifolds(projection):
-    """Of a line of small states, whose numbers are long."""
+@cache
+def small_rays():
+    """A line of small states, whose numbers are long."""
     v = np.abs(np.random.default_rng(0).normal(size=12)) + 0.1
     v /= np.linalg.norm(v)
     rnn = RNNNumpy(W_rec=np.outer(v, v), W_inp=np.zeros((12, 1)), W_out=np.ones((1, 12)))
     pool = 1e-2 * np.abs(np.random.default_rng(1).normal(size=(12, 60)))
     found = find_fixed_points(rnn, np.zeros(1), pool, SearchSettings(max_starts=256))
-    rays = find_manifolds(rnn, np.zeros(1), found, pool)
+    return found, find_manifolds(rnn, np.zeros(1), found, pool)
+
+
+def manifolds(projection):
+    found, rays = small_rays()
     axes = -np.eye(12)[:, : int(projection[0])]
     shown = {"delay": rays, "recall": rays * 2}
     return plot_manifolds(shown, projection, axes, points={"delay": found})
