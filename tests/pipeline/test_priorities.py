@@ -11,8 +11,6 @@ from pipeline.workers.queue import Queue
 from tasks_lib.errors import ParameterError
 from tests.pipeline.test_selections import SUBMISSION, p, run  # noqa: F401  (fixtures)
 
-pytestmark = pytest.mark.either_backend
-
 
 def priorities(table):
     return sorted(
