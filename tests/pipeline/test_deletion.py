@@ -184,6 +184,7 @@ pipeline.delete({"task_name": "cddm"})
 """
 
 
+@pytest.mark.either_backend
 @pytest.mark.parametrize("where", ["rows", "files"])
 def test_a_delete_that_is_killed_leaves_nothing_half(filled, store, arguments, where):
     before, files = counts(filled), stored(store)
@@ -288,6 +289,7 @@ def test_datajoints_own_list_is_shown_before_it_asks(filled, monkeypatch):
 # Beside workers ------------------------------------------------------------------------------
 
 
+@pytest.mark.either_backend
 @pytest.mark.usefixtures("own_classes_allowed")
 @pytest.mark.parametrize("how", ["ours", "datajoint's"])
 def test_a_training_that_is_deleted_stops(database, lab: Laboratory, store, how):
@@ -311,6 +313,7 @@ def test_a_training_that_is_deleted_stops(database, lab: Laboratory, store, how)
     assert "Traceback" not in lab.log(worker)
 
 
+@pytest.mark.either_backend
 @pytest.mark.usefixtures("own_classes_allowed")
 def test_an_analysis_that_is_deleted_is_broken_off(database, lab: Laboratory, store):
     database.submit(submission(5))

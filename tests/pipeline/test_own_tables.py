@@ -20,6 +20,8 @@ from pipeline.workers.registry import Worker
 from tasks_lib.errors import ParameterError
 from tests.pipeline.workers import Laboratory, submission, wait_until
 
+pytestmark = pytest.mark.either_backend
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_tables.py"
 SCHEMA = f"lab_{os.getpid()}"
 MORE = f"""
@@ -98,6 +100,7 @@ def run(*words):
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.both_backends
 def test_datajoints_own_calls_give_the_connection(own):
     database, name = own
     assert dj.conn() is connection()
@@ -161,6 +164,7 @@ def test_own_tables_follow_a_new_connection(own, arguments, submission):
     assert own_tables([name]) == (lab.RecurrentWeights,)
 
 
+@pytest.mark.both_backends
 def test_deleting_upstream_deletes_what_is_below(own, submission):
     database, name = own
     lab = importlib.import_module(name)
@@ -170,6 +174,7 @@ def test_deleting_upstream_deletes_what_is_below(own, submission):
     assert len(lab.RecurrentWeights()) == len(lab.RecurrentWeights.Unit()) == 0
 
 
+@pytest.mark.both_backends
 def test_workers_fill_own_tables(own, lab: Laboratory, monkeypatch):
     database, name = own
     database.submit(submission(5, n_cohorts=2))
@@ -264,6 +269,7 @@ def test_a_name_that_is_no_module_is_refused(database):
             own_tables([name])
 
 
+@pytest.mark.both_backends
 def test_tables_in_a_schema_of_the_pipeline_are_refused_and_not_left_there(
     database, tmp_path, monkeypatch
 ):

@@ -51,6 +51,7 @@ def everything(p):
     return found
 
 
+@pytest.mark.either_backend
 @pytest.mark.parametrize("kind", ["task", "network", "training"])
 def test_all_that_names_it_is_renamed(filled, kind):
     column = f"{kind}_name"

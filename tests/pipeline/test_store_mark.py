@@ -30,6 +30,8 @@ from pipeline.upkeep import gc
 from tests import preloaded
 from tests.pipeline.workers import run_commands, settings_of
 
+pytestmark = pytest.mark.either_backend
+
 
 def marks(store):
     return sorted(path.name for path in (store / MARKS).glob("*"))
@@ -41,6 +43,7 @@ def age(store):
         os.utime(path, (moment, moment))
 
 
+@pytest.mark.both_backends
 def test_the_first_connection_marks_both(database, store, arguments):
     (row,) = StoreMark.to_dicts()
     assert marks(store) == [f"{arguments['prefix']}.{row['database_id']}"]
@@ -52,6 +55,7 @@ def test_the_first_connection_marks_both(database, store, arguments):
     assert StoreMark.to_dicts() == [row] and len(marks(store)) == 1
 
 
+@pytest.mark.both_backends
 def test_processes_that_mark_at_once_agree(database, store, arguments):
     StoreMark().delete_quick()
     (store / MARKS / marks(store)[0]).unlink()
@@ -133,6 +137,7 @@ def test_declare_marks_a_store_that_was_moved(database, store, arguments, server
     assert marks(other) == marks(store)
 
 
+@pytest.mark.both_backends
 def test_an_id_that_is_a_path_leads_nowhere(database, store, arguments, tmp_path):
     """As whoever may update the row could set it, for an administrator to write a file there."""
     connection().query(
@@ -162,6 +167,7 @@ def test_a_store_at_home_that_nobody_named_is_not_marked(server, arguments, monk
         pipeline.disconnect()
 
 
+@pytest.mark.both_backends
 def test_who_may_not_insert_marks_nothing_and_works(database, store, arguments):
     """On a database that was declared without a store."""
     p, prefix = database, arguments["prefix"]
@@ -240,6 +246,7 @@ def unmarked(database, store, arguments):
     return database
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("error", [OSError("no commit"), KeyboardInterrupt()], ids=type)
 def test_a_mark_whose_row_is_not_committed_stands_in_nobodys_way(
     unmarked, store, arguments, monkeypatch, error

@@ -142,6 +142,7 @@ def test_declare_brings_it_up_and_nothing_is_lost(old, server, arguments):
         pipeline.import_network(seed, "cddm", "theirs", config)
 
 
+@pytest.mark.either_backend
 @every_release
 def test_what_was_brought_up_is_worked_with(old, arguments, monkeypatch):
     pipeline.connect(**arguments, declare=True)

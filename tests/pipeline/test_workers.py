@@ -77,6 +77,7 @@ def test_signals_while_analysing_and_idle(database, lab: Laboratory, store):
     assert not jobs("error") and not jobs("reserved")
 
 
+@pytest.mark.either_backend
 def test_killed_while_training(database, lab: Laboratory, store):
     database.submit(submission(800))
     killed, other = lab.start("--table=Training", "--forever", n=2)
