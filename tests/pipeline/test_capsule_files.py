@@ -24,7 +24,11 @@ from tasks_lib import ParameterError
 RELEASED = Path(__file__).parent / "released"
 KEPT = RELEASED / "0.1.0" / "capsule.zip"  # of which others are made up
 CAPSULES = sorted(RELEASED.glob("*/capsule.zip"))
-every_capsule = pytest.mark.parametrize("kept", CAPSULES, ids=[p.parent.name for p in CAPSULES])
+# The oldest is brought up to date as it is opened, which each back end does with SQL of its own.
+every_capsule = pytest.mark.parametrize("kept", [
+    pytest.param(p, id=p.parent.name, marks=[pytest.mark.both_backends] * (p == CAPSULES[0]))
+    for p in CAPSULES
+])  # fmt: skip
 ROOT = "root"
 NETWORKS = "rows/Training.Network.jsonl"
 
