@@ -35,9 +35,14 @@ def note(backend: str, statement: str) -> None:
 
 
 def save() -> None:
-    """Write what this process has seen, where somebody asks for it."""
+    """Write which of the pipeline's tables this process has seen, where somebody asks for it."""
     if FOLDER in os.environ and _filled:
+        from pipeline.database.schemas import SCHEMAS
+
         folder = Path(os.environ[FOLDER])
         folder.mkdir(exist_ok=True)
-        seen = {backend: sorted(tables) for backend, tables in _filled.items()}
+        seen = {
+            backend: sorted(table for table in tables if table.partition(".")[0] in SCHEMAS)
+            for backend, tables in _filled.items()
+        }
         (folder / f"{os.getpid()}.json").write_text(json.dumps(seen))
