@@ -333,7 +333,7 @@ def table(capabilities: Sequence[int]) -> str:
             r = resources(kernel, capability)
             n_fma, n_tensor = products_in_code(kernel, capability)
             always, seldom = loop_in_code(kernel, capability)
-            loop = f"{always} + {seldom}" if seldom > always / 4 else f"{always + seldom}"
+            loop = f"{always} + {seldom}" if seldom > always / 4 else f"{always + seldom or '–'}"
             lines.append(
                 f"| {kernel.name} | {kernel.n_warps} | {r.registers} | {r.shared / 1024:.1f} | "
                 f"{r.stack} | {r.programs} | {n_fma} | {n_tensor} | {loop} |"
