@@ -14,6 +14,7 @@ from ..network.by_network import inner
 from ..network.dropout_mask import DropoutMask
 from ..network.noise import AnyNoise, RunNoise
 from ..network.rnn_torch import RNNTorch
+from ..network.rows import Rows
 from ..network.run import Run, RunMemory
 from ..penalties import PenaltyTerm
 from .config import TASK_TERM as TASK
@@ -57,7 +58,7 @@ class Descent:
         Task and weighted penalties.
     terms : dict
         Name -> loss (K,) before its weight: ``task`` and each penalty.
-    gradients : list of Tensor (K, ...)
+    gradients : Rows of Tensor (K, ...)
         By the raw parameters, in their order; of what the step follows.
     norms : dict
         Name -> norm (K,) of the gradient of each term times its weight, where they were asked for.
@@ -67,7 +68,7 @@ class Descent:
 
     total: Tensor
     terms: dict[str, Tensor]
-    gradients: list[Tensor]
+    gradients: Rows
     norms: dict[str, Tensor]
     run: Run
 
@@ -200,12 +201,10 @@ class LossFunction:
         silenced = dropout.factor if dropout is not None and dropout.dead else None
         asked = self.terms.statistics if silenced is None else ()
         run = self.rnn.run(u, RunNoise(True, level, number), dropout, asked, memory)
-        error = (errors or self.errors)(run.outputs, t)
-        on_outputs = torch.zeros_like(run.outputs)
-        on_outputs[:, self.mask] = error.slope()
+        loss, on_outputs = (errors or self.errors).loss_and_slope(run.outputs, t)
         inputs = u.expand(self.rnn.n_networks, *u.shape[-3:])
         trials = Trials(run, asked, inputs, t.expand_as(run.outputs), silenced)
-        return Started(trials, error.loss(), Cotangent(on_outputs))
+        return Started(trials, loss, Cotangent(on_outputs))
 
     def finish(
         self,
@@ -248,8 +247,8 @@ class LossFunction:
         # One after the other: terms of its companions, 0 in a network, then change nothing.
         wrt_penalty = by_group[0]
         for more in by_group[1:]:
-            wrt_penalty = [a + b for a, b in zip(wrt_penalty, more, strict=True)]
+            wrt_penalty = wrt_penalty.with_rows(wrt_penalty.rows + more.rows)
         if task_safe:
             wrt_penalty = remove_conflict(wrt_task, wrt_penalty)
-        both = [g_task + g for g_task, g in zip(wrt_task, wrt_penalty, strict=True)]
+        both = wrt_task.with_rows(wrt_task.rows + wrt_penalty.rows)
         return Descent(total, losses, both, norms, run)

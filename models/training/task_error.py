@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
 
 from tasks_lib.masks import check_asked
 
+from ..machine.torch_modes import without_graph
 from ..network.by_network import means, sums
+from . import passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,12 @@ class TaskError:
         """Return the derivative of the loss by the outputs at these steps, as ``values``."""
         if self.numbers is None:
             return self.values * (2.0 / self.values[0].numel())
-        return self.values * (2.0 / self.numbers.sum(dim=1))[:, None, None, None]
+        return self.values * _factors(self.numbers)[:, None, None, None]
+
+
+def _factors(numbers: Tensor) -> Tensor:
+    """Return 2 / n of each network, from the entries that count in its trials (K or 1, B)."""
+    return 2.0 / numbers.sum(dim=1)
 
 
 class TaskErrors:
@@ -83,6 +91,35 @@ class TaskErrors:
             return TaskError(error, None)
         numbers = counts.sum(dim=(1, 3)).to(error.dtype)
         return TaskError(torch.where(counts, error, torch.zeros_like(error)), numbers)
+
+    @without_graph
+    def loss_and_slope(self, outputs: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss (K,) and its derivative by the outputs (K, T, B, n_outputs).
+
+        They are those of `TaskError`, and 0 at the steps outside of the mask.
+        """
+        slopes = torch.zeros_like(outputs)
+        if not passes.are_for(outputs):
+            error = self(outputs, t)
+            slopes[:, self.steps] = error.slope()
+            return error.loss(), slopes
+        counts = self._counts(t)
+        _, _, *trial = outputs.shape
+        squares = outputs.new_empty((len(outputs), len(self.steps) * prod(trial)))
+        if counts is None:
+            factors = outputs.new_full((1,), 2.0 / squares.shape[1])
+            counted, numbers = torch.empty(0, 0, 0, 0, dtype=torch.bool), None
+        else:
+            numbers = counts.sum(dim=(1, 3)).to(outputs.dtype)
+            counted, factors = counts.contiguous(), _factors(numbers)
+        targets = (t if t.ndim == 4 else t[None]).contiguous()
+        passes.square_errors(
+            outputs.contiguous().numpy(), targets.numpy(), self.steps.numpy(), counted.numpy(),
+            factors.numpy(), squares.numpy(), slopes.numpy(),
+        )  # fmt: skip
+        if numbers is None:
+            return squares.mean(dim=1), slopes
+        return squares.sum(dim=1) / numbers.sum(dim=1), slopes
 
     def _counts(self, t: Tensor) -> Tensor | None:
         """Return what counts (K or 1, M, B, n_outputs); None where all does."""
