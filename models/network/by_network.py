@@ -109,7 +109,7 @@ def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     """
     one = Rows.of(a)
     product = one.rows * (one.rows if b is a else Rows.of(b).rows)
-    parts = product.split(one.sizes, dim=1)
+    parts = product.split_with_sizes(one.sizes, dim=1)
     if product.device.type != "cpu":  # a GPU sums by where a row begins
         parts = tuple(part.contiguous() for part in parts)
     return torch.stack([part.sum(1) for part in parts], dim=1).sum(1)

@@ -65,6 +65,6 @@ class Rows(Sequence[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         """Go through the blocks, (K, ...) each."""
-        parts = self.rows.split(self.sizes, dim=1)
+        parts = self.rows.split_with_sizes(self.sizes, dim=1)
         k = len(self.rows)
         return (part.view(k, *shape) for part, shape in zip(parts, self.shapes, strict=True))

@@ -33,7 +33,7 @@ MOST_ROWS_LARGE = 256
 FEWEST_ROWS = 8
 SMALL_UNITS = 128
 TOGETHER_ROWS = 64  # of the products over steps, of small networks
-FEWEST_DRAWS = 20_000  # that are worth a second thread
+FEWEST_VALUES = 20_000  # that are worth a second thread
 PRECISIONS = (torch.float32, torch.float64)
 
 
@@ -86,7 +86,8 @@ class Compiled(BackEnd):
         """Return the gradients of each loss; those of statistics come out of the same pass."""
         return backward(
             run.equation, run.weights, run.inputs, run.states, run.arguments,
-            torch.stack([c.outputs for c in cotangents]),
+            cotangents[0].outputs[None] if len(cotangents) == 1
+            else torch.stack([c.outputs for c in cotangents]),
             stacked([c.states for c in cotangents]),
             run.totals,
             stacked([c.statistics for c in cotangents]),
@@ -112,7 +113,8 @@ class Compiled(BackEnd):
         return normals(shape, keys, simulation, part, like.dtype)
 
 
-def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
+@cache
+def chunks(n_trials: int, n_units: int, n_sent: int) -> tuple[tuple[int, int], ...]:
     """Return the first and last + 1 of the trials of each chunk.
 
     They depend on the sizes alone, and not on the number of threads, so that sums are rounded
@@ -124,7 +126,7 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
     number = -(-n_trials // rows)
     number = min(number + number % 2, max(n_trials // FEWEST_ROWS, 1))
     edges = [i * n_trials // number for i in range(number + 1)]
-    return list(pairwise(edges))
+    return tuple(pairwise(edges))
 
 
 @cache
@@ -136,15 +138,25 @@ def _pool(number: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _run(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run tasks on as many threads as there are for them, this one included."""
-    number = min(n_threads(), len(tasks))
+def _run(tasks: Sequence[Callable[[], None]], n_values: int) -> None:
+    """Run tasks on as many threads as there are for them, this one included.
+
+    Parameters
+    ----------
+    tasks : sequence of callable
+    n_values : int
+        Numbers that they compute, by which a second thread pays or does not.
+    """
+    number = min(n_threads(), len(tasks)) if n_values > FEWEST_VALUES else 1
 
     def share(i: int) -> None:
         for task in tasks[i::number]:
             task()
 
     with blas_on_one:
+        if number == 1:
+            share(0)
+            return
         others = [_pool(number - 1).submit(share, i) for i in range(1, number)]
         try:
             share(0)
@@ -156,6 +168,11 @@ def _run(tasks: Sequence[Callable[[], None]]) -> None:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     return tensor.detach().contiguous().numpy()
+
+
+def _empty(shape: tuple[int, ...], like: Tensor) -> NDArray[Any]:
+    """Return an array with anything in it, from memory that begins where torch's arrays do."""
+    return torch.empty(shape, dtype=like.dtype).numpy()
 
 
 def _codes(equation: Equation) -> tuple[bool, int, float, float, float, float]:
@@ -172,6 +189,12 @@ class Totals:
         self, statistics: Sequence[Statistic], sums: NDArray[np.float64], n_samples: int
     ) -> None:
         """Pool the sums (K, chunks, S, 2, N) of all chunks."""
+        self.kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
+        self.scales = np.array([1.0 / s.tau for s in statistics])
+        if not statistics:
+            self.values = self.shifts = np.empty((0, len(sums), sums.shape[-1]))
+            self.slopes = np.empty(0)
+            return
         largest, totals = sums[:, :, :, 0], sums[:, :, :, 1]  # (K, chunks, S, N)
         values, shifts, slopes = [], [], []
         for s, statistic in enumerate(statistics):
@@ -188,11 +211,8 @@ class Totals:
                 values.append(totals[:, :, s].sum(axis=1) / n_samples)
                 shifts.append(np.zeros_like(values[-1]))
                 slopes.append(1.0 / n_samples)
-        self.values = np.stack(values) if values else np.empty((0, len(sums), sums.shape[-1]))
-        self.shifts = np.stack(shifts) if shifts else self.values
+        self.values, self.shifts = np.stack(values), np.stack(shifts)
         self.slopes = np.array(slopes)
-        self.kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
-        self.scales = np.array([1.0 / s.tau for s in statistics])
 
 
 def forward(
@@ -213,12 +233,16 @@ def forward(
     k, _, n_trials, n_inputs = inputs.shape
     n = weights.n_units
     codes = _codes(equation)
-    joined = torch.cat(
-        (weights.W_rec.transpose(1, 2), weights.W_inp.transpose(1, 2), weights.b_rec[:, None]), 1
+    w, readout = (
+        _empty((k, rows, columns), states)
+        for rows, columns in ((n + n_inputs + 1, n), (n, outputs.shape[-1]))
     )
-    w, readout = _array(joined), _array(weights.W_out.transpose(1, 2))
+    w[:, :n] = _array(weights.W_rec).swapaxes(1, 2)
+    w[:, n:-1] = _array(weights.W_inp).swapaxes(1, 2)
+    w[:, -1] = _array(weights.b_rec)
+    readout[:] = _array(weights.W_out).swapaxes(1, 2)
     u, x, y = _array(inputs), states.numpy(), outputs.numpy()
-    states[:, 0] = weights.x_init.detach()[:, None]
+    x[:, 0] = _array(weights.x_init)[:, None]
     a = arguments.numpy()
     xi = np.empty((k, 0, 0, 0), x.dtype) if given is None else _array(given.expand(k, -1, -1, -1))
     parts = chunks(n_trials, n, n + n_inputs + 1)
@@ -236,7 +260,7 @@ def forward(
             kinds, scales, sums[i, c],
         )  # fmt: skip
 
-    _run([task(i, c) for i in range(k) for c in range(len(parts))])
+    _run([task(i, c) for i in range(k) for c in range(len(parts))], x.size)
     return Totals(statistics, sums, states.shape[1] * n_trials)
 
 
@@ -257,7 +281,8 @@ def backward(
     m, o = inputs.shape[-1], on_outputs.shape[-1]
     assert arguments is not None  # empty in form h
     codes = _codes(equation)
-    w = _array(torch.cat((weights.W_rec, weights.W_out), 1))
+    w = _empty((k, n + o, n), states)
+    w[:, :n], w[:, n:] = _array(weights.W_rec), _array(weights.W_out)
     u, x, a = _array(inputs), states.numpy(), arguments.numpy()
     dtype = x.dtype
     e = _array(on_outputs)
@@ -281,13 +306,14 @@ def backward(
             together, gradients[i, c], starts[i, c],
         )  # fmt: skip
 
-    _run([task(i, c) for i in range(k) for c in range(len(parts))])
-    joined = torch.from_numpy(gradients.sum(axis=1)).transpose(0, 1)
-    start = torch.from_numpy(starts.sum(axis=1)).transpose(0, 1)
-    return [
-        Weights(g[:, :n, :n], g[:, :n, n : n + m], g[:, n:, :n], g[:, :n, n + m], s)
-        for g, s in zip(joined, start, strict=True)
-    ]
+    _run([task(i, c) for i in range(k) for c in range(len(parts))], x.size)
+    joined, start = gradients.sum(axis=1), starts.sum(axis=1)
+    found = []
+    for a in range(n_adjoints):
+        g = joined[:, a]
+        blocks = g[:, :n, :n], g[:, :n, n : n + m], g[:, n:, :n], g[:, :n, n + m], start[:, a]
+        found.append(Weights(*map(torch.from_numpy, blocks)))
+    return found
 
 
 def normals(
@@ -302,12 +328,12 @@ def normals(
     arrays = out.view(len(keys), shape[0], -1).numpy()
     fours = -(-shape[0] // 4)
     halves = (
-        [(0, fours // 2), (fours // 2, fours)] if arrays[0].size > FEWEST_DRAWS else [(0, fours)]
+        [(0, fours // 2), (fours // 2, fours)] if arrays[0].size > FEWEST_VALUES else [(0, fours)]
     )
 
     def task(i: int, first: int, last: int) -> Callable[[], None]:
         k0, k1 = (np.uint32(word) for word in keys[i])
         return lambda: fill(arrays[i], first, last, simulation, PARTS[part], k0, k1)
 
-    _run([task(i, *half) for i in range(len(keys)) for half in halves])
+    _run([task(i, *half) for i in range(len(keys)) for half in halves], arrays.size)
     return out
