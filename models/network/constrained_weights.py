@@ -44,28 +44,28 @@ class HasMoments(Protocol):
 
 
 class Bounds(NamedTuple):
-    """What binds the parameters of K networks, as `Rows` have them; tensors (K, n).
+    """What binds the parameters of K networks, as `Rows` have them; arrays (K, n).
 
     Attributes
     ----------
-    signs : Tensor
+    signs : array
         0 where a weight may have either sign.
-    mask : Tensor
+    mask : array
         0 where a weight does not exist, otherwise 1.
-    low, high : Tensor (n,)
+    low, high : array (n,)
         The range of each weight.
-    fixed : Tensor of bool
+    fixed : array of bool
         Weights that are not trained.
-    start : Tensor
+    start : array
         What these stay.
     """
 
-    signs: Tensor
-    mask: Tensor
-    low: Tensor
-    high: Tensor
-    fixed: Tensor
-    start: Tensor
+    signs: NDArray[Any]
+    mask: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+    fixed: NDArray[np.bool_]
+    start: NDArray[Any]
 
 
 class ConstrainedWeights(nn.Module):
@@ -314,7 +314,7 @@ class ConstrainedWeights(nn.Module):
 
     @without_graph
     def bounds(self) -> Bounds:
-        """Return what `enforce_constraints` brings the parameters back to, in rows."""
+        """Return what `enforce_constraints` brings the parameters back to, in rows; on a CPU."""
         constraints = [self._buffers[f"_{kind}_{name}"] for kind, name in CONSTRAINTS]
         # They can be written to, and those of inference mode do not count how often.
         if any(c is not None and c.is_inference() for c in constraints):
@@ -344,7 +344,7 @@ class ConstrainedWeights(nn.Module):
             found["high"].append(torch.full_like(p, high)[:1])
             found["fixed"].append(free.bool() if fixed is None else fixed)
             found["start"].append(free if start is None else start)
-        rows = {name: Rows.of(blocks).rows for name, blocks in found.items()}
+        rows = {name: Rows.of(blocks).rows.numpy() for name, blocks in found.items()}
         rows |= {name: rows[name][0] for name in ("low", "high")}
         return Bounds(**rows)
 

@@ -8,6 +8,7 @@ some in another way than the processor does.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,8 @@ except ImportError:  # no numba for this Python or this machine: torch takes the
 
 else:
     IS_COMPILED = True
+
+LEAST_NORM = 1e-30  # what a gradient of 0 is divided by
 
 
 def are_for(numbers: Tensor) -> bool:
@@ -74,13 +77,14 @@ def square_errors(outputs, targets, steps, counts, factors, squares, slopes):
 
 @compiled_exactly
 def follow_gradients(
-    weights, previous, gradients, first, second, frozen, scales, decays, beta_1, beta_2
-):
+    losses, norms, trains, largest_norms, weights, previous, gradients, first, second, decays,
+    beta_1, beta_2, frozen, diverged,
+):  # fmt: skip
     """Bring the moments of Adam up to date; all arrays are (K, n), a row for each network.
 
-    With w a weight, g its gradient, c the scale of its network's gradient (clipping) and d the
-    weight decay:
+    With w a weight, g its gradient and d the weight decay:
 
+        c = min(1, largest norm / norm)
         g' = d w + c g,  first = b1 first + (1 - b1) g',  second = b2 second + (1 - b2) g'^2
 
     ``previous`` becomes w. The weights of a network that is frozen become ``previous`` instead, and
@@ -88,17 +92,27 @@ def follow_gradients(
 
     Parameters
     ----------
+    losses, norms : array (K,)
+        Where one is not finite its network is frozen.
+    trains : array (K,) of bool
+        Networks that still train; the others are frozen.
+    largest_norms : array (K,)
     weights, previous, gradients, first, second : array (K, n)
         All but the gradients are changed in place.
-    frozen : array (K,) of bool
-    scales, decays : array (K,)
+    decays : array (K,)
     beta_1, beta_2 : float
+    frozen, diverged : array (K,) of bool
+        To be filled: networks that are frozen, and those that trained until now.
     """
     kind = weights.dtype.type
     b1, b2, rest_1, rest_2 = kind(beta_1), kind(beta_2), kind(1 - beta_1), kind(1 - beta_2)
     for k in range(weights.shape[0]):
         w, before, g, m, v = weights[k], previous[k], gradients[k], first[k], second[k]
-        scale, decay, is_frozen = scales[k], decays[k], frozen[k]
+        is_finite = np.isfinite(losses[k]) and np.isfinite(norms[k])
+        is_frozen = not (trains[k] and is_finite)
+        frozen[k], diverged[k] = is_frozen, trains[k] and not is_finite
+        scale, decay = largest_norms[k] / max(norms[k], kind(LEAST_NORM)), decays[k]
+        scale = min(scale, kind(1))
         for i in range(w.size):
             if is_frozen:
                 w[i] = before[i]
@@ -110,12 +124,12 @@ def follow_gradients(
 
 @compiled_exactly
 def step_within_bounds(
-    weights, previous, first, second, sizes, frozen, rates, epsilon,
+    weights, previous, first, second, sizes, frozen, rates, factor, epsilon,
     signs, mask, smallest, low, high, fixed, start,
 ):  # fmt: skip
     """Take Adam's step, and bring weights back to their constraints; arrays (K, n).
 
-        w = w + first / (sizes + epsilon) rate
+        w = w + first / (sizes + epsilon) (rate factor)
 
     then w = sign ``smallest`` where it left its sign, w and the moments times the mask, w within
     its range, and w what it was, its moments 0, where it is fixed. The weights of a network that is
@@ -130,7 +144,7 @@ def step_within_bounds(
         Square roots of ``second``.
     frozen : array (K,) of bool
     rates : array (K,)
-    epsilon : float
+    factor, epsilon : float
     signs : array (K, n)
         0 where a weight may have either sign.
     mask : array (K, n)
@@ -143,10 +157,10 @@ def step_within_bounds(
         What fixed weights are.
     """
     kind = weights.dtype.type
-    epsilon, smallest = kind(epsilon), kind(smallest)
+    factor, epsilon, smallest = kind(factor), kind(epsilon), kind(smallest)
     for k in range(weights.shape[0]):
         w, before, m, v = weights[k], previous[k], first[k], second[k]
-        rate, is_frozen = rates[k], frozen[k]
+        rate, is_frozen = rates[k] * factor, frozen[k]
         for i in range(w.size):
             x = w[i] + m[i] / (sizes[k, i] + epsilon) * rate
             sign = signs[k, i]

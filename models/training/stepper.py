@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..machine.threads import blas_on_one
 from ..machine.torch_modes import without_graph
 from ..network.by_network import inner
 from ..network.connectivity import NEARLY_ZERO
@@ -22,8 +23,6 @@ from .batches import Batch
 from .config import TrainingConfig
 from .dropout import UnitDropout
 from .losses import Descent, LossFunction
-
-LEAST_NORM = 1e-30  # what a gradient of 0 is divided by
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
@@ -92,14 +91,15 @@ class Stepper:
         step.
         """
         dropped = None if self.dropout is None else self.dropout.draw()
-        descent = self.losses.descent(
-            *batch,
-            level=self.config.noise_level(iteration),
-            dropout=dropped,
-            task_safe=self.config.task_safe_gradients,
-            with_norms=self.config.monitor,
-            memory=self.memory,
-        )
+        with blas_on_one:  # once for all that is run forward and back
+            descent = self.losses.descent(
+                *batch,
+                level=self.config.noise_level(iteration),
+                dropout=dropped,
+                task_safe=self.config.task_safe_gradients,
+                with_norms=self.config.monitor,
+                memory=self.memory,
+            )
         if self.dropout is not None and self.dropout.observes:
             self.dropout.observe(descent.run.states)
         trains = torch.as_tensor(active, device=self.rnn.device)
@@ -131,7 +131,7 @@ class Stepper:
         newly_diverged = trains & ~healthy
         frozen = ~(trains & healthy)
         rests = True if factors is not None else bool(frozen.any())
-        scale = (self._largest_norm / norms.clamp_min(LEAST_NORM)).clamp_max(1.0)
+        scale = (self._largest_norm / norms.clamp_min(passes.LEAST_NORM)).clamp_max(1.0)
         if rests:  # a diverged network goes back to the weights of its last finite loss
             self.take_back(frozen)
         steps = slopes.with_rows(slopes.rows * scale[:, None])
@@ -149,30 +149,27 @@ class Stepper:
         self, slopes: Rows, loss: Tensor, norms: Tensor, trains: Tensor
     ) -> Tensor:
         """Do what `follow` does, on a CPU and to the same bits, almost without calling torch."""
-        optimiser, active = self.optimiser, trains.numpy()
-        norm, kind = norms.numpy(), norms.numpy().dtype.type
-        healthy = np.isfinite(loss.numpy()) & np.isfinite(norm)
-        frozen = ~(active & healthy)
-        scales = np.minimum(self._largest_norm.numpy() / np.maximum(norm, kind(LEAST_NORM)), kind(1))
+        optimiser = self.optimiser
         optimiser.n_steps += 1
         factor, epsilon = optimiser.factors(optimiser.n_steps)
-        rates = optimiser.lr.numpy() * kind(factor)
-        moments = [moment.rows.numpy() for moment in optimiser.moments]
-        weights, before = Rows.of(list(self.params.values())), self.previous.rows.numpy()
-        rows = weights.rows.numpy()
+        weights = Rows.of(list(self.params.values()))
+        rows, before = weights.rows.numpy(), self.previous.rows.numpy()
+        first, second = (moment.rows.numpy() for moment in optimiser.moments)
+        frozen, diverged = np.empty((2, len(rows)), np.bool_)
         passes.follow_gradients(
-            rows, before, slopes.rows.numpy(), *moments,
-            frozen, scales, optimiser.weight_decay.numpy(), BETA_1, BETA_2,
+            loss.numpy(), norms.numpy(), trains.numpy(), self._largest_norm.numpy(),
+            rows, before, slopes.rows.numpy(), first, second, optimiser.weight_decay.numpy(),
+            BETA_1, BETA_2, frozen, diverged,
         )  # fmt: skip
         sizes = optimiser.moments[1].rows.sqrt().numpy()
-        signs, mask, low, high, fixed, start = (b.numpy() for b in self.rnn.bounds())
+        signs, mask, low, high, fixed, start = self.rnn.bounds()
         passes.step_within_bounds(
-            rows, before, *moments, sizes, frozen, rates, epsilon,
+            rows, before, first, second, sizes, frozen, optimiser.lr.numpy(), factor, epsilon,
             signs, mask, NEARLY_ZERO, low, high, fixed, start,
         )  # fmt: skip
         for p, own in zip(self.params.values(), weights, strict=True):
             p.copy_(own)
-        return torch.from_numpy(active & ~healthy)
+        return torch.from_numpy(diverged)
 
     @without_graph
     def take_back(self, which: Tensor) -> None:

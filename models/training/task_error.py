@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks_lib.masks import check_asked
@@ -58,6 +61,41 @@ def _factors(numbers: Tensor) -> Tensor:
     return 2.0 / numbers.sum(dim=1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What a batch asks of outputs, as `passes.square_errors` takes it.
+
+    Attributes
+    ----------
+    targets, steps, counts, factors : array
+        As there.
+    size : int
+        Entries at the steps of the mask, M B n_outputs.
+    numbers : Tensor (K or 1,), or None
+        Entries that count; None where all of them do.
+    """
+
+    targets: NDArray[Any]
+    steps: NDArray[np.int64]
+    counts: NDArray[np.bool_]
+    factors: NDArray[Any]
+    size: int
+    numbers: Tensor | None
+
+    @classmethod
+    def of(cls, t: Tensor, counts: Tensor | None, steps: Tensor, outputs: Tensor) -> _Asked:
+        """Return what targets ask at steps, where entries (K or 1, M, B, n_outputs) count."""
+        size = len(steps) * prod(outputs.shape[2:])
+        targets = (t if t.ndim == 4 else t[None]).contiguous().numpy()
+        if counts is None:
+            factors = outputs.new_tensor([2.0 / size]).numpy()
+            all_count = np.empty((0, 0, 0, 0), np.bool_)
+            return cls(targets, steps.numpy(), all_count, factors, size, None)
+        of_trials = counts.sum(dim=(1, 3)).to(outputs.dtype)
+        numbers, factors = of_trials.sum(dim=1), _factors(of_trials).numpy()
+        return cls(targets, steps.numpy(), counts.contiguous().numpy(), factors, size, numbers)
+
+
 class TaskErrors:
     """Takes the errors of outputs, batch after batch.
 
@@ -76,6 +114,7 @@ class TaskErrors:
         self.looks = looks
         # Of the last batch: a GPU would have to be waited for at every iteration.
         self._last: tuple[Tensor, int, Tensor | None] | None = None
+        self._known: _Asked | None = None
 
     def __call__(self, outputs: Tensor, t: Tensor) -> TaskError:
         """Return the errors of outputs (K, T, B, n_outputs) against targets (..., T, B, n_outputs).
@@ -103,23 +142,24 @@ class TaskErrors:
             error = self(outputs, t)
             slopes[:, self.steps] = error.slope()
             return error.loss(), slopes
-        counts = self._counts(t)
-        _, _, *trial = outputs.shape
-        squares = outputs.new_empty((len(outputs), len(self.steps) * prod(trial)))
-        if counts is None:
-            factors = outputs.new_full((1,), 2.0 / squares.shape[1])
-            counted, numbers = torch.empty(0, 0, 0, 0, dtype=torch.bool), None
-        else:
-            numbers = counts.sum(dim=(1, 3)).to(outputs.dtype)
-            counted, factors = counts.contiguous(), _factors(numbers)
-        targets = (t if t.ndim == 4 else t[None]).contiguous()
+        asked = self._asked(t, outputs)
+        squares = outputs.new_empty((len(outputs), asked.size))
         passes.square_errors(
-            outputs.contiguous().numpy(), targets.numpy(), self.steps.numpy(), counted.numpy(),
-            factors.numpy(), squares.numpy(), slopes.numpy(),
+            outputs.contiguous().numpy(), asked.targets, asked.steps, asked.counts, asked.factors,
+            squares.numpy(), slopes.numpy(),
         )  # fmt: skip
-        if numbers is None:
+        if asked.numbers is None:
             return squares.mean(dim=1), slopes
-        return squares.sum(dim=1) / numbers.sum(dim=1), slopes
+        return squares.sum(dim=1) / asked.numbers, slopes
+
+    def _asked(self, t: Tensor, outputs: Tensor) -> _Asked:
+        """Return what targets ask of outputs, of the last batch without computing it again."""
+        counts = self._counts(t)
+        if self._last is None or self._last[0] is not t:
+            return _Asked.of(t, counts, self.steps, outputs)
+        if self._known is None:
+            self._known = _Asked.of(t, counts, self.steps, outputs)
+        return self._known
 
     def _counts(self, t: Tensor) -> Tensor | None:
         """Return what counts (K or 1, M, B, n_outputs); None where all does."""
@@ -135,5 +175,5 @@ class TaskErrors:
         else:
             for own in counts.any(dim=3).any(dim=1).cpu().numpy():
                 check_asked(own)
-        self._last = (t, t._version, counts)
+        self._last, self._known = (t, t._version, counts), None
         return counts
