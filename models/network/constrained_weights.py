@@ -242,34 +242,40 @@ class ConstrainedWeights(nn.Module):
         """Return all weights that the networks run with."""
         return Weights(*(self.effective(name) for name in WEIGHTS))
 
-    @without_graph
     def raw_gradients(self, gradient: Weights) -> Rows:
         """Return a gradient by the effective weights as one by the parameters, in their order.
 
         It is 0 for weights that do not exist and for those that are not trained: they neither
         conflict nor count in a norm.
         """
+        return self.raw_gradients_of([gradient])
+
+    @without_graph
+    def raw_gradients_of(self, gradients: Sequence[Weights]) -> Rows:
+        """Return what `raw_gradients` does of A gradients, one after the other: A K rows."""
         parameters = {name[1:]: p for name, p in self._parameters.items() if p is not None}
         shapes = [tuple(p.shape[1:]) for p in parameters.values()]
-        found = Rows.empty(self.n_networks, shapes, gradient.W_rec)
-        for (name, p), own in zip(parameters.items(), found, strict=True):
-            if name in FACTORS:
-                own.copy_(self._gradient_of_factor(name, gradient.W_rec))
-                continue
-            g: Tensor = getattr(gradient, name)
+        found = Rows.empty(len(gradients) * self.n_networks, shapes, gradients[0].W_rec)
+        for (name, p), block in zip(parameters.items(), found, strict=True):
+            of_each = block.view(len(gradients), *p.shape).unbind(0)
             sign = mask = None
             if name in BLOCKS:
                 mask = self._constraint("mask", name)
                 if self.constraint_method == "reflect":
                     sign = self._constraint("sign", name)
-            if sign is not None:
-                g = torch.where(sign == 0, g, g * p.sign() * sign)
-            if mask is None:
-                own.copy_(g)
-            else:
-                torch.mul(g, mask, out=own)
-            if name in self.with_fixed:
-                own.masked_fill_(getattr(self, f"_fixed_{name}"), 0.0)
+            for gradient, own in zip(gradients, of_each, strict=True):
+                if name in FACTORS:
+                    own.copy_(self._gradient_of_factor(name, gradient.W_rec))
+                    continue
+                g: Tensor = getattr(gradient, name)
+                if sign is not None:
+                    g = torch.where(sign == 0, g, g * p.sign() * sign)
+                if mask is None:
+                    own.copy_(g)
+                else:
+                    torch.mul(g, mask, out=own)
+                if name in self.with_fixed:
+                    own.masked_fill_(getattr(self, f"_fixed_{name}"), 0.0)
         return found
 
     def _gradient_of_factor(self, name: str, by_product: Tensor) -> Tensor:

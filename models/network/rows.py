@@ -49,6 +49,10 @@ class Rows(Sequence[Tensor]):
         """Return other rows of the same blocks."""
         return Rows(rows, self.shapes)
 
+    def each(self, number: int) -> list[Rows]:
+        """Return as many parts of as many rows each."""
+        return [self.with_rows(rows) for rows in self.rows.chunk(number)]
+
     def __len__(self) -> int:
         """Return the number of blocks."""
         return len(self.shapes)

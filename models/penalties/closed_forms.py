@@ -99,19 +99,16 @@ def _closed_form(penalty: Penalty) -> Callable[[ClosedForm], ClosedForm]:
     return keep
 
 
-def _power(base: Tensor, exponent: float) -> Tensor:
-    """Return a power of values (K, ...) as of each network alone."""
-    return rows_apart(base).pow(exponent).view(base.shape)
-
-
-def _on_base(gradient: Tensor, base: Tensor, exponent: float) -> Tensor:
-    """Return the gradient by the base of a power."""
-    return gradient * (exponent * _power(base, exponent - 1.0))
+def _power_and_slope(base: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
+    """Return a power of values (K, ...) as of each network alone, and its derivative."""
+    rows = rows_apart(base)
+    power, below = (rows.pow(e).view(base.shape) for e in (exponent, exponent - 1.0))
+    return power, exponent * below
 
 
 def _passed(gradient: Tensor, rectified: Tensor) -> Tensor:
     """Return the gradient by what was rectified, max(0, z)."""
-    return torch.where(rectified > 0, gradient, torch.zeros_like(gradient))
+    return torch.where(rectified > 0, gradient, 0.0)
 
 
 @_closed_form(activity.metabolic)
@@ -179,8 +176,11 @@ def _beside(
     g_bot, g_top = args["g_bot"], args["g_top"]
     below, above = torch.relu(cap - values), torch.relu(values - cap)
     low, high = (below, above) if unit is None else (below / unit, above / unit)
-    value, on_under, on_over = _pooled(_power(low, g_bot), _power(high, g_top), scale, args)
-    on_low, on_high = _on_base(on_under, low, g_bot), _on_base(on_over, high, g_top)
+    (under, low_slope), (over, high_slope) = (
+        _power_and_slope(low, g_bot), _power_and_slope(high, g_top)
+    )  # fmt: skip
+    value, on_under, on_over = _pooled(under, over, scale, args)
+    on_low, on_high = on_under * low_slope, on_over * high_slope
     if unit is not None:
         on_low, on_high = on_low / unit, on_high / unit
     return Slopes(value, {statistic: _passed(on_high, above) - _passed(on_low, below)})
@@ -195,11 +195,14 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
         return None
     n = values.shape[1]
     ordered = values.sort(dim=1).values
-    gaps = [
-        ordered[:, round(high * (n - 1))] - ordered[:, round(low * (n - 1))]
-        for low, high in activity.QUANTILE_GAPS
-    ]
-    spread = (torch.stack(gaps, dim=1).mean(dim=1) + eps)[:, None]
+    at = {
+        q: ordered.select(1, round(q * (n - 1))) for gap in activity.QUANTILE_GAPS for q in gap
+    }
+    low, high = (
+        torch.stack([at[q] for q in each], dim=1)
+        for each in zip(*activity.QUANTILE_GAPS, strict=True)
+    )
+    spread = ((high - low).mean(dim=1) + eps)[:, None]
     raw = (values - means(values)[:, None]) / spread
     p = raw.clamp(-activity.MAX_Z, activity.MAX_Z).softmax(dim=1)
     pairs = max(n - 1, 1)
@@ -207,7 +210,7 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     on_p = (scale / pairs * n)[:, None] * (2.0 * p)
     on_z = torch.ops.aten._softmax_backward_data(on_p, p, 1, p.dtype)
     within = (raw >= -activity.MAX_Z) & (raw <= activity.MAX_Z)
-    slope = torch.where(within, on_z, torch.zeros_like(on_z)) / spread
+    slope = torch.where(within, on_z, 0.0) / spread
     return Slopes(value, {statistic: slope})
 
 
@@ -218,8 +221,9 @@ def _over_cap(
     gamma, eps = args["gamma"], args["eps"]
     above = torch.relu((block.abs() + eps) / (cap + eps) - 1.0)
     base, number = above + 1.0, max(block[0].numel(), 1)
-    value = sums(_power(base, gamma) - 1.0) / number
-    on_base = _on_base((scale / number)[:, None, None], base, gamma)
+    power, power_slope = _power_and_slope(base, gamma)
+    value = sums(power - 1.0) / number
+    on_base = (scale / number)[:, None, None] * power_slope
     return value, _passed(on_base, above) / (cap + eps) * block.sgn()
 
 

@@ -231,22 +231,21 @@ class LossFunction:
             return Descent(total, losses, self.rnn.raw_gradients(propagated), {}, run)
         arriving = [own.cotangent(run.outputs) for own in pulled if own.reaches_activity]
         found = run.effective_gradients([task, *arriving])
-        wrt_task, rest = self.rnn.raw_gradients(found[0]), iter(found[1:])
+        rest = iter(found[1:])
         by_group = [
-            self.rnn.raw_gradients(
-                own.beside(next(rest) if own.reaches_activity else None, found[0])
-            )
-            for own in pulled
+            own.beside(next(rest) if own.reaches_activity else None, found[0]) for own in pulled
         ]
+        raw = self.rnn.raw_gradients_of([found[0], *by_group])
+        wrt_task, *wrt_group = raw.each(1 + len(by_group))
         norms: dict[str, Tensor] = {}
         if with_norms:
-            every = zip(self.names, (wrt_task, *by_group), strict=True)
-            norms = {name: inner(g, g).sqrt() for name, g in every}
-        if not by_group:
+            sizes = inner(raw, raw).sqrt().view(1 + len(by_group), -1)
+            norms = dict(zip(self.names, sizes.unbind(0), strict=True))
+        if not wrt_group:
             return Descent(total, losses, wrt_task, norms, run)
         # One after the other: terms of its companions, 0 in a network, then change nothing.
-        wrt_penalty = by_group[0]
-        for more in by_group[1:]:
+        wrt_penalty = wrt_group[0]
+        for more in wrt_group[1:]:
             wrt_penalty = wrt_penalty.with_rows(wrt_penalty.rows + more.rows)
         if task_safe:
             wrt_penalty = remove_conflict(wrt_task, wrt_penalty)
