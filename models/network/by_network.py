@@ -39,8 +39,12 @@ def rows_apart(values: Tensor) -> Tensor:
     rows = values.flatten(1)
     if rows.device.type != "cpu":
         return rows
-    apart = rows.new_empty((rows.shape[0], rows.shape[1] + 1))[:, :-1]
-    return apart.copy_(rows)
+    return empty_rows_apart(rows).copy_(rows)
+
+
+def empty_rows_apart(like: Tensor) -> Tensor:
+    """Return rows of the shape of others (K, n) that do not follow one another in memory."""
+    return like.new_empty((like.shape[0], like.shape[1] + 1))[:, :-1]
 
 
 def products(a: Tensor, b: Tensor) -> Tensor:

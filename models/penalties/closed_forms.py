@@ -23,8 +23,9 @@ from ..engine.statistics import (
     SOFT_MAXIMUM_RATE,
     SOFT_MAXIMUM_STATE,
 )
-from ..network.by_network import means, rows_apart, sums
-from . import activity, weights
+from ..engine.passes import runs_on
+from ..network.by_network import empty_rows_apart, means, rows_apart, sums
+from . import activity, passes, weights
 from .registry import Penalty, size_scale
 
 
@@ -99,11 +100,11 @@ def _closed_form(penalty: Penalty) -> Callable[[ClosedForm], ClosedForm]:
     return keep
 
 
-def _power_and_slope(base: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
-    """Return a power of values (K, ...) as of each network alone, and its derivative."""
+def _powers(base: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
+    """Return a power of values (K, ...) as of each network alone, and the power one below."""
     rows = rows_apart(base)
     power, below = (rows.pow(e).view(base.shape) for e in (exponent, exponent - 1.0))
-    return power, exponent * below
+    return power, below
 
 
 def _passed(gradient: Tensor, rectified: Tensor) -> Tensor:
@@ -174,16 +175,38 @@ def _beside(
 ) -> Slopes:
     """Penalise values (K, N) beside a cap, in units of ``unit``."""
     g_bot, g_top = args["g_bot"], args["g_top"]
+    if runs_on(values) and args["aggregation"] == "mean":
+        return _beside_in_passes(values, statistic, cap, 1.0 if unit is None else unit, scale, args)
     below, above = torch.relu(cap - values), torch.relu(values - cap)
     low, high = (below, above) if unit is None else (below / unit, above / unit)
-    (under, low_slope), (over, high_slope) = (
-        _power_and_slope(low, g_bot), _power_and_slope(high, g_top)
-    )  # fmt: skip
+    (under, low_power), (over, high_power) = _powers(low, g_bot), _powers(high, g_top)
     value, on_under, on_over = _pooled(under, over, scale, args)
-    on_low, on_high = on_under * low_slope, on_over * high_slope
+    on_low, on_high = on_under * (g_bot * low_power), on_over * (g_top * high_power)
     if unit is not None:
         on_low, on_high = on_low / unit, on_high / unit
     return Slopes(value, {statistic: _passed(on_high, above) - _passed(on_low, below)})
+
+
+def _beside_in_passes(
+    values: Tensor,
+    statistic: Statistic,
+    cap: float,
+    unit: float,
+    scale: Tensor,
+    args: Mapping[str, Any],
+) -> Slopes:
+    """Do what `_beside` does, for the mean over units on a CPU, to the same bits."""
+    v, exponents = values.contiguous().numpy(), (args["g_bot"], args["g_top"])
+    distances = [empty_rows_apart(values) for _ in exponents]
+    passes.distances_from_cap(v, cap, unit, *(d.numpy() for d in distances))
+    under, over = (d.pow(g).numpy() for d, g in zip(distances, exponents, strict=True))
+    low, high = (d.pow(g - 1.0).numpy() for d, g in zip(distances, exponents, strict=True))
+    pooled, slopes = values.new_empty((2, *values.shape)).unbind(0)
+    passes.slopes_beside_cap(
+        v, cap, unit, under, over, low, high, scale.numpy(), args["alpha"], args["beta"],
+        *exponents, pooled.numpy(), slopes.numpy(),
+    )  # fmt: skip
+    return Slopes(means(pooled), {statistic: slopes})
 
 
 @_closed_form(activity.fr_inequality)
@@ -219,12 +242,30 @@ def _over_cap(
 ) -> tuple[Tensor, Tensor]:
     """Return the mean of what weights (K, m, n) are above a cap, and its gradient times (K,)."""
     gamma, eps = args["gamma"], args["eps"]
+    if runs_on(block):
+        return _over_cap_in_passes(block, cap, eps, gamma, scale)
     above = torch.relu((block.abs() + eps) / (cap + eps) - 1.0)
     base, number = above + 1.0, max(block[0].numel(), 1)
-    power, power_slope = _power_and_slope(base, gamma)
+    power, below = _powers(base, gamma)
     value = sums(power - 1.0) / number
-    on_base = (scale / number)[:, None, None] * power_slope
+    on_base = (scale / number)[:, None, None] * (gamma * below)
     return value, _passed(on_base, above) / (cap + eps) * block.sgn()
+
+
+def _over_cap_in_passes(
+    block: Tensor, cap: float, eps: float, gamma: float, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Do what `_over_cap` does, on a CPU and to the same bits."""
+    rows = block.detach().flatten(1).contiguous()
+    number, w = max(rows.shape[1], 1), rows.numpy()
+    ratios = empty_rows_apart(rows)
+    passes.ratios_to_cap(w, cap, eps, ratios.numpy())
+    power, below = ratios.pow(gamma).numpy(), ratios.pow(gamma - 1.0).numpy()
+    excess, slopes = rows.new_empty((2, *rows.shape)).unbind(0)
+    passes.slopes_over_cap(
+        w, cap, eps, power, below, (scale / number).numpy(), gamma, excess.numpy(), slopes.numpy()
+    )
+    return sums(excess) / number, slopes.view(block.shape)
 
 
 @_closed_form(weights.inp_weights_magnitude)

@@ -1,39 +1,15 @@
-"""What follows a run on a CPU, in a few passes over memory: compiled by Numba.
-
-Torch takes the same operations one by one, and a network of 10 units spends its time on calling
-them. Every operation here is rounded by itself, and they keep torch's order, so that the numbers
-are torch's to the bit. Square roots are left to torch, which takes them from a library that rounds
-some in another way than the processor does.
-"""
+"""What follows a run in a training, in passes over memory (`models.engine.passes`)."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
-try:
-    from ..engine.compilation import compiled_exactly
-except ImportError:  # no numba for this Python or this machine: torch takes the same operations
-    IS_COMPILED = False
-
-    def compiled_exactly(function):
-        """Return a function as it is; it is not called."""
-        return function
-
-else:
-    IS_COMPILED = True
+from ..engine.passes import compiled_pass
 
 LEAST_NORM = 1e-30  # what a gradient of 0 is divided by
 
 
-def are_for(numbers: Tensor) -> bool:
-    """Return whether these functions take arrays like a tensor."""
-    is_real = numbers.dtype in (torch.float32, torch.float64)
-    return IS_COMPILED and is_real and numbers.device.type == "cpu"
-
-
-@compiled_exactly
+@compiled_pass
 def square_errors(outputs, targets, steps, counts, factors, squares, slopes):
     """Take the squared errors of outputs and the slopes of their mean.
 
@@ -75,7 +51,7 @@ def square_errors(outputs, targets, steps, counts, factors, squares, slopes):
                         slope[i] = 0 * factor
 
 
-@compiled_exactly
+@compiled_pass
 def follow_gradients(
     losses, norms, trains, largest_norms, weights, previous, gradients, first, second, decays,
     beta_1, beta_2, frozen, diverged,
@@ -122,7 +98,7 @@ def follow_gradients(
             v[i] = v[i] * b2 + slope * slope * rest_2
 
 
-@compiled_exactly
+@compiled_pass
 def step_within_bounds(
     weights, previous, first, second, sizes, frozen, rates, factor, epsilon,
     signs, mask, smallest, low, high, fixed, start,

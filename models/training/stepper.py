@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..engine.passes import runs_on
 from ..machine.threads import blas_on_one
 from ..machine.torch_modes import without_graph
 from ..network.by_network import inner
@@ -81,7 +82,7 @@ class Stepper:
         )
         self.dropout = UnitDropout(rnn, self.config) if self.config.dropout_rate else None
         self.previous = Rows.of(list(self.params.values()))
-        self._in_passes = passes.are_for(self.previous.rows)
+        self._in_passes = runs_on(self.previous.rows)
 
     @without_graph
     def step(self, batch: Batch, iteration: int, active: NDArray[np.bool_]) -> StepResult:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tasks_lib.masks import check_asked
 
+from ..engine.passes import runs_on
 from ..machine.torch_modes import without_graph
 from ..network.by_network import means, sums
 from . import passes
@@ -138,7 +139,7 @@ class TaskErrors:
         They are those of `TaskError`, and 0 at the steps outside of the mask.
         """
         slopes = torch.zeros_like(outputs)
-        if not passes.are_for(outputs):
+        if not runs_on(outputs):
             error = self(outputs, t)
             slopes[:, self.steps] = error.slope()
             return error.loss(), slopes
