@@ -216,6 +216,8 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     values = networks.statistics.get(statistic)
     if values is None or method != "hhi":
         return None
+    if runs_on(values):
+        return _inequality_in_passes(values, statistic, eps, scale)
     n = values.shape[1]
     ordered = values.sort(dim=1).values
     at = {
@@ -235,6 +237,29 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     within = (raw >= -activity.MAX_Z) & (raw <= activity.MAX_Z)
     slope = torch.where(within, on_z, 0.0) / spread
     return Slopes(value, {statistic: slope})
+
+
+def _inequality_in_passes(
+    values: Tensor, statistic: Statistic, eps: float, scale: Tensor
+) -> Slopes:
+    """Do what `fr_inequality` does, on a CPU and to the same bits."""
+    n = values.shape[1]
+    pairs, most = max(n - 1, 1), activity.MAX_Z
+    ordered, v = values.sort(dim=1).values.numpy(), values.contiguous().numpy()
+    low, high = (
+        ordered.take([round(q * (n - 1)) for q in each], axis=1)
+        for each in zip(*activity.QUANTILE_GAPS, strict=True)
+    )
+    spreads = (torch.from_numpy(high - low).mean(dim=1) + eps).numpy()
+    centres, z = means(values).numpy(), values.new_empty(values.shape)
+    passes.standard_scores(v, centres, spreads, most, z.numpy())
+    p = z.softmax(dim=1)
+    squares, on_p, slopes = values.new_empty((3, *values.shape)).unbind(0)
+    factors = (scale / pairs * n).numpy()
+    passes.squared_shares(p.numpy(), factors, squares.numpy(), on_p.numpy())
+    on_z = torch.ops.aten._softmax_backward_data(on_p, p, 1, p.dtype)
+    passes.slopes_of_scores(v, centres, spreads, most, on_z.numpy(), slopes.numpy())
+    return Slopes((n * sums(squares) - 1.0) / pairs, {statistic: slopes})
 
 
 def _over_cap(

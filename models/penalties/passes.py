@@ -96,3 +96,33 @@ def slopes_over_cap(weights, cap, eps, powers, power_slopes, factors, gamma, exc
             slope = factors[k] * (gamma * power_slopes[k, i]) if above > zero else zero
             sign = one if w > zero else (-one if w < zero else zero)
             slopes[k, i] = slope / unit * sign
+
+
+@compiled_pass
+def standard_scores(values, centres, spreads, most, scores):
+    """Put (v - centre) / spread, clipped to +-``most``, into ``scores``; arrays (K, N)."""
+    most = values.dtype.type(most)
+    for k in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            z = (values[k, i] - centres[k]) / spreads[k]
+            scores[k, i] = -most if z < -most else (most if z > most else z)
+
+
+@compiled_pass
+def squared_shares(shares, factors, squares, slopes):
+    """Put p^2 into ``squares`` and factor 2 p into ``slopes``; arrays (K, N), factors (K,)."""
+    two = shares.dtype.type(2)
+    for k in range(shares.shape[0]):
+        for i in range(shares.shape[1]):
+            squares[k, i] = shares[k, i] * shares[k, i]
+            slopes[k, i] = factors[k] * (two * shares[k, i])
+
+
+@compiled_pass
+def slopes_of_scores(values, centres, spreads, most, on_scores, slopes):
+    """Put on_scores / spread into ``slopes``, 0 where a score of `standard_scores` was clipped."""
+    most, zero = values.dtype.type(most), values.dtype.type(0)
+    for k in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            z = (values[k, i] - centres[k]) / spreads[k]
+            slopes[k, i] = (on_scores[k, i] if -most <= z <= most else zero) / spreads[k]
