@@ -365,3 +365,16 @@ def fill(out, first, last, simulation, part, k0, k1):
             step = out[4 * four + w]
             for i in range(n):
                 step[i] = z[w, i]
+
+
+@compiled
+def fill_share(out, simulation, part, keys, n_parts, share, n_shares):
+    """Put normals of K networks into ``out`` (K, T, trials * channels): one share of several.
+
+    Each network's steps are divided into ``n_parts``; ``keys`` is (K, 2) of uint32.
+    """
+    fours = -(-out.shape[1] // 4)
+    for j in range(share, out.shape[0] * n_parts, n_shares):
+        i, h = j // n_parts, j % n_parts
+        first, last = h * fours // n_parts, (h + 1) * fours // n_parts
+        fill(out[i], first, last, simulation, part, keys[i, 0], keys[i, 1])

@@ -18,7 +18,7 @@ from ...formulas.equations import Equation
 from ...machine.threads import blas_on_one, n_threads
 from .. import loops
 from ..buffers import Buffers
-from ..elementwise import CODES, fill
+from ..elementwise import CODES, fill_share
 from ..philox import PARTS
 from ..statistics import KINDS, Statistic
 from ..trajectory import Cotangent, RecurrentNoise, Trajectory, stacked
@@ -114,8 +114,8 @@ class Compiled(BackEnd):
 
 
 @cache
-def chunks(n_trials: int, n_units: int, n_sent: int) -> tuple[tuple[int, int], ...]:
-    """Return the first and last + 1 of the trials of each chunk.
+def chunks(n_trials: int, n_units: int, n_sent: int) -> NDArray[np.int64]:
+    """Return the first and last + 1 of the trials of each chunk, (chunks, 2).
 
     They depend on the sizes alone, and not on the number of threads, so that sums are rounded
     alike on any number of them. Their number is even where it can be: two cores share them.
@@ -126,7 +126,7 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> tuple[tuple[int, int], .
     number = -(-n_trials // rows)
     number = min(number + number % 2, max(n_trials // FEWEST_ROWS, 1))
     edges = [i * n_trials // number for i in range(number + 1)]
-    return tuple(pairwise(edges))
+    return np.array(list(pairwise(edges)), np.int64)
 
 
 @cache
@@ -138,28 +138,26 @@ def _pool(number: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _run(tasks: Sequence[Callable[[], None]], n_values: int) -> None:
-    """Run tasks on as many threads as there are for them, this one included.
+def _run(work: Callable[[int, int], None], n_tasks: int, n_values: int) -> None:
+    """Have work done on as many threads as there are for it, this one included.
 
     Parameters
     ----------
-    tasks : sequence of callable
+    work : callable
+        Does one share of several: it is given its number, and how many there are.
+    n_tasks : int
+        Parts that it can be divided into.
     n_values : int
-        Numbers that they compute, by which a second thread pays or does not.
+        Numbers that it computes, by which a second thread pays or does not.
     """
-    number = min(n_threads(), len(tasks)) if n_values > FEWEST_VALUES else 1
-
-    def share(i: int) -> None:
-        for task in tasks[i::number]:
-            task()
-
+    number = min(n_threads(), n_tasks) if n_values > FEWEST_VALUES else 1
     with blas_on_one:
         if number == 1:
-            share(0)
+            work(0, 1)
             return
-        others = [_pool(number - 1).submit(share, i) for i in range(1, number)]
+        others = [_pool(number - 1).submit(work, i, number) for i in range(1, number)]
         try:
-            share(0)
+            work(0, number)
         finally:  # what the others work on must stay until they are done
             wait(others)
         for other in others:
@@ -168,6 +166,18 @@ def _run(tasks: Sequence[Callable[[], None]], n_values: int) -> None:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     return tensor.detach().contiguous().numpy()
+
+
+def _rows(tensor: Tensor) -> NDArray[Any]:
+    """Return an array of `Buffers` as it lies in memory: a row for each network, (K, >= n)."""
+    size = tensor[0].numel()
+    stride = tensor.stride(0) if size and len(tensor) > 1 else size
+    return tensor.detach().as_strided((len(tensor), stride), (stride, 1)).numpy()
+
+
+def _inputs(inputs: Tensor) -> NDArray[Any]:
+    """Return inputs (K, T, B, M), or (1, T, B, M) where they are the same ones of all networks."""
+    return _array(inputs[:1] if inputs.stride(0) == 0 else inputs)
 
 
 def _empty(shape: tuple[int, ...], like: Tensor) -> NDArray[Any]:
@@ -241,9 +251,9 @@ def forward(
     w[:, n:-1] = _array(weights.W_inp).swapaxes(1, 2)
     w[:, -1] = _array(weights.b_rec)
     readout[:] = _array(weights.W_out).swapaxes(1, 2)
-    u, x, y = _array(inputs), states.numpy(), outputs.numpy()
-    x[:, 0] = _array(weights.x_init)[:, None]
-    a = arguments.numpy()
+    u, x, a, y = _inputs(inputs), _rows(states), _rows(arguments), _rows(outputs)
+    states.numpy()[:, 0] = _array(weights.x_init)[:, None]
+    levels, words = np.array(noise_scales, np.float64), np.array(keys, np.uint32)
     xi = np.empty((k, 0, 0, 0), x.dtype) if given is None else _array(given.expand(k, -1, -1, -1))
     parts = chunks(n_trials, n, n + n_inputs + 1)
     kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
@@ -251,16 +261,14 @@ def forward(
     sums = np.zeros((k, len(parts), len(kinds), 2, n))
     sums[:, :, :, 0] = -np.inf
 
-    def task(i: int, c: int) -> Callable[[], None]:
-        k0, k1 = (np.uint32(word) for word in keys[i])
-        first, last = parts[c]
-        return lambda: loops.forward(
-            *codes, w[i], readout[i], u[i], x[i], a[i], y[i], first, last, first_trial,
-            float(noise_scales[i]), equation.noise_inside, xi[i], simulation, k0, k1,
-            kinds, scales, sums[i, c],
+    def run(share: int, n_shares: int) -> None:
+        loops.forward_share(
+            *codes, w, readout, u, x, a, y, parts, first_trial,
+            levels, equation.noise_inside, xi, simulation, words,
+            kinds, scales, sums, share, n_shares,
         )  # fmt: skip
 
-    _run([task(i, c) for i in range(k) for c in range(len(parts))], x.size)
+    _run(run, k * len(parts), states.numel())
     return Totals(statistics, sums, states.shape[1] * n_trials)
 
 
@@ -283,7 +291,7 @@ def backward(
     codes = _codes(equation)
     w = _empty((k, n + o, n), states)
     w[:, :n], w[:, n:] = _array(weights.W_rec), _array(weights.W_out)
-    u, x, a = _array(inputs), states.numpy(), arguments.numpy()
+    u, x, a = _inputs(inputs), _rows(states), _rows(arguments)
     dtype = x.dtype
     e = _array(on_outputs)
     dense = np.empty((0, 0, 0, 0, 0), dtype) if on_states is None else _array(on_states)
@@ -298,15 +306,13 @@ def backward(
     gradients = np.empty((k, len(parts), n_adjoints, n + o, n + m + 1), dtype)
     starts = np.empty((k, len(parts), n_adjoints, n), dtype)
 
-    def task(i: int, c: int) -> Callable[[], None]:
-        first, last = parts[c]
-        return lambda: loops.backward(
-            *codes, w[i], u[i], x[i], a[i], i, first, last, e, dense,
-            totals.kinds, totals.scales, shifts, factors,
-            together, gradients[i, c], starts[i, c],
+    def run(share: int, n_shares: int) -> None:
+        loops.backward_share(
+            *codes, w, u, x, a, parts, e, dense, totals.kinds, totals.scales, shifts, factors,
+            together, gradients, starts, share, n_shares,
         )  # fmt: skip
 
-    _run([task(i, c) for i in range(k) for c in range(len(parts))], x.size)
+    _run(run, k * len(parts), states.numel())
     joined, start = gradients.sum(axis=1), starts.sum(axis=1)
     found = []
     for a in range(n_adjoints):
@@ -326,14 +332,10 @@ def normals(
     """Return what `models.engine.philox.normals` returns."""
     out = torch.empty((len(keys), *shape), dtype=dtype)
     arrays = out.view(len(keys), shape[0], -1).numpy()
-    fours = -(-shape[0] // 4)
-    halves = (
-        [(0, fours // 2), (fours // 2, fours)] if arrays[0].size > FEWEST_VALUES else [(0, fours)]
-    )
+    words, n_parts = np.array(keys, np.uint32), 2 if arrays[0].size > FEWEST_VALUES else 1
 
-    def task(i: int, first: int, last: int) -> Callable[[], None]:
-        k0, k1 = (np.uint32(word) for word in keys[i])
-        return lambda: fill(arrays[i], first, last, simulation, PARTS[part], k0, k1)
+    def run(share: int, n_shares: int) -> None:
+        fill_share(arrays, simulation, PARTS[part], words, n_parts, share, n_shares)
 
-    _run([task(i, *half) for i in range(len(keys)) for half in halves], arrays.size)
+    _run(run, len(keys) * n_parts, arrays.size)
     return out
