@@ -14,10 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_compiled: Callable[[Callable[..., Any]], Any] | None = None
 try:
-    from .compilation import compiled_exactly as _compiled
+    from .compilation import compiled_exactly
+
+    _compiled = compiled_exactly
 except ImportError:  # no numba for this Python or this machine
-    _compiled = None
+    pass
 
 
 def compiled_pass(function: Callable[..., Any]) -> Any:

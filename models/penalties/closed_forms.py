@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from ..engine import Statistic, Weights
+from ..engine.passes import runs_on
 from ..engine.statistics import (
     MEAN_ABS_STATE,
     MEAN_SQUARE_RATE,
     SOFT_MAXIMUM_RATE,
     SOFT_MAXIMUM_STATE,
 )
-from ..engine.passes import runs_on
 from ..network.by_network import empty_rows_apart, means, rows_apart, sums
 from . import activity, passes, weights
 from .registry import Penalty, size_scale
@@ -220,9 +220,7 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
         return _inequality_in_passes(values, statistic, eps, scale)
     n = values.shape[1]
     ordered = values.sort(dim=1).values
-    at = {
-        q: ordered.select(1, round(q * (n - 1))) for gap in activity.QUANTILE_GAPS for q in gap
-    }
+    at = {q: ordered.select(1, round(q * (n - 1))) for gap in activity.QUANTILE_GAPS for q in gap}
     low, high = (
         torch.stack([at[q] for q in each], dim=1)
         for each in zip(*activity.QUANTILE_GAPS, strict=True)

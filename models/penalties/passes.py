@@ -27,10 +27,11 @@ def slopes_beside_cap(
 ):  # fmt: skip
     """Take what units pay for their distance from a cap, and its derivative by their values.
 
-    With p = low^g_bot and q = high^g_top of `distances_from_cap`, and p', q' the powers one below:
+    With p = low^g_bot and q = high^g_top of `distances_from_cap`, p' and q' the powers one below
+    and c = scale / N:
 
         pooled = alpha p + beta q
-        slopes = [v > cap] c beta g_top q' / unit - [v < cap] c alpha g_bot p' / unit,  c = scale / N
+        slopes = [v > cap] c beta g_top q' / unit - [v < cap] c alpha g_bot p' / unit
 
     Parameters
     ----------

@@ -25,6 +25,7 @@ from .config import TrainingConfig
 from .dropout import UnitDropout
 from .losses import Descent, LossFunction
 
+
 @dataclass(frozen=True, eq=False)
 class StepResult:
     """Losses of one optimiser step of K networks, and which networks diverged.

@@ -203,7 +203,7 @@ class Totals:
         self.scales = np.array([1.0 / s.tau for s in statistics])
         if not statistics:
             self.values = self.shifts = np.empty((0, len(sums), sums.shape[-1]))
-            self.slopes = np.empty(0)
+            self.slopes: NDArray[Any] = np.empty(0)
             return
         largest, totals = sums[:, :, :, 0], sums[:, :, :, 1]  # (K, chunks, S, N)
         values, shifts, slopes = [], [], []
@@ -302,7 +302,7 @@ def backward(
     shifts = totals.shifts.astype(dtype)
     parts = chunks(n_trials, n, n + m + 1)
     at_once = TOGETHER_ROWS if n <= SMALL_UNITS else MOST_ROWS_LARGE
-    together = max(1, at_once // max(1, parts[0][1] - parts[0][0]))
+    together = max(1, at_once // max(1, int(parts[0, 1] - parts[0, 0])))
     gradients = np.empty((k, len(parts), n_adjoints, n + o, n + m + 1), dtype)
     starts = np.empty((k, len(parts), n_adjoints, n), dtype)
 
@@ -315,9 +315,9 @@ def backward(
     _run(run, k * len(parts), states.numel())
     joined, start = gradients.sum(axis=1), starts.sum(axis=1)
     found = []
-    for a in range(n_adjoints):
-        g = joined[:, a]
-        blocks = g[:, :n, :n], g[:, :n, n : n + m], g[:, n:, :n], g[:, :n, n + m], start[:, a]
+    for i in range(n_adjoints):
+        g = joined[:, i]
+        blocks = g[:, :n, :n], g[:, :n, n : n + m], g[:, n:, :n], g[:, :n, n + m], start[:, i]
         found.append(Weights(*map(torch.from_numpy, blocks)))
     return found
 
