@@ -109,7 +109,7 @@ def _powers(base: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
 
 def _passed(gradient: Tensor, rectified: Tensor) -> Tensor:
     """Return the gradient by what was rectified, max(0, z)."""
-    return torch.where(rectified > 0, gradient, 0.0)
+    return torch.where(rectified > 0, gradient, torch.zeros_like(gradient))
 
 
 @_closed_form(activity.metabolic)
@@ -233,7 +233,7 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     on_p = (scale / pairs * n)[:, None] * (2.0 * p)
     on_z = torch.ops.aten._softmax_backward_data(on_p, p, 1, p.dtype)
     within = (raw >= -activity.MAX_Z) & (raw <= activity.MAX_Z)
-    slope = torch.where(within, on_z, 0.0) / spread
+    slope = torch.where(within, on_z, torch.zeros_like(on_z)) / spread
     return Slopes(value, {statistic: slope})
 
 

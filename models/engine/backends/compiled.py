@@ -109,8 +109,22 @@ class Compiled(BackEnd):
         if like.dtype not in PRECISIONS:
             return super().normals(shape, keys, simulation, part, like)
         keys = keys.tolist() if isinstance(keys, Tensor) else keys
-        simulation = int(simulation)
-        return normals(shape, keys, simulation, part, like.dtype)
+        return noise(shape, keys, int(simulation), part, like.dtype, [1.0] * len(keys), None)
+
+    def noise(
+        self,
+        shape: tuple[int, int, int],
+        keys: Sequence[tuple[int, int]],
+        simulation: int,
+        part: str,
+        like: Tensor,
+        scales: Sequence[float],
+        onto: Tensor | None,
+    ) -> Tensor | None:
+        """Return normals times scales, added to something, in one pass on all threads."""
+        if like.dtype not in PRECISIONS:
+            return None
+        return noise(shape, keys, simulation, part, like.dtype, scales, onto)
 
 
 @cache
@@ -322,20 +336,27 @@ def backward(
     return found
 
 
-def normals(
+def noise(
     shape: tuple[int, int, int],
     keys: Sequence[tuple[int, int]],
     simulation: int,
     part: str,
     dtype: torch.dtype,
+    scales: Sequence[float],
+    onto: Tensor | None,
 ) -> Tensor:
-    """Return what `models.engine.philox.normals` returns."""
+    """Return what `BackEnd.noise` says, of `models.engine.philox.normals`."""
     out = torch.empty((len(keys), *shape), dtype=dtype)
     arrays = out.view(len(keys), shape[0], -1).numpy()
-    words, n_parts = np.array(keys, np.uint32), 2 if arrays[0].size > FEWEST_VALUES else 1
+    given = np.empty((0, 0, 0), arrays.dtype)
+    if onto is not None:
+        given = _inputs(onto)
+        given = given.reshape(len(given), *arrays.shape[1:])
+    words, each = np.array(keys, np.uint32), np.array(scales, np.float64)
+    n_parts = 2 if arrays[0].size > FEWEST_VALUES else 1
 
     def run(share: int, n_shares: int) -> None:
-        fill_share(arrays, simulation, PARTS[part], words, n_parts, share, n_shares)
+        fill_share(arrays, each, given, simulation, PARTS[part], words, n_parts, share, n_shares)
 
     _run(run, len(keys) * n_parts, arrays.size)
     return out
