@@ -245,10 +245,10 @@ def _inequality_in_passes(
     pairs, most = max(n - 1, 1), activity.MAX_Z
     ordered, v = values.sort(dim=1).values.numpy(), values.contiguous().numpy()
     low, high = (
-        ordered.take([round(q * (n - 1)) for q in each], axis=1)
+        torch.from_numpy(ordered.take([round(q * (n - 1)) for q in each], axis=1))
         for each in zip(*activity.QUANTILE_GAPS, strict=True)
     )
-    spreads = (torch.from_numpy(high - low).mean(dim=1) + eps).numpy()
+    spreads = ((high - low).mean(dim=1) + eps).numpy()
     centres, z = means(values).numpy(), values.new_empty(values.shape)
     passes.standard_scores(v, centres, spreads, most, z.numpy())
     p = z.softmax(dim=1)
