@@ -10,7 +10,7 @@ from .backends.base import BackEnd, NetworkKind
 from .backends.registry import choose as choose_back_end
 from .backends.triton_launch import products, products_in
 from .buffers import Buffers
-from .simulation import Simulation, draw, simulate
+from .simulation import Simulation, draw, draw_noise, simulate
 from .sliced import SlicedSimulation, simulate_sliced
 from .statistics import Statistic
 from .trajectory import Cotangent, RecurrentNoise, stacked
@@ -28,6 +28,7 @@ __all__ = [
     "Weights",
     "choose_back_end",
     "draw",
+    "draw_noise",
     "philox",
     "products",
     "products_in",

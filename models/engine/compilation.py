@@ -64,9 +64,23 @@ def cache_folder() -> str | None:
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function, to be called from Python or from another one, without the GIL."""
+    return _kept(function, _OPTIONS)
+
+
+def compiled_exactly(function: Callable[..., Any]) -> Any:
+    """Compile a function as `compiled` does, each of whose operations is rounded by itself.
+
+    None are joined and none change their order, so that it gives what NumPy and torch give to the
+    bit where they take the same operations one after the other.
+    """
+    return _kept(function, {"error_model": "numpy"})
+
+
+def _kept(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Compile a function, and keep the result for the next process where that can be."""
     folder = cache_folder()
     if folder is None:
-        return njit(nogil=True, **_OPTIONS)(function)
+        return njit(nogil=True, **options)(function)
     here = {"CACHE_DIR": folder}
     if _NumbaLocator is not object:
         here["CACHE_LOCATOR_CLASSES"] = f"{Locator.__module__}.{Locator.__qualname__}"
@@ -74,7 +88,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     try:
         for name, value in here.items():
             setattr(_settings, name, value)
-        return njit(nogil=True, cache=True, **_OPTIONS)(function)
+        return njit(nogil=True, cache=True, **options)(function)
     finally:
         for name, value in before.items():
             setattr(_settings, name, value)

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .compilation import compiled, inline
+from .compilation import compiled, compiled_exactly, inline
 from .philox import MULTIPLIERS, ROUNDS, WEYL
 
 F = np.float32
@@ -365,3 +365,35 @@ def fill(out, first, last, simulation, part, k0, k1):
             step = out[4 * four + w]
             for i in range(n):
                 step[i] = z[w, i]
+
+
+@compiled_exactly
+def fill_share(out, scales, onto, simulation, part, keys, n_parts, share, n_shares):
+    """Put ``onto`` + scale z of K networks into ``out``, z normal: one share of several.
+
+    Parameters
+    ----------
+    out : array (K, T, trials * channels)
+    scales : array (K,) of float64
+        A network whose scale is 0 has no noise at all.
+    onto : array (K or 1, T, trials * channels)
+        What noise is added to; empty where that is nothing.
+    keys : array (K, 2) of uint32
+    n_parts : int
+        Into how many the steps of each network are divided.
+    """
+    n_steps, n = out.shape[1:]
+    fours = -(-n_steps // 4)
+    for j in range(share, out.shape[0] * n_parts, n_shares):
+        i, h = j // n_parts, j % n_parts
+        first, last = h * fours // n_parts, (h + 1) * fours // n_parts
+        fill(out[i], first, last, simulation, part, keys[i, 0], keys[i, 1])
+        scale, is_silent = out.dtype.type(scales[i]), scales[i] == 0
+        for t in range(4 * first, min(4 * last, n_steps)):
+            z = out[i, t]
+            for place in range(n):
+                z[place] = 0 if is_silent else z[place] * scale
+            if onto.size > 0:
+                given = onto[i % len(onto), t]
+                for place in range(n):
+                    z[place] = given[place] + z[place]

@@ -329,3 +329,73 @@ def backward(
             for b in range(rows):
                 total += adjoint[a, b, i]
             on_start[a, i] = total
+
+
+@compiled
+def forward_share(
+    form_s, code, p0, p1, alpha, gamma,
+    weights, readout, inputs, states, arguments, outputs,
+    parts, first_trial, noise_scales, noise_inside, given_noise, simulation, keys,
+    kinds, scales, totals, share, n_shares,
+):  # fmt: skip
+    """Run `forward` on one of ``n_shares`` shares of K networks' C chunks of trials.
+
+    Parameters
+    ----------
+    weights, readout, given_noise, totals
+        As of `forward`, with a leading axis K, ``totals`` with K and C.
+    inputs : array (K or 1, T, B, M)
+    states, arguments, outputs : array (K, >= T B channels)
+        The rows of `Buffers`: a network begins on a cache line.
+    parts : array (C, 2)
+        First and last + 1 of the trials of each chunk.
+    noise_scales : array (K,)
+    keys : array (K, 2) of uint32
+    """
+    n_steps, n_trials = inputs.shape[1:3]
+    n, o = weights.shape[2], readout.shape[2]
+    kept = n_steps if form_s else 0
+    n_chunks = parts.shape[0]
+    for j in range(share, weights.shape[0] * n_chunks, n_shares):
+        i, c = j // n_chunks, j % n_chunks
+        forward(
+            form_s, code, p0, p1, alpha, gamma, weights[i], readout[i], inputs[i % len(inputs)],
+            states[i, : n_steps * n_trials * n].reshape((n_steps, n_trials, n)),
+            arguments[i, : kept * n_trials * n].reshape((kept, n_trials, n)),
+            outputs[i, : n_steps * n_trials * o].reshape((n_steps, n_trials, o)),
+            parts[c, 0], parts[c, 1], first_trial, noise_scales[i], noise_inside, given_noise[i],
+            simulation, keys[i, 0], keys[i, 1], kinds, scales, totals[i, c],
+        )  # fmt: skip
+
+
+@compiled
+def backward_share(
+    form_s, code, p0, p1, alpha, gamma,
+    weights, inputs, states, arguments, parts,
+    on_outputs, on_states, kinds, scales, shifts, factors,
+    n_together, gradients, on_start, share, n_shares,
+):  # fmt: skip
+    """Run `backward` on one of ``n_shares`` shares of K networks' C chunks of trials.
+
+    Parameters
+    ----------
+    weights
+        As of `backward`, with a leading axis K.
+    inputs, states, arguments, parts
+        As of `forward_share`.
+    gradients, on_start
+        As of `backward`, with leading axes K and C.
+    """
+    n_steps, n_trials = inputs.shape[1:3]
+    n = weights.shape[2]
+    kept = n_steps if form_s else 0
+    n_chunks = parts.shape[0]
+    for j in range(share, weights.shape[0] * n_chunks, n_shares):
+        i, c = j // n_chunks, j % n_chunks
+        backward(
+            form_s, code, p0, p1, alpha, gamma, weights[i], inputs[i % len(inputs)],
+            states[i, : n_steps * n_trials * n].reshape((n_steps, n_trials, n)),
+            arguments[i, : kept * n_trials * n].reshape((kept, n_trials, n)),
+            i, parts[c, 0], parts[c, 1], on_outputs, on_states, kinds, scales, shifts, factors,
+            n_together, gradients[i, c], on_start[i, c],
+        )  # fmt: skip

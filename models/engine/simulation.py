@@ -113,3 +113,19 @@ def draw(
 ) -> Tensor:
     """Return standard normals (K, T, B, channels), by the fastest way there is."""
     return registry.for_draws(like.device).normals(shape, keys, simulation, part, like)
+
+
+def draw_noise(
+    shape: tuple[int, int, int],
+    keys: Sequence[tuple[int, int]],
+    simulation: int,
+    part: str,
+    like: Tensor,
+    scales: Sequence[float],
+    onto: Tensor | None,
+) -> Tensor | None:
+    """Return `draw` times the scale of each network (K,), added to ``onto``, in one pass.
+
+    None where there is no such pass.
+    """
+    return registry.for_draws(like.device).noise(shape, keys, simulation, part, like, scales, onto)

@@ -110,8 +110,9 @@ def _blas() -> list[Any]:
 def _set_blas_threads(numbers: Sequence[int]) -> list[int]:
     """Set the threads of each BLAS library, and return what they were."""
     before = [library.get_num_threads() for library in _blas()]
-    for library, number in zip(_blas(), numbers, strict=True):
-        library.set_num_threads(number)
+    for library, number, now in zip(_blas(), numbers, before, strict=True):
+        if number != now:
+            library.set_num_threads(number)
     return before
 
 

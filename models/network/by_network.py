@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 
 from ..machine.torch_modes import without_graph
+from .rows import Rows
+
+ALIGNMENT = 64  # bytes, of every array that torch makes on a CPU
 
 
 def means(values: Tensor) -> Tensor:
@@ -36,15 +39,26 @@ def rows_apart(values: Tensor) -> Tensor:
     rows = values.flatten(1)
     if rows.device.type != "cpu":
         return rows
-    apart = rows.new_empty((rows.shape[0], rows.shape[1] + 1))[:, :-1]
-    return apart.copy_(rows)
+    return empty_rows_apart(rows).copy_(rows)
+
+
+def empty_rows_apart(like: Tensor) -> Tensor:
+    """Return rows of the shape of others (K, n) that do not follow one another in memory."""
+    return like.new_empty((like.shape[0], like.shape[1] + 1))[:, :-1]
 
 
 def products(a: Tensor, b: Tensor) -> Tensor:
     """Return the product of each network's matrices, (K, m, k) and (K, k, n)."""
-    if a.device.type == "cpu":
-        return torch.stack([x.clone() @ y.clone() for x, y in zip(a, b, strict=True)])
-    return torch.bmm(a, b)
+    if a.device.type != "cpu":
+        return torch.bmm(a, b)
+    each = [_apart(x) @ _apart(y) for x, y in zip(a, b, strict=True)]
+    return each[0][None] if len(each) == 1 else torch.stack(each)
+
+
+def _apart(matrix: Tensor) -> Tensor:
+    """Return a matrix that begins where an array of its own does: itself, if it does already."""
+    is_dense = matrix.is_contiguous() or matrix.T.is_contiguous()
+    return matrix if is_dense and matrix.data_ptr() % ALIGNMENT == 0 else matrix.clone()
 
 
 def orthonormal_rows(matrices: Tensor) -> Tensor:
@@ -93,6 +107,13 @@ def _reflect(columns: Tensor, v: Tensor, scale: Tensor) -> None:
 
 
 def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Return the inner product (K,) of each network's gradients, over all blocks."""
-    pairs = zip(a, b, strict=True)
-    return torch.stack([(x * y).flatten(1).sum(1) for x, y in pairs], dim=1).sum(1)
+    """Return the inner product (K,) of each network's gradients, over all blocks.
+
+    A block is summed by itself, and the sums of all blocks then: so it is rounded.
+    """
+    one = Rows.of(a)
+    product = one.rows * (one.rows if b is a else Rows.of(b).rows)
+    parts = product.split_with_sizes(one.sizes, dim=1)
+    if product.device.type != "cpu":  # a GPU sums by where a row begins
+        parts = tuple(part.contiguous() for part in parts)
+    return torch.stack([part.sum(1) for part in parts], dim=1).sum(1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from math import inf
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from .by_network import products
 from .config import NetworkConfig
 from .connectivity import BLOCKS, NEARLY_ZERO, WEIGHTS, Connectivity, dale_signs
 from .low_rank import factors_of
+from .rows import Rows
 
 FACTORS = ("left_rec", "right_rec")  # of W_rec, where its rank is limited
+CONSTRAINTS = [(kind, name) for kind in ("mask", "sign") for name in BLOCKS]
 
 
 def _representable(bounds: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:
@@ -38,6 +41,31 @@ class HasMoments(Protocol):
     @property
     def state(self) -> Mapping[Any, Any]:
         """Parameter -> its moments by name."""
+
+
+class Bounds(NamedTuple):
+    """What binds the parameters of K networks, as `Rows` have them; arrays (K, n).
+
+    Attributes
+    ----------
+    signs : array
+        0 where a weight may have either sign.
+    mask : array
+        0 where a weight does not exist, otherwise 1.
+    low, high : array (n,)
+        The range of each weight.
+    fixed : array of bool
+        Weights that are not trained.
+    start : array
+        What these stay.
+    """
+
+    signs: NDArray[Any]
+    mask: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+    fixed: NDArray[np.bool_]
+    start: NDArray[Any]
 
 
 class ConstrainedWeights(nn.Module):
@@ -84,6 +112,7 @@ class ConstrainedWeights(nn.Module):
             "x_init": (self.n_units,),
         }
         self._bound: dict[str, bool] = {}
+        self._bounds: tuple[list[tuple[int, int]], Bounds, list[Tensor | None]] | None = None
         trained = {"b_rec": config.trains_bias, "x_init": config.train_x_init}
         for name in WEIGHTS:
             each = [getattr(own, name) for own in weights]
@@ -213,28 +242,40 @@ class ConstrainedWeights(nn.Module):
         """Return all weights that the networks run with."""
         return Weights(*(self.effective(name) for name in WEIGHTS))
 
-    @without_graph
-    def raw_gradients(self, gradient: Weights) -> list[Tensor]:
+    def raw_gradients(self, gradient: Weights) -> Rows:
         """Return a gradient by the effective weights as one by the parameters, in their order.
 
         It is 0 for weights that do not exist and for those that are not trained: they neither
         conflict nor count in a norm.
         """
-        found = []
-        for name, p in self.named_parameters():
-            if name[1:] in FACTORS:
-                found.append(self._gradient_of_factor(name[1:], gradient.W_rec))
-                continue
-            g: Tensor = getattr(gradient, name[1:])
-            if name[1:] in BLOCKS:
-                sign = self._constraint("sign", name[1:])
-                if self.constraint_method == "reflect" and sign is not None:
+        return self.raw_gradients_of([gradient])
+
+    @without_graph
+    def raw_gradients_of(self, gradients: Sequence[Weights]) -> Rows:
+        """Return what `raw_gradients` does of A gradients, one after the other: A K rows."""
+        parameters = {name[1:]: p for name, p in self._parameters.items() if p is not None}
+        shapes = [tuple(p.shape[1:]) for p in parameters.values()]
+        found = Rows.empty(len(gradients) * self.n_networks, shapes, gradients[0].W_rec)
+        for (name, p), block in zip(parameters.items(), found, strict=True):
+            of_each = block.view(len(gradients), *p.shape).unbind(0)
+            sign = mask = None
+            if name in BLOCKS:
+                mask = self._constraint("mask", name)
+                if self.constraint_method == "reflect":
+                    sign = self._constraint("sign", name)
+            for gradient, own in zip(gradients, of_each, strict=True):
+                if name in FACTORS:
+                    own.copy_(self._gradient_of_factor(name, gradient.W_rec))
+                    continue
+                g: Tensor = getattr(gradient, name)
+                if sign is not None:
                     g = torch.where(sign == 0, g, g * p.sign() * sign)
-                mask = self._constraint("mask", name[1:])
-                g = g if mask is None else g * mask
-            if name[1:] in self.with_fixed:
-                g = torch.where(getattr(self, f"_fixed_{name[1:]}"), 0.0, g)
-            found.append(g)
+                if mask is None:
+                    own.copy_(g)
+                else:
+                    torch.mul(g, mask, out=own)
+                if name in self.with_fixed:
+                    own.masked_fill_(getattr(self, f"_fixed_{name}"), 0.0)
         return found
 
     def _gradient_of_factor(self, name: str, by_product: Tensor) -> Tensor:
@@ -276,6 +317,42 @@ class ConstrainedWeights(nn.Module):
             for moment in (optimizer.state.get(raw, {}) if optimizer else {}).values():
                 if isinstance(moment, Tensor) and moment.shape == raw.shape:
                     moment.masked_fill_(fixed, 0.0)
+
+    @without_graph
+    def bounds(self) -> Bounds:
+        """Return what `enforce_constraints` brings the parameters back to, in rows; on a CPU."""
+        constraints = [self._buffers[f"_{kind}_{name}"] for kind, name in CONSTRAINTS]
+        # They can be written to, and those of inference mode do not count how often.
+        if any(c is not None and c.is_inference() for c in constraints):
+            return self._bounds_now()
+        versions = [(id(c), c._version) for c in constraints if c is not None]
+        if self._bounds is None or versions != self._bounds[0]:
+            # The constraints are kept with them, so that no other tensor takes the place of one.
+            self._bounds = versions, self._bounds_now(), constraints
+        return self._bounds[1]
+
+    def _bounds_now(self) -> Bounds:
+        found: dict[str, list[Tensor]] = {name: [] for name in Bounds._fields}
+        for own, p in self._parameters.items():
+            assert p is not None
+            name, free = own[1:], torch.zeros_like(p)
+            sign = mask = fixed = start = None
+            if name in BLOCKS:
+                mask = self._constraint("mask", name)
+                if self.constraint_method == "clamp":
+                    sign = self._constraint("sign", name)
+            if name in self.with_fixed:
+                fixed, start = (self._buffers[f"_{kind}_{name}"] for kind in ("fixed", "start"))
+            low, high = self._bias_range if name == "b_rec" else (-inf, inf)
+            found["signs"].append(free if sign is None else sign)
+            found["mask"].append(torch.ones_like(p) if mask is None else mask)
+            found["low"].append(torch.full_like(p, low)[:1])
+            found["high"].append(torch.full_like(p, high)[:1])
+            found["fixed"].append(free.bool() if fixed is None else fixed)
+            found["start"].append(free if start is None else start)
+        rows = {name: Rows.of(blocks).rows.numpy() for name, blocks in found.items()}
+        rows |= {name: rows[name][0] for name in ("low", "high")}
+        return Bounds(**rows)
 
     def weights(self, index: int = 0) -> dict[str, NDArray[Any]]:
         """Return one network's effective weights as NumPy arrays of this precision."""

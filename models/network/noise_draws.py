@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ..engine import RecurrentNoise, draw
+from ..engine import RecurrentNoise, draw, draw_noise
 from ..formulas.equations import Equation
 from .by_network import orthonormal_rows, products
 from .noise import Noise, RunNoise
@@ -141,7 +141,7 @@ class NoiseDraws:
         if not self._has("inp"):
             return inputs
         _, n_steps, n_trials, n_channels = inputs.shape
-        return inputs + self._part("inp", n_steps, n_trials, n_channels)
+        return self._part("inp", n_steps, n_trials, n_channels, inputs)
 
     def of_units(self, n_steps: int, n_trials: int, n_units: int) -> RecurrentNoise:
         """Return the recurrent noise, which is drawn while the networks run if it is their own."""
@@ -165,14 +165,26 @@ class NoiseDraws:
         basis = orthonormal_rows(w_out)
         return ReadoutNoise(self._part("out", n_steps, n_trials, basis.shape[-1]), basis)
 
-    def _part(self, part: str, n_steps: int, n_trials: int, n_channels: int) -> Tensor:
-        """Return scaled draws (K, T, B, channels)."""
+    def _part(
+        self, part: str, n_steps: int, n_trials: int, n_channels: int, onto: Tensor | None = None
+    ) -> Tensor:
+        """Return scaled draws (K, T, B, channels), added to ``onto`` where it is given."""
+        shape, level, number = (n_steps, n_trials, n_channels), self.noise.level, self.number
+        if self._given is None and not isinstance(level, Tensor) and isinstance(number, int):
+            scales = [scale * level for scale in self.sources.scales[part]]
+            found = draw_noise(shape, self.sources.keys, number, part, self.like, scales, onto)
+            if found is not None:
+                return found
+        draws = self._scaled(part, shape)
+        return draws if onto is None else onto + draws
+
+    def _scaled(self, part: str, shape: tuple[int, int, int]) -> Tensor:
         each = self._scales(part).to(self.like.dtype).view(-1, 1, 1, 1)
         if self._given is not None:
+            n_steps, n_trials, n_channels = shape
             drawn = self._given.part(part, (n_channels, n_steps, n_trials))
             return to_internal(drawn, self.like.dtype, self.like.device) * each
         keys = self.sources.keys if isinstance(self.number, int) else self.sources.keys_there
-        shape = (n_steps, n_trials, n_channels)
         draws = draw(shape, keys, self.number, part, self.like).mul_(each)
         silent = self.sources.silent_there.get(part)
         if silent is not None:  # a network without noise has exactly none, as alone

@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 
 from ..engine import Statistic, Weights
+from ..engine.passes import runs_on
 from ..engine.statistics import (
     MEAN_ABS_STATE,
     MEAN_SQUARE_RATE,
     SOFT_MAXIMUM_RATE,
     SOFT_MAXIMUM_STATE,
 )
-from ..network.by_network import means, rows_apart, sums
-from . import activity, weights
+from ..network.by_network import empty_rows_apart, means, rows_apart, sums
+from . import activity, passes, weights
 from .registry import Penalty, size_scale
 
 
@@ -99,14 +100,11 @@ def _closed_form(penalty: Penalty) -> Callable[[ClosedForm], ClosedForm]:
     return keep
 
 
-def _power(base: Tensor, exponent: float) -> Tensor:
-    """Return a power of values (K, ...) as of each network alone."""
-    return rows_apart(base).pow(exponent).view(base.shape)
-
-
-def _on_base(gradient: Tensor, base: Tensor, exponent: float) -> Tensor:
-    """Return the gradient by the base of a power."""
-    return gradient * (exponent * _power(base, exponent - 1.0))
+def _powers(base: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
+    """Return a power of values (K, ...) as of each network alone, and the power one below."""
+    rows = rows_apart(base)
+    power, below = (rows.pow(e).view(base.shape) for e in (exponent, exponent - 1.0))
+    return power, below
 
 
 def _passed(gradient: Tensor, rectified: Tensor) -> Tensor:
@@ -177,13 +175,38 @@ def _beside(
 ) -> Slopes:
     """Penalise values (K, N) beside a cap, in units of ``unit``."""
     g_bot, g_top = args["g_bot"], args["g_top"]
+    if runs_on(values) and args["aggregation"] == "mean":
+        return _beside_in_passes(values, statistic, cap, 1.0 if unit is None else unit, scale, args)
     below, above = torch.relu(cap - values), torch.relu(values - cap)
     low, high = (below, above) if unit is None else (below / unit, above / unit)
-    value, on_under, on_over = _pooled(_power(low, g_bot), _power(high, g_top), scale, args)
-    on_low, on_high = _on_base(on_under, low, g_bot), _on_base(on_over, high, g_top)
+    (under, low_power), (over, high_power) = _powers(low, g_bot), _powers(high, g_top)
+    value, on_under, on_over = _pooled(under, over, scale, args)
+    on_low, on_high = on_under * (g_bot * low_power), on_over * (g_top * high_power)
     if unit is not None:
         on_low, on_high = on_low / unit, on_high / unit
     return Slopes(value, {statistic: _passed(on_high, above) - _passed(on_low, below)})
+
+
+def _beside_in_passes(
+    values: Tensor,
+    statistic: Statistic,
+    cap: float,
+    unit: float,
+    scale: Tensor,
+    args: Mapping[str, Any],
+) -> Slopes:
+    """Do what `_beside` does, for the mean over units on a CPU, to the same bits."""
+    v, exponents = values.contiguous().numpy(), (args["g_bot"], args["g_top"])
+    distances = [empty_rows_apart(values) for _ in exponents]
+    passes.distances_from_cap(v, cap, unit, *(d.numpy() for d in distances))
+    under, over = (d.pow(g).numpy() for d, g in zip(distances, exponents, strict=True))
+    low, high = (d.pow(g - 1.0).numpy() for d, g in zip(distances, exponents, strict=True))
+    pooled, slopes = values.new_empty((2, *values.shape)).unbind(0)
+    passes.slopes_beside_cap(
+        v, cap, unit, under, over, low, high, scale.numpy(), args["alpha"], args["beta"],
+        *exponents, pooled.numpy(), slopes.numpy(),
+    )  # fmt: skip
+    return Slopes(means(pooled), {statistic: slopes})
 
 
 @_closed_form(activity.fr_inequality)
@@ -193,13 +216,16 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     values = networks.statistics.get(statistic)
     if values is None or method != "hhi":
         return None
+    if runs_on(values):
+        return _inequality_in_passes(values, statistic, eps, scale)
     n = values.shape[1]
     ordered = values.sort(dim=1).values
-    gaps = [
-        ordered[:, round(high * (n - 1))] - ordered[:, round(low * (n - 1))]
-        for low, high in activity.QUANTILE_GAPS
-    ]
-    spread = (torch.stack(gaps, dim=1).mean(dim=1) + eps)[:, None]
+    at = {q: ordered.select(1, round(q * (n - 1))) for gap in activity.QUANTILE_GAPS for q in gap}
+    low, high = (
+        torch.stack([at[q] for q in each], dim=1)
+        for each in zip(*activity.QUANTILE_GAPS, strict=True)
+    )
+    spread = ((high - low).mean(dim=1) + eps)[:, None]
     raw = (values - means(values)[:, None]) / spread
     p = raw.clamp(-activity.MAX_Z, activity.MAX_Z).softmax(dim=1)
     pairs = max(n - 1, 1)
@@ -211,16 +237,58 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     return Slopes(value, {statistic: slope})
 
 
+def _inequality_in_passes(
+    values: Tensor, statistic: Statistic, eps: float, scale: Tensor
+) -> Slopes:
+    """Do what `fr_inequality` does, on a CPU and to the same bits."""
+    n = values.shape[1]
+    pairs, most = max(n - 1, 1), activity.MAX_Z
+    ordered, v = values.sort(dim=1).values.numpy(), values.contiguous().numpy()
+    low, high = (
+        torch.from_numpy(ordered.take([round(q * (n - 1)) for q in each], axis=1))
+        for each in zip(*activity.QUANTILE_GAPS, strict=True)
+    )
+    spreads = ((high - low).mean(dim=1) + eps).numpy()
+    centres, z = means(values).numpy(), values.new_empty(values.shape)
+    passes.standard_scores(v, centres, spreads, most, z.numpy())
+    p = z.softmax(dim=1)
+    squares, on_p, slopes = values.new_empty((3, *values.shape)).unbind(0)
+    factors = (scale / pairs * n).numpy()
+    passes.squared_shares(p.numpy(), factors, squares.numpy(), on_p.numpy())
+    on_z = torch.ops.aten._softmax_backward_data(on_p, p, 1, p.dtype)
+    passes.slopes_of_scores(v, centres, spreads, most, on_z.numpy(), slopes.numpy())
+    return Slopes((n * sums(squares) - 1.0) / pairs, {statistic: slopes})
+
+
 def _over_cap(
     block: Tensor, cap: float, args: Mapping[str, Any], scale: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the mean of what weights (K, m, n) are above a cap, and its gradient times (K,)."""
     gamma, eps = args["gamma"], args["eps"]
+    if runs_on(block):
+        return _over_cap_in_passes(block, cap, eps, gamma, scale)
     above = torch.relu((block.abs() + eps) / (cap + eps) - 1.0)
     base, number = above + 1.0, max(block[0].numel(), 1)
-    value = sums(_power(base, gamma) - 1.0) / number
-    on_base = _on_base((scale / number)[:, None, None], base, gamma)
+    power, below = _powers(base, gamma)
+    value = sums(power - 1.0) / number
+    on_base = (scale / number)[:, None, None] * (gamma * below)
     return value, _passed(on_base, above) / (cap + eps) * block.sgn()
+
+
+def _over_cap_in_passes(
+    block: Tensor, cap: float, eps: float, gamma: float, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Do what `_over_cap` does, on a CPU and to the same bits."""
+    rows = block.detach().flatten(1).contiguous()
+    number, w = max(rows.shape[1], 1), rows.numpy()
+    ratios = empty_rows_apart(rows)
+    passes.ratios_to_cap(w, cap, eps, ratios.numpy())
+    power, below = ratios.pow(gamma).numpy(), ratios.pow(gamma - 1.0).numpy()
+    excess, slopes = rows.new_empty((2, *rows.shape)).unbind(0)
+    passes.slopes_over_cap(
+        w, cap, eps, power, below, (scale / number).numpy(), gamma, excess.numpy(), slopes.numpy()
+    )
+    return sums(excess) / number, slopes.view(block.shape)
 
 
 @_closed_form(weights.inp_weights_magnitude)

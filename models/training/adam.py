@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..machine.torch_modes import without_graph
 from ..network.batch import one_for_each
+from ..network.rows import Rows
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -32,6 +33,8 @@ class Adam:
     ----------
     state : dict
         Tensor -> its moments by name, as torch's optimisers have it.
+    moments : list of Rows
+        The same of all parameters, ``exp_avg`` and ``exp_avg_sq``.
     n_steps : int
         Steps taken.
     """
@@ -46,19 +49,14 @@ class Adam:
             for values in (list(lr), one_for_each("weight_decay", weight_decay, len(like)))
         )
         self.n_steps = 0
-        # One row a network, of all its parameters: an operation then serves all of them.
-        self._sizes = [p[0].numel() for p in self.params]
-        self._moments = [torch.zeros(len(like), sum(self._sizes)).to(like) for _ in range(2)]
-        views = [self._by_parameter(rows) for rows in self._moments]
+        shapes = [tuple(p.shape[1:]) for p in self.params]
+        self.moments = [Rows.empty(len(like), shapes, like) for _ in range(2)]
+        for moment in self.moments:
+            moment.rows.zero_()
         self.state = {
             p: dict(zip(("exp_avg", "exp_avg_sq"), own, strict=True))
-            for p, *own in zip(self.params, *views, strict=True)
+            for p, *own in zip(self.params, *self.moments, strict=True)
         }
-
-    def _by_parameter(self, rows: Tensor) -> list[Tensor]:
-        """Return the parts of rows (K, n), each shaped like its parameter."""
-        parts = torch.split(rows, self._sizes, dim=1)
-        return [part.view(p.shape) for part, p in zip(parts, self.params, strict=True)]
 
     @staticmethod
     def factors(n_steps: int) -> tuple[float, float]:
@@ -89,13 +87,12 @@ class Adam:
             factors = self.factors(self.n_steps)
         factor, epsilon = factors
         rate = self.lr * factor
-        first, second = self._moments
-        rows = torch.cat([p.detach().flatten(1) for p in self.params], dim=1)
-        g = rows.mul_(self.weight_decay[:, None])
-        g.add_(torch.cat([gradient.flatten(1) for gradient in gradients], dim=1))
+        first, second = (moment.rows for moment in self.moments)
+        g = Rows.of(self.params).rows.mul_(self.weight_decay[:, None])
+        g.add_(Rows.of(gradients).rows)
         first.mul_(BETA_1).add_(g * (1.0 - BETA_1))
         second.mul_(BETA_2).add_(g.mul_(g).mul_(1.0 - BETA_2))
         size = second.sqrt().add_(epsilon)
         step = torch.div(first, size, out=size).mul_(rate[:, None])
-        for p, own in zip(self.params, self._by_parameter(step), strict=True):
+        for p, own in zip(self.params, self.moments[0].with_rows(step), strict=True):
             p.add_(own)

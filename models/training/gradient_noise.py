@@ -86,5 +86,5 @@ class GradientNoise:
             slope[:, :, own] = there
             arriving.append(Cotangent(slope))
         one, other = map(self.rnn.raw_gradients, run.effective_gradients(arriving))
-        difference = [a - b for a, b in zip(one, other, strict=True)]
+        difference = one.with_rows(one.rows - other.rows)
         return inner(one, other), half / 2 * inner(difference, difference)

@@ -14,6 +14,7 @@ from ..network.by_network import inner
 from ..network.dropout_mask import DropoutMask
 from ..network.noise import AnyNoise, RunNoise
 from ..network.rnn_torch import RNNTorch
+from ..network.rows import Rows
 from ..network.run import Run, RunMemory
 from ..penalties import PenaltyTerm
 from .config import TASK_TERM as TASK
@@ -57,7 +58,7 @@ class Descent:
         Task and weighted penalties.
     terms : dict
         Name -> loss (K,) before its weight: ``task`` and each penalty.
-    gradients : list of Tensor (K, ...)
+    gradients : Rows of Tensor (K, ...)
         By the raw parameters, in their order; of what the step follows.
     norms : dict
         Name -> norm (K,) of the gradient of each term times its weight, where they were asked for.
@@ -67,7 +68,7 @@ class Descent:
 
     total: Tensor
     terms: dict[str, Tensor]
-    gradients: list[Tensor]
+    gradients: Rows
     norms: dict[str, Tensor]
     run: Run
 
@@ -200,12 +201,10 @@ class LossFunction:
         silenced = dropout.factor if dropout is not None and dropout.dead else None
         asked = self.terms.statistics if silenced is None else ()
         run = self.rnn.run(u, RunNoise(True, level, number), dropout, asked, memory)
-        error = (errors or self.errors)(run.outputs, t)
-        on_outputs = torch.zeros_like(run.outputs)
-        on_outputs[:, self.mask] = error.slope()
+        loss, on_outputs = (errors or self.errors).loss_and_slope(run.outputs, t)
         inputs = u.expand(self.rnn.n_networks, *u.shape[-3:])
         trials = Trials(run, asked, inputs, t.expand_as(run.outputs), silenced)
-        return Started(trials, error.loss(), Cotangent(on_outputs))
+        return Started(trials, loss, Cotangent(on_outputs))
 
     def finish(
         self,
@@ -232,24 +231,23 @@ class LossFunction:
             return Descent(total, losses, self.rnn.raw_gradients(propagated), {}, run)
         arriving = [own.cotangent(run.outputs) for own in pulled if own.reaches_activity]
         found = run.effective_gradients([task, *arriving])
-        wrt_task, rest = self.rnn.raw_gradients(found[0]), iter(found[1:])
+        rest = iter(found[1:])
         by_group = [
-            self.rnn.raw_gradients(
-                own.beside(next(rest) if own.reaches_activity else None, found[0])
-            )
-            for own in pulled
+            own.beside(next(rest) if own.reaches_activity else None, found[0]) for own in pulled
         ]
+        raw = self.rnn.raw_gradients_of([found[0], *by_group])
+        wrt_task, *wrt_group = raw.each(1 + len(by_group))
         norms: dict[str, Tensor] = {}
         if with_norms:
-            every = zip(self.names, (wrt_task, *by_group), strict=True)
-            norms = {name: inner(g, g).sqrt() for name, g in every}
-        if not by_group:
+            sizes = inner(raw, raw).sqrt().view(1 + len(by_group), -1)
+            norms = dict(zip(self.names, sizes.unbind(0), strict=True))
+        if not wrt_group:
             return Descent(total, losses, wrt_task, norms, run)
         # One after the other: terms of its companions, 0 in a network, then change nothing.
-        wrt_penalty = by_group[0]
-        for more in by_group[1:]:
-            wrt_penalty = [a + b for a, b in zip(wrt_penalty, more, strict=True)]
+        wrt_penalty = wrt_group[0]
+        for more in wrt_group[1:]:
+            wrt_penalty = wrt_penalty.with_rows(wrt_penalty.rows + more.rows)
         if task_safe:
             wrt_penalty = remove_conflict(wrt_task, wrt_penalty)
-        both = [g_task + g for g_task, g in zip(wrt_task, wrt_penalty, strict=True)]
+        both = wrt_task.with_rows(wrt_task.rows + wrt_penalty.rows)
         return Descent(total, losses, both, norms, run)

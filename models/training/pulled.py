@@ -11,6 +11,7 @@ from torch import Tensor
 from ..engine import Cotangent, Weights, stacked
 from ..network.by_network import inner
 from ..network.connectivity import WEIGHTS
+from ..network.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,17 +103,16 @@ class Pulled:
         return Weights(*blocks)
 
 
-def remove_conflict(wrt_task: list[Tensor], wrt_penalty: list[Tensor]) -> list[Tensor]:
+def remove_conflict(wrt_task: Sequence[Tensor], wrt_penalty: Sequence[Tensor]) -> Rows:
     """Project out of the penalties' gradient its component against the task's gradient.
 
     Where their inner product <p, g>, over all blocks of one network, is negative, p becomes
     p - g <p, g> / <g, g>; elsewhere it stays. The first axis of each block is the network.
     """
-    product = inner(wrt_penalty, wrt_task)
-    square = inner(wrt_task, wrt_task)
+    g, p = Rows.of(wrt_task), Rows.of(wrt_penalty)
+    product, square = inner(p, g), inner(g, g)
     share = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
-    pairs = zip(wrt_penalty, wrt_task, strict=True)
-    return [p - share.view(-1, *[1] * (p.ndim - 1)) * g for p, g in pairs]
+    return p.with_rows(p.rows - share[:, None] * g.rows)
 
 
 def _clone(tensor: Tensor) -> Tensor:

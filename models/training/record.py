@@ -98,16 +98,17 @@ class TrainingRecord:
         self, loss: Tensor, curves: dict[str, Tensor], newly_diverged: NDArray[np.bool_]
     ) -> None:
         """Count an iteration: losses (K,), other values (K,), and which networks diverged (K,)."""
-        self.diverged |= newly_diverged
-        self.active &= ~newly_diverged
-        # Its loss was not finite, so that the step before is what a diverged network returns to.
-        self.weights_seen[newly_diverged] = max(self.iteration - 1, 0)
+        if newly_diverged.any():
+            self.diverged |= newly_diverged
+            self.active &= ~newly_diverged
+            # Its loss was not finite: the step before is what a diverged network returns to.
+            self.weights_seen[newly_diverged] = max(self.iteration - 1, 0)
         values = {"loss": loss, **curves}
-        row = torch.stack([values[name] for name in self.names])
-        self._room_for_one(row)[self.iteration] = row
+        row = self._room_for_one(loss)[self.iteration]
+        torch.stack([values[name] for name in self.names], out=row)
         self.iteration += 1
-        self.weights_seen[self.active] = self.iteration
-        self._n_losses[self.active] = self.iteration
+        np.copyto(self.weights_seen, self.iteration, where=self.active)
+        np.copyto(self._n_losses, self.iteration, where=self.active)
 
     def advance_by(self, rows: Tensor, diverged_at: NDArray[np.int64]) -> None:
         """Count iterations: values (n, names, K), and in which each network diverged, or -1.
@@ -120,12 +121,13 @@ class TrainingRecord:
             values = dict(zip(self.names, row, strict=True))
             self.advance(values["loss"], values, diverged_at == i)
 
-    def _room_for_one(self, row: Tensor) -> Tensor:
-        """Return the values, with room for a row (names, K) more; it grows by half each time."""
+    def _room_for_one(self, loss: Tensor) -> Tensor:
+        """Return the values, with room for those of one more; it grows by half each time."""
+        shape = len(self.names), len(loss)
         if self._values is None:
-            self._values = row.new_empty((FIRST_ROOM, *row.shape))
+            self._values = loss.new_empty((FIRST_ROOM, *shape))
         elif self.iteration == len(self._values):
-            larger = row.new_empty((self.iteration * 3 // 2 + FIRST_ROOM, *row.shape))
+            larger = loss.new_empty((self.iteration * 3 // 2 + FIRST_ROOM, *shape))
             larger[: self.iteration] = self._values
             self._values = larger
         return self._values

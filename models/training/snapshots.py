@@ -44,12 +44,12 @@ class Snapshots:
         """Return the next iteration after which weights are kept."""
         return next((i for i in self.due if i > iteration), None)
 
-    @torch.no_grad()
     def take(self, iteration: int, active: NDArray[np.bool_]) -> None:
         """Keep the weights of networks (K,) that still train, where it is time to."""
         if iteration not in self.due or iteration in self._iterations or not active.any():
             return
-        each = [self.rnn.weights(i) for i in range(self.rnn.n_networks)]
+        with torch.no_grad():
+            each = [self.rnn.weights(i) for i in range(self.rnn.n_networks)]
         self._iterations.append(iteration)
         self._weights.append({name: np.stack([own[name] for own in each]) for name in WEIGHTS})
         self._active.append(active.copy())

@@ -10,11 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..engine.passes import runs_on
+from ..machine.threads import blas_on_one
 from ..machine.torch_modes import without_graph
 from ..network.by_network import inner
+from ..network.connectivity import NEARLY_ZERO
 from ..network.rnn_torch import RNNTorch
+from ..network.rows import Rows
 from ..network.run import RunMemory
-from .adam import Adam
+from . import passes
+from .adam import BETA_1, BETA_2, Adam
 from .batches import Batch
 from .config import TrainingConfig
 from .dropout import UnitDropout
@@ -54,7 +59,7 @@ class Stepper:
     ----------
     params : dict
         Name -> parameter (K, ...).
-    previous : list of Tensor (K, ...)
+    previous : Rows of Tensor (K, ...)
         The weights of the last finite loss, to which a diverged network returns.
     """
 
@@ -77,7 +82,8 @@ class Stepper:
             [c.max_grad_norm for c in configs], dtype=rnn.dtype, device=rnn.device
         )
         self.dropout = UnitDropout(rnn, self.config) if self.config.dropout_rate else None
-        self.previous = [p.detach().clone() for p in self.params.values()]
+        self.previous = Rows.of(list(self.params.values()))
+        self._in_passes = runs_on(self.previous.rows)
 
     @without_graph
     def step(self, batch: Batch, iteration: int, active: NDArray[np.bool_]) -> StepResult:
@@ -87,14 +93,15 @@ class Stepper:
         step.
         """
         dropped = None if self.dropout is None else self.dropout.draw()
-        descent = self.losses.descent(
-            *batch,
-            level=self.config.noise_level(iteration),
-            dropout=dropped,
-            task_safe=self.config.task_safe_gradients,
-            with_norms=self.config.monitor,
-            memory=self.memory,
-        )
+        with blas_on_one:  # once for all that is run forward and back
+            descent = self.losses.descent(
+                *batch,
+                level=self.config.noise_level(iteration),
+                dropout=dropped,
+                task_safe=self.config.task_safe_gradients,
+                with_norms=self.config.monitor,
+                memory=self.memory,
+            )
         if self.dropout is not None and self.dropout.observes:
             self.dropout.observe(descent.run.states)
         trains = torch.as_tensor(active, device=self.rnn.device)
@@ -120,25 +127,51 @@ class Stepper:
         """
         loss, slopes = descent.total, descent.gradients
         norms = inner(slopes, slopes).sqrt()
+        if factors is None and self._in_passes:
+            return self._follow_in_passes(slopes, loss, norms, trains)
         healthy = torch.isfinite(loss) & torch.isfinite(norms)
         newly_diverged = trains & ~healthy
         frozen = ~(trains & healthy)
         rests = True if factors is not None else bool(frozen.any())
-        scale = (self._largest_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
+        scale = (self._largest_norm / norms.clamp_min(passes.LEAST_NORM)).clamp_max(1.0)
         if rests:  # a diverged network goes back to the weights of its last finite loss
             self.take_back(frozen)
-        steps = []
-        for p, previous, g in zip(self.params.values(), self.previous, slopes, strict=True):
-            step = g * scale.view(-1, *[1] * (g.ndim - 1))
-            if rests:
-                step.masked_fill_(_each(frozen, step), 0.0)
-            steps.append(step)
+        steps = slopes.with_rows(slopes.rows * scale[:, None])
+        if rests:
+            steps.rows.masked_fill_(frozen[:, None], 0.0)
+        for p, previous in zip(self.params.values(), self.previous, strict=True):
             previous.copy_(p.detach())
         self.optimiser.step(steps, factors)
         self.rnn.enforce_constraints(self.optimiser)
         if rests:
             self.take_back(frozen)
         return newly_diverged
+
+    def _follow_in_passes(
+        self, slopes: Rows, loss: Tensor, norms: Tensor, trains: Tensor
+    ) -> Tensor:
+        """Do what `follow` does, on a CPU and to the same bits, almost without calling torch."""
+        optimiser = self.optimiser
+        optimiser.n_steps += 1
+        factor, epsilon = optimiser.factors(optimiser.n_steps)
+        weights = Rows.of(list(self.params.values()))
+        rows, before = weights.rows.numpy(), self.previous.rows.numpy()
+        first, second = (moment.rows.numpy() for moment in optimiser.moments)
+        frozen, diverged = np.empty((2, len(rows)), np.bool_)
+        passes.follow_gradients(
+            loss.numpy(), norms.numpy(), trains.numpy(), self._largest_norm.numpy(),
+            rows, before, slopes.rows.numpy(), first, second, optimiser.weight_decay.numpy(),
+            BETA_1, BETA_2, frozen, diverged,
+        )  # fmt: skip
+        sizes = optimiser.moments[1].rows.sqrt().numpy()
+        signs, mask, low, high, fixed, start = self.rnn.bounds()
+        passes.step_within_bounds(
+            rows, before, first, second, sizes, frozen, optimiser.lr.numpy(), factor, epsilon,
+            signs, mask, NEARLY_ZERO, low, high, fixed, start,
+        )  # fmt: skip
+        for p, own in zip(self.params.values(), weights, strict=True):
+            p.copy_(own)
+        return torch.from_numpy(diverged)
 
     @without_graph
     def take_back(self, which: Tensor) -> None:

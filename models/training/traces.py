@@ -116,11 +116,15 @@ class Traces:
         intervals = (self.every, *self.changes.windows)
         return min(n * (iteration // n + 1) for n in intervals)
 
-    @torch.no_grad()
     def take(self, iteration: int, active: NDArray[np.bool_]) -> None:
         """Record the networks (K,) that still train, where it is time to."""
-        if not self.every or not iteration or not active.any():
-            return
+        if self.every and iteration and active.any():
+            intervals = (self.every, *self.changes.windows)
+            if not all(iteration % n for n in intervals):
+                self._take(iteration, active)
+
+    @torch.no_grad()
+    def _take(self, iteration: int, active: NDArray[np.bool_]) -> None:
         changes = self.changes.take(iteration)
         if iteration % self.every or iteration in self._iterations:
             return

@@ -81,7 +81,8 @@ def ahead(monkeypatch):
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Take the back end whose operations are torch's."""
+    """Take the back end whose operations are torch's, and no passes."""
+    monkeypatch.setattr("models.engine.passes._compiled", None)
     monkeypatch.setattr(registry, "_BACK_ENDS", [registry.PLAIN])
     monkeypatch.setattr(registry, "WITHOUT_COMPILED", None)
 
@@ -126,6 +127,7 @@ def test_nothing_in_an_iteration_waits(names, monitor, task_safe, same_batch, fo
     """With vmap, as on a GPU: a look costs one wait, however many iterations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "runs_ahead", lambda device: True)
+        patch.setattr("models.engine.passes._compiled", None)
         patch.setattr(registry, "_BACK_ENDS", [registry.PLAIN])
         patch.setattr(registry, "WITHOUT_COMPILED", None)
         patch.setattr("models.network.by_network.torch.linalg.qr", None)

@@ -120,6 +120,22 @@ class BackEnd(ABC):
         """Return standard normals (K, T, B, channels), as `models.engine.philox.normals`."""
         return philox.normals(shape, keys, simulation, part, like.device, like.dtype)
 
+    def noise(
+        self,
+        shape: tuple[int, int, int],
+        keys: Sequence[tuple[int, int]],
+        simulation: int,
+        part: str,
+        like: Tensor,
+        scales: Sequence[float],
+        onto: Tensor | None,
+    ) -> Tensor | None:
+        """Return `normals` times the scale of each network (K,), added to ``onto`` (K, ...).
+
+        None where that is not faster here than one after the other.
+        """
+        return None
+
 
 def statistics_of(
     equation: Equation, states: Tensor, asked: Sequence[Statistic], n_units: int

@@ -18,7 +18,7 @@ from ...formulas.equations import Equation
 from ...machine.threads import blas_on_one, n_threads
 from .. import loops
 from ..buffers import Buffers
-from ..elementwise import CODES, fill
+from ..elementwise import CODES, fill_share
 from ..philox import PARTS
 from ..statistics import KINDS, Statistic
 from ..trajectory import Cotangent, RecurrentNoise, Trajectory, stacked
@@ -33,7 +33,7 @@ MOST_ROWS_LARGE = 256
 FEWEST_ROWS = 8
 SMALL_UNITS = 128
 TOGETHER_ROWS = 64  # of the products over steps, of small networks
-FEWEST_DRAWS = 20_000  # that are worth a second thread
+FEWEST_VALUES = 20_000  # that are worth a second thread
 PRECISIONS = (torch.float32, torch.float64)
 
 
@@ -86,7 +86,8 @@ class Compiled(BackEnd):
         """Return the gradients of each loss; those of statistics come out of the same pass."""
         return backward(
             run.equation, run.weights, run.inputs, run.states, run.arguments,
-            torch.stack([c.outputs for c in cotangents]),
+            cotangents[0].outputs[None] if len(cotangents) == 1
+            else torch.stack([c.outputs for c in cotangents]),
             stacked([c.states for c in cotangents]),
             run.totals,
             stacked([c.statistics for c in cotangents]),
@@ -108,12 +109,27 @@ class Compiled(BackEnd):
         if like.dtype not in PRECISIONS:
             return super().normals(shape, keys, simulation, part, like)
         keys = keys.tolist() if isinstance(keys, Tensor) else keys
-        simulation = int(simulation)
-        return normals(shape, keys, simulation, part, like.dtype)
+        return noise(shape, keys, int(simulation), part, like.dtype, [1.0] * len(keys), None)
+
+    def noise(
+        self,
+        shape: tuple[int, int, int],
+        keys: Sequence[tuple[int, int]],
+        simulation: int,
+        part: str,
+        like: Tensor,
+        scales: Sequence[float],
+        onto: Tensor | None,
+    ) -> Tensor | None:
+        """Return normals times scales, added to something, in one pass on all threads."""
+        if like.dtype not in PRECISIONS:
+            return None
+        return noise(shape, keys, simulation, part, like.dtype, scales, onto)
 
 
-def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
-    """Return the first and last + 1 of the trials of each chunk.
+@cache
+def chunks(n_trials: int, n_units: int, n_sent: int) -> NDArray[np.int64]:
+    """Return the first and last + 1 of the trials of each chunk, (chunks, 2).
 
     They depend on the sizes alone, and not on the number of threads, so that sums are rounded
     alike on any number of them. Their number is even where it can be: two cores share them.
@@ -124,7 +140,7 @@ def chunks(n_trials: int, n_units: int, n_sent: int) -> list[tuple[int, int]]:
     number = -(-n_trials // rows)
     number = min(number + number % 2, max(n_trials // FEWEST_ROWS, 1))
     edges = [i * n_trials // number for i in range(number + 1)]
-    return list(pairwise(edges))
+    return np.array(list(pairwise(edges)), np.int64)
 
 
 @cache
@@ -136,18 +152,26 @@ def _pool(number: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _run(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run tasks on as many threads as there are for them, this one included."""
-    number = min(n_threads(), len(tasks))
+def _run(work: Callable[[int, int], None], n_tasks: int, n_values: int) -> None:
+    """Have work done on as many threads as there are for it, this one included.
 
-    def share(i: int) -> None:
-        for task in tasks[i::number]:
-            task()
-
+    Parameters
+    ----------
+    work : callable
+        Does one share of several: it is given its number, and how many there are.
+    n_tasks : int
+        Parts that it can be divided into.
+    n_values : int
+        Numbers that it computes, by which a second thread pays or does not.
+    """
+    number = min(n_threads(), n_tasks) if n_values > FEWEST_VALUES else 1
     with blas_on_one:
-        others = [_pool(number - 1).submit(share, i) for i in range(1, number)]
+        if number == 1:
+            work(0, 1)
+            return
+        others = [_pool(number - 1).submit(work, i, number) for i in range(1, number)]
         try:
-            share(0)
+            work(0, number)
         finally:  # what the others work on must stay until they are done
             wait(others)
         for other in others:
@@ -156,6 +180,23 @@ def _run(tasks: Sequence[Callable[[], None]]) -> None:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     return tensor.detach().contiguous().numpy()
+
+
+def _rows(tensor: Tensor) -> NDArray[Any]:
+    """Return an array of `Buffers` as it lies in memory: a row for each network, (K, >= n)."""
+    size = tensor[0].numel()
+    stride = tensor.stride(0) if size and len(tensor) > 1 else size
+    return tensor.detach().as_strided((len(tensor), stride), (stride, 1)).numpy()
+
+
+def _inputs(inputs: Tensor) -> NDArray[Any]:
+    """Return inputs (K, T, B, M), or (1, T, B, M) where they are the same ones of all networks."""
+    return _array(inputs[:1] if inputs.stride(0) == 0 else inputs)
+
+
+def _empty(shape: tuple[int, ...], like: Tensor) -> NDArray[Any]:
+    """Return an array with anything in it, from memory that begins where torch's arrays do."""
+    return torch.empty(shape, dtype=like.dtype).numpy()
 
 
 def _codes(equation: Equation) -> tuple[bool, int, float, float, float, float]:
@@ -172,6 +213,12 @@ class Totals:
         self, statistics: Sequence[Statistic], sums: NDArray[np.float64], n_samples: int
     ) -> None:
         """Pool the sums (K, chunks, S, 2, N) of all chunks."""
+        self.kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
+        self.scales = np.array([1.0 / s.tau for s in statistics])
+        if not statistics:
+            self.values = self.shifts = np.empty((0, len(sums), sums.shape[-1]))
+            self.slopes: NDArray[Any] = np.empty(0)
+            return
         largest, totals = sums[:, :, :, 0], sums[:, :, :, 1]  # (K, chunks, S, N)
         values, shifts, slopes = [], [], []
         for s, statistic in enumerate(statistics):
@@ -188,11 +235,8 @@ class Totals:
                 values.append(totals[:, :, s].sum(axis=1) / n_samples)
                 shifts.append(np.zeros_like(values[-1]))
                 slopes.append(1.0 / n_samples)
-        self.values = np.stack(values) if values else np.empty((0, len(sums), sums.shape[-1]))
-        self.shifts = np.stack(shifts) if shifts else self.values
+        self.values, self.shifts = np.stack(values), np.stack(shifts)
         self.slopes = np.array(slopes)
-        self.kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
-        self.scales = np.array([1.0 / s.tau for s in statistics])
 
 
 def forward(
@@ -213,13 +257,17 @@ def forward(
     k, _, n_trials, n_inputs = inputs.shape
     n = weights.n_units
     codes = _codes(equation)
-    joined = torch.cat(
-        (weights.W_rec.transpose(1, 2), weights.W_inp.transpose(1, 2), weights.b_rec[:, None]), 1
+    w, readout = (
+        _empty((k, rows, columns), states)
+        for rows, columns in ((n + n_inputs + 1, n), (n, outputs.shape[-1]))
     )
-    w, readout = _array(joined), _array(weights.W_out.transpose(1, 2))
-    u, x, y = _array(inputs), states.numpy(), outputs.numpy()
-    states[:, 0] = weights.x_init.detach()[:, None]
-    a = arguments.numpy()
+    w[:, :n] = _array(weights.W_rec).swapaxes(1, 2)
+    w[:, n:-1] = _array(weights.W_inp).swapaxes(1, 2)
+    w[:, -1] = _array(weights.b_rec)
+    readout[:] = _array(weights.W_out).swapaxes(1, 2)
+    u, x, a, y = _inputs(inputs), _rows(states), _rows(arguments), _rows(outputs)
+    states.numpy()[:, 0] = _array(weights.x_init)[:, None]
+    levels, words = np.array(noise_scales, np.float64), np.array(keys, np.uint32)
     xi = np.empty((k, 0, 0, 0), x.dtype) if given is None else _array(given.expand(k, -1, -1, -1))
     parts = chunks(n_trials, n, n + n_inputs + 1)
     kinds = np.array([KINDS.index(s.kind) for s in statistics], np.int32)
@@ -227,16 +275,14 @@ def forward(
     sums = np.zeros((k, len(parts), len(kinds), 2, n))
     sums[:, :, :, 0] = -np.inf
 
-    def task(i: int, c: int) -> Callable[[], None]:
-        k0, k1 = (np.uint32(word) for word in keys[i])
-        first, last = parts[c]
-        return lambda: loops.forward(
-            *codes, w[i], readout[i], u[i], x[i], a[i], y[i], first, last, first_trial,
-            float(noise_scales[i]), equation.noise_inside, xi[i], simulation, k0, k1,
-            kinds, scales, sums[i, c],
+    def run(share: int, n_shares: int) -> None:
+        loops.forward_share(
+            *codes, w, readout, u, x, a, y, parts, first_trial,
+            levels, equation.noise_inside, xi, simulation, words,
+            kinds, scales, sums, share, n_shares,
         )  # fmt: skip
 
-    _run([task(i, c) for i in range(k) for c in range(len(parts))])
+    _run(run, k * len(parts), states.numel())
     return Totals(statistics, sums, states.shape[1] * n_trials)
 
 
@@ -257,8 +303,9 @@ def backward(
     m, o = inputs.shape[-1], on_outputs.shape[-1]
     assert arguments is not None  # empty in form h
     codes = _codes(equation)
-    w = _array(torch.cat((weights.W_rec, weights.W_out), 1))
-    u, x, a = _array(inputs), states.numpy(), arguments.numpy()
+    w = _empty((k, n + o, n), states)
+    w[:, :n], w[:, n:] = _array(weights.W_rec), _array(weights.W_out)
+    u, x, a = _inputs(inputs), _rows(states), _rows(arguments)
     dtype = x.dtype
     e = _array(on_outputs)
     dense = np.empty((0, 0, 0, 0, 0), dtype) if on_states is None else _array(on_states)
@@ -269,45 +316,47 @@ def backward(
     shifts = totals.shifts.astype(dtype)
     parts = chunks(n_trials, n, n + m + 1)
     at_once = TOGETHER_ROWS if n <= SMALL_UNITS else MOST_ROWS_LARGE
-    together = max(1, at_once // max(1, parts[0][1] - parts[0][0]))
+    together = max(1, at_once // max(1, int(parts[0, 1] - parts[0, 0])))
     gradients = np.empty((k, len(parts), n_adjoints, n + o, n + m + 1), dtype)
     starts = np.empty((k, len(parts), n_adjoints, n), dtype)
 
-    def task(i: int, c: int) -> Callable[[], None]:
-        first, last = parts[c]
-        return lambda: loops.backward(
-            *codes, w[i], u[i], x[i], a[i], i, first, last, e, dense,
-            totals.kinds, totals.scales, shifts, factors,
-            together, gradients[i, c], starts[i, c],
+    def run(share: int, n_shares: int) -> None:
+        loops.backward_share(
+            *codes, w, u, x, a, parts, e, dense, totals.kinds, totals.scales, shifts, factors,
+            together, gradients, starts, share, n_shares,
         )  # fmt: skip
 
-    _run([task(i, c) for i in range(k) for c in range(len(parts))])
-    joined = torch.from_numpy(gradients.sum(axis=1)).transpose(0, 1)
-    start = torch.from_numpy(starts.sum(axis=1)).transpose(0, 1)
-    return [
-        Weights(g[:, :n, :n], g[:, :n, n : n + m], g[:, n:, :n], g[:, :n, n + m], s)
-        for g, s in zip(joined, start, strict=True)
-    ]
+    _run(run, k * len(parts), states.numel())
+    joined, start = gradients.sum(axis=1), starts.sum(axis=1)
+    found = []
+    for i in range(n_adjoints):
+        g = joined[:, i]
+        blocks = g[:, :n, :n], g[:, :n, n : n + m], g[:, n:, :n], g[:, :n, n + m], start[:, i]
+        found.append(Weights(*map(torch.from_numpy, blocks)))
+    return found
 
 
-def normals(
+def noise(
     shape: tuple[int, int, int],
     keys: Sequence[tuple[int, int]],
     simulation: int,
     part: str,
     dtype: torch.dtype,
+    scales: Sequence[float],
+    onto: Tensor | None,
 ) -> Tensor:
-    """Return what `models.engine.philox.normals` returns."""
+    """Return what `BackEnd.noise` says, of `models.engine.philox.normals`."""
     out = torch.empty((len(keys), *shape), dtype=dtype)
     arrays = out.view(len(keys), shape[0], -1).numpy()
-    fours = -(-shape[0] // 4)
-    halves = (
-        [(0, fours // 2), (fours // 2, fours)] if arrays[0].size > FEWEST_DRAWS else [(0, fours)]
-    )
+    given = np.empty((0, 0, 0), arrays.dtype)
+    if onto is not None:
+        given = _inputs(onto)
+        given = given.reshape(len(given), *arrays.shape[1:])
+    words, each = np.array(keys, np.uint32), np.array(scales, np.float64)
+    n_parts = 2 if arrays[0].size > FEWEST_VALUES else 1
 
-    def task(i: int, first: int, last: int) -> Callable[[], None]:
-        k0, k1 = (np.uint32(word) for word in keys[i])
-        return lambda: fill(arrays[i], first, last, simulation, PARTS[part], k0, k1)
+    def run(share: int, n_shares: int) -> None:
+        fill_share(arrays, each, given, simulation, PARTS[part], words, n_parts, share, n_shares)
 
-    _run([task(i, *half) for i in range(len(keys)) for half in halves])
+    _run(run, len(keys) * n_parts, arrays.size)
     return out
