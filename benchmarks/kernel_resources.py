@@ -33,7 +33,6 @@ from models.engine import (
 )
 from models.engine.backends import fused, row_products, stepped, triton_launch
 from models.engine.backends.triton_launch import products_in
-from models.engine.fused_tiles import SUMS_ON_CHIP_SINCE
 from models.engine.philox import PARTS
 from models.formulas.equations import Equation
 
@@ -61,12 +60,6 @@ class Kernel:
     constants: dict[str, Any]
     n_warps: int
     n_stages: int = 1
-    oldest: int = CAPABILITIES[0]
-
-    @property
-    def capabilities(self) -> tuple[int, ...]:
-        """Of those that it is compiled for here, on which it is launched."""
-        return tuple(c for c in CAPABILITIES if c >= self.oldest)
 
 
 @dataclass(frozen=True)
@@ -121,9 +114,8 @@ def whole_loops(
     ):  # fmt: skip
         _, constants = fused._constants(equation, layout, tile, precision, beside)
         yield Kernel(
-            f"{direction} {what}", function, constants | more, tile.n_warps, tile.n_stages,
-            SUMS_ON_CHIP_SINCE[0] * 10 if sums else CAPABILITIES[0],
-        )  # fmt: skip
+            f"{direction} {what}", function, constants | more, tile.n_warps, tile.n_stages
+        )
 
 
 def single_steps(n: int, activation: str, form: str, precision: str = "ieee") -> Iterator[Kernel]:
@@ -328,8 +320,6 @@ def table(capabilities: Sequence[int]) -> str:
             "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for kernel in all_kernels():
-            if capability not in kernel.capabilities:
-                continue
             r = resources(kernel, capability)
             n_fma, n_tensor = products_in_code(kernel, capability)
             always, seldom = loop_in_code(kernel, capability)

@@ -54,7 +54,7 @@ def _check_tiles_of(check: Check, k: int) -> None:
         shape: milliseconds(check, partial(both, fused.Tile(*shape)), warm_ups=2)
         for shape in ((own,) if check.tiny else dict.fromkeys((own, *others)))
     }
-    if fused.sums_on_chip(layout, u.device, check.precision):
+    if fused.sums_on_chip(layout, check.precision):
         written = milliseconds(check, partial(both, tile, False), warm_ups=2)
         check.add(f"N {n}, K {k}: gradients summed as adjoints go back by those of all rows",
                   times[own] / written, "times", 1.1,

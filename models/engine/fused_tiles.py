@@ -9,7 +9,6 @@ import torch
 # Up to this many units the weights stay in shared memory: 64 KiB, beside 10 KiB of scratch.
 MAX_RESIDENT = 128
 TENSOR_ROWS = 16
-SUMS_ON_CHIP_SINCE = (9, 0)  # compute capability
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,11 @@ class Layout:
         """Shared memory of a program that multiplies parts: weights, what is multiplied, 1 KiB."""
         return 3 * 2 * self.padded * (self.padded + TENSOR_ROWS) + 1024
 
+    @property
+    def bytes_with_gradients(self) -> int:
+        """Shared memory of one that sums the gradients of all weights too: states beside them."""
+        return self.bytes_of_parts + 3 * 2 * self.padded * TENSOR_ROWS
+
     def inner(self, n_beside: int, tile: Tile) -> int:
         """Return how many rows of the weights are multiplied, with so many beside the units.
 
@@ -71,16 +75,13 @@ class Layout:
         return -(-used // unit) * unit
 
 
-def sums_on_chip(layout: Layout, device: torch.device, precision: str) -> bool:
+def sums_on_chip(layout: Layout, precision: str) -> bool:
     """Return whether programs that propagate adjoints sum the gradients of all weights as well.
 
-    Then neither adjoints are written nor states read once more. On tensor cores that take a factor
-    out of shared memory, of sm_90 and later, it needs no more registers than there are; on those
-    before it spills 22 KiB a thread (as compiled), and without tensor cores it has no room.
+    Then neither adjoints are written nor states read once more. On tensor cores, of sm_80 as of
+    later ones, it spills at most some hundred bytes a thread; without them it has no room.
     """
-    if precision != "bf16x6" or not layout.folded:
-        return False
-    return device.type != "cuda" or torch.cuda.get_device_capability(device) >= SUMS_ON_CHIP_SINCE
+    return precision == "bf16x6" and layout.folded
 
 
 def choose_tile(

@@ -17,13 +17,16 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import kernel_resources  # noqa: E402
 
 from models.engine import (  # noqa: E402
+    NetworkKind,
     draw_kernels,
     fused_kernels,
+    products_in,
     row_kernels,
     split_kernels,
     step_kernels,
 )
-from models.engine.backends import fused  # noqa: E402
+from models.engine.backends import fused, registry  # noqa: E402
+from models.formulas.equations import Equation  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +84,7 @@ EVERYWHERE = (
 def _compilations():
     for number, kernel in enumerate(kernel_resources.all_kernels()):
         what = kernel.name.removeprefix("forward ").removeprefix("backward ")
-        some = kernel.capabilities
+        some = kernel_resources.CAPABILITIES
         if not what.startswith(EVERYWHERE):
             some = (some[number // 2 % len(some)],)
         for capability in some:
@@ -148,6 +151,39 @@ def test_shared_memory_is_what_tiles_are_chosen_by():
         kernel = next(iter(kernel_resources.whole_loops(n, "relu", "h", precision="bf16x6")))
         shared = kernel_resources.resources(kernel, 90).shared
         assert 0 <= fused.Layout(n, 6, 2).bytes_of_parts - shared <= 4096
+
+
+def _chosen(n, shared, precision, monkeypatch):
+    """Return the back end for n units on a card that gives a program so many KiB."""
+
+    class _Card:
+        shared_memory_per_block_optin = 1024 * shared
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: _Card)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    with products_in(precision):
+        return registry.choose(
+            NetworkKind(Equation("tanh"), n, torch.float32, torch.device("cuda"))
+        ).name
+
+
+def test_parts_that_do_not_fit_a_card_are_not_kept_on_it(monkeypatch, recwarn):
+    """Not found out at the first launch, which would run in plain torch, in float32."""
+    for n, shared, precision, name in (
+        (64, 99, "bf16x6", "fused"), (65, 99, "bf16x6", "stepped"), (128, 99, "ieee", "fused"),
+        (128, 163, "bf16x6", "fused"), (129, 163, "bf16x6", "stepped"),
+    ):  # fmt: skip
+        assert _chosen(n, shared, precision, monkeypatch) == name, (n, shared, precision)
+    assert not recwarn.list
+
+
+def test_gradients_on_the_chip_take_what_is_said():
+    for n, warps in ((50, 4), (100, 8)):
+        kernels = kernel_resources.whole_loops(
+            n, "tanh", "s", precision="bf16x6", warps=warps, sums=True
+        )
+        shared = kernel_resources.resources(list(kernels)[1], 90).shared
+        assert 0 <= fused.Layout(n, 6, 2).bytes_with_gradients - shared <= 4096
 
 
 @pytest.mark.slow

@@ -24,12 +24,13 @@ from ..fused_tiles import MAX_RESIDENT, Layout, Tile, choose_tile, sums_on_chip
 from ..statistics import Statistic
 from ..trajectory import Cotangent, RecurrentNoise, Trajectory
 from ..weights import Weights
-from .base import onto_states, statistics_of
+from .base import NetworkKind, onto_states, statistics_of
 from .row_products import rows_by_rows, rows_times, sum_of_parts
 from .triton_launch import (
     PRECISIONS,
     TritonBackEnd,
     activation_arguments,
+    is_interpreted,
     is_split,
     lack_of,
     launch,
@@ -76,6 +77,21 @@ class Fused(TritonBackEnd):
         To part them takes more instructions than to multiply them: `stepped` finds them parted.
         """
         return MAX_RESIDENT if is_split() else MAX_UNITS
+
+    def supports(self, kind: NetworkKind) -> str | None:
+        """Return what is lacking; parts of the weights may be too large for a card's chip."""
+        lack = super().supports(kind)
+        if lack is not None or not is_split() or is_interpreted():
+            return lack
+        properties = torch.cuda.get_device_properties(kind.device)
+        has = getattr(properties, "shared_memory_per_block_optin", None)
+        needed = Layout(kind.n_units, 0, 0).bytes_with_gradients
+        if has is None or has >= needed:
+            return None
+        return (
+            f"takes {needed // 1024} KiB of shared memory for the parts of {kind.n_units} units, "
+            f"and {kind.device} gives a program {has // 1024} KiB"
+        )
 
     def forward(
         self,
@@ -290,7 +306,7 @@ def backward(
     n_runs = n_adjoints * n_networks
     layout = Layout(n_units, n_inputs, n_outputs)
     tile = tile or choose_tile(layout, n_runs, n_trials, states.device, precision)
-    sums = sums_on_chip(layout, states.device, precision) if on_chip is None else on_chip
+    sums = sums_on_chip(layout, precision) if on_chip is None else on_chip
     if sums:
         tile = replace(tile, n_warps=layout.padded // 16)
     p = layout.padded
