@@ -93,6 +93,13 @@ def options_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.write is not None and options.write.with_suffix(".json") == options.json:
         parser.error(f"--json {options.json}: the page's own data go there; give another file")
+    # Before minutes of a GPU are spent.
+    for name, file in (("--json", options.json), ("--write", options.write)):
+        if file is not None and not file.parent.is_dir():
+            parser.error(f"{name} {file}: there is no folder {file.parent}")
+    for name, source in (("--from", options.source), ("--seed-trainer", options.seed_trainer)):
+        if source is not None and not source.exists():
+            parser.error(f"{name} {source}: does not exist")
     options.command = command(argv if argv is not None else sys.argv[1:])
     return options
 
@@ -138,6 +145,10 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         part for part in parts_of(check)
         if not options.only or any(word in part.name for word in options.only)
     ]  # fmt: skip
+    if not wanted:
+        names = "; ".join(part.name for part in parts_of(check))
+        raise SystemExit(f"error: --only {' '.join(options.only)}: in no part's name; they are "
+                         f"{names}")  # fmt: skip
     check.run(wanted)
     verdicts = [line.verdict for line in check.lines]
     unrun = sum(part["status"] == "not run" for part in check.parts)

@@ -11,6 +11,7 @@ cores, ``loop`` all of its longest loop.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import tempfile
@@ -338,6 +339,10 @@ def main() -> None:
                         default=CAPABILITIES, help="of the GPU, without its point")  # fmt: skip
     parser.add_argument("--write", type=Path, help="file of Markdown to write")
     options = parser.parse_args()
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        parser.error("TRITON_INTERPRET=1: nothing is compiled; leave it out")
+    if options.write is not None and not options.write.parent.is_dir():
+        parser.error(f"--write {options.write}: there is no folder {options.write.parent}")
     text = table(options.capability)
     print(text, end="")
     if options.write is not None:

@@ -165,6 +165,23 @@ def test_the_page_is_not_overwritten_by_what_was_found(capsys):
     assert "the page's own data" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--json", "nowhere/a.json"], ["--write", "nowhere/a.md"], ["--from", "nowhere.json"],
+     ["--seed-trainer", "nowhere"]],
+)  # fmt: skip
+def test_files_that_are_not_there_are_refused_before_anything_is_run(words, capsys):
+    with pytest.raises(SystemExit):
+        gpu_check.options_of(words)
+    assert f"{words[0]} {words[1]}: " in capsys.readouterr().err
+
+
+def test_a_part_that_there_is_not_is_refused(tmp_path):
+    """A check of nothing would pass."""
+    with pytest.raises(SystemExit, match="--only drwas: in no part's name; they are equations; "):
+        gpu_check.main(["--device", "cpu", "--only", "drwas", "--json", str(tmp_path / "a.json")])
+
+
 def test_without_a_gpu_it_says_so(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit, match="device = cuda: there is none here"):

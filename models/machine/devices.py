@@ -37,7 +37,7 @@ def kind_of(device: str | torch.device) -> str:
     return torch.device(device).type
 
 
-def checked_device(name: str | None) -> str:
+def checked_device(name: str | torch.device | None) -> str:
     """Return a device on which this process can compute; the GPU by default, where there is one.
 
     Raises
@@ -54,6 +54,6 @@ def checked_device(name: str | None) -> str:
     except (RuntimeError, AssertionError) as error:  # unknown, or not there
         line = str(error).splitlines()[0]
         raise ParameterError(
-            "device", name, f"cannot be used here ({line})", "use cpu, or leave it out"
+            "device", str(name), f"cannot be used here ({line})", "use cpu, or leave it out"
         ) from None
-    return name
+    return str(name)

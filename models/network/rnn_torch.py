@@ -13,6 +13,7 @@ from tasks_lib.errors import ParameterError
 
 from ..engine import Statistic
 from ..engine.philox import network_key
+from ..machine.devices import checked_device
 from ..machine.torch_modes import plain_torch
 from .batch import check_networks, one_for_each
 from .config import NetworkConfig
@@ -52,7 +53,8 @@ class RNNTorch(ConstrainedWeights):
     Raises
     ------
     ParameterError
-        Where shapes disagree, or the networks differ in more than networks of one batch may.
+        Where shapes disagree, the networks differ in more than networks of one batch may, or the
+        device is not there.
     """
 
     @plain_torch()
@@ -69,7 +71,7 @@ class RNNTorch(ConstrainedWeights):
             raise ParameterError("weights", [], "are of no network", "give those of one at least")
         configs = one_for_each("config", config, len(each))
         check_networks(configs)
-        super().__init__(each, configs[0], torch.device(device), dtype)
+        super().__init__(each, configs[0], torch.device(checked_device(device)), dtype)
         self.is_batched = not isinstance(weights, Connectivity)
         self.equations = tuple(own.equation for own in configs)
         self.equation = self.equations[0]

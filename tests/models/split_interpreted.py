@@ -62,6 +62,11 @@ def test_noise_kinds(name, noise_kind):
 def test_one_step_and_no_input(name):
     _check(name, Equation("tanh", "s", tau=5.0), 5, 3, 1, 1)
     _check(name, Equation("tanh", "h", tau=5.0), 5, 3, 2, 1, m=0, o=1)
+    _check(name, Equation("tanh", "h", tau=5.0), 5, 3, 2, 1, o=0)
+
+
+def test_parts_of_no_network():
+    assert stepped.parted(torch.zeros(0, 3, 5)).shape == (0, 3, 3, 64)
 
 
 def _distance(name, n, form, precision, monkeypatch, on_chip=True):

@@ -137,6 +137,7 @@ def test_noise_may_be_named_in_the_memory_of_the_device(name):
 def test_one_step_and_no_input():
     _check("stepped", Equation("tanh", "s", tau=5.0), 5, 3, 1, 1)
     _check("stepped", Equation("tanh", "h", tau=5.0), 5, 3, 2, 1, m=0, o=1)
+    _check("stepped", Equation("tanh", "h", tau=5.0), 5, 3, 2, 1, o=0)
     _check("fused", Equation("tanh", "h", tau=5.0), 64, 3, 2, 1, m=0, o=1)
 
 

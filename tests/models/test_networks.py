@@ -282,3 +282,9 @@ def test_networks_and_configurations_have_to_agree():
         RNNTorch([one, one], config, seeds=[1])
     with pytest.raises(ParameterError, match="no network"):
         RNNTorch([], config)
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "gpu", ""])
+def test_a_device_that_is_not_there_is_named(device):
+    with pytest.raises(ParameterError, match=f"device = '{device}': cannot be used here"):
+        RNNTorch.from_config(NetworkConfig(n_units=3), 2, 2, device=device)

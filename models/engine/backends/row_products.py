@@ -33,7 +33,7 @@ def tile_of(precision: str) -> tuple[int, int]:
 
 def n_parts(n_rows: int, n_left: int, n_right: int, side: int) -> int:
     """Return into how many parts the rows are divided; the number of networks does not count."""
-    tiles = -(-n_left // side) * -(-n_right // side)
+    tiles = max(1, -(-n_left // side) * -(-n_right // side))  # none of a network without outputs
     return max(1, min(MOST_PARTS, PROGRAMS // tiles, -(-n_rows // FEWEST_ROWS)))
 
 

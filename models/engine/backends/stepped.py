@@ -88,11 +88,9 @@ def parted(rows: Tensor, height: int | None = None) -> Tensor:
     from .. import split_kernels
 
     n_networks, n_rows, n_columns = rows.shape
-    width = leading_dimension(n_columns)
-    out = torch.empty(
-        n_networks, 3, height or n_rows, width, dtype=torch.bfloat16, device=rows.device
-    )
-    n_places = out[0, 0].numel()
+    height, width = height or n_rows, leading_dimension(n_columns)
+    out = torch.empty(n_networks, 3, height, width, dtype=torch.bfloat16, device=rows.device)
+    n_places = height * width
     n_blocks = -(-n_places // BLOCK)
     launch(
         split_kernels.split_kernel, n_networks * n_blocks, 4, 1, rows.device,
