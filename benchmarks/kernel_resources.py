@@ -114,9 +114,7 @@ def whole_loops(
          {"M": N_INPUTS, "HAS_DENSE": True, "SUMS": sums}),
     ):  # fmt: skip
         _, constants = fused._constants(equation, layout, tile, precision, beside)
-        yield Kernel(
-            f"{direction} {what}", function, constants | more, tile.n_warps, tile.n_stages
-        )
+        yield Kernel(f"{direction} {what}", function, constants | more, tile.n_warps, tile.n_stages)
 
 
 def single_steps(n: int, activation: str, form: str, precision: str = "ieee") -> Iterator[Kernel]:

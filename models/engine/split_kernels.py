@@ -2,7 +2,7 @@
 
 A tensor core multiplies numbers of 8 significant bits, bfloat16, exactly and adds them in float32.
 A number of float32, which has 24, is the sum of three such parts, each the rounded rest of those
-before (the last is exact), so that
+before (the last is exact, of numbers above 2^-109 = 1.5e-33), so that
 
     x w = a a' + (a b' + b a') + (b b' + a c' + c a') + what float32 would not hold
 

@@ -55,7 +55,8 @@ def worker(
         int, typer.Option(metavar="N", min=1, max=MOST_AT_ONCE, help="Threads of each worker.")
     ] = 1,
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.")
+        str | None,
+        typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N; cuda if there is a GPU."),
     ] = None,
     table: Annotated[
         list[str] | None,
