@@ -177,6 +177,15 @@ def test_parts_that_do_not_fit_a_card_are_not_kept_on_it(monkeypatch, recwarn):
     assert not recwarn.list
 
 
+def test_what_does_not_fit_in_parts_may_fit_in_float32(monkeypatch):
+    monkeypatch.setattr(registry, "_UNFIT", set())
+    kind = NetworkKind(Equation("tanh"), 60, torch.float32, torch.device("cuda"))
+    with products_in("bf16x6"), pytest.warns(UserWarning, match="too small a chip"):
+        registry.remember_unfit(registry.get("fused"), kind, RuntimeError("too small a chip"))
+    assert _chosen(60, 163, "bf16x6", monkeypatch) == "stepped"
+    assert _chosen(60, 163, "ieee", monkeypatch) == "fused"
+
+
 def test_gradients_on_the_chip_take_what_is_said():
     for n, warps in ((50, 4), (100, 8)):
         kernels = kernel_resources.whole_loops(

@@ -12,6 +12,7 @@ from .base import BackEnd, NetworkKind
 from .fused import Fused
 from .plain import Plain
 from .stepped import Stepped
+from .triton_launch import products
 
 PLAIN = Plain()
 # The fastest first. What none of the others can do, plain torch does.
@@ -25,8 +26,8 @@ else:
     _BACK_ENDS.insert(0, Compiled())
 
 BACK_ENDS = {back_end.name: back_end for back_end in _BACK_ENDS}
-# Back ends that turned out not to fit networks of a size on a device.
-_UNFIT: set[tuple[str, str, int]] = set()
+# Back ends that turned out not to fit networks of a size on a device, in a precision of products.
+_UNFIT: set[tuple[str, str, int, str]] = set()
 _TOLD: set[str] = set()
 
 
@@ -80,8 +81,8 @@ def for_draws(device: torch.device) -> BackEnd:
     return next(b for b in _BACK_ENDS if b.is_for(device))
 
 
-def _unfit(back_end: BackEnd, kind: NetworkKind) -> tuple[str, str, int]:
-    return back_end.name, str(kind.device), kind.n_units
+def _unfit(back_end: BackEnd, kind: NetworkKind) -> tuple[str, str, int, str]:
+    return back_end.name, str(kind.device), kind.n_units, products().precision
 
 
 def _tell(problem: str) -> None:
