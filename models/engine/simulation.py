@@ -92,6 +92,14 @@ def simulate(
                 f"the weights are {w.dtype}",
                 "make the network with the dtype that it should have, and inputs alike",
             )
+    n_steps, n_trials = inputs.shape[1:3]
+    if n_steps == 0 or n_trials == 0:
+        raise ParameterError(
+            "u.shape",
+            f"{n_steps} steps, {n_trials} trials",
+            "there is nothing to run",
+            "give one step and one trial at least",
+        )
     kind = NetworkKind(equation, weights.n_units, inputs.dtype, inputs.device)
     chosen = registry.choose(kind, back_end)
     given = (equation, weights, inputs, noise, tuple(statistics), buffers or Buffers())

@@ -342,6 +342,16 @@ def test_inputs_of_another_precision_are_refused():
     assert rnn(np.ones((2, 3, 2)))[1].dtype == torch.float32
 
 
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+@pytest.mark.parametrize(("n_steps", "n_trials"), [(0, 2), (3, 0)])
+def test_what_has_no_step_or_no_trial_is_refused(n_steps, n_trials, back_end):
+    weights = Weights(*(torch.zeros(1, *s) for s in ((4, 4), (4, 2), (1, 4), (4,), (4,))))
+    silent = RecurrentNoise([0.0], KEYS[:1], 0)
+    with pytest.raises(ParameterError, match=f"{n_steps} steps, {n_trials} trials"):
+        simulate(Equation("tanh"), weights, torch.zeros(1, n_steps, n_trials, 2), silent, (),
+                 back_end)  # fmt: skip
+
+
 def test_weights_that_change_before_the_way_back_are_noticed():
     rnn = RNNTorch.from_config(NetworkConfig(n_units=4), 2, 1)
     _, outputs = rnn(np.ones((2, 3, 2)))
