@@ -100,7 +100,7 @@ def test_servers_clock_under_workers(clocked_lab: Laboratory, clock, store):
         wait_until(lambda: {w.state for w in worker_status()} == {"working", "idle"})
         assert len(jobs("reserved")) == 1
     lab.order("validation", None)
-    wait_until(lambda: len(Validation()) == 10)
+    wait_until(lambda: len(Validation()) == 2 * (1 + len(HOURS)))
     lab.end()
     assert_nobody_was_lost()
     assert lab.trained() == {0: [training.pid] * len(HOURS)}
