@@ -58,6 +58,7 @@ def rnn(*words):
 
 
 @pytest.mark.usefixtures("own_classes_allowed")
+@pytest.mark.both_backends
 def test_a_network_is_written_entered_described_and_found_again(connected, tmp_path):
     p = connected
     enter(p, tmp_path)
