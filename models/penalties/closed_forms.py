@@ -219,13 +219,7 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     if runs_on(values):
         return _inequality_in_passes(values, statistic, eps, scale)
     n = values.shape[1]
-    ordered = values.sort(dim=1).values
-    at = {q: ordered.select(1, round(q * (n - 1))) for gap in activity.QUANTILE_GAPS for q in gap}
-    low, high = (
-        torch.stack([at[q] for q in each], dim=1)
-        for each in zip(*activity.QUANTILE_GAPS, strict=True)
-    )
-    spread = ((high - low).mean(dim=1) + eps)[:, None]
+    spread = _spread(values, eps)[:, None]
     raw = (values - means(values)[:, None]) / spread
     p = raw.clamp(-activity.MAX_Z, activity.MAX_Z).softmax(dim=1)
     pairs = max(n - 1, 1)
@@ -237,18 +231,25 @@ def fr_inequality(networks: Networks, scale: Tensor, method: str, eps: float) ->
     return Slopes(value, {statistic: slope})
 
 
+def _spread(values: Tensor, eps: float) -> Tensor:
+    """Return the mean gap between quantiles of values (K, N), and eps: (K,)."""
+    n, ordered = values.shape[1], values.sort(dim=1).values
+    # One by one: a list of places would be copied to a GPU.
+    at = {q: ordered.select(1, round(q * (n - 1))) for gap in activity.QUANTILE_GAPS for q in gap}
+    low, high = (
+        torch.stack([at[q] for q in each], dim=1)
+        for each in zip(*activity.QUANTILE_GAPS, strict=True)
+    )
+    return (high - low).mean(dim=1) + eps
+
+
 def _inequality_in_passes(
     values: Tensor, statistic: Statistic, eps: float, scale: Tensor
 ) -> Slopes:
     """Do what `fr_inequality` does, on a CPU and to the same bits."""
     n = values.shape[1]
     pairs, most = max(n - 1, 1), activity.MAX_Z
-    ordered, v = values.sort(dim=1).values.numpy(), values.contiguous().numpy()
-    low, high = (
-        torch.from_numpy(ordered.take([round(q * (n - 1)) for q in each], axis=1))
-        for each in zip(*activity.QUANTILE_GAPS, strict=True)
-    )
-    spreads = ((high - low).mean(dim=1) + eps).numpy()
+    v, spreads = values.contiguous().numpy(), _spread(values, eps).numpy()
     centres, z = means(values).numpy(), values.new_empty(values.shape)
     passes.standard_scores(v, centres, spreads, most, z.numpy())
     p = z.softmax(dim=1)

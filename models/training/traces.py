@@ -113,15 +113,18 @@ class Traces:
         """Return the next iteration after which there is something to do."""
         if not self.every:
             return None
-        intervals = (self.every, *self.changes.windows)
-        return min(n * (iteration // n + 1) for n in intervals)
+        return min(n * (iteration // n + 1) for n in self._intervals)
+
+    @property
+    def _intervals(self) -> tuple[int, ...]:
+        """Iterations from one record to the next, and between two looks at the weights."""
+        return (self.every, *self.changes.windows)
 
     def take(self, iteration: int, active: NDArray[np.bool_]) -> None:
         """Record the networks (K,) that still train, where it is time to."""
-        if self.every and iteration and active.any():
-            intervals = (self.every, *self.changes.windows)
-            if not all(iteration % n for n in intervals):
-                self._take(iteration, active)
+        is_due = self.every and iteration and not all(iteration % n for n in self._intervals)
+        if is_due and active.any():
+            self._take(iteration, active)
 
     @torch.no_grad()
     def _take(self, iteration: int, active: NDArray[np.bool_]) -> None:
