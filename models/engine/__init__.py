@@ -10,6 +10,7 @@ from .backends.base import BackEnd, NetworkKind
 from .backends.registry import choose as choose_back_end
 from .backends.triton_launch import products, products_in
 from .buffers import Buffers
+from .philox import Draws
 from .simulation import Simulation, draw, draw_noise, simulate
 from .sliced import SlicedSimulation, simulate_sliced
 from .statistics import Statistic
@@ -20,6 +21,7 @@ __all__ = [
     "BackEnd",
     "Buffers",
     "Cotangent",
+    "Draws",
     "NetworkKind",
     "RecurrentNoise",
     "Simulation",

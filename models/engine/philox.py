@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import pi
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,26 @@ MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 PARTS = {"inp": 0, "rec": 1, "out": 2}  # what is disturbed: input channels, units, readout
 WORD = 0xFFFFFFFF
+
+
+class Draws(NamedTuple):
+    """Which standard normals there are to be: what names them, network by network.
+
+    Attributes
+    ----------
+    shape : (T, B, channels)
+    keys : sequence of (int, int), or Tensor (K, 2) of int64
+        The networks', from `network_key`.
+    simulation : int, or Tensor () of int64
+        Number of the simulation, from 0.
+    part : {"inp", "rec", "out"}
+        What they disturb.
+    """
+
+    shape: tuple[int, int, int]
+    keys: Sequence[tuple[int, int]] | Tensor
+    simulation: int | Tensor
+    part: str
 
 
 def network_key(seed_sequence: np.random.SeedSequence) -> tuple[int, int]:

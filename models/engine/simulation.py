@@ -18,6 +18,7 @@ from ..machine.torch_modes import without_graph
 from .backends import registry
 from .backends.base import BackEndUnavailableError, NetworkKind
 from .buffers import Buffers
+from .philox import Draws
 from .statistics import Statistic
 from .trajectory import Cotangent, RecurrentNoise, Trajectory
 from .weights import Weights
@@ -112,28 +113,16 @@ def simulate(
     return Simulation(**vars(run), back_end=chosen.name)
 
 
-def draw(
-    shape: tuple[int, int, int],
-    keys: Sequence[tuple[int, int]] | Tensor,
-    simulation: int | Tensor,
-    part: str,
-    like: Tensor,
-) -> Tensor:
+def draw(draws: Draws, like: Tensor) -> Tensor:
     """Return standard normals (K, T, B, channels), by the fastest way there is."""
-    return registry.for_draws(like.device).normals(shape, keys, simulation, part, like)
+    return registry.for_draws(like.device).normals(draws, like)
 
 
 def draw_noise(
-    shape: tuple[int, int, int],
-    keys: Sequence[tuple[int, int]],
-    simulation: int,
-    part: str,
-    like: Tensor,
-    scales: Sequence[float],
-    onto: Tensor | None,
+    draws: Draws, like: Tensor, scales: Sequence[float], onto: Tensor | None
 ) -> Tensor | None:
     """Return `draw` times the scale of each network (K,), added to ``onto``, in one pass.
 
     None where there is no such pass.
     """
-    return registry.for_draws(like.device).noise(shape, keys, simulation, part, like, scales, onto)
+    return registry.for_draws(like.device).noise(draws, like, scales, onto)

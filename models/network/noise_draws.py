@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ..engine import RecurrentNoise, draw, draw_noise
+from ..engine import Draws, RecurrentNoise, draw, draw_noise
 from ..formulas.equations import Equation
 from .by_network import orthonormal_rows, products
 from .noise import Noise, RunNoise
@@ -172,7 +172,8 @@ class NoiseDraws:
         shape, level, number = (n_steps, n_trials, n_channels), self.noise.level, self.number
         if self._given is None and not isinstance(level, Tensor) and isinstance(number, int):
             scales = [scale * level for scale in self.sources.scales[part]]
-            found = draw_noise(shape, self.sources.keys, number, part, self.like, scales, onto)
+            own = Draws(shape, self.sources.keys, number, part)
+            found = draw_noise(own, self.like, scales, onto)
             if found is not None:
                 return found
         draws = self._scaled(part, shape)
@@ -185,7 +186,7 @@ class NoiseDraws:
             drawn = self._given.part(part, (n_channels, n_steps, n_trials))
             return to_internal(drawn, self.like.dtype, self.like.device) * each
         keys = self.sources.keys if isinstance(self.number, int) else self.sources.keys_there
-        draws = draw(shape, keys, self.number, part, self.like).mul_(each)
+        draws = draw(Draws(shape, keys, self.number, part), self.like).mul_(each)
         silent = self.sources.silent_there.get(part)
         if silent is not None:  # a network without noise has exactly none, as alone
             draws.masked_fill_(silent.view(-1, 1, 1, 1), 0.0)

@@ -14,6 +14,7 @@ from triton.runtime.errors import OutOfResources
 
 from models.engine import (
     Cotangent,
+    Draws,
     RecurrentNoise,
     Statistic,
     Weights,
@@ -177,7 +178,7 @@ def test_noise_is_that_of_the_other_engines(part, in_memory):
     keys, shape = [(0xDEADBEEF, 123), (4, 0xFFFFFFFF)], (7, 20, 17)
     number = torch.tensor(SIMULATION) if in_memory else SIMULATION
     there = torch.tensor(keys) if in_memory else keys
-    found = fused.Fused().normals(shape, there, number, part, torch.empty(0))
+    found = fused.Fused().normals(Draws(shape, there, number, part), torch.empty(0))
     expected = normals(shape, keys, SIMULATION, part, dtype=torch.float64)
     assert found.shape == expected.shape and found.dtype == torch.float32
     assert (found - expected).abs().max() < 3e-6
@@ -185,9 +186,14 @@ def test_noise_is_that_of_the_other_engines(part, in_memory):
 
 def test_noise_in_double_precision_is_drawn_by_torch():
     keys, like = [(1, 2)], torch.empty(0, dtype=torch.float64)
-    found = fused.Fused().normals((5, 3, 2), keys, 4, "inp", like)
+    found = fused.Fused().normals(Draws((5, 3, 2), keys, 4, "inp"), like)
     assert torch.equal(found, normals((5, 3, 2), keys, 4, "inp", dtype=torch.float64))
-    assert fused.Fused().normals((5, 0, 2), keys, 4, "inp", torch.empty(0)).shape == (1, 5, 0, 2)
+    assert fused.Fused().normals(Draws((5, 0, 2), keys, 4, "inp"), torch.empty(0)).shape == (
+        1,
+        5,
+        0,
+        2,
+    )
 
 
 @pytest.mark.parametrize("sliced", [False, True])

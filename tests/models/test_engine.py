@@ -15,6 +15,7 @@ from models import Equation, NetworkConfig, Noise, RNNTorch
 from models.engine import (
     Buffers,
     Cotangent,
+    Draws,
     RecurrentNoise,
     Statistic,
     Weights,
@@ -73,7 +74,7 @@ def noise_of(k, simulation=5):
 
 
 def drawn(noise, shape, like):
-    draws = draw(shape, noise.keys, noise.simulation, "rec", like)
+    draws = draw(Draws(shape, noise.keys, noise.simulation, "rec"), like)
     return draws * torch.tensor(noise.scales, dtype=like.dtype)[:, None, None, None]
 
 
@@ -261,7 +262,7 @@ def test_words_are_those_of_philox():
 def test_compiled_draws_are_the_reference_draws(part, dtype, bound):
     shape, key, simulation = (10, 7, 5), (0xFFFFFFFF, 17), 2**40 + 3
     keys = [(0, 1), key]
-    ours = draw(shape, keys, simulation, part, torch.empty(0, dtype=dtype))
+    ours = draw(Draws(shape, keys, simulation, part), torch.empty(0, dtype=dtype))
     wanted = philox.normals(shape, keys, simulation, part, dtype=dtype)
     assert torch.equal(wanted[1:], philox.normals(shape, [key], simulation, part, dtype=dtype))
     assert float((ours - wanted).abs().max()) < bound
@@ -281,10 +282,10 @@ def test_draws_are_standard_normal_and_independent():
     shape = (400, 100, 50)
     like = torch.empty(0)
     named = {
-        "one": draw(shape, [(1, 2)], 0, "rec", like)[0],
-        "key": draw(shape, [(2, 2)], 0, "rec", like)[0],
-        "simulation": draw(shape, [(1, 2)], 1, "rec", like)[0],
-        "part": draw(shape, [(1, 2)], 0, "inp", like)[0],
+        "one": draw(Draws(shape, [(1, 2)], 0, "rec"), like)[0],
+        "key": draw(Draws(shape, [(2, 2)], 0, "rec"), like)[0],
+        "simulation": draw(Draws(shape, [(1, 2)], 1, "rec"), like)[0],
+        "part": draw(Draws(shape, [(1, 2)], 0, "inp"), like)[0],
     }
     for z in named.values():
         flat = z.flatten().numpy()
@@ -311,7 +312,7 @@ def test_drawn_noise_is_the_scaled_draws(config, seed):
     assert rnn.n_simulations == 4
     (key,), like = rnn.noise_keys, torch.empty(0, dtype=torch.float64)
     inp, rec = (
-        draw((6, 5, c), [key], 3, part, like)[0].movedim(-1, 0).numpy()
+        draw(Draws((6, 5, c), [key], 3, part), like)[0].movedim(-1, 0).numpy()
         for part, c in (("inp", 2), ("rec", 7))
     )
     out = np.zeros((7, 6, 5))

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...formulas.equations import Equation
 from .. import philox
 from ..buffers import Buffers
+from ..philox import Draws
 from ..statistics import Statistic
 from ..trajectory import Cotangent, RecurrentNoise, Trajectory, stacked
 from ..weights import Weights
@@ -109,26 +110,12 @@ class BackEnd(ABC):
             Losses whose gradients are taken by themselves.
         """
 
-    def normals(
-        self,
-        shape: tuple[int, int, int],
-        keys: Sequence[tuple[int, int]] | Tensor,
-        simulation: int | Tensor,
-        part: str,
-        like: Tensor,
-    ) -> Tensor:
+    def normals(self, draws: Draws, like: Tensor) -> Tensor:
         """Return standard normals (K, T, B, channels), as `models.engine.philox.normals`."""
-        return philox.normals(shape, keys, simulation, part, like.device, like.dtype)
+        return philox.normals(*draws, like.device, like.dtype)
 
     def noise(
-        self,
-        shape: tuple[int, int, int],
-        keys: Sequence[tuple[int, int]],
-        simulation: int,
-        part: str,
-        like: Tensor,
-        scales: Sequence[float],
-        onto: Tensor | None,
+        self, draws: Draws, like: Tensor, scales: Sequence[float], onto: Tensor | None
     ) -> Tensor | None:
         """Return `normals` times the scale of each network (K,), added to ``onto`` (K, ...).
 

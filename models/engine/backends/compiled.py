@@ -19,7 +19,7 @@ from ...machine.threads import blas_on_one, n_threads
 from .. import loops
 from ..buffers import Buffers
 from ..elementwise import CODES, fill_share
-from ..philox import PARTS
+from ..philox import PARTS, Draws
 from ..statistics import KINDS, Statistic
 from ..trajectory import Cotangent, RecurrentNoise, Trajectory, stacked
 from ..weights import Weights
@@ -97,34 +97,16 @@ class Compiled(BackEnd):
         """Return the arrays held: the states, and in form s the arguments of f."""
         return 1.0 + (equation.equation_type == "s")
 
-    def normals(
-        self,
-        shape: tuple[int, int, int],
-        keys: Sequence[tuple[int, int]] | Tensor,
-        simulation: int | Tensor,
-        part: str,
-        like: Tensor,
-    ) -> Tensor:
+    def normals(self, draws: Draws, like: Tensor) -> Tensor:
         """Return standard normals, drawn on all threads."""
-        if like.dtype not in PRECISIONS:
-            return super().normals(shape, keys, simulation, part, like)
-        keys = keys.tolist() if isinstance(keys, Tensor) else keys
-        return noise(shape, keys, int(simulation), part, like.dtype, [1.0] * len(keys), None)
+        found = self.noise(draws, like, [1.0] * len(draws.keys), None)
+        return super().normals(draws, like) if found is None else found
 
     def noise(
-        self,
-        shape: tuple[int, int, int],
-        keys: Sequence[tuple[int, int]],
-        simulation: int,
-        part: str,
-        like: Tensor,
-        scales: Sequence[float],
-        onto: Tensor | None,
+        self, draws: Draws, like: Tensor, scales: Sequence[float], onto: Tensor | None
     ) -> Tensor | None:
         """Return normals times scales, added to something, in one pass on all threads."""
-        if like.dtype not in PRECISIONS:
-            return None
-        return noise(shape, keys, simulation, part, like.dtype, scales, onto)
+        return noise(draws, like.dtype, scales, onto) if like.dtype in PRECISIONS else None
 
 
 @cache
@@ -336,16 +318,10 @@ def backward(
     return found
 
 
-def noise(
-    shape: tuple[int, int, int],
-    keys: Sequence[tuple[int, int]],
-    simulation: int,
-    part: str,
-    dtype: torch.dtype,
-    scales: Sequence[float],
-    onto: Tensor | None,
-) -> Tensor:
+def noise(draws: Draws, dtype: torch.dtype, scales: Sequence[float], onto: Tensor | None) -> Tensor:
     """Return what `BackEnd.noise` says, of `models.engine.philox.normals`."""
+    shape, keys, simulation, part = draws
+    keys, simulation = keys.tolist() if isinstance(keys, Tensor) else keys, int(simulation)
     out = torch.empty((len(keys), *shape), dtype=dtype)
     arrays = out.view(len(keys), shape[0], -1).numpy()
     given = np.empty((0, 0, 0), arrays.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from torch import Tensor
 from tasks_lib.errors import check_choice
 
 from ...formulas.equations import Equation
-from ..philox import PARTS
+from ..philox import PARTS, Draws
 from ..trajectory import RecurrentNoise
 from .base import BackEnd, BackEndUnavailableError, NetworkKind
 
@@ -122,21 +122,14 @@ class TritonBackEnd(BackEnd):
         # Weight gradients are summed in parts, which are up to a quarter of an array each.
         return 1.0 + (equation.equation_type == "s") + 2.25 * n_adjoints
 
-    def normals(
-        self,
-        shape: tuple[int, int, int],
-        keys: Sequence[tuple[int, int]] | Tensor,
-        simulation: int | Tensor,
-        part: str,
-        like: Tensor,
-    ) -> Tensor:
+    def normals(self, draws: Draws, like: Tensor) -> Tensor:
         """Return standard normals, drawn in one launch; by torch where kernels do not run."""
         if lack_of(like.dtype, like.device) is None:
             try:
-                return _normals(shape, keys, simulation, part, like)
+                return _normals(draws, like)
             except FusedUnavailableError:
                 pass  # the kernels of the loops say so, which do not run either
-        return super().normals(shape, keys, simulation, part, like)
+        return super().normals(draws, like)
 
 
 def launch(
@@ -162,15 +155,10 @@ def launch(
             ) from error
 
 
-def _normals(
-    shape: tuple[int, int, int],
-    keys: Sequence[tuple[int, int]] | Tensor,
-    simulation: int | Tensor,
-    part: str,
-    like: Tensor,
-) -> Tensor:
+def _normals(draws: Draws, like: Tensor) -> Tensor:
     from .. import draw_kernels
 
+    shape, keys, simulation, part = draws
     n_steps, n_trials, n_channels = shape
     if not isinstance(keys, Tensor):
         keys = torch.tensor(list(keys), dtype=torch.int64, device=like.device)
