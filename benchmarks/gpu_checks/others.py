@@ -8,7 +8,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from models.engine import Buffers, Cotangent, RecurrentNoise, Weights, philox, simulate
+from models.engine import (
+    Buffers,
+    Cotangent,
+    Draws,
+    RecurrentNoise,
+    Weights,
+    philox,
+    simulate,
+)
 from models.engine.backends import fused, registry
 from models.engine.backends.triton_launch import PRECISIONS, products_in
 from models.engine.fused_tiles import TENSOR_ROWS
@@ -37,7 +45,7 @@ def _check_tiles_of(check: Check, k: int) -> None:
     scales = torch.full((k,), 0.2, device=check.device)
     keys = torch.arange(2 * k, device=check.device).view(k, 2)
 
-    def both(tile: fused.Tile, on_chip: bool | None = None) -> None:
+    def both(tile: fused.Tile | None, on_chip: bool | None = None) -> None:
         options = {"precision": check.precision, "tile": tile}
         states, arguments, _ = fused.forward(equation, *w, u, scales, keys, 0, **options)
         fused.backward(
@@ -50,12 +58,12 @@ def _check_tiles_of(check: Check, k: int) -> None:
     own = (tile.rows, tile.n_warps)
     # Tensor cores take 16 rows at least.
     others = [t for t in TILES if check.precision == "ieee" or t[0] >= TENSOR_ROWS]
-    times = {
-        shape: milliseconds(check, partial(both, fused.Tile(*shape)), warm_ups=2)
-        for shape in ((own,) if check.tiny else dict.fromkeys((own, *others)))
-    }
+    times = {own: milliseconds(check, partial(both, None), warm_ups=2)}
+    for shape in () if check.tiny else others:
+        if shape != own:
+            times[shape] = milliseconds(check, partial(both, fused.Tile(*shape)), warm_ups=2)
     if fused.sums_on_chip(layout, check.precision):
-        written = milliseconds(check, partial(both, tile, False), warm_ups=2)
+        written = milliseconds(check, partial(both, None, False), warm_ups=2)
         check.add(f"N {n}, K {k}: gradients summed as adjoints go back by those of all rows",
                   times[own] / written, "times", 1.1,
                   note=f"{times[own]:.3g} and {written:.3g} ms")  # fmt: skip
@@ -146,11 +154,11 @@ def check_draws(check: Check) -> None:
     back_end = registry.get("fused")
     off = 0.0
     for part in ("inp", "out"):
-        found = back_end.normals(shape, keys, number, part, like)
+        found = back_end.normals(Draws(shape, keys, number, part), like)
         exact = philox.normals(shape, keys, number, part, check.device, torch.float64)
         off = max(off, float((found - exact).abs().max()))
     check.add("noise of inputs and readout against float64", off, "", 3e-6)
-    own = milliseconds(check, lambda: back_end.normals(shape, keys, number, "inp", like))
+    own = milliseconds(check, lambda: back_end.normals(Draws(shape, keys, number, "inp"), like))
     torchs = milliseconds(check, lambda: philox.normals(shape, keys, number, "inp", check.device))
     check.add(f"K {k}: noise of inputs, torch's draws by the kernel's", torchs / own, "times",
               1.0, at_least=True, note=f"{torchs:.3g} and {own:.3g} ms")  # fmt: skip

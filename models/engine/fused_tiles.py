@@ -85,7 +85,12 @@ def sums_on_chip(layout: Layout, precision: str) -> bool:
 
 
 def choose_tile(
-    layout: Layout, n_runs: int, n_trials: int, device: torch.device, precision: str = "ieee"
+    layout: Layout,
+    n_runs: int,
+    n_trials: int,
+    device: torch.device,
+    precision: str = "ieee",
+    with_gradients: bool = False,
 ) -> Tile:
     """Return the fastest tile for networks of a size on a device.
 
@@ -98,6 +103,8 @@ def choose_tile(
         Of each.
     device : torch.device
     precision : {"ieee", "bf16x6"}
+    with_gradients : bool
+        Whether a program sums the gradients of all weights; see `sums_on_chip`.
     """
     # As compiled for sm_80, sm_90 and sm_100 (benchmarks/kernel_resources.md), on four warps: 16
     # trials take 72 KiB of shared memory at N = 128 and 64 at N = 100, and 170 to 255 registers a
@@ -115,9 +122,10 @@ def choose_tile(
         shared = getattr(properties, "shared_memory_per_multiprocessor", 0)
     if precision != "ieee":
         # Tensor cores take 16 rows. With 16 units a warp has more company to wait in; with 32 two
-        # programs share a multiprocessor, which then reads less out of shared memory in all.
+        # programs share a multiprocessor, which then reads less out of shared memory in all. Four
+        # warps have no registers for gradients.
         n_programs = n_runs * -(-n_trials // TENSOR_ROWS)
-        alone = n_programs <= processors or shared < 2 * layout.bytes_of_parts
+        alone = n_programs <= processors or shared < 2 * layout.bytes_of_parts or with_gradients
         return Tile(TENSOR_ROWS, n_warps=layout.padded // (16 if alone else 32))
 
     def cycles(rows: int) -> int:

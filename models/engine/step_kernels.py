@@ -6,8 +6,9 @@ program makes a tile of trials and units, reads what the launch before it has wr
 multiplies, updates and draws in one go. States go through global memory, which the second-level
 cache holds. The formulas are those of `models.engine.loops`.
 
-Products of parts (``SPLIT``) find both factors parted already: the weights are once for all steps,
-and what a step sends to the next is where it is made. They are padded to LD with zeros.
+Products of parts (``PRECISION`` is "bf16x6") find both factors parted already: the weights are once
+for all steps, and what a step sends to the next is where it is made. They are padded to LD with
+zeros.
 """
 
 # mypy: ignore-errors
@@ -57,6 +58,28 @@ def _add_product_of_parts(
 
 
 @triton.jit
+def _add_recurrent_product(
+    total, plain, sent, weights, buffer, network, n_trials, row, is_row, column, n_inner,
+    N: tl.constexpr, LD: tl.constexpr, CHUNK: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Add what the step before has sent times the weights of a network; the first n_inner terms.
+
+    It is rows (n_trials, N) of float32, or of products of parts one of the buffers (3, n_trials,
+    LD) of ``sent``.
+    """
+    if PRECISION == "bf16x6":
+        return _add_product_of_parts(
+            total, sent + buffer * 3 * n_trials * LD, weights + network * 3 * LD * LD,
+            row, n_trials, column, n_inner, LD, CHUNK,
+        )  # fmt: skip
+    else:
+        return _add_product(
+            total, plain, weights + network * N * LD, row, is_row, column, n_inner,
+            N, LD, CHUNK, PRECISION,
+        )  # fmt: skip
+
+
+@triton.jit
 def _tile(n_row_tiles, n_column_tiles, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Return the run of this program, its trials and its units.
 
@@ -103,16 +126,10 @@ def forward_step_kernel(
     even_or_odd = (t & 1) * n_networks + network
     following = ((t + 1) & 1) * n_networks + network
     argument = tl.zeros((ROWS, COLUMNS), tl.float32)
-    if PRECISION == "bf16x6":
-        argument = _add_product_of_parts(
-            argument, sent + even_or_odd * 3 * n_trials * LD, weights + network * 3 * LD * LD,
-            trial, n_trials, unit, N, LD, CHUNK,
-        )  # fmt: skip
-    else:
-        argument = _add_product(
-            argument, states if FORM_S else sent + even_or_odd * size,
-            weights + network * N * LD, trial, is_row, unit, N, N, LD, CHUNK, PRECISION,
-        )  # fmt: skip
+    argument = _add_recurrent_product(
+        argument, states if FORM_S else sent + even_or_odd * size, sent, weights,
+        even_or_odd, network, n_trials, trial, is_row, unit, N, N, LD, CHUNK, PRECISION,
+    )  # fmt: skip
     if M > 0:
         argument = _add_product(
             argument, inputs + step * n_trials * M, w_inp + network * M * LD, trial, is_row, unit,
@@ -195,19 +212,13 @@ def backward_step_kernel(
     points += (network * n_steps + t) * size
     back = tl.zeros((ROWS, COLUMNS), tl.float32)
     n_inner = N * tl.minimum(n_steps - 1 - t, 1)  # the last step sends nothing on
-    if PRECISION == "bf16x6":
-        n_runs = tl.num_programs(0) // (n_row_tiles * n_column_tiles)
-        even_or_odd = (t & 1) * n_runs + run
-        following = ((t + 1) & 1) * n_runs + run
-        back = _add_product_of_parts(
-            back, sent + even_or_odd * 3 * n_trials * LD, weights + network * 3 * LD * LD,
-            trial, n_trials, unit, n_inner, LD, CHUNK,
-        )  # fmt: skip
-    else:
-        back = _add_product(
-            back, delta, weights + network * N * LD, trial, is_row, unit, n_inner,
-            N, LD, CHUNK, PRECISION,
-        )  # fmt: skip
+    n_runs = tl.num_programs(0) // (n_row_tiles * n_column_tiles)
+    even_or_odd = (t & 1) * n_runs + run
+    following = ((t + 1) & 1) * n_runs + run
+    back = _add_recurrent_product(
+        back, delta, sent, weights, even_or_odd, network, n_trials, trial, is_row, unit, n_inner,
+        N, LD, CHUNK, PRECISION,
+    )  # fmt: skip
     back = _add_product(
         back, on_outputs + step * n_trials * OUT, w_out + network * OUT * LD, trial, is_row, unit,
         OUT, OUT, LD, 16, PRECISION,

@@ -143,6 +143,7 @@ def test_tiles_fill_the_chip():
             _Processors.shared_memory_per_multiprocessor = 1024 * kib
             assert fused.choose_tile(layout, 64, 225, cuda, "bf16x6") == fused.Tile(16, warps)
             assert fused.choose_tile(layout, 1, 225, cuda, "bf16x6") == fused.Tile(16, 8)
+            assert fused.choose_tile(layout, 64, 225, cuda, "bf16x6", True) == fused.Tile(16, 8)
 
 
 def test_shared_memory_is_what_tiles_are_chosen_by():

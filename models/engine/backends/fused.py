@@ -10,7 +10,6 @@ Noise is that of `models.engine.philox`. Triton is imported when it is first nee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -305,10 +304,8 @@ def backward(
     n_inputs, n_units = inputs.shape[3], states.shape[3]
     n_runs = n_adjoints * n_networks
     layout = Layout(n_units, n_inputs, n_outputs)
-    tile = tile or choose_tile(layout, n_runs, n_trials, states.device, precision)
     sums = sums_on_chip(layout, precision) if on_chip is None else on_chip
-    if sums:
-        tile = replace(tile, n_warps=layout.padded // 16)
+    tile = tile or choose_tile(layout, n_runs, n_trials, states.device, precision, sums)
     p = layout.padded
     weights = W_rec.new_zeros(n_networks, p, p)
     weights[:, :n_units, :n_units] = W_rec
