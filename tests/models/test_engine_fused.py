@@ -53,10 +53,11 @@ BOUNDS = {
     "loop, N 50, 16 trials, tanh s, ieee": (255, 20, 96, 2),
     "loop, N 70, 16 trials, relu h, ieee": (255, 48, 96, 2),
     "loop, N 100, 16 trials, softplus h, ieee": (255, 64, 96, 2),
+    "loop, N 100, 16 trials, relu h, ieee": (255, 64, 96, 2),
     "loop, N 100, 2 trials, relu h, ieee": (96, 65, 0, 2),
     "loop, N 100, 16 trials, relu h, bf16x6, 8 warps": (255, 108, 32, 1),
     "loop, N 100, 16 trials, relu h, bf16x6, 4 warps": (255, 108, 384, 1),
-    "loop, N 100, 16 trials, gelu s, bf16x6, 8 warps, gradients": (255, 124, 320, 1),
+    "loop, N 100, 16 trials, relu h, bf16x6, 8 warps, gradients": (255, 124, 320, 1),
     "loop, N 50, 16 trials, tanh s, bf16x6, 4 warps, gradients": (255, 40, 96, 2),
     "step, N 1000, relu h, bf16x6": (128, 36, 0, 2),
     "parts of weights, N 1000": (48, 0, 0, 10),
@@ -77,7 +78,7 @@ BOUNDS = {
 EVERYWHERE = (
     "loop, N 100, 2 trials", "loop, N 200", "step, N 1000, leaky_relu",
     "gradients of weights, N 100, ieee", "outputs", "sums", "noise",
-    "loop, N 100, 16 trials, gelu s, bf16x6, 8 warps, gradients",
+    "loop, N 100, 16 trials, relu h, bf16x6, 8 warps, gradients",
 )  # fmt: skip
 
 
